@@ -1,0 +1,257 @@
+#!/usr/bin/env python3
+"""The plugin at work in a real collectd: this host's listeners beside what ss says, a listener
+that fills and overflows, and the values as they arrive in csv. Started by conf/demo."""
+
+import argparse
+import collections
+import itertools
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "system"))
+import harness  # noqa: E402 (found by the path above)
+
+INTERVAL = 1
+# "Listener" is given so that listeners on ephemeral ports have a series of their own, too.
+PLUGIN_CONFIG = 'Listener "/./"'
+FIRST_SHOWN_INTERVAL = 1  # a listener has a series from its second interval on
+LIMIT = 8
+CLIENTS_AT_ONCE = 2
+OVERFLOWING_ROUNDS = 4
+ROUNDS_PER_TABLE = 5
+ROWS_PER_TABLE = 12
+
+Row = collections.namedtuple("Row", "name plugin ss used")  # plugin and ss: (length, limit) or None
+
+
+class Signals:
+    """Whether Ctrl-C or a signal asked for the end."""
+
+    def __init__(self):
+        self.came = False
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._note)
+
+    def _note(self, *_):
+        self.came = True
+
+
+class CsvFiles:
+    """Follows the files that collectd's csv plugin appends to."""
+
+    def __init__(self, host_folder):
+        self.host_folder = host_folder
+        self.newest_time = 0.0
+        self._offsets = {}
+        self._values = {}
+
+    def read_new(self):
+        """[(path below the data folder, line)] of what was appended since the last call."""
+        new = []
+        for path in sorted(self.host_folder.glob("*/*")):
+            offset = self._offsets.get(path, 0)
+            if path.stat().st_size == offset:
+                continue
+            with open(path, encoding="ascii") as file:
+                file.seek(offset)
+                text = file.read()
+            text = text[:text.rfind("\n") + 1]
+            self._offsets[path] = offset + len(text)
+            lines = [line for line in text.splitlines() if not line.startswith("epoch")]
+            new += [(path.relative_to(self.host_folder.parent), line) for line in lines]
+            for line in lines:
+                self._note(path, line)
+        return new
+
+    def _note(self, path, line):
+        series = re.sub(r"-\d{4}-\d\d-\d\d$", "", path.name)
+        key = (path.parent.name.removeprefix("backlog-"), series)
+        when, value = map(float, line.split(","))
+        self.newest_time = max(self.newest_time, when)
+        self._values[key] = max(self._values.get(key, (0.0, 0.0)), (when, value))
+
+    def value(self, instance, series):
+        """The value of the newest interval, or None."""
+        when, value = self._values.get((instance, series), (0.0, None))
+        return value if when > self.newest_time - 1.5 * INTERVAL else None
+
+    def instances(self):
+        return {instance for instance, _ in self._values}
+
+
+def wait_for_interval(collectd, csv_files, signals, deadline):
+    """The csv lines of the next interval, when no more follow; [] if the end came before."""
+    lines = []
+    while not signals.came and time.monotonic() < deadline:
+        new = csv_files.read_new()
+        lines += new
+        if lines and not new:
+            return lines
+        if not collectd.running():
+            raise AssertionError(f"collectd ended with {collectd.status}:\n{collectd.output()}")
+        time.sleep(0.05)
+    return []
+
+
+def listeners_by_ss():
+    """{name: (Recv-Q, Send-Q)}, summed where several sockets share a name (SO_REUSEPORT)."""
+    sums = {}
+    for listener in harness.ss():
+        name = harness.tcp_name(*listener[:5])
+        length, limit = sums.get(name, (0, 0))
+        sums[name] = (length + listener.recv_q, limit + listener.send_q)
+    return sums
+
+
+def compare(csv_files):
+    """A Row for each listener that the plugin or ss knows, fullest first."""
+    by_ss = listeners_by_ss()
+    names = by_ss.keys() | {name for name in csv_files.instances()
+                            if name.startswith("tcp") and csv_files.value(name, "percent-used") is not None}
+    rows = []
+    for name in names - {"tcp_unstable"}:
+        length = csv_files.value(name, "queue_length-accept")
+        limit = csv_files.value(name, "queue_length-limit")
+        plugin = None if length is None or limit is None else (int(length), int(limit))
+        rows.append(Row(name, plugin, by_ss.get(name), csv_files.value(name, "percent-used")))
+    return sorted(rows, key=lambda row: (-(row.used or 0), row.name))
+
+
+def print_table(rows):
+    def cells(pair):
+        return "{:>8} {:>8}".format(*(pair or ("-", "-")))
+    silent = [row for row in rows if row.plugin is None]
+    equal = [row for row in rows if row.plugin == row.ss]
+    shown = rows[:ROWS_PER_TABLE] + [row for row in rows[ROWS_PER_TABLE:] if row.plugin not in (None, row.ss)]
+    width = max(len(row.name) for row in shown)
+    print(f"\n(1) {'listener':{width}}  waiting    limit   used |  Recv-Q   Send-Q by ss -lnt")
+    for row in shown:
+        used = "-" if row.used is None else f"{row.used:.0f} %"
+        verdict = "equal" if row.plugin == row.ss else "no series" if row.plugin is None else "DIFFERS"
+        print(f"    {row.name:{width}} {cells(row.plugin)} {used:>6} |{cells(row.ss)} {verdict}")
+    if len(rows) > len(shown):
+        print(f"    ... and {len(rows) - len(shown)} more")
+    without = f", {len(silent)} without a series (MaxListeners, or just opened)" if silent else ""
+    print(f"    {len(equal)} of {len(rows)} equal{without}\n")
+
+
+def clients(count):
+    return f"{count} client{'' if count == 1 else 's'}"
+
+
+def play(listener):
+    """Fills the listener's queue, overflows it and accepts all, for ever; yields what it did."""
+    full = listener.limit + 1
+    yield "nobody has connected"
+    while True:
+        while listener.length < full:
+            count = min(CLIENTS_AT_ONCE, full - listener.length)
+            listener.fill(listener.length + count)
+            yield f"{clients(count)} connected"
+        for _ in range(OVERFLOWING_ROUNDS):
+            listener.connect(CLIENTS_AT_ONCE)
+            yield f"{clients(CLIENTS_AT_ONCE)} tried in vain"
+        waiting = listener.length
+        listener.drop_clients()
+        listener.accept(waiting)
+        harness.wait_until(lambda: listener.length == 0, what="an empty queue")
+        yield f"{clients(waiting)} accepted"
+
+
+def print_own_listener(listener, csv_files, overflows_before, deed):
+    """Returns ListenOverflows, None where the kernel does not have it."""
+    length = csv_files.value(listener.name, "queue_length-accept")
+    limit = csv_files.value(listener.name, "queue_length-limit")
+    used = csv_files.value(listener.name, "percent-used")
+    overflows = csv_files.value("kernel", "protocol_counter-ListenOverflows")
+    if None in (length, limit, used):
+        print(f"(2) {listener.name} has no series (MaxListeners); {deed}")
+        return overflows
+    bar = ("#" * int(length)).ljust(int(limit) + 1, ".")
+    counted = ""
+    if None not in (overflows, overflows_before):
+        counted = f", ListenOverflows {int(overflows)} (+{int(overflows - overflows_before)})"
+    print(f"(2) {time.strftime('%H:%M:%S')} [{bar}] {int(length)} waiting, limit {int(limit)}, "
+          f"{used:.0f} % used{counted}; {deed}")
+    return overflows
+
+
+def print_csv_lines(lines, listener, shown):
+    """The lines of the listener's files and of ListenOverflows; shown holds each file's last value."""
+    for path, line in lines:
+        value = line.partition(",")[2]
+        ours = path.parent.name == f"backlog-{listener.name}" or "-ListenOverflows-" in path.name
+        if ours and shown.get(path) != value:
+            shown[path] = value
+            print(f"(3)     {path}: {line}")
+
+
+def run(collectd, listener, signals, deadline):
+    csv_files = CsvFiles(collectd.directory / "csv" / harness.HOSTNAME)
+    deeds, shown = play(listener), {}
+    deed, overflows = next(deeds), None
+    for interval in itertools.count():
+        lines = wait_for_interval(collectd, csv_files, signals, deadline)
+        if not lines:
+            return
+        if interval < FIRST_SHOWN_INTERVAL:
+            continue
+        if (interval - FIRST_SHOWN_INTERVAL) % ROUNDS_PER_TABLE == 0:
+            try:
+                print_table(compare(csv_files))
+            except subprocess.CalledProcessError:
+                if signals.came:  # Ctrl-C ended ss, too
+                    return
+                raise
+        overflows = print_own_listener(listener, csv_files, overflows, deed)
+        print_csv_lines(lines, listener, shown)
+        deed = next(deeds)
+
+
+def print_end(collectd, build_directory):
+    shown = pathlib.Path(os.path.relpath(build_directory))
+    cache = (build_directory / "CMakeCache.txt").read_text(encoding="utf-8")
+    conf_directory = re.search(r"^COLLECTD_CONF_DIR:\w+=(.*)", cache, re.MULTILINE)[1]
+    print(f"""
+collectd has ended. Its csv files are in
+    {os.path.relpath(collectd.directory / "csv" / harness.HOSTNAME)}
+To install the plugin for good, on a host with collectd, as root:
+    cmake --install {shown}
+    editor {conf_directory}/backlog.conf
+    systemctl restart collectd""")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--directory", type=pathlib.Path, required=True, help="where the plugin was built")
+    parser.add_argument("--seconds", type=int)
+    arguments = parser.parse_args()
+    deadline = time.monotonic() + arguments.seconds if arguments.seconds else float("inf")
+    sys.stdout.reconfigure(line_buffering=True)
+    signals = Signals()
+    harness.HOSTNAME = socket.gethostname()
+    directory = tempfile.mkdtemp(prefix="demo.", dir=arguments.directory)
+    with harness.Listener(limit=LIMIT) as listener, \
+            harness.Collectd(PLUGIN_CONFIG, interval=INTERVAL, directory=directory) as collectd:
+        print(f"""
+collectd {collectd.pid} reads this host's listeners every second{"" if arguments.seconds else "; Ctrl-C ends it"}.
+(1) the host's listeners, fullest first, beside ss, every {ROUNDS_PER_TABLE} s
+(2) a listener of this demo, {listener.name}, that fills to its limit and overflows
+(3) its lines in collectd's csv files as they arrive, where the value has changed""")
+        run(collectd, listener, signals, deadline)
+    print_end(collectd, arguments.directory)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except AssertionError as error:
+        sys.exit(f"conf/demo: {error}")

@@ -1,0 +1,31 @@
+#pragma once
+
+#include "listener_address.h"
+
+#include <string>
+#include <string_view>
+
+namespace backlog {
+
+/// The one name of a listener: plugin instance in collectd, key of the table, word in messages.
+/// It is a function of the address alone, so that no series is ever renamed. Alphabet
+/// [a-z0-9_-], at most 100 bytes.
+struct ListenerName {
+  std::string text;
+  /// A part of the address is an id (eight or more hex digits, a UUID among them, or the name
+  /// that autobind gave): the next start of the same service has another one.
+  bool has_id = false;
+};
+
+constexpr std::size_t listener_name_max_bytes = 100;
+
+/// device: the name of address.device, or "if7" where that device is gone; net_namespace: ""
+/// for the plugin's own.
+ListenerName name_tcp_listener(const TcpAddress &address, std::string_view device,
+                               std::string_view net_namespace);
+
+/// address: sun_path as unix_diag gives it: a path without its NUL, or an abstract name with its
+/// leading NUL.
+ListenerName name_unix_listener(std::string_view address, std::string_view net_namespace);
+
+} // namespace backlog

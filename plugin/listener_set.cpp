@@ -1,0 +1,254 @@
+#include "listener_set.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace backlog {
+
+namespace {
+
+constexpr std::uint32_t filling_min_connections = 4;
+constexpr std::uint32_t filling_share = 8; // of the limit
+
+bool is_filling(std::uint64_t length, std::uint64_t limit) {
+  return length >= filling_min_connections && filling_share * length >= limit;
+}
+
+} // namespace
+
+ListenerSet::ListenerSet(Folds folds) : folds_(std::move(folds)) {}
+
+void ListenerSet::begin_sample() {
+  ++sample_;
+  seen_ = 0;
+  members_changed_ = false;
+  drops_moved_.clear();
+}
+
+void ListenerSet::see(const MemberState &state, Identify identify) {
+  Member *known = find(state.cookie);
+  Member &member = known != nullptr ? *known : admit(state, identify);
+  if (member.sample != sample_)
+    ++seen_;
+  member.sample = sample_;
+  member.missed = false;
+  predecessor_ = static_cast<std::uint32_t>(&member - members_.data());
+
+  if (state.drops)
+    note_drops(member, state);
+  if (member.length != state.length || member.limit != state.limit)
+    change(member, state.length, state.limit);
+  if (state.length > 0) {
+    const double used = used_percent(state.length, state.limit);
+    Listener &listener = listeners_[member.listener];
+    listener.window.used_percent = std::max(listener.window.used_percent, used);
+    if (listener.folded)
+      fold_.window.used_percent = std::max(fold_.window.used_percent, used);
+  }
+}
+
+// Dumps keep their order while nobody comes or goes.
+ListenerSet::Member *ListenerSet::find(std::uint64_t cookie) {
+  if (predecessor_ < members_.size()) {
+    const std::uint32_t guess = members_[predecessor_].successor;
+    if (guess < members_.size() && members_[guess].used && members_[guess].cookie == cookie)
+      return &members_[guess];
+  }
+  const auto found = by_cookie_.find(cookie);
+  if (found == by_cookie_.end())
+    return nullptr;
+  if (predecessor_ < members_.size())
+    members_[predecessor_].successor = found->second;
+  return &members_[found->second];
+}
+
+ListenerSet::Member &ListenerSet::admit(const MemberState &state, Identify identify) {
+  const std::uint32_t listener = listener_for(identify());
+  std::uint32_t slot = 0;
+  if (free_members_.empty()) {
+    slot = static_cast<std::uint32_t>(members_.size());
+    members_.emplace_back();
+    drops_moved_.reserve(members_.capacity());
+  } else {
+    slot = free_members_.back();
+    free_members_.pop_back();
+  }
+  if (predecessor_ < members_.size())
+    members_[predecessor_].successor = slot;
+  Member &member = members_[slot];
+  member = Member{};
+  member.cookie = state.cookie;
+  member.listener = listener;
+  member.used = true;
+  // What the sockets of the first sample dropped earlier is nobody's business of this interval.
+  member.drops = samples_ == 0 ? state.drops.value_or(0) : 0;
+  member.has_drops = state.drops.has_value();
+  by_cookie_.emplace(state.cookie, slot);
+  ++listeners_[listener].members;
+  if (listeners_[listener].folded)
+    ++fold_.members;
+  members_changed_ = true;
+  return member;
+}
+
+std::uint32_t ListenerSet::listener_for(ListenerIdentity identity) {
+  if (const auto found = by_name_.find(identity.name); found != by_name_.end())
+    return found->second;
+  std::uint32_t index = 0;
+  if (free_listeners_.empty()) {
+    index = static_cast<std::uint32_t>(listeners_.size());
+    listeners_.emplace_back();
+    active_.reserve(listeners_.capacity());
+  } else {
+    index = free_listeners_.back();
+    free_listeners_.pop_back();
+  }
+  by_name_.emplace(identity.name, index);
+  Listener &listener = listeners_[index];
+  listener = Listener{};
+  listener.folded = folds_(identity);
+  listener.identity = std::move(identity);
+  listener.window_begin = elapsed_;
+  listener.window_first_sample = samples_;
+  return index;
+}
+
+void ListenerSet::note_drops(Member &member, const MemberState &state) {
+  const std::uint32_t moved = *state.drops - member.drops; // sk_drops wraps
+  if (member.has_drops && moved != 0)
+    drops_moved_.push_back(
+        {member.listener, moved,
+         is_full(member.length, member.limit) || is_full(state.length, state.limit),
+         is_half_full(member.length, member.limit) || is_half_full(state.length, state.limit)});
+  member.drops = *state.drops;
+  member.has_drops = true;
+}
+
+void ListenerSet::change(Member &member, std::uint32_t length, std::uint32_t limit) {
+  Listener &listener = listeners_[member.listener];
+  apply(listener, member, length, limit);
+  if (listener.length > 0 && !listener.active) {
+    listener.active = true;
+    active_.push_back(member.listener);
+  }
+  if (listener.folded)
+    apply(fold_, member, length, limit);
+  filling_members_ += static_cast<std::uint32_t>(is_filling(length, limit)) -
+                      static_cast<std::uint32_t>(is_filling(member.length, member.limit));
+  member.length = length;
+  member.limit = limit;
+}
+
+void ListenerSet::apply(Listener &listener, const Member &member, std::uint32_t length,
+                        std::uint32_t limit) {
+  listener.length += std::uint64_t{length} - member.length;
+  listener.limit += std::uint64_t{limit} - member.limit;
+  listener.full_members += static_cast<std::uint32_t>(is_full(length, limit)) -
+                           static_cast<std::uint32_t>(is_full(member.length, member.limit));
+}
+
+void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
+  if (seen_ != by_cookie_.size())
+    remove_missing();
+  const Duration weight =
+      std::clamp(last_ ? Duration(now - *last_) : Duration(1), Duration(1), max_weight);
+  last_ = now;
+  elapsed_ += weight;
+  ++samples_;
+
+  std::size_t kept = 0;
+  for (const std::uint32_t index : active_) {
+    Listener &listener = listeners_[index];
+    listener.active = listener.length > 0;
+    if (!listener.active)
+      continue;
+    listener.window.add(listener.length, listener.full_members > 0, weight);
+    active_[kept++] = index;
+  }
+  active_.resize(kept);
+  if (fold_.length > 0)
+    fold_.window.add(fold_.length, fold_.full_members > 0, weight);
+}
+
+void ListenerSet::abandon_sample() { drops_moved_.clear(); }
+
+void ListenerSet::remove_missing() {
+  for (Member &member : members_) {
+    if (!member.used || member.sample == sample_)
+      continue;
+    if (member.missed)
+      remove(member);
+    else
+      member.missed = true;
+  }
+}
+
+void ListenerSet::remove(Member &member) {
+  change(member, 0, 0);
+  Listener &listener = listeners_[member.listener];
+  --listener.members;
+  if (listener.folded)
+    --fold_.members;
+  by_cookie_.erase(member.cookie);
+  member.used = false;
+  free_members_.push_back(static_cast<std::uint32_t>(&member - members_.data()));
+  members_changed_ = true;
+}
+
+bool ListenerSet::was_full(std::uint32_t index) const {
+  return listeners_[index].window.full_weight.count() > 0;
+}
+
+ListenerSet::Interval ListenerSet::harvest() {
+  Interval interval;
+  interval.listeners.reserve(by_name_.size());
+  for (std::uint32_t index = 0; index < listeners_.size(); ++index) {
+    Listener &listener = listeners_[index];
+    if (listener.identity.name.empty())
+      continue;
+    interval.listeners.push_back(finish(listener, index));
+    if (listener.members > 0)
+      continue;
+    by_name_.erase(listener.identity.name);
+    std::erase(active_, index);
+    listener = Listener{};
+    free_listeners_.push_back(index);
+  }
+  interval.fold = finish(fold_, 0);
+  return interval;
+}
+
+ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
+  ListenerInterval interval;
+  interval.identity = listener.identity;
+  interval.index = index;
+  interval.folded = listener.folded;
+  interval.members = listener.members;
+  interval.limit = listener.limit;
+  interval.queue = figures_of(listener.window, listener.length, elapsed_ - listener.window_begin,
+                              samples_ - listener.window_first_sample);
+  listener.window = Window{};
+  listener.window_begin = elapsed_;
+  listener.window_first_sample = samples_;
+  return interval;
+}
+
+void ListenerSet::refold() {
+  fold_.members = 0;
+  fold_.full_members = 0;
+  fold_.length = 0;
+  fold_.limit = 0;
+  for (Listener &listener : listeners_) {
+    if (listener.identity.name.empty())
+      continue;
+    listener.folded = folds_(listener.identity);
+    if (!listener.folded)
+      continue;
+    fold_.members += listener.members;
+    fold_.full_members += listener.full_members;
+    fold_.length += listener.length;
+    fold_.limit += listener.limit;
+  }
+}
+
+} // namespace backlog

@@ -1,0 +1,142 @@
+#pragma once
+
+#include "drops.h"
+#include "function_ref.h"
+#include "window.h"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace backlog {
+
+/// Who a listener is, found out once, when its first member is seen.
+struct ListenerIdentity {
+  std::string name;
+  std::uint16_t port = 0; ///< 0: none
+  bool has_id = false;    ///< as in ListenerName
+};
+
+/// One listening socket in one sample.
+struct MemberState {
+  std::uint64_t cookie = 0;
+  std::uint32_t length = 0; ///< connections
+  std::uint32_t limit = 0;  ///< connections
+  std::optional<std::uint32_t> drops;
+};
+
+/// One listener's interval.
+struct ListenerInterval {
+  ListenerIdentity identity;
+  std::uint32_t index = 0;   ///< as in DropsMoved
+  bool folded = false;       ///< counted in the set's fold
+  std::uint32_t members = 0; ///< at the end; 0: the listener went during the interval
+  std::uint64_t limit = 0;   ///< sum over members, connections
+  WindowFigures queue;
+};
+
+/// All listeners of one kind in one net namespace, with the windows of the interval that is
+/// under way. Listening sockets with one name are members of one listener; a member is known by
+/// its cookie, and gone when two dumps in a row have missed it (a dump can miss a living socket
+/// while others come and go). Allocates only when members come.
+class ListenerSet {
+public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+  using Duration = std::chrono::nanoseconds;
+  using Identify = FunctionRef<ListenerIdentity()>;
+  using Folds = std::function<bool(const ListenerIdentity &)>;
+
+  /// folds: whether a listener counts as a member of the fold, the sum of those that make no
+  /// series of their own.
+  explicit ListenerSet(Folds folds);
+
+  void begin_sample();
+  /// identify is called for new members only.
+  void see(const MemberState &state, Identify identify);
+  /// max_weight: the most time that this sample may stand for.
+  void end_sample(TimePoint now, Duration max_weight);
+  /// The dump broke off: who was not seen is not missing.
+  void abandon_sample();
+
+  /// Of the last sample.
+  std::span<const DropsMoved> drops_moved() const { return drops_moved_; }
+  bool members_changed() const { return members_changed_; }
+  /// Whether a member's queue is at or above an eighth of its limit and at least 4.
+  bool filling() const { return filling_members_ > 0; }
+  std::size_t member_count() const { return by_cookie_.size(); }
+
+  /// Whether a member of the listener was full in the interval so far.
+  bool was_full(std::uint32_t index) const;
+
+  struct Interval {
+    std::vector<ListenerInterval> listeners;
+    ListenerInterval fold; ///< members 0: none
+  };
+  /// Ends the interval. Indexes of listeners that went may be given to others from here on.
+  Interval harvest();
+  /// Asks `folds` again for every listener; between harvest() and the next sample.
+  void refold();
+
+private:
+  struct Member {
+    std::uint64_t cookie = 0;
+    std::uint32_t listener = 0;
+    std::uint32_t length = 0;
+    std::uint32_t limit = 0;
+    std::uint32_t drops = 0;
+    std::uint32_t sample = 0;    ///< the last one in which it was seen
+    std::uint32_t successor = 0; ///< the member that followed it in the last dump
+    bool has_drops = false;
+    bool missed = false; ///< in the last dump
+    bool used = false;   ///< the slot is taken
+  };
+  struct Listener {
+    ListenerIdentity identity;
+    std::uint32_t members = 0;
+    std::uint32_t full_members = 0;
+    std::uint64_t length = 0; ///< sum over members
+    std::uint64_t limit = 0;  ///< sum over members
+    bool folded = false;
+    bool active = false; ///< in active_
+    Window window;
+    Duration window_begin{0};              ///< as elapsed_
+    std::uint64_t window_first_sample = 0; ///< as samples_
+  };
+
+  Member *find(std::uint64_t cookie);
+  Member &admit(const MemberState &state, Identify identify);
+  std::uint32_t listener_for(ListenerIdentity identity);
+  void change(Member &member, std::uint32_t length, std::uint32_t limit);
+  void apply(Listener &listener, const Member &member, std::uint32_t length, std::uint32_t limit);
+  void note_drops(Member &member, const MemberState &state);
+  void remove(Member &member);
+  void remove_missing();
+  ListenerInterval finish(Listener &listener, std::uint32_t index);
+
+  Folds folds_;
+  std::vector<Member> members_;
+  std::vector<std::uint32_t> free_members_;
+  std::unordered_map<std::uint64_t, std::uint32_t> by_cookie_;
+  std::vector<Listener> listeners_;
+  std::vector<std::uint32_t> free_listeners_;
+  std::unordered_map<std::string, std::uint32_t> by_name_;
+  std::vector<std::uint32_t> active_; ///< listeners whose queue is not empty
+  Listener fold_;
+  std::vector<DropsMoved> drops_moved_;
+  bool members_changed_ = false;
+  std::uint32_t filling_members_ = 0;
+
+  std::uint32_t sample_ = 0;      ///< number of the sample under way
+  std::uint32_t seen_ = 0;        ///< members seen in it
+  std::uint32_t predecessor_ = 0; ///< the member seen last in it
+  std::optional<TimePoint> last_; ///< end of the last complete sample
+  Duration elapsed_{0};           ///< weights of all samples
+  std::uint64_t samples_ = 0;     ///< complete ones
+};
+
+} // namespace backlog

@@ -1,0 +1,97 @@
+#include "net_counters.h"
+
+#include <charconv>
+
+namespace backlog {
+
+namespace {
+
+struct Column {
+  std::string_view section;
+  std::string_view name;
+};
+
+constexpr std::array<Column, counter_count> columns{{
+    {"TcpExt", "ListenOverflows"},
+    {"TcpExt", "ListenDrops"},
+    {"TcpExt", "TCPReqQFullDrop"},
+    {"TcpExt", "TCPReqQFullDoCookies"},
+    {"TcpExt", "SyncookiesSent"},
+    {"TcpExt", "SyncookiesRecv"},
+    {"TcpExt", "SyncookiesFailed"},
+    {"TcpExt", "EmbryonicRsts"},
+    {"TcpExt", "TCPDeferAcceptDrop"},
+    {"TcpExt", "TCPFastOpenListenOverflow"},
+    {"TcpExt", "TCPSynRetrans"},
+    {"TcpExt", "TCPTimeouts"},
+    {"Tcp", "RetransSegs"},
+    {"Tcp", "PassiveOpens"},
+    {"Tcp", "AttemptFails"},
+}};
+
+/// Cuts the text up to the separator off its front.
+std::string_view next(std::string_view &text, char separator) {
+  const std::size_t end = text.find(separator);
+  const std::string_view head = text.substr(0, end);
+  text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  return head;
+}
+
+void take_value(std::string_view section, std::string_view name, std::string_view text,
+                NetCounters &counters) {
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    if (columns[i].name != name || columns[i].section != section)
+      continue;
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc() && end == text.data() + text.size())
+      counters.values[i] = value;
+    return;
+  }
+}
+
+} // namespace
+
+std::string_view counter_name(Counter counter) {
+  return columns[static_cast<std::size_t>(counter)].name;
+}
+
+void parse_net_counters(std::string_view text, NetCounters &counters) {
+  while (!text.empty()) {
+    std::string_view names = next(text, '\n');
+    std::string_view values = next(text, '\n');
+    const std::string_view section = next(names, ':');
+    if (section != next(values, ':'))
+      return;
+    next(names, ' ');
+    next(values, ' ');
+    while (!names.empty() && !values.empty()) {
+      const std::string_view name = next(names, ' ');
+      take_value(section, name, next(values, ' '), counters);
+    }
+  }
+}
+
+// /proc/net is that of the process's main thread, not of the thread that reads.
+NetCountersReader::NetCountersReader()
+    : netstat_("/proc/thread-self/net/netstat"), snmp_("/proc/thread-self/net/snmp") {}
+
+Result<NetCounters> NetCountersReader::read() {
+  Result<NetCounters> counters = read_netstat();
+  if (!counters)
+    return counters;
+  if (const auto text = snmp_.read())
+    parse_net_counters(*text, *counters);
+  return counters;
+}
+
+Result<NetCounters> NetCountersReader::read_netstat() {
+  const auto text = netstat_.read();
+  if (!text)
+    return text.error();
+  NetCounters counters;
+  parse_net_counters(*text, counters);
+  return counters;
+}
+
+} // namespace backlog

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "kernel_file.h"
+#include "result.h"
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace backlog {
+
+/// Local ports that the kernel gives out by itself; both ends belong to the range.
+struct PortRange {
+  std::uint16_t first = 0;
+  std::uint16_t last = 0;
+
+  bool contains(std::uint16_t port) const { return first <= port && port <= last; }
+  bool operator==(const PortRange &) const = default;
+};
+
+/// Sysctls of a net namespace that decide about its queues; empty where they cannot be read.
+struct NetLimits {
+  std::optional<std::int64_t> somaxconn;           ///< clamps listen()'s backlog, connections
+  std::optional<std::int64_t> tcp_max_syn_backlog; ///< half-open ones; matters without cookies
+  std::optional<std::int64_t> tcp_syncookies; ///< 0 off, 1 when the SYN queue is full, 2 always
+  std::optional<std::int64_t> tcp_abort_on_overflow; ///< 0 or 1
+};
+
+std::optional<std::int64_t> parse_sysctl_number(std::string_view text);
+std::optional<PortRange> parse_port_range(std::string_view text);
+
+/// Reads the sysctls of the calling thread's net namespace.
+class NetLimitsReader {
+public:
+  NetLimitsReader();
+
+  NetLimits read();
+  std::optional<PortRange> read_port_range();
+
+private:
+  KernelFile somaxconn_;
+  KernelFile tcp_max_syn_backlog_;
+  KernelFile tcp_syncookies_;
+  KernelFile tcp_abort_on_overflow_;
+  KernelFile ip_local_port_range_;
+};
+
+} // namespace backlog

@@ -1,0 +1,137 @@
+#include "collectd_api.h"
+#include "config.h"
+#include "dispatch.h"
+#include "fault_log.h"
+#include "sampler.h"
+#include "surveyor.h"
+#include "table.h"
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <system_error>
+#include <vector>
+
+namespace {
+
+using namespace backlog;
+using Clock = std::chrono::steady_clock;
+using Seconds = std::chrono::duration<double>;
+
+constexpr std::chrono::milliseconds longest_wait{1000}; // for a harvest, in the read callback
+constexpr std::chrono::milliseconds stop_patience{400}; // for each of the two threads
+
+/// Everything between init and shutdown.
+struct Running {
+  explicit Running(std::shared_ptr<const Config> configuration)
+      : config(std::move(configuration)), builder(config) {}
+
+  std::shared_ptr<const Config> config;
+  Sampler sampler;
+  Surveyor surveyor;
+  TableBuilder builder;
+  FaultLog fault_log;
+  bool harvested = false;
+};
+
+// Trivial to destroy: collectd's static destructors run in the parent of the daemon as well.
+Config *config;
+Running *running;
+
+/// Runs a callback's body; no exception may reach collectd, whose daemon it would end.
+template <class Body> int guarded(const char *callback, Body body) {
+  try {
+    return body();
+  } catch (const std::exception &exception) {
+    plugin_log(LOG_ERR, "backlog plugin: %s: %s", callback, exception.what());
+  } catch (...) {
+    plugin_log(LOG_ERR, "backlog plugin: %s: unknown exception", callback);
+  }
+  return -1;
+}
+
+Seconds collectd_interval() {
+  return Seconds(static_cast<double>(plugin_get_interval()) / 1073741824.0);
+}
+
+void publish(const Harvest &harvest, const std::optional<Survey> &survey, Seconds interval) {
+  std::vector<Fault> faults = harvest.faults;
+  if (survey)
+    faults.insert(faults.end(), survey->faults.begin(), survey->faults.end());
+  for (const FaultLog::Line &line : running->fault_log.update(faults))
+    plugin_log(line.begins ? LOG_WARNING : LOG_NOTICE, "backlog plugin: %s", line.text.c_str());
+  dispatch_values(running->builder.build(harvest, survey, interval), running->config->values,
+                  interval);
+}
+
+int read_callback() {
+  const Seconds interval = collectd_interval();
+  const Clock::time_point deadline =
+      Clock::now() +
+      std::min(longest_wait, std::chrono::duration_cast<std::chrono::milliseconds>(interval / 2));
+
+  // What came after the read before this one had given up waiting.
+  if (const auto late = running->sampler.take_until(Clock::time_point::min()))
+    publish(*late, std::nullopt, interval);
+
+  running->sampler.ask();
+  running->surveyor.ask();
+  const std::optional<Harvest> harvest = running->sampler.take_until(deadline);
+  if (!harvest)
+    return 0;
+  publish(*harvest, running->surveyor.take_until(deadline), interval);
+  const bool failed = !running->harvested && !harvest->own.listeners_read;
+  running->harvested = true;
+  return failed ? -1 : 0;
+}
+
+int init_callback() {
+  if (running != nullptr)
+    return 0;
+  auto starting = std::make_unique<Running>(
+      std::make_shared<const Config>(config != nullptr ? std::move(*config) : Config()));
+  for (const auto failure :
+       {starting->sampler.start(starting->config), starting->surveyor.start()}) {
+    if (!failure)
+      continue;
+    plugin_log(LOG_ERR, "backlog plugin: start a thread: %s",
+               std::generic_category().message(*failure).c_str());
+    return -1;
+  }
+  running = starting.release();
+  return plugin_register_read("backlog", [] { return guarded("read", read_callback); });
+}
+
+int shutdown_callback() {
+  const std::unique_ptr<Running> ending(std::exchange(running, nullptr));
+  const std::unique_ptr<Config> configuration(std::exchange(config, nullptr));
+  if (!ending)
+    return 0;
+  for (const bool ended :
+       {ending->sampler.stop(stop_patience), ending->surveyor.stop(stop_patience)})
+    if (!ended)
+      plugin_log(LOG_NOTICE, "backlog plugin: a thread is busy in the kernel and was left behind");
+  return 0;
+}
+
+int config_callback(oconfig_item_t *block) {
+  if (config == nullptr)
+    config = new Config;
+  const auto error = apply_config(*block, *config);
+  if (!error)
+    return 0;
+  plugin_log(LOG_ERR, "backlog plugin: %s", error->c_str());
+  return -1;
+}
+
+} // namespace
+
+extern "C" __attribute__((visibility("default"))) void module_register(void) {
+  plugin_register_complex_config("backlog", [](oconfig_item_t *block) {
+    return guarded("config", [&] { return config_callback(block); });
+  });
+  plugin_register_init("backlog", [] { return guarded("init", init_callback); });
+  plugin_register_shutdown("backlog", [] { return guarded("shutdown", shutdown_callback); });
+}

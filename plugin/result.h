@@ -1,0 +1,41 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <variant>
+
+namespace backlog {
+
+/// Why something could not be had.
+struct Error {
+  int code = 0;     ///< errno value
+  std::string what; ///< what was tried, e.g. "open /proc/thread-self/net/netstat"
+
+  /// "what: text of the code"
+  std::string message() const { return what + ": " + std::generic_category().message(code); }
+};
+
+/// A value, or the reason why there is none.
+template <class T> class [[nodiscard]] Result {
+public:
+  // Both conversions are what makes `return value;` and `return Error{...};` read alike.
+  Result(T value) : state_(std::move(value)) {}     // NOLINT(google-explicit-constructor)
+  Result(Error error) : state_(std::move(error)) {} // NOLINT(google-explicit-constructor)
+
+  explicit operator bool() const { return std::holds_alternative<T>(state_); }
+  T &operator*() { return *std::get_if<T>(&state_); }
+  const T &operator*() const { return *std::get_if<T>(&state_); }
+  T *operator->() { return std::get_if<T>(&state_); }
+  const T *operator->() const { return std::get_if<T>(&state_); }
+  const Error &error() const { return *std::get_if<Error>(&state_); }
+
+private:
+  std::variant<T, Error> state_;
+};
+
+/// Success, or the reason of the failure.
+using Failure = std::optional<Error>;
+
+} // namespace backlog

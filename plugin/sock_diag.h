@@ -1,0 +1,88 @@
+#pragma once
+
+#include "function_ref.h"
+#include "listener_address.h"
+#include "result.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+struct mnl_socket;
+struct nlmsghdr;
+
+namespace backlog {
+
+/// One listening TCP socket as the kernel describes it (inet_sk_diag_fill() in
+/// net/ipv4/inet_diag.c, tcp_diag_get_info() in net/ipv4/tcp_diag.c).
+struct TcpListener {
+  TcpAddress address;
+  std::uint64_t cookie = 0;           ///< sk_cookie: never reused while the host runs
+  std::uint32_t inode = 0;            ///< of the socket in sockfs
+  std::uint32_t queue_length = 0;     ///< sk_ack_backlog: connections not yet accepted
+  std::uint32_t limit = 0;            ///< sk_max_ack_backlog: min(listen()'s backlog, somaxconn)
+  std::uint64_t cgroup_id = 0;        ///< 0: the kernel does not tell
+  std::optional<std::uint32_t> drops; ///< sk_drops: a superset of the listener's drops, wraps
+};
+
+/// Reads the messages of one dump. Free of I/O, so that damaged messages can be tested.
+class DumpReader {
+public:
+  using Sink = FunctionRef<void(const nlmsghdr &)>;
+  enum class Progress { more, done };
+
+  DumpReader(std::uint32_t sequence, std::uint32_t port_id)
+      : sequence_(sequence), port_id_(port_id) {}
+
+  /// Takes one datagram. Errors: the kernel's own (NLMSG_ERROR, and NLMSG_DONE that carries one,
+  /// as netlink_dump_done() sends it when a protocol's diag module is missing: ENOENT),
+  /// EINTR for an inconsistent dump, EBADMSG for what is damaged, EPROTO for a message of
+  /// another exchange.
+  Result<Progress> take(std::span<const std::byte> datagram, Sink sink) const;
+
+private:
+  std::uint32_t sequence_;
+  std::uint32_t port_id_;
+};
+
+/// One LISTEN entry of an inet_diag dump; EBADMSG if the message is too short for it.
+/// Attributes of a wrong length are passed over: what they hold stays unknown.
+Result<TcpListener> parse_tcp_listener(const nlmsghdr &message);
+
+/// A NETLINK_SOCK_DIAG socket, bound to the net namespace in which it was opened.
+class SockDiag {
+public:
+  using TcpSink = FunctionRef<void(const TcpListener &)>;
+  enum class TcpRequest { both_families, each_family };
+
+  static Result<SockDiag> open();
+
+  /// Every listening TCP socket of the namespace, IPv4 and IPv6. After an error the listeners
+  /// already given are a part only, and this socket must not be used again: an answer may
+  /// still be under way in it.
+  Failure dump_tcp_listeners(TcpSink sink);
+
+  /// How TCP listeners are asked for: by one TCPDIAG_GETSOCK until a kernel refuses that.
+  void request_tcp_by(TcpRequest request) { tcp_request_ = request; }
+
+private:
+  struct Close {
+    void operator()(mnl_socket *socket) const;
+  };
+
+  explicit SockDiag(mnl_socket *socket);
+  Failure dump(nlmsghdr &request, DumpReader::Sink sink);
+  Failure dump_tcp_both_families(DumpReader::Sink sink);
+  Failure dump_tcp_family(int family, DumpReader::Sink sink);
+  Failure receive(const DumpReader &reader, DumpReader::Sink sink);
+
+  std::unique_ptr<mnl_socket, Close> socket_;
+  std::vector<std::byte> buffer_;
+  std::uint32_t sequence_ = 0;
+  TcpRequest tcp_request_ = TcpRequest::both_families;
+};
+
+} // namespace backlog

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+
+namespace backlog {
+
+/// Percent of a queue that is used. Its capacity is limit + 1, since sk_acceptq_is_full()
+/// (include/net/sock.h) tests length > limit; racing connects go beyond even that, and what is
+/// more than 100 % would be nan in collectd's type `percent`.
+constexpr double used_percent(std::uint64_t length, std::uint64_t limit) {
+  return std::min(100.0, 100.0 * static_cast<double>(length) / (static_cast<double>(limit) + 1));
+}
+
+constexpr bool is_full(std::uint64_t length, std::uint64_t limit) { return length > limit; }
+
+constexpr bool is_half_full(std::uint64_t length, std::uint64_t limit) {
+  return 2 * length >= limit + 1;
+}
+
+/// What one listener's accept queue did during an interval. Samples of an empty queue are not
+/// added one by one: the clock of its set goes on, and the window knows how much it missed.
+struct Window {
+  using Weight = std::chrono::nanoseconds;
+
+  std::uint64_t peak = 0; ///< connections, the most over samples
+  std::uint64_t lowest_not_empty = ~0ULL;
+  double used_percent = 0;    ///< the most over samples and members
+  double length_x_weight = 0; ///< connections x ns
+  Weight full_weight{0};      ///< of samples in which a member was full
+  std::uint64_t samples_not_empty = 0;
+
+  void add(std::uint64_t length, bool full, Weight weight) {
+    peak = std::max(peak, length);
+    lowest_not_empty = std::min(lowest_not_empty, length);
+    length_x_weight += static_cast<double>(length) * static_cast<double>(weight.count());
+    if (full)
+      full_weight += weight;
+    ++samples_not_empty;
+  }
+};
+
+/// A finished window, its empty samples counted in.
+struct WindowFigures {
+  std::uint64_t last = 0; ///< connections waiting at the end
+  std::uint64_t peak = 0;
+  std::uint64_t lowest = 0;
+  double mean = 0;         ///< time-weighted
+  double full_percent = 0; ///< share of the time that its samples stand for
+  double used_percent = 0;
+};
+
+/// elapsed and samples: of the whole interval, or since the listener appeared in it.
+WindowFigures figures_of(const Window &window, std::uint64_t last, Window::Weight elapsed,
+                         std::uint64_t samples);
+
+} // namespace backlog

@@ -1,0 +1,111 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace backlog {
+
+/// One question and one answer between a thread of ours and collectd's read thread.
+template <class Answer> class Mailbox {
+public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+  enum class Wake { due, asked, stopping };
+
+  /// Asks, unless an answer is still owed.
+  void ask() {
+    const std::lock_guard lock(mutex_);
+    asked_ = true;
+    changed_.notify_all();
+  }
+
+  /// The answer, if it comes in time; it stays here for the next call otherwise.
+  std::optional<Answer> take_until(TimePoint deadline) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_until(lock, deadline, [&] { return answer_.has_value() || stopping_; });
+    return std::exchange(answer_, std::nullopt);
+  }
+
+  /// For the thread that answers: sleeps until it is asked, or until `due`.
+  Wake sleep_until(std::optional<TimePoint> due) {
+    std::unique_lock lock(mutex_);
+    const auto woken = [&] { return asked_ || stopping_; };
+    if (!due)
+      changed_.wait(lock, woken);
+    else if (!changed_.wait_until(lock, *due, woken))
+      return Wake::due;
+    return stopping_ ? Wake::stopping : Wake::asked;
+  }
+
+  void deliver(Answer answer) {
+    const std::lock_guard lock(mutex_);
+    answer_ = std::move(answer);
+    asked_ = false;
+    changed_.notify_all();
+  }
+
+  void stop() {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+  }
+
+private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool asked_ = false;
+  bool stopping_ = false;
+  std::optional<Answer> answer_;
+};
+
+/// A thread of ours inside collectd: it blocks all signals, and it cannot hold up the daemon's
+/// shutdown. What its body uses must be owned by the body, since a thread that is late, deep in
+/// the kernel, is left behind.
+class Worker {
+public:
+  Worker() = default;
+  Worker(const Worker &) = delete;
+  Worker &operator=(const Worker &) = delete;
+  ~Worker();
+
+  /// name: at most 15 bytes. The error's code is that of pthread_create().
+  std::optional<int> start(const std::string &name, std::function<void()> body);
+  /// Waits for the body to return; false: it did not in time, and was left behind.
+  bool finish(std::chrono::milliseconds patience);
+
+private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+/// A worker that answers when it is asked.
+template <class Answer> class AskedWorker {
+public:
+  using TimePoint = typename Mailbox<Answer>::TimePoint;
+
+  void ask() { mailbox_->ask(); }
+  std::optional<Answer> take_until(TimePoint deadline) { return mailbox_->take_until(deadline); }
+
+  /// False: the thread did not end in time and was left behind.
+  bool stop(std::chrono::milliseconds patience) {
+    mailbox_->stop();
+    return worker_.finish(patience);
+  }
+
+protected:
+  /// loop runs in the thread until the mailbox says that it is stopping.
+  std::optional<int> start(const std::string &name, std::function<void(Mailbox<Answer> &)> loop) {
+    return worker_.start(name, [loop = std::move(loop), mailbox = mailbox_] { loop(*mailbox); });
+  }
+
+private:
+  std::shared_ptr<Mailbox<Answer>> mailbox_ = std::make_shared<Mailbox<Answer>>();
+  Worker worker_;
+};
+
+} // namespace backlog

@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""Bad configuration: collectd refuses to start, and its log says which option, which value, and
+what is allowed. Good configuration starts."""
+
+import harness
+from harness import SystemTest, Collectd
+
+# configuration, what the one error message must hold
+REFUSED = [
+    ("Listners 5", ["Listners", "5", "Listener", "IgnoreSelected", "MaxListeners", "Values"]),
+    ("<Window>\nSize 3\n</Window>", ["Window", "Listener"]),
+    ('Listener "/^tcp_(/"', ["Listener", "/^tcp_(/", "regex"]),
+    ('Listener "/a{2,1}/"', ["Listener", "/a{2,1}/", "regex"]),
+    ('Listener ""', ["Listener", "name"]),
+    ("Listener 80", ["Listener", "80", "name"]),
+    ("Listener true", ["Listener", "true", "name"]),
+    ('Listener "tcp_any_80" "tcp_any_81"', ["Listener", "tcp_any_80", "tcp_any_81", "one name"]),
+    ('<Listener "tcp_any_80">\n</Listener>\n<Listener>\nName "x"\n</Listener>', ["Listener", "name"]),
+    ('<Listener "tcp_any_80">\nName "x"\n</Listener>', ["Listener", "tcp_any_80", "name"]),
+    ('IgnoreSelected "maybe"', ["IgnoreSelected", "maybe", "true", "false"]),
+    ("IgnoreSelected 1", ["IgnoreSelected", "1", "true", "false"]),
+    ("<IgnoreSelected>\nValue true\n</IgnoreSelected>", ["IgnoreSelected", "block", "true", "false"]),
+    ('MaxListeners "many"', ["MaxListeners", "many", "number"]),
+    ("MaxListeners true", ["MaxListeners", "true", "number"]),
+    ("MaxListeners -1", ["MaxListeners", "-1", "number", "from"]),
+    ("MaxListeners 1.5", ["MaxListeners", "1.5", "number"]),
+    ("MaxListeners 1000000000000", ["MaxListeners", "1000000000000", "number", "from"]),
+    ("MaxListeners 1 2", ["MaxListeners", "1 2", "number"]),
+    ('Values "some"', ["Values", "some", "basic", "full"]),
+    ("Values 7", ["Values", "7", "basic", "full"]),
+    ("Values basic full", ["Values", "basic", "full"]),
+    ("<Values>\nFull true\n</Values>", ["Values", "block", "basic", "full"]),
+]
+
+ACCEPTED = [
+    None,
+    "",
+    'listener "tcp_any_80"\nLISTENER "/_(80|443)$/"\nIgnoreSelected true',
+    "MaxListeners 0\nvalues FULL",
+    'MaxListeners 1000\nValues "basic"\nIgnoreSelected false',
+]
+
+
+class ConfigTest(SystemTest):
+    def run_once(self, text):
+        """The exit status of a collectd that reads everything once, and what it said."""
+        collectd = Collectd(text)
+        try:
+            status = collectd.run_to_exit("-T")
+            collectd.check_sanitizers()
+            return status, collectd.log()
+        finally:
+            collectd.close()
+
+    def test_refused(self):
+        for text, wanted in REFUSED:
+            with self.subTest(config=text):
+                status, log = self.run_once(text)
+                self.assertEqual(status, 1, log)
+                messages = [line for line in log.splitlines() if "backlog plugin: " in line]
+                self.assertEqual(len(messages), 1, log)
+                self.assertTrue(messages[0].startswith("[error]"), messages)
+                for word in wanted:
+                    self.assertIn(word, messages[0])
+
+    def test_a_refusal_ends_the_start(self):
+        collectd = Collectd("Values some")
+        self.addCleanup(collectd.close)
+        self.assertEqual(collectd.run_to_exit("-f"), 1)
+        self.assertNotIn("entering read-loop", collectd.log())
+
+    def test_accepted(self):
+        for text in ACCEPTED:
+            with self.subTest(config=text):
+                status, log = self.run_once(text)
+                self.assertEqual(status, 0, log)
+                self.assertNotIn("backlog plugin: ", log)
+
+    def test_several_blocks_add_up(self):
+        first, second, third = (self.listener() for _ in range(3))
+        more = f'<Plugin backlog>\nListener "{second.name}"\n</Plugin>'
+        collectd = self.collectd(f'Listener "{first.name}"', config=more)
+        collectd.wait(lambda: collectd.listeners() == {first.name, second.name}, what="both named listeners")
+        collectd.wait_for_intervals(2)
+        self.assertNotIn(third.name, collectd.listeners())
+
+
+if __name__ == "__main__":
+    harness.main()

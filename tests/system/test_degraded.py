@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Hosts that lack a part: no sock_diag, no IPv6, no listeners."""
+
+import os
+import pathlib
+import re
+import time
+import unittest
+
+import harness
+from harness import Collectd, SystemTest, have_ipv6, kernel_counters, read_sysctl
+
+
+class DegradedTest(SystemTest):
+    def read_once(self, **options):
+        collectd = Collectd(**options)
+        self.addCleanup(collectd.close)
+        status = collectd.run_to_exit("-T")
+        collectd.check_sanitizers()
+        return status
+
+    def complaints(self, collectd):
+        """Lines of the log above notice, without what follows from them in collectd itself."""
+        return re.findall(r"^\[(?:warning|error)\].*", collectd.log(), re.MULTILINE)
+
+    @unittest.skipUnless(harness.can_refuse_sock_diag(), "no seccomp filter for this architecture")
+    def test_without_sock_diag_the_rest_goes_on(self):
+        self.listener().fill(1)
+        collectd = self.collectd(refuse_sock_diag=True)
+        collectd.wait_for_intervals(6)
+        self.assertEqual(collectd.listeners(), set())
+        self.assertEqual(collectd.latest("kernel", "gauge-somaxconn"), float(read_sysctl("net.core.somaxconn")))
+        self.assertEqual(collectd.latest("kernel", "protocol_counter-ListenDrops"), kernel_counters()["ListenDrops"])
+        said = [line for line in self.complaints(collectd) if "backlog plugin" in line]
+        self.assertEqual(len(said), 1, collectd.log())
+        self.assertIn("Protocol not supported", said[0])
+        self.assertLessEqual(len(re.findall("read-function of plugin .* failed", collectd.log())), 1)
+
+    @unittest.skipUnless(harness.can_refuse_sock_diag(), "no seccomp filter for this architecture")
+    def test_reading_once_tells(self):
+        self.listener().fill(1)
+        self.assertNotEqual(self.read_once(refuse_sock_diag=True), 0)
+        self.assertEqual(self.read_once(), 0)
+
+    def test_a_part_that_fails_is_absent_and_said_once(self):
+        own = self.listener().fill(1)
+        self.listener(port=harness.LOCAL_PORT_RANGE[0])
+        both = (own.name, "tcp_unstable")
+        trigger = pathlib.Path(self.folder(), "refused")
+        collectd = self.collectd(preload=[os.environ["STRANGE_SOCK_DIAG"]],
+                                 environment={"STRANGE_SOCK_DIAG_REFUSED": str(trigger)})
+        collectd.wait(lambda: all(collectd.values(name, "percent-used") for name in both), what="values")
+        trigger.touch()
+        collectd.wait_for_log(r"\[(warning|error)\] backlog plugin: .*Permission denied")
+        collectd.wait_for_intervals(1)
+        start = time.time()
+        collectd.wait_for_intervals(4)
+        for name in both:
+            self.assertLess(collectd.values(name, "queue_length-accept")[-1][0], start)
+        trigger.unlink()
+        collectd.wait(lambda: all(collectd.values(name, "percent-used")[-1][0] > start for name in both),
+                      what="values again")
+        self.assertEqual(len(self.complaints(collectd)), 1, collectd.log())
+        said = [line for line in collectd.log().splitlines() if "backlog plugin: " in line]
+        self.assertEqual(len(said), 2, said)
+        self.assertNotIn("read-function", collectd.log())
+
+    def test_no_listeners_is_no_error(self):
+        self.assertEqual(harness.ss(), [])
+        self.assertEqual(self.read_once(), 0)
+        collectd = self.collectd()
+        collectd.wait_for_intervals(3)
+        self.assertEqual(collectd.listeners(), set())
+        self.assertEqual(self.complaints(collectd), [])
+
+    def test_listeners_that_come_and_go_are_no_error(self):
+        collectd = self.collectd()
+        collectd.wait_for_intervals(1)
+        listener = self.listener(limit=3).fill(2)
+        collectd.wait_for_value(listener.name, "queue_length-accept", 2)
+        listener.close()
+        collectd.wait_for_intervals(2)
+        self.assertEqual(self.complaints(collectd), [])
+
+    @unittest.skipUnless(have_ipv6(), "no IPv6")
+    def test_disabled_ipv6_is_no_error(self):
+        self.set_sysctl("net.ipv6.conf.all.disable_ipv6", 1)
+        listener = self.listener(limit=3).fill(2)
+        self.assertEqual(self.read_once(), 0)
+        collectd = self.collectd()
+        collectd.wait_for_value(listener.name, "queue_length-accept", 2)
+        self.assertEqual(collectd.listeners(), {listener.name})
+        self.assertEqual(self.complaints(collectd), [])
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Starting and stopping: as a daemon, many times, and while a harvest is late."""
+
+import collections
+import os
+import pathlib
+import time
+
+import harness
+from harness import SystemTest
+
+STOP_LIMIT = 2.0       # seconds from SIGTERM to the end of collectd
+SHUTDOWN_LIMIT = 1.0   # of these, the plugin's own share
+CYCLES = 20
+
+
+def steady_descriptors(collectd):
+    """What the process holds open all the time: {kind: how many}. csv opens and closes its files,
+    and the plugin may do so with those of /proc."""
+    steady = None
+    for _ in range(10):
+        held = collections.Counter(what for what in collectd.descriptors().values()
+                                   if not what.startswith(str(collectd.directory)))
+        steady = held if steady is None else steady & held
+    return steady
+
+
+def thread_count(collectd):
+    return len(os.listdir(f"/proc/{collectd.pid}/task"))
+
+
+class LifeTest(SystemTest):
+    def test_daemonised(self):
+        listener = self.listener(limit=5).fill(3)
+        collectd = self.collectd(daemonise=True)
+        self.assertNotEqual(os.getsid(collectd.pid), os.getsid(0))
+        collectd.wait_for_value(listener.name, "queue_length-accept", 3)
+        listener.accept(2)
+        collectd.wait_for_value(listener.name, "queue_length-accept", 1)
+        self.assertLess(collectd.stop(), STOP_LIMIT)
+        self.assertEqual(collectd.status, 0)
+        self.assertFalse(collectd.pid_file.exists())
+
+    def test_cycles_leak_no_descriptor_and_no_thread(self):
+        self.listener(limit=5).fill(3)
+        seen = []
+        for cycle in range(CYCLES):
+            collectd = harness.Collectd(daemonise=True, interval=0.05)
+            with collectd:
+                if cycle % 4 == 3:  # ended while it starts
+                    collectd.wait_for_log("entering read-loop")
+                else:
+                    collectd.wait_for_intervals(1)
+                    first = steady_descriptors(collectd), thread_count(collectd)
+                    collectd.wait_for_intervals(4)
+                    self.assertEqual((steady_descriptors(collectd), thread_count(collectd)), first)
+                    seen.append(first)
+                self.assertLess(collectd.stop(), STOP_LIMIT)
+                self.assertEqual(collectd.status, 0)
+        for later in seen[1:]:
+            self.assertEqual(later, seen[0])
+
+    def test_a_late_harvest_delays_no_shutdown_and_comes_later(self):
+        listener = self.listener(limit=5).fill(3)
+        plain = self.collectd(interval=0.2)
+        plain.wait_for_intervals(1)
+        plain_stop = plain.stop()
+
+        trigger = pathlib.Path(self.folder(), "late")
+        collectd = self.collectd(interval=0.2, preload=[os.environ["STRANGE_SOCK_DIAG"]],
+                                 environment={"STRANGE_SOCK_DIAG_LATE": str(trigger)})
+        collectd.wait_for_value(listener.name, "queue_length-accept", 3)
+        self.make_late(collectd, trigger, listener)
+        trigger.unlink()
+        listener.accept(1)
+        collectd.wait_for_value(listener.name, "queue_length-accept", 2)
+        self.assertNotIn("read-function", collectd.log())
+
+        self.make_late(collectd, trigger, listener)
+        self.assertLess(collectd.stop(), plain_stop + SHUTDOWN_LIMIT)
+        self.assertEqual(collectd.status, 0)
+
+    def make_late(self, collectd, trigger, listener):
+        """Until no value of the listener has come for some intervals, so that a dump hangs."""
+        trigger.touch()
+        collectd.wait(lambda: collectd.values(listener.name, "percent-used")[-1][0] < time.time() - 1,
+                      what="a late harvest")
+
+
+if __name__ == "__main__":
+    harness.main()

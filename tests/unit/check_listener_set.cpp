@@ -1,0 +1,299 @@
+#include "listener_set.h"
+#include "test_program.h"
+
+#include <cstdlib>
+#include <map>
+#include <new>
+#include <vector>
+
+using namespace backlog;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::size_t allocations;
+
+/// A set whose listeners are told by the test, with a clock of its own.
+class Observed {
+public:
+  struct Socket {
+    std::uint64_t cookie;
+    const char *name;
+    std::uint32_t length = 0, limit = 10;
+    std::optional<std::uint32_t> drops = 0;
+    bool has_id = false;
+  };
+
+  ListenerSet set{[](const ListenerIdentity &identity) { return identity.has_id; }};
+
+  void sample(const std::vector<Socket> &sockets, std::chrono::milliseconds after = 10ms) {
+    set.begin_sample();
+    for (const Socket &socket : sockets)
+      set.see({socket.cookie, socket.length, socket.limit, socket.drops}, [&] {
+        return ListenerIdentity{socket.name, 0, socket.has_id};
+      });
+    now_ += after;
+    set.end_sample(now_, 1h);
+  }
+
+  std::map<std::string, ListenerInterval> harvest() {
+    std::map<std::string, ListenerInterval> by_name;
+    ListenerSet::Interval interval = set.harvest();
+    fold = interval.fold;
+    for (ListenerInterval &listener : interval.listeners)
+      by_name[listener.identity.name] = listener;
+    return by_name;
+  }
+
+  ListenerInterval fold;
+
+private:
+  ListenerSet::TimePoint now_ = std::chrono::steady_clock::now();
+};
+
+} // namespace
+
+void *operator new(std::size_t size) {
+  ++allocations;
+  if (void *memory = std::malloc(size))
+    return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void *memory) noexcept { std::free(memory); }
+void operator delete(void *memory, std::size_t) noexcept { std::free(memory); }
+
+START_TEST(members_of_one_name_are_one_listener) {
+  Observed observed;
+  observed.sample({{1, "a", 3, 3}, {2, "a", 0, 7}, {3, "b", 1, 4}});
+  observed.sample({{1, "a", 4, 3}, {2, "a", 0, 7}, {3, "b", 0, 4}});
+  observed.sample({{1, "a", 0, 3}, {2, "a", 5, 7}, {3, "b", 2, 4}});
+  const auto listeners = observed.harvest();
+  ck_assert_uint_eq(listeners.size(), 2);
+  const ListenerInterval &a = listeners.at("a");
+  ck_assert_uint_eq(a.members, 2);
+  ck_assert_uint_eq(a.limit, 10);
+  ck_assert_uint_eq(a.queue.last, 5);
+  ck_assert_uint_eq(a.queue.peak, 5);
+  ck_assert_uint_eq(a.queue.lowest, 3);
+  ck_assert_double_eq_tol(a.queue.used_percent, 100, 1e-9); // the worst member, 4 of 3 + 1
+  ck_assert_double_gt(a.queue.full_percent, 0);
+  const ListenerInterval &b = listeners.at("b");
+  ck_assert_uint_eq(b.queue.lowest, 0);
+  ck_assert_double_eq_tol(b.queue.used_percent, 40, 1e-9);
+  ck_assert_double_eq(b.queue.full_percent, 0);
+}
+END_TEST
+
+START_TEST(windows_end_at_the_harvest) {
+  Observed observed;
+  observed.sample({{1, "a", 9}});
+  observed.harvest();
+  observed.sample({{1, "a", 2}}, 30ms);
+  observed.sample({{1, "a", 0}}, 10ms);
+  const WindowFigures queue = observed.harvest().at("a").queue;
+  ck_assert_uint_eq(queue.peak, 2);
+  ck_assert_uint_eq(queue.last, 0);
+  ck_assert_double_eq_tol(queue.mean, 1.5, 1e-9);
+}
+END_TEST
+
+START_TEST(one_miss_is_not_gone) {
+  Observed observed;
+  observed.sample({{1, "a", 3}, {2, "b", 2}});
+  observed.sample({{1, "a", 3}});
+  ck_assert(!observed.set.members_changed());
+  auto listeners = observed.harvest();
+  ck_assert_uint_eq(listeners.at("b").members, 1);
+  ck_assert_uint_eq(listeners.at("b").queue.last, 2);
+
+  observed.sample({{1, "a", 3}, {2, "b", 2}});
+  observed.sample({{1, "a", 3}});
+  ck_assert_uint_eq(observed.harvest().at("b").members, 1);
+
+  observed.sample({{1, "a", 3}});
+  ck_assert(observed.set.members_changed());
+  listeners = observed.harvest();
+  ck_assert_uint_eq(listeners.at("b").members, 0);
+  ck_assert_uint_eq(listeners.at("b").queue.last, 0);
+  ck_assert_uint_eq(observed.harvest().count("b"), 0);
+}
+END_TEST
+
+START_TEST(a_broken_dump_loses_nobody) {
+  Observed observed;
+  observed.sample({{1, "a"}, {2, "b"}});
+  for (int i = 0; i < 3; ++i) {
+    observed.set.begin_sample();
+    observed.set.abandon_sample();
+  }
+  observed.sample({{1, "a"}, {2, "b"}});
+  ck_assert(!observed.set.members_changed());
+  ck_assert_uint_eq(observed.harvest().size(), 2);
+}
+END_TEST
+
+START_TEST(restart_keeps_the_listener) {
+  Observed observed;
+  observed.sample({{1, "a", 3}});
+  const std::uint32_t index = observed.harvest().at("a").index;
+  observed.sample({{9, "a", 1}});
+  observed.sample({{9, "a", 1}});
+  const auto listeners = observed.harvest();
+  ck_assert_uint_eq(listeners.at("a").members, 1);
+  ck_assert_uint_eq(listeners.at("a").index, index);
+  ck_assert_uint_eq(listeners.at("a").queue.last, 1);
+}
+END_TEST
+
+START_TEST(relisten_changes_the_limit_only) {
+  Observed observed;
+  observed.sample({{1, "a", 11, 10}});
+  observed.harvest();
+  observed.sample({{1, "a", 11, 3}});
+  const ListenerInterval a = observed.harvest().at("a");
+  ck_assert_uint_eq(a.limit, 3);
+  ck_assert_uint_eq(a.queue.last, 11);
+  ck_assert_double_eq_tol(a.queue.used_percent, 100, 1e-9);
+}
+END_TEST
+
+START_TEST(drops_have_a_baseline) {
+  struct Case {
+    std::vector<std::optional<std::uint32_t>>
+        drops; // of one cookie; nullopt: missing from the dump
+    bool from_first_sample;
+    std::uint64_t total;
+  };
+  const Case cases[] = {
+      {{5, 5, 7}, true, 2},         {{5, 5, 7}, false, 7},  {{5, {}, 9}, true, 4},
+      {{0xfffffffeU, 1U}, true, 3}, {{4}, false, 4},        {{0, 0}, false, 0},
+      {{0, {}, {}, 2}, true, 2},    {{3, {}, 4}, false, 4},
+  };
+  for (const Case &c : cases) {
+    Observed observed;
+    std::uint64_t total = 0;
+    const auto count = [&] {
+      for (const DropsMoved &moved : observed.set.drops_moved())
+        total += moved.drops;
+    };
+    if (!c.from_first_sample)
+      observed.sample({{1, "other"}});
+    for (const auto &drops : c.drops) {
+      std::vector<Observed::Socket> sockets{{1, "other"}};
+      if (drops)
+        sockets.push_back({2, "a", 0, 10, *drops});
+      observed.sample(sockets);
+      count();
+    }
+    ck_assert_uint_eq(total, c.total);
+  }
+}
+END_TEST
+
+START_TEST(full_at_either_end) {
+  struct Case {
+    std::uint32_t before, after;
+    bool full, half_full;
+  };
+  constexpr Case cases[] = {{0, 0, false, false}, {11, 0, true, true}, {0, 11, true, true},
+                            {10, 0, false, true}, {0, 6, false, true}, {5, 5, false, false}};
+  for (const Case &c : cases) {
+    Observed observed;
+    observed.sample({{1, "a", c.before, 10, 0}});
+    observed.sample({{1, "a", c.after, 10, 1}});
+    ck_assert_uint_eq(observed.set.drops_moved().size(), 1);
+    ck_assert_int_eq(observed.set.drops_moved()[0].full, c.full);
+    ck_assert_int_eq(observed.set.drops_moved()[0].half_full, c.half_full);
+  }
+}
+END_TEST
+
+START_TEST(drops_that_the_kernel_does_not_tell) {
+  Observed observed;
+  observed.sample({{1, "a", 0, 10, std::nullopt}});
+  observed.sample({{1, "a", 0, 10, std::nullopt}});
+  ck_assert(observed.set.drops_moved().empty());
+}
+END_TEST
+
+START_TEST(fold_is_the_sum_of_its_listeners) {
+  Observed observed;
+  observed.sample({{1, "x", 3, 10, 0, true}, {2, "y", 5, 5, 0, true}, {3, "a", 9, 10}});
+  observed.sample({{1, "x", 0, 10, 0, true}, {2, "y", 4, 5, 0, true}, {3, "a", 9, 10}});
+  observed.harvest();
+  ck_assert_uint_eq(observed.fold.members, 2);
+  ck_assert_uint_eq(observed.fold.limit, 15);
+  ck_assert_uint_eq(observed.fold.queue.peak, 8);
+  ck_assert_uint_eq(observed.fold.queue.last, 4);
+  ck_assert_double_eq_tol(observed.fold.queue.used_percent, 100.0 * 5 / 6, 1e-9);
+  observed.sample({{2, "y", 4, 5, 0, true}});
+  observed.sample({{2, "y", 4, 5, 0, true}});
+  observed.set.harvest();
+  observed.set.refold();
+  observed.sample({{2, "y", 4, 5, 0, true}});
+  observed.harvest();
+  ck_assert_uint_eq(observed.fold.members, 1);
+  ck_assert_uint_eq(observed.fold.limit, 5);
+}
+END_TEST
+
+START_TEST(filling) {
+  struct Case {
+    std::uint32_t length, limit;
+    bool filling;
+  };
+  constexpr Case cases[] = {
+      {3, 4, false}, {4, 4, true}, {4, 128, false}, {15, 128, false}, {16, 128, true}};
+  for (const Case &c : cases) {
+    Observed observed;
+    observed.sample({{1, "a", c.length, c.limit}});
+    ck_assert_int_eq(observed.set.filling(), c.filling);
+    observed.sample({{1, "a", 0, c.limit}});
+    ck_assert(!observed.set.filling());
+  }
+}
+END_TEST
+
+START_TEST(steady_samples_do_not_allocate) {
+  Observed observed;
+  std::vector<Observed::Socket> idle;
+  std::vector<Observed::Socket> busy;
+  for (std::uint64_t i = 0; i < 1000; ++i) {
+    idle.push_back({i + 1, "", 0, 10});
+    busy.push_back({i + 1, "", 11, 10, 2});
+  }
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < idle.size(); ++i)
+    names.push_back("listener_" + std::to_string(i));
+  for (std::size_t i = 0; i < idle.size(); ++i)
+    idle[i].name = busy[i].name = names[i].c_str();
+  observed.sample(idle);
+  const std::size_t before = allocations;
+  observed.sample(busy);
+  observed.sample(idle);
+  observed.sample(busy);
+  ck_assert_uint_eq(allocations - before, 0);
+  ck_assert_uint_eq(observed.harvest().at("listener_7").queue.peak, 11);
+}
+END_TEST
+
+START_TEST(order_of_the_dump_does_not_matter) {
+  Observed observed;
+  observed.sample({{1, "a", 1}, {2, "b", 2}, {3, "c", 3}});
+  observed.sample({{3, "c", 3}, {1, "a", 1}, {4, "d", 4}, {2, "b", 2}});
+  observed.sample({{2, "b", 5}, {4, "d", 4}, {3, "c", 3}, {1, "a", 6}});
+  const auto listeners = observed.harvest();
+  ck_assert_uint_eq(listeners.at("a").queue.last, 6);
+  ck_assert_uint_eq(listeners.at("b").queue.last, 5);
+  ck_assert_uint_eq(listeners.at("c").queue.last, 3);
+  ck_assert_uint_eq(listeners.at("d").queue.last, 4);
+}
+END_TEST
+
+int main() {
+  return run_tests("listener_set", members_of_one_name_are_one_listener, windows_end_at_the_harvest,
+                   one_miss_is_not_gone, a_broken_dump_loses_nobody, restart_keeps_the_listener,
+                   relisten_changes_the_limit_only, drops_have_a_baseline, full_at_either_end,
+                   drops_that_the_kernel_does_not_tell, fold_is_the_sum_of_its_listeners, filling,
+                   steady_samples_do_not_allocate, order_of_the_dump_does_not_matter);
+}

@@ -1,0 +1,76 @@
+#include "roster.h"
+#include "test_program.h"
+
+#include <string>
+#include <vector>
+
+using namespace backlog;
+
+namespace {
+
+struct Wish {
+  std::string name;
+  bool eligible = true;
+  bool urgent = false;
+};
+
+/// The names that have a place, in the order of the wishes.
+std::string placed(Roster &roster, const std::vector<Wish> &wishes, std::size_t places) {
+  std::vector<RosterCandidate> candidates;
+  for (const Wish &wish : wishes)
+    candidates.push_back({&wish.name, wish.eligible, wish.urgent});
+  const std::vector<bool> result = roster.update(candidates, places);
+  std::string names;
+  for (std::size_t i = 0; i < wishes.size(); ++i)
+    if (result[i])
+      names += wishes[i].name;
+  return names;
+}
+
+} // namespace
+
+START_TEST(first_by_name_then_by_appearance) {
+  Roster roster;
+  assert_text(placed(roster, {{"d"}, {"c"}, {"b"}}, 2), "cb");
+  assert_text(placed(roster, {{"a"}, {"d"}, {"c"}, {"b"}}, 3), "dcb");
+  assert_text(placed(roster, {{"a"}, {"d"}, {"c"}, {"b"}}, 4), "adcb");
+}
+END_TEST
+
+START_TEST(urgent_ones_go_first) {
+  Roster roster;
+  assert_text(placed(roster, {{"a"}, {"b"}, {"z", true, true}}, 1), "z");
+}
+END_TEST
+
+START_TEST(places_are_kept_until_the_listener_is_gone) {
+  Roster roster;
+  assert_text(placed(roster, {{"b"}, {"c"}}, 1), "b");
+  assert_text(placed(roster, {{"a", true, true}, {"b", false}, {"c"}}, 1), "b");
+  assert_text(placed(roster, {{"c"}, {"d"}}, 1), "c");
+  assert_text(placed(roster, {{"b"}, {"c"}, {"d"}}, 1), "c");
+}
+END_TEST
+
+START_TEST(those_with_nothing_to_show_wait) {
+  Roster roster;
+  assert_text(placed(roster, {{"a", false}, {"b"}}, 5), "b");
+  ck_assert(roster.was_present("a"));
+  ck_assert(!roster.was_present("c"));
+  assert_text(placed(roster, {{"a"}, {"b"}}, 5), "ab");
+  assert_text(placed(roster, {{"b"}}, 5), "b");
+  ck_assert(!roster.was_present("a"));
+}
+END_TEST
+
+START_TEST(no_places) {
+  Roster roster;
+  assert_text(placed(roster, {{"a"}, {"b"}}, 0), "");
+}
+END_TEST
+
+int main() {
+  return run_tests("roster", first_by_name_then_by_appearance, urgent_ones_go_first,
+                   places_are_kept_until_the_listener_is_gone, those_with_nothing_to_show_wait,
+                   no_places);
+}

@@ -1,0 +1,92 @@
+#include "test_program.h"
+#include "worker.h"
+
+#include <atomic>
+#include <csignal>
+#include <future>
+
+using namespace backlog;
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+/// Answers with the number of questions so far, each after `gate` has opened.
+class Counting : public AskedWorker<int> {
+public:
+  explicit Counting(std::shared_future<void> gate) {
+    const auto failure = start("counting", [gate](Mailbox<int> &mailbox) {
+      int count = 0;
+      while (mailbox.sleep_until(std::nullopt) != Mailbox<int>::Wake::stopping) {
+        gate.wait();
+        mailbox.deliver(++count);
+      }
+    });
+    ck_assert(!failure);
+  }
+};
+
+} // namespace
+
+START_TEST(answers_when_asked) {
+  std::promise<void> gate;
+  gate.set_value();
+  Counting worker(gate.get_future().share());
+  ck_assert(!worker.take_until(Clock::time_point::min()));
+  worker.ask();
+  ck_assert(worker.take_until(Clock::now() + 10s) == 1);
+  worker.ask();
+  ck_assert(worker.take_until(Clock::now() + 10s) == 2);
+  ck_assert(worker.stop(10s));
+}
+END_TEST
+
+START_TEST(late_answer_waits_for_the_next_take) {
+  std::promise<void> gate;
+  Counting worker(gate.get_future().share());
+  worker.ask();
+  ck_assert(!worker.take_until(Clock::now() + 1ms));
+  worker.ask(); // while the answer is owed: no second one
+  gate.set_value();
+  ck_assert(worker.take_until(Clock::now() + 10s) == 1);
+  ck_assert(worker.stop(10s));
+}
+END_TEST
+
+START_TEST(a_thread_that_is_late_is_left_behind) {
+  auto gate = std::make_shared<std::promise<void>>();
+  Counting worker(gate->get_future().share());
+  worker.ask();
+  ck_assert(!worker.take_until(Clock::now() + 1ms));
+  ck_assert(!worker.stop(1ms));
+  gate->set_value();
+}
+END_TEST
+
+START_TEST(signals_are_blocked) {
+  sigset_t mask;
+  sigemptyset(&mask);
+  Worker worker;
+  ck_assert(!worker.start("masked", [&] { pthread_sigmask(SIG_BLOCK, nullptr, &mask); }));
+  ck_assert(worker.finish(10s));
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGCHLD, SIGALRM})
+    ck_assert_int_eq(sigismember(&mask, signal), 1);
+  pthread_sigmask(SIG_BLOCK, nullptr, &mask);
+  ck_assert_int_eq(sigismember(&mask, SIGTERM), 0);
+}
+END_TEST
+
+START_TEST(sleep_ends_when_due) {
+  Mailbox<int> mailbox;
+  ck_assert(mailbox.sleep_until(Clock::now() + 1ms) == Mailbox<int>::Wake::due);
+  mailbox.ask();
+  ck_assert(mailbox.sleep_until(Clock::now() + 1h) == Mailbox<int>::Wake::asked);
+  mailbox.stop();
+  ck_assert(mailbox.sleep_until(Clock::now() + 1h) == Mailbox<int>::Wake::stopping);
+}
+END_TEST
+
+int main() {
+  return run_tests("worker", answers_when_asked, late_answer_waits_for_the_next_take,
+                   a_thread_that_is_late_is_left_behind, signals_are_blocked, sleep_ends_when_due);
+}
