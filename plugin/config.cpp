@@ -12,8 +12,20 @@ namespace {
 
 using ConfigError = std::optional<std::string>;
 
+constexpr std::size_t max_max_listeners = 100000;
+constexpr double min_budget_percent = 0.01;
+constexpr double max_budget_percent = 100;
+constexpr Config::Seconds min_sample_interval{0.001};
+constexpr Config::Seconds max_sample_interval{86400};
+
 std::span<const oconfig_value_t> values_of(const oconfig_item_t &item) {
   return {item.values, static_cast<std::size_t>(item.values_num)};
+}
+
+std::string number_text(double number) {
+  std::array<char, 32> text{};
+  (void)std::snprintf(text.data(), text.size(), "%.15g", number);
+  return text.data();
 }
 
 std::string shown(const oconfig_value_t &value) {
@@ -21,9 +33,7 @@ std::string shown(const oconfig_value_t &value) {
     return std::string("\"") + value.value.string + "\"";
   if (value.type == OCONFIG_TYPE_BOOLEAN)
     return value.value.boolean != 0 ? "true" : "false";
-  std::array<char, 32> text{};
-  (void)std::snprintf(text.data(), text.size(), "%.15g", value.value.number);
-  return text.data();
+  return number_text(value.value.number);
 }
 
 std::string shown(const oconfig_item_t &item) {
@@ -56,6 +66,24 @@ ConfigError read_boolean(const oconfig_item_t &item, bool &result) {
   return std::nullopt;
 }
 
+/// Both ends of the range are allowed.
+ConfigError read_number(const oconfig_item_t &item, double min, double max, const char *unit,
+                        double &result) {
+  const oconfig_value_t *value = single(item, OCONFIG_TYPE_NUMBER);
+  if (value == nullptr || !(value->value.number >= min && value->value.number <= max))
+    return refusal(item, "a number from " + number_text(min) + " to " + number_text(max) + unit);
+  result = value->value.number;
+  return std::nullopt;
+}
+
+ConfigError read_seconds(const oconfig_item_t &item, Config::Seconds &result) {
+  double seconds = 0;
+  ConfigError error = read_number(item, min_sample_interval.count(), max_sample_interval.count(),
+                                  " seconds", seconds);
+  result = Config::Seconds(seconds);
+  return error;
+}
+
 ConfigError read_count(const oconfig_item_t &item, std::size_t max, std::size_t &result) {
   const oconfig_value_t *value = single(item, OCONFIG_TYPE_NUMBER);
   const double number = value != nullptr ? value->value.number : -1;
@@ -80,8 +108,6 @@ struct Option {
   ConfigError (*take)(const oconfig_item_t &item, Config &config);
 };
 
-constexpr std::size_t max_max_listeners = 100000;
-
 constexpr std::array options{
     Option{"Listener", [](const oconfig_item_t &item,
                           Config &config) { return read_name_filter(item, config.listeners); }},
@@ -91,6 +117,25 @@ constexpr std::array options{
              ConfigError error = read_boolean(item, ignore);
              config.listeners.ignore_selected(ignore);
              return error;
+           }},
+    Option{"ReportUnix", [](const oconfig_item_t &item,
+                            Config &config) { return read_boolean(item, config.report_unix); }},
+    Option{"ReportSynQueue",
+           [](const oconfig_item_t &item, Config &config) {
+             return read_boolean(item, config.report_syn_queue);
+           }},
+    Option{"SamplerBudget",
+           [](const oconfig_item_t &item, Config &config) {
+             return read_number(item, min_budget_percent, max_budget_percent, " percent of one CPU",
+                                config.sampler_budget_percent);
+           }},
+    Option{"SampleInterval",
+           [](const oconfig_item_t &item, Config &config) {
+             return read_seconds(item, config.sample_interval);
+           }},
+    Option{"BurstInterval",
+           [](const oconfig_item_t &item, Config &config) {
+             return read_seconds(item, config.configured_burst_interval.emplace());
            }},
     Option{"MaxListeners",
            [](const oconfig_item_t &item, Config &config) {
@@ -120,6 +165,14 @@ ConfigError take_option(const oconfig_item_t &item, Config &config) {
          ") is unknown; allowed is one of " + known;
 }
 
+ConfigError check_intervals(const Config &config) {
+  if (config.burst_interval() <= config.sample_interval)
+    return std::nullopt;
+  return "option BurstInterval: " + number_text(config.burst_interval().count()) +
+         " is not allowed; allowed is at most SampleInterval, which is " +
+         number_text(config.sample_interval.count()) + " seconds";
+}
+
 } // namespace
 
 std::optional<std::string> apply_config(const oconfig_item_t &block, Config &config) {
@@ -127,7 +180,7 @@ std::optional<std::string> apply_config(const oconfig_item_t &block, Config &con
   for (const oconfig_item_t &item : children)
     if (ConfigError error = take_option(item, config))
       return error;
-  return std::nullopt;
+  return check_intervals(config);
 }
 
 } // namespace backlog

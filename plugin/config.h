@@ -2,6 +2,8 @@
 
 #include "name_filter.h"
 
+#include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -16,9 +18,21 @@ enum class ValueSet : std::uint8_t { basic, full };
 
 /// What <Plugin backlog> says; the initial values are the defaults.
 struct Config {
-  NameFilter listeners;              ///< Listener, IgnoreSelected
-  std::size_t max_listeners = 200;   ///< MaxListeners: series for at most so many
-  ValueSet values = ValueSet::basic; ///< Values
+  using Seconds = std::chrono::duration<double>;
+
+  NameFilter listeners;                             ///< Listener, IgnoreSelected
+  bool report_unix = true;                          ///< ReportUnix
+  bool report_syn_queue = true;                     ///< ReportSynQueue
+  ValueSet values = ValueSet::basic;                ///< Values
+  std::size_t max_listeners = 200;                  ///< MaxListeners: series for at most so many
+  double sampler_budget_percent = 0.5;              ///< SamplerBudget: of one CPU, over any minute
+  Seconds sample_interval{0.025};                   ///< SampleInterval
+  std::optional<Seconds> configured_burst_interval; ///< BurstInterval
+
+  /// 5 ms by default, or SampleInterval if that is shorter.
+  Seconds burst_interval() const {
+    return configured_burst_interval.value_or(std::min(sample_interval, Seconds(0.005)));
+  }
 };
 
 /// Takes over one <Plugin backlog> block; several add up. The error names option, value and

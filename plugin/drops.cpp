@@ -47,12 +47,13 @@ void CounterSplit::end_sample(std::uint64_t amount, bool claimants_known,
 
 bool CounterSplit::single_claimant() const {
   std::optional<std::uint32_t> only;
-  for (const auto *claims : {&claims_, &carried_claims_})
-    for (const Claim &claim : *claims)
+  for (const auto *claims : {&claims_, &carried_claims_}) {
+    for (const Claim &claim : *claims) {
       if (only.value_or(claim.listener) != claim.listener)
         return false;
-      else
-        only = claim.listener;
+      only = claim.listener;
+    }
+  }
   return only.has_value();
 }
 
@@ -75,6 +76,7 @@ void CounterSplit::gather(std::vector<Claim> &claims, Suspicion suspicion) {
       shares_.push_back({.claim = &claim});
 }
 
+// Only when the sample is over: counted against itself, a larger claim would be the less likely.
 void CounterSplit::learn_claims() {
   for (const Claim &claim : claims_) {
     Account &account = accounts_[claim.listener];

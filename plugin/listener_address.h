@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cstdint>
-#include <string>
 
 namespace backlog {
 
@@ -15,6 +14,7 @@ struct TcpAddress {
   bool v6only = false; ///< IPV6_V6ONLY of an IPv6 socket
 
   bool operator==(const TcpAddress &) const = default;
+  bool is_any() const { return bytes == std::array<std::uint8_t, 16>{}; }
 };
 
 } // namespace backlog

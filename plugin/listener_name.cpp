@@ -103,7 +103,7 @@ TcpAddress unmapped(const TcpAddress &address) {
 }
 
 std::string host_text(const TcpAddress &address) {
-  if (std::all_of(address.bytes.begin(), address.bytes.end(), [](auto byte) { return byte == 0; }))
+  if (address.is_any())
     return "any";
   std::array<char, INET6_ADDRSTRLEN> text{};
   inet_ntop(address.ipv6 ? AF_INET6 : AF_INET, address.bytes.data(), text.data(), text.size());

@@ -1,6 +1,7 @@
 #include "listener_set.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace backlog {
@@ -92,8 +93,12 @@ ListenerSet::Member &ListenerSet::admit(const MemberState &state, Identify ident
 }
 
 std::uint32_t ListenerSet::listener_for(ListenerIdentity identity) {
-  if (const auto found = by_name_.find(identity.name); found != by_name_.end())
+  if (const auto found = by_name_.find(identity.name); found != by_name_.end()) {
+    const ListenerIdentity &first = listeners_[found->second].identity;
+    if (first.address != identity.address)
+      collisions_.push_back({identity.name, first.address, identity.address});
     return found->second;
+  }
   std::uint32_t index = 0;
   if (free_listeners_.empty()) {
     index = static_cast<std::uint32_t>(listeners_.size());
@@ -176,6 +181,7 @@ void ListenerSet::remove_missing() {
   for (Member &member : members_) {
     if (!member.used || member.sample == sample_)
       continue;
+    members_changed_ = true;
     if (member.missed)
       remove(member);
     else
@@ -192,14 +198,29 @@ void ListenerSet::remove(Member &member) {
   by_cookie_.erase(member.cookie);
   member.used = false;
   free_members_.push_back(static_cast<std::uint32_t>(&member - members_.data()));
-  members_changed_ = true;
 }
 
 bool ListenerSet::was_full(std::uint32_t index) const {
   return listeners_[index].window.full_weight.count() > 0;
 }
 
+void ListenerSet::find_lowest_limits() {
+  constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
+  fold_.lowest_limit = none;
+  for (Listener &listener : listeners_)
+    listener.lowest_limit = none;
+  for (const Member &member : members_) {
+    if (!member.used)
+      continue;
+    Listener &listener = listeners_[member.listener];
+    listener.lowest_limit = std::min(listener.lowest_limit, member.limit);
+    if (listener.folded)
+      fold_.lowest_limit = std::min(fold_.lowest_limit, member.limit);
+  }
+}
+
 ListenerSet::Interval ListenerSet::harvest() {
+  find_lowest_limits();
   Interval interval;
   interval.listeners.reserve(by_name_.size());
   for (std::uint32_t index = 0; index < listeners_.size(); ++index) {
@@ -215,6 +236,7 @@ ListenerSet::Interval ListenerSet::harvest() {
     free_listeners_.push_back(index);
   }
   interval.fold = finish(fold_, 0);
+  interval.collisions = std::exchange(collisions_, {});
   return interval;
 }
 
@@ -225,6 +247,7 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
   interval.folded = listener.folded;
   interval.members = listener.members;
   interval.limit = listener.limit;
+  interval.lowest_limit = listener.lowest_limit;
   interval.queue = figures_of(listener.window, listener.length, elapsed_ - listener.window_begin,
                               samples_ - listener.window_first_sample);
   listener.window = Window{};

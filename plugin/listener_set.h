@@ -18,6 +18,7 @@ namespace backlog {
 /// Who a listener is, found out once, when its first member is seen.
 struct ListenerIdentity {
   std::string name;
+  std::string address;    ///< where others could have the same name: told apart by this
   std::uint16_t port = 0; ///< 0: none
   bool has_id = false;    ///< as in ListenerName
 };
@@ -33,10 +34,11 @@ struct MemberState {
 /// One listener's interval.
 struct ListenerInterval {
   ListenerIdentity identity;
-  std::uint32_t index = 0;   ///< as in DropsMoved
-  bool folded = false;       ///< counted in the set's fold
-  std::uint32_t members = 0; ///< at the end; 0: the listener went during the interval
-  std::uint64_t limit = 0;   ///< sum over members, connections
+  std::uint32_t index = 0;        ///< as in DropsMoved
+  bool folded = false;            ///< counted in the set's fold
+  std::uint32_t members = 0;      ///< at the end; 0: the listener went during the interval
+  std::uint64_t limit = 0;        ///< sum over members, connections
+  std::uint32_t lowest_limit = 0; ///< of a member
   WindowFigures queue;
 };
 
@@ -65,17 +67,25 @@ public:
 
   /// Of the last sample.
   std::span<const DropsMoved> drops_moved() const { return drops_moved_; }
+  /// Whether a member came in it, or was missing from it.
   bool members_changed() const { return members_changed_; }
   /// Whether a member's queue is at or above an eighth of its limit and at least 4.
   bool filling() const { return filling_members_ > 0; }
-  std::size_t member_count() const { return by_cookie_.size(); }
+  bool has_member(std::uint64_t cookie) const { return by_cookie_.contains(cookie); }
 
   /// Whether a member of the listener was full in the interval so far.
   bool was_full(std::uint32_t index) const;
 
+  /// Two addresses that meet in one name.
+  struct Collision {
+    std::string name;
+    std::string first;
+    std::string second;
+  };
   struct Interval {
     std::vector<ListenerInterval> listeners;
-    ListenerInterval fold; ///< members 0: none
+    std::vector<Collision> collisions; ///< found in this interval
+    ListenerInterval fold;             ///< members 0: none
   };
   /// Ends the interval. Indexes of listeners that went may be given to others from here on.
   Interval harvest();
@@ -99,8 +109,9 @@ private:
     ListenerIdentity identity;
     std::uint32_t members = 0;
     std::uint32_t full_members = 0;
-    std::uint64_t length = 0; ///< sum over members
-    std::uint64_t limit = 0;  ///< sum over members
+    std::uint64_t length = 0;       ///< sum over members
+    std::uint64_t limit = 0;        ///< sum over members
+    std::uint32_t lowest_limit = 0; ///< of a member, as of the last harvest
     bool folded = false;
     bool active = false; ///< in active_
     Window window;
@@ -116,6 +127,7 @@ private:
   void note_drops(Member &member, const MemberState &state);
   void remove(Member &member);
   void remove_missing();
+  void find_lowest_limits();
   ListenerInterval finish(Listener &listener, std::uint32_t index);
 
   Folds folds_;
@@ -127,6 +139,7 @@ private:
   std::unordered_map<std::string, std::uint32_t> by_name_;
   std::vector<std::uint32_t> active_; ///< listeners whose queue is not empty
   Listener fold_;
+  std::vector<Collision> collisions_;
   std::vector<DropsMoved> drops_moved_;
   bool members_changed_ = false;
   std::uint32_t filling_members_ = 0;

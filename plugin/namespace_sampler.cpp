@@ -2,8 +2,10 @@
 
 #include "listener_name.h"
 
+#include <algorithm>
 #include <array>
 #include <net/if.h>
+#include <string_view>
 #include <utility>
 
 namespace backlog {
@@ -20,87 +22,201 @@ std::string device_name(std::uint32_t index) {
   return name.data();
 }
 
-std::string tcp_failure_reason(const Error &error) {
-  // netlink_dump_done() carries the ENOENT of inet_diag_lock_handler().
-  return error.code == ENOENT ? error.message() + " (the kernel has no tcp_diag)" : error.message();
+/// The reason why listeners could not be read; ENOENT is what the kernel answers where the
+/// module that knows them is missing.
+Fault listeners_fault(const char *part, const Error &error, const char *module) {
+  std::string reason = error.message();
+  if (error.code == ENOENT)
+    reason += std::string(" (the kernel has no ") + module + ")";
+  return {part, std::move(reason)};
+}
+
+/// A Unix address for people: @ for the NUL of an abstract name, ? for what is not printable.
+std::string shown_address(std::string_view address) {
+  std::string text(address);
+  for (char &c : text)
+    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f')
+      c = c == '\0' ? '@' : '?';
+  return text;
+}
+
+/// An overflow means that a member was full, whether or not a sample saw it.
+void note_overflow(ListenerInterval &listener) {
+  if (listener.members > 0)
+    listener.queue.peak = std::max(listener.queue.peak, std::uint64_t{listener.lowest_limit} + 1);
+  listener.queue.used_percent = 100;
 }
 
 } // namespace
 
+ListenerIdentity identify_tcp_listener(const TcpAddress &address) {
+  ListenerName name = name_tcp_listener(address, device_name(address.device), "");
+  return {.name = std::move(name.text), .address = "", .port = address.port, .has_id = name.has_id};
+}
+
 NamespaceSampler::NamespaceSampler(std::shared_ptr<const Config> config)
-    : config_(std::move(config)), tcp_([this](const ListenerIdentity &identity) {
-        const bool unstable =
-            identity.has_id || (port_range_ && port_range_->contains(identity.port));
-        return unstable && config_->listeners.selects(identity.name) &&
-               !config_->listeners.names(identity.name);
-      }) {
+    : config_(std::move(config)),
+      tcp_([this](const ListenerIdentity &identity) { return folds(identity); }),
+      unix_([this](const ListenerIdentity &identity) { return folds(identity); }) {
   read_port_range();
 }
 
-void NamespaceSampler::sample(Duration max_weight) {
-  tcp_.begin_sample();
-  if (!dump_tcp()) {
-    tcp_.abandon_sample();
-    return;
-  }
-  tcp_.end_sample(std::chrono::steady_clock::now(), max_weight);
-  hand_out_drops(false);
+bool NamespaceSampler::folds(const ListenerIdentity &identity) const {
+  const bool unstable = identity.has_id || (port_range_ && port_range_->contains(identity.port));
+  return unstable && config_->listeners.selects(identity.name) &&
+         !config_->listeners.names(identity.name);
 }
 
-NamespaceHarvest NamespaceSampler::harvest(Duration max_weight, std::vector<Fault> &faults) {
-  sample(max_weight);
-  hand_out_drops(true);
+void NamespaceSampler::sample_tcp(Duration max_weight) { take_tcp_sample(max_weight, false); }
 
+void NamespaceSampler::take_tcp_sample(Duration max_weight, bool at_harvest) {
+  tcp_.begin_sample();
+  tcp_failure_ = dump_tcp();
+  if (tcp_failure_)
+    tcp_.abandon_sample();
+  else
+    tcp_.end_sample(std::chrono::steady_clock::now(), max_weight);
+
+  counters_.reset();
+  if (at_harvest || (!tcp_failure_ &&
+                     drops_.wants_counters(!tcp_.drops_moved().empty(), tcp_.members_changed()))) {
+    Result<NetCounters> read =
+        at_harvest ? counters_reader_.read() : counters_reader_.read_netstat();
+    counters_failure_ = read ? Failure() : Failure(read.error());
+    if (read)
+      counters_ = *read;
+  }
+  if (!tcp_failure_)
+    hand_out_drops();
+}
+
+void NamespaceSampler::hand_out_drops() {
+  std::optional<ListenCounters> counters;
+  if (counters_ && (*counters_)[Counter::ListenDrops] && (*counters_)[Counter::ListenOverflows])
+    counters = {.drops = *(*counters_)[Counter::ListenDrops],
+                .overflows = *(*counters_)[Counter::ListenOverflows]};
+  drops_.sample(tcp_.drops_moved(), tcp_.members_changed(), counters);
+}
+
+void NamespaceSampler::sample_unix(Duration max_weight) {
+  unix_.begin_sample();
+  unix_failure_ = dump_unix();
+  if (unix_failure_) {
+    unix_.abandon_sample();
+    return;
+  }
+  unix_.end_sample(std::chrono::steady_clock::now(), max_weight);
+  if (unix_.members_changed())
+    unix_files_.look([this](std::uint64_t cookie) { return unix_.has_member(cookie); });
+}
+
+template <class Dump> Failure NamespaceSampler::with_sock_diag(Dump dump) {
+  if (!sock_diag_) {
+    Result<SockDiag> opened = SockDiag::open();
+    if (!opened)
+      return opened.error();
+    sock_diag_ = std::move(*opened);
+  }
+  Failure failure = dump(*sock_diag_);
+  if (failure)
+    sock_diag_.reset();
+  return failure;
+}
+
+Failure NamespaceSampler::dump_tcp() {
+  return with_sock_diag([this](SockDiag &sock_diag) {
+    return sock_diag.dump_tcp_listeners([this](const TcpListener &listener) {
+      tcp_.see({.cookie = listener.cookie,
+                .length = listener.queue_length,
+                .limit = listener.limit,
+                .drops = listener.drops},
+               [&] { return identify_tcp_listener(listener.address); });
+    });
+  });
+}
+
+Failure NamespaceSampler::dump_unix() {
+  return with_sock_diag([this](SockDiag &sock_diag) {
+    return sock_diag.dump_unix_listeners([this](const UnixListener &listener) {
+      const bool replaced = unix_files_.is_replaced(listener.cookie);
+      unix_.see({.cookie = listener.cookie,
+                 .length = replaced ? 0 : listener.queue_length,
+                 .limit = replaced ? 0 : listener.limit,
+                 .drops = std::nullopt},
+                [&] { return identify(listener); });
+    });
+  });
+}
+
+ListenerIdentity NamespaceSampler::identify(const UnixListener &listener) {
+  unix_files_.add(listener);
+  ListenerName name = name_unix_listener(listener.address, "");
+  return {.name = std::move(name.text),
+          .address = shown_address(listener.address),
+          .port = 0,
+          .has_id = name.has_id};
+}
+
+NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration unix_max_weight,
+                                           std::vector<Fault> &faults) {
   NamespaceHarvest harvest;
-  harvest.listeners_read = !tcp_failure_;
-  ListenerSet::Interval interval = tcp_.harvest();
-  harvest.tcp_fold.interval = std::move(interval.fold);
-  harvest.tcp = with_drops(std::move(interval.listeners), harvest.tcp_fold);
-  drops_.clear_interval();
+  take_tcp_sample(tcp_max_weight, true);
   harvest.counters = counters_;
-  if (counters_)
+  harvest.tcp = harvest_tcp();
+  if (drops_.has_baseline())
     harvest.drops_unattributed = drops_.unattributed().drops;
+  if (config_->report_unix) {
+    sample_unix(unix_max_weight);
+    harvest.unix_sockets = harvest_unix();
+  }
   read_port_range();
 
   if (tcp_failure_)
-    faults.push_back({"TCP listeners", tcp_failure_reason(*tcp_failure_)});
+    faults.push_back(listeners_fault("TCP listeners", *tcp_failure_, "tcp_diag"));
+  if (config_->report_unix && unix_failure_)
+    faults.push_back(listeners_fault("Unix listeners", *unix_failure_, "unix_diag"));
   if (counters_failure_)
     faults.push_back({"kernel counters", counters_failure_->message()});
   return harvest;
 }
 
-bool NamespaceSampler::dump_tcp() {
-  if (!sock_diag_) {
-    Result<SockDiag> opened = SockDiag::open();
-    if (!opened) {
-      tcp_failure_ = opened.error();
-      return false;
+KindHarvest NamespaceSampler::harvest_tcp() {
+  KindHarvest kind;
+  kind.read = !tcp_failure_;
+  drops_.settle([this](std::uint32_t listener) { return tcp_.was_full(listener); });
+  ListenerSet::Interval interval = tcp_.harvest();
+  kind.collisions = std::move(interval.collisions);
+  kind.fold.interval = std::move(interval.fold);
+  kind.listeners.reserve(interval.listeners.size());
+  for (ListenerInterval &listener : interval.listeners) {
+    const ListenCounters dropped = drops_.attributed(listener.index);
+    if (dropped.overflows > 0)
+      note_overflow(listener);
+    if (listener.folded) {
+      kind.fold.dropped.drops += dropped.drops;
+      kind.fold.dropped.overflows += dropped.overflows;
+      if (dropped.overflows > 0)
+        note_overflow(kind.fold.interval);
     }
-    sock_diag_ = std::move(*opened);
+    kind.listeners.push_back({std::move(listener), dropped});
   }
-  tcp_failure_ = sock_diag_->dump_tcp_listeners([this](const TcpListener &listener) {
-    tcp_.see({.cookie = listener.cookie,
-              .length = listener.queue_length,
-              .limit = listener.limit,
-              .drops = listener.drops},
-             [&] { return identify(listener); });
-  });
-  if (tcp_failure_)
-    sock_diag_.reset();
-  return !tcp_failure_;
+  drops_.clear_interval();
+  for (const ListenerHarvest &listener : kind.listeners)
+    if (listener.interval.members == 0)
+      drops_.forget(listener.interval.index);
+  return kind;
 }
 
-ListenerIdentity NamespaceSampler::identify(const TcpListener &listener) const {
-  ListenerName name = name_tcp_listener(listener.address, device_name(listener.address.device), "");
-  return {.name = std::move(name.text), .port = listener.address.port, .has_id = name.has_id};
-}
-
-void NamespaceSampler::hand_out_drops(bool at_harvest) {
-  if (at_harvest) {
-    Result<NetCounters> read = counters_reader_.read();
-    counters_failure_ = read ? Failure() : Failure(read.error());
-    counters_ = read ? std::optional(*read) : std::nullopt;
-  }
+KindHarvest NamespaceSampler::harvest_unix() {
+  KindHarvest kind;
+  kind.read = !unix_failure_;
+  ListenerSet::Interval interval = unix_.harvest();
+  kind.collisions = std::move(interval.collisions);
+  kind.fold.interval = std::move(interval.fold);
+  kind.listeners.reserve(interval.listeners.size());
+  for (ListenerInterval &listener : interval.listeners)
+    kind.listeners.push_back({std::move(listener), {}});
+  return kind;
 }
 
 void NamespaceSampler::read_port_range() {
@@ -109,21 +225,6 @@ void NamespaceSampler::read_port_range() {
     return;
   port_range_ = range;
   tcp_.refold();
-}
-
-std::vector<ListenerHarvest> NamespaceSampler::with_drops(std::vector<ListenerInterval> intervals,
-                                                          ListenerHarvest &fold) const {
-  std::vector<ListenerHarvest> listeners;
-  listeners.reserve(intervals.size());
-  for (ListenerInterval &interval : intervals) {
-    const ListenCounters dropped = drops_.attributed(interval.index);
-    if (interval.folded) {
-      fold.dropped.drops += dropped.drops;
-      fold.dropped.overflows += dropped.overflows;
-    }
-    listeners.push_back({std::move(interval), dropped});
-  }
-  return listeners;
 }
 
 } // namespace backlog

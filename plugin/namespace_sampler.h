@@ -7,6 +7,7 @@
 #include "net_counters.h"
 #include "net_limits.h"
 #include "sock_diag.h"
+#include "unix_files.h"
 
 #include <memory>
 #include <optional>
@@ -15,26 +16,39 @@
 namespace backlog {
 
 /// Samples the listeners of the net namespace of the calling thread, and finds out whose its
-/// drops were. One thread uses it.
+/// drops were. One thread uses it, and it stays where it is: its sets refer to it.
 class NamespaceSampler {
 public:
-  using TimePoint = ListenerSet::TimePoint;
   using Duration = ListenerSet::Duration;
 
   explicit NamespaceSampler(std::shared_ptr<const Config> config);
+  NamespaceSampler(const NamespaceSampler &) = delete;
+  NamespaceSampler &operator=(const NamespaceSampler &) = delete;
 
   /// max_weight: as in ListenerSet::end_sample().
-  void sample(Duration max_weight);
+  void sample_tcp(Duration max_weight);
+  void sample_unix(Duration max_weight);
+  bool tcp_filling() const { return tcp_.filling(); }
+  bool unix_filling() const { return unix_.filling(); }
+  /// Whether the last sample failed; the next one is worth trying at the next harvest only.
+  bool tcp_failed() const { return tcp_failure_.has_value(); }
+  bool unix_failed() const { return unix_failure_.has_value(); }
+
   /// Samples once more and ends the interval.
-  NamespaceHarvest harvest(Duration max_weight, std::vector<Fault> &faults);
+  NamespaceHarvest harvest(Duration tcp_max_weight, Duration unix_max_weight,
+                           std::vector<Fault> &faults);
 
 private:
-  bool dump_tcp();
-  void hand_out_drops(bool at_harvest);
-  ListenerIdentity identify(const TcpListener &listener) const;
+  template <class Dump> Failure with_sock_diag(Dump dump);
+  Failure dump_tcp();
+  Failure dump_unix();
+  void hand_out_drops();
+  void take_tcp_sample(Duration max_weight, bool at_harvest);
+  ListenerIdentity identify(const UnixListener &listener);
+  bool folds(const ListenerIdentity &identity) const;
   void read_port_range();
-  std::vector<ListenerHarvest> with_drops(std::vector<ListenerInterval> intervals,
-                                          ListenerHarvest &fold) const;
+  KindHarvest harvest_tcp();
+  KindHarvest harvest_unix();
 
   std::shared_ptr<const Config> config_;
   std::optional<SockDiag> sock_diag_;
@@ -42,10 +56,16 @@ private:
   NetLimitsReader limits_reader_;
   std::optional<PortRange> port_range_;
   ListenerSet tcp_;
+  ListenerSet unix_;
+  UnixFiles unix_files_;
   DropLedger drops_;
-  std::optional<NetCounters> counters_; ///< as of the last harvest
+  std::optional<NetCounters> counters_; ///< as of the last sample of a harvest
   Failure tcp_failure_;                 ///< of the last sample
-  Failure counters_failure_;            ///< of the last harvest
+  Failure unix_failure_;                ///< of the last sample
+  Failure counters_failure_;            ///< of the last reading
 };
+
+/// Who a TCP listener of the calling thread's net namespace is.
+ListenerIdentity identify_tcp_listener(const TcpAddress &address);
 
 } // namespace backlog

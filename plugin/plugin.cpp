@@ -11,6 +11,8 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 #include <system_error>
 #include <vector>
 
@@ -22,6 +24,7 @@ using Seconds = std::chrono::duration<double>;
 
 constexpr std::chrono::milliseconds longest_wait{1000}; // for a harvest, in the read callback
 constexpr std::chrono::milliseconds stop_patience{400}; // for each of the two threads
+constexpr std::size_t most_said_collisions = 1000;
 
 /// Everything between init and shutdown.
 struct Running {
@@ -33,6 +36,7 @@ struct Running {
   Surveyor surveyor;
   TableBuilder builder;
   FaultLog fault_log;
+  std::set<std::string> said_collisions;
   bool harvested = false;
 };
 
@@ -56,14 +60,29 @@ Seconds collectd_interval() {
   return Seconds(static_cast<double>(plugin_get_interval()) / 1073741824.0);
 }
 
+void log_collisions(const KindHarvest &kind) {
+  for (const ListenerSet::Collision &collision : kind.collisions)
+    if (running->said_collisions.size() < most_said_collisions &&
+        running->said_collisions.insert(collision.name).second)
+      plugin_log(LOG_NOTICE, "backlog plugin: %s and %s have one name and are shown as one: %s",
+                 collision.first.c_str(), collision.second.c_str(), collision.name.c_str());
+}
+
 void publish(const Harvest &harvest, const std::optional<Survey> &survey, Seconds interval) {
   std::vector<Fault> faults = harvest.faults;
   if (survey)
     faults.insert(faults.end(), survey->faults.begin(), survey->faults.end());
   for (const FaultLog::Line &line : running->fault_log.update(faults))
     plugin_log(line.begins ? LOG_WARNING : LOG_NOTICE, "backlog plugin: %s", line.text.c_str());
+  log_collisions(harvest.own.tcp);
+  if (harvest.own.unix_sockets)
+    log_collisions(*harvest.own.unix_sockets);
   dispatch_values(running->builder.build(harvest, survey, interval), running->config->values,
                   interval);
+}
+
+bool has_listeners(const NamespaceHarvest &harvest) {
+  return harvest.tcp.read || (harvest.unix_sockets && harvest.unix_sockets->read);
 }
 
 int read_callback() {
@@ -82,7 +101,7 @@ int read_callback() {
   if (!harvest)
     return 0;
   publish(*harvest, running->surveyor.take_until(deadline), interval);
-  const bool failed = !running->harvested && !harvest->own.listeners_read;
+  const bool failed = !running->harvested && !has_listeners(harvest->own);
   running->harvested = true;
   return failed ? -1 : 0;
 }
@@ -92,8 +111,8 @@ int init_callback() {
     return 0;
   auto starting = std::make_unique<Running>(
       std::make_shared<const Config>(config != nullptr ? std::move(*config) : Config()));
-  for (const auto failure :
-       {starting->sampler.start(starting->config), starting->surveyor.start()}) {
+  for (const auto failure : {starting->sampler.start(starting->config, collectd_interval()),
+                             starting->surveyor.start(starting->config)}) {
     if (!failure)
       continue;
     plugin_log(LOG_ERR, "backlog plugin: start a thread: %s",

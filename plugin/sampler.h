@@ -4,17 +4,20 @@
 #include "harvest.h"
 #include "worker.h"
 
+#include <chrono>
 #include <memory>
 #include <optional>
 
 namespace backlog {
 
-/// The thread that looks at the queues. It answers with the interval that has passed since the
-/// answer before.
+/// The thread that looks at the queues, at its own pace. It answers with the interval that has
+/// passed since the answer before.
 class Sampler : public AskedWorker<Harvest> {
 public:
+  /// interval: collectd's; a SampleInterval that is not shorter means one sample per interval.
   /// The error is that of pthread_create().
-  std::optional<int> start(std::shared_ptr<const Config> config);
+  std::optional<int> start(std::shared_ptr<const Config> config,
+                           std::chrono::duration<double> interval);
 };
 
 } // namespace backlog

@@ -7,6 +7,7 @@
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -27,6 +28,40 @@ template <class T> T read_payload(const nlattr *attribute) {
   T value;
   std::memcpy(&value, mnl_attr_get_payload(attribute), sizeof value);
   return value;
+}
+
+Error damaged_message() { return {EBADMSG, "read sock_diag message"}; }
+
+/// The fixed part of an entry; nullptr if the message is too short for it.
+template <class Entry> const Entry *entry_of(const nlmsghdr &message) {
+  if (mnl_nlmsg_get_payload_len(&message) < sizeof(Entry))
+    return nullptr;
+  return static_cast<const Entry *>(mnl_nlmsg_get_payload(&message));
+}
+
+// mnl_attr_for_each() is not C++.
+template <class Entry, class Take> void for_each_attribute(const nlmsghdr &message, Take take) {
+  const auto *attribute =
+      static_cast<const nlattr *>(mnl_nlmsg_get_payload_offset(&message, sizeof(Entry)));
+  const auto *tail = static_cast<const char *>(mnl_nlmsg_get_payload_tail(&message));
+  while (
+      mnl_attr_ok(attribute, static_cast<int>(tail - reinterpret_cast<const char *>(attribute)))) {
+    take(attribute);
+    attribute = mnl_attr_next(attribute);
+  }
+}
+
+std::uint64_t cookie_of(const std::uint32_t (&words)[2]) {
+  return std::uint64_t{words[1]} << 32U | std::uint64_t{words[0]};
+}
+
+TcpAddress local_address(const inet_diag_msg &entry) {
+  TcpAddress address;
+  address.ipv6 = entry.idiag_family == AF_INET6;
+  address.port = ntohs(entry.id.idiag_sport);
+  address.device = entry.id.idiag_if;
+  std::memcpy(address.bytes.data(), entry.id.idiag_src, address.ipv6 ? 16 : 4);
+  return address;
 }
 
 void take_attribute(const nlattr *attribute, TcpListener &listener) {
@@ -65,6 +100,37 @@ Failure control_result(const nlmsghdr &message) {
   return Error{-result, "dump sockets by sock_diag"};
 }
 
+/// A request with its fixed part, all zero but for the type.
+template <class Body> class RequestBuffer {
+public:
+  explicit RequestBuffer(std::uint16_t type) : header_(mnl_nlmsg_put_header(bytes_.data())) {
+    header_->nlmsg_type = type;
+    body_ = static_cast<Body *>(mnl_nlmsg_put_extra_header(header_, sizeof(Body)));
+  }
+  nlmsghdr &header() { return *header_; }
+  Body &body() { return *body_; }
+
+private:
+  alignas(nlmsghdr) std::array<char, MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(Body))> bytes_{};
+  nlmsghdr *header_;
+  Body *body_;
+};
+
+/// Runs a dump whose messages go through parse to the sink. A damaged one fails the dump.
+template <class Parse, class Sink, class Dump>
+Failure parsed(Parse parse, const Sink &sink, Dump dump) {
+  Failure damage;
+  const auto each = [&](const nlmsghdr &message) {
+    const auto entry = parse(message);
+    if (entry)
+      sink(*entry);
+    else
+      damage = entry.error();
+  };
+  Failure failure = dump(DumpReader::Sink(each));
+  return failure ? failure : damage;
+}
+
 } // namespace
 
 Result<DumpReader::Progress> DumpReader::take(std::span<const std::byte> datagram,
@@ -85,35 +151,77 @@ Result<DumpReader::Progress> DumpReader::take(std::span<const std::byte> datagra
       sink(*message);
   }
   if (left != 0)
-    return Error{EBADMSG, "read sock_diag message"};
+    return damaged_message();
   return Progress::more;
 }
 
 Result<TcpListener> parse_tcp_listener(const nlmsghdr &message) {
-  if (mnl_nlmsg_get_payload_len(&message) < sizeof(inet_diag_msg))
-    return Error{EBADMSG, "read sock_diag message"};
-  const auto *entry = static_cast<const inet_diag_msg *>(mnl_nlmsg_get_payload(&message));
-
+  const auto *entry = entry_of<inet_diag_msg>(message);
+  if (entry == nullptr)
+    return damaged_message();
   TcpListener listener;
-  listener.address.ipv6 = entry->idiag_family == AF_INET6;
-  listener.address.port = ntohs(entry->id.idiag_sport);
-  listener.address.device = entry->id.idiag_if;
-  std::memcpy(listener.address.bytes.data(), entry->id.idiag_src, listener.address.ipv6 ? 16 : 4);
-  listener.cookie =
-      std::uint64_t{entry->id.idiag_cookie[1]} << 32U | std::uint64_t{entry->id.idiag_cookie[0]};
+  listener.address = local_address(*entry);
+  listener.cookie = cookie_of(entry->id.idiag_cookie);
   listener.inode = entry->idiag_inode;
   listener.queue_length = entry->idiag_rqueue;
   listener.limit = entry->idiag_wqueue;
-
-  const auto *attribute =
-      static_cast<const nlattr *>(mnl_nlmsg_get_payload_offset(&message, sizeof(inet_diag_msg)));
-  const auto *tail = static_cast<const char *>(mnl_nlmsg_get_payload_tail(&message));
-  while (
-      mnl_attr_ok(attribute, static_cast<int>(tail - reinterpret_cast<const char *>(attribute)))) {
-    take_attribute(attribute, listener);
-    attribute = mnl_attr_next(attribute);
-  }
+  for_each_attribute<inet_diag_msg>(
+      message, [&](const nlattr *attribute) { take_attribute(attribute, listener); });
   return listener;
+}
+
+Result<UnixListener> parse_unix_listener(const nlmsghdr &message) {
+  const auto *entry = entry_of<unix_diag_msg>(message);
+  if (entry == nullptr)
+    return damaged_message();
+  UnixListener listener;
+  listener.cookie = cookie_of(entry->udiag_cookie);
+  bool has_queue = false;
+  for_each_attribute<unix_diag_msg>(message, [&](const nlattr *attribute) {
+    const std::size_t length = mnl_attr_get_payload_len(attribute);
+    switch (mnl_attr_get_type(attribute)) {
+    case UNIX_DIAG_NAME:
+      listener.address = {static_cast<const char *>(mnl_attr_get_payload(attribute)), length};
+      break;
+    case UNIX_DIAG_VFS:
+      if (length >= sizeof(unix_diag_vfs)) {
+        const auto file = read_payload<unix_diag_vfs>(attribute);
+        listener.file_inode = file.udiag_vfs_ino;
+        listener.file_device = file.udiag_vfs_dev;
+      }
+      break;
+    case UNIX_DIAG_RQLEN:
+      if (length >= sizeof(unix_diag_rqlen)) {
+        const auto queue = read_payload<unix_diag_rqlen>(attribute);
+        listener.queue_length = queue.udiag_rqueue;
+        listener.limit = queue.udiag_wqueue;
+        has_queue = true;
+      }
+      break;
+    default:
+      break;
+    }
+  });
+  if (!has_queue)
+    return damaged_message();
+  // A path comes with its NUL, an abstract name begins with one.
+  if (!listener.address.empty() && listener.address.front() != '\0')
+    listener.address = listener.address.substr(0, listener.address.find('\0'));
+  return listener;
+}
+
+Result<std::optional<HalfOpen>> parse_half_open(const nlmsghdr &message) {
+  const auto *entry = entry_of<inet_diag_msg>(message);
+  if (entry == nullptr)
+    return damaged_message();
+  // inet_req_diag_fill() sends nothing of what every full socket has.
+  bool is_full_socket = false;
+  for_each_attribute<inet_diag_msg>(message, [&](const nlattr *attribute) {
+    is_full_socket = is_full_socket || mnl_attr_get_type(attribute) == INET_DIAG_SHUTDOWN;
+  });
+  if (is_full_socket)
+    return std::optional<HalfOpen>();
+  return std::optional(HalfOpen{local_address(*entry)});
 }
 
 void SockDiag::Close::operator()(mnl_socket *socket) const { mnl_socket_close(socket); }
@@ -139,55 +247,65 @@ Result<SockDiag> SockDiag::open() {
 }
 
 Failure SockDiag::dump_tcp_listeners(TcpSink sink) {
-  Failure damage;
-  const auto each = [&](const nlmsghdr &message) {
-    const Result<TcpListener> listener = parse_tcp_listener(message);
-    if (listener)
-      sink(*listener);
-    else
-      damage = listener.error();
-  };
+  return parsed(parse_tcp_listener, sink, [this](DumpReader::Sink each) {
+    return dump_tcp({.states = listen_only, .extensions = with_memory}, each);
+  });
+}
 
+Failure SockDiag::dump_half_open(HalfOpenSink sink) {
+  const auto known = [&](const std::optional<HalfOpen> &connection) {
+    if (connection)
+      sink(*connection);
+  };
+  return parsed(parse_half_open, known, [this](DumpReader::Sink each) {
+    return dump_tcp({.states = 1U << TCP_SYN_RECV, .extensions = 0}, each);
+  });
+}
+
+Failure SockDiag::dump_unix_listeners(UnixSink sink) {
+  return parsed(parse_unix_listener, sink, [this](DumpReader::Sink each) {
+    RequestBuffer<unix_diag_req> request(SOCK_DIAG_BY_FAMILY);
+    request.body().sdiag_family = AF_UNIX;
+    request.body().udiag_states = listen_only;
+    // UDIAG_SHOW_ICONS would cut the whole dump short at a queue of some thousands.
+    request.body().udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_RQLEN;
+    return dump(request.header(), each);
+  });
+}
+
+Failure SockDiag::dump_tcp(TcpQuery query, DumpReader::Sink sink) {
   if (tcp_request_ == TcpRequest::both_families) {
-    const Failure failure = dump_tcp_both_families(each);
-    if (!failure)
-      return damage;
-    if (failure->code != EINVAL && failure->code != EOPNOTSUPP && failure->code != ENOENT)
+    Failure failure = dump_tcp_both_families(query, sink);
+    if (!failure ||
+        (failure->code != EINVAL && failure->code != EOPNOTSUPP && failure->code != ENOENT))
       return failure;
     tcp_request_ = TcpRequest::each_family;
   }
-  if (Failure failure = dump_tcp_family(AF_INET, each))
+  if (Failure failure = dump_tcp_family(AF_INET, query, sink))
     return failure;
-  const Failure failure = dump_tcp_family(AF_INET6, each);
+  Failure failure = dump_tcp_family(AF_INET6, query, sink);
   // A kernel without IPv6 answers ENOENT where it has just answered for IPv4.
-  if (failure && failure->code != ENOENT)
-    return failure;
-  return damage;
+  if (failure && failure->code == ENOENT)
+    return std::nullopt;
+  return failure;
 }
 
-Failure SockDiag::dump_tcp_both_families(DumpReader::Sink sink) {
-  std::array<char, MNL_NLMSG_HDRLEN + sizeof(inet_diag_req)> request{};
-  nlmsghdr *header = mnl_nlmsg_put_header(request.data());
-  header->nlmsg_type = TCPDIAG_GETSOCK;
-  auto *body =
-      static_cast<inet_diag_req *>(mnl_nlmsg_put_extra_header(header, sizeof(inet_diag_req)));
-  body->idiag_family = AF_INET; // inet_diag_dump_compat() dumps every family whatever this says
-  body->idiag_states = listen_only;
-  body->idiag_ext = with_memory;
-  return dump(*header, sink);
+Failure SockDiag::dump_tcp_both_families(TcpQuery query, DumpReader::Sink sink) {
+  RequestBuffer<inet_diag_req> request(TCPDIAG_GETSOCK);
+  // inet_diag_dump_compat() dumps every family, whatever this says.
+  request.body().idiag_family = AF_INET;
+  request.body().idiag_states = query.states;
+  request.body().idiag_ext = query.extensions;
+  return dump(request.header(), sink);
 }
 
-Failure SockDiag::dump_tcp_family(int family, DumpReader::Sink sink) {
-  std::array<char, MNL_NLMSG_HDRLEN + sizeof(inet_diag_req_v2)> request{};
-  nlmsghdr *header = mnl_nlmsg_put_header(request.data());
-  header->nlmsg_type = SOCK_DIAG_BY_FAMILY;
-  auto *body =
-      static_cast<inet_diag_req_v2 *>(mnl_nlmsg_put_extra_header(header, sizeof(inet_diag_req_v2)));
-  body->sdiag_family = static_cast<std::uint8_t>(family);
-  body->sdiag_protocol = IPPROTO_TCP;
-  body->idiag_states = listen_only;
-  body->idiag_ext = with_memory;
-  return dump(*header, sink);
+Failure SockDiag::dump_tcp_family(int family, TcpQuery query, DumpReader::Sink sink) {
+  RequestBuffer<inet_diag_req_v2> request(SOCK_DIAG_BY_FAMILY);
+  request.body().sdiag_family = static_cast<std::uint8_t>(family);
+  request.body().sdiag_protocol = IPPROTO_TCP;
+  request.body().idiag_states = query.states;
+  request.body().idiag_ext = query.extensions;
+  return dump(request.header(), sink);
 }
 
 Failure SockDiag::dump(nlmsghdr &request, DumpReader::Sink sink) {

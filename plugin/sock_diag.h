@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 struct mnl_socket;
@@ -26,6 +27,22 @@ struct TcpListener {
   std::uint32_t limit = 0;            ///< sk_max_ack_backlog: min(listen()'s backlog, somaxconn)
   std::uint64_t cgroup_id = 0;        ///< 0: the kernel does not tell
   std::optional<std::uint32_t> drops; ///< sk_drops: a superset of the listener's drops, wraps
+};
+
+/// One listening Unix socket (sk_diag_fill() in net/unix/diag.c); its overflows have no counter.
+struct UnixListener {
+  std::string_view address;       ///< as name_unix_listener() takes it; valid within the sink only
+  std::uint64_t cookie = 0;       ///< as in TcpListener
+  std::uint32_t queue_length = 0; ///< connections not yet accepted
+  std::uint32_t limit = 0;        ///< as in TcpListener
+  std::uint32_t file_inode = 0;   ///< of the file that bind() made, 0: none
+  std::uint32_t file_device = 0;  ///< major << 20 | minor, as the kernel has it inside
+};
+
+/// One half-open connection, in state SYN_RECV. It is told with the family of its listener, so
+/// that an IPv4 client of a dual-stack one is an IPv6 entry with a mapped address.
+struct HalfOpen {
+  TcpAddress local; ///< never the wildcard; device: the one that the listener is bound to
 };
 
 /// Reads the messages of one dump. Free of I/O, so that damaged messages can be tested.
@@ -52,10 +69,20 @@ private:
 /// Attributes of a wrong length are passed over: what they hold stays unknown.
 Result<TcpListener> parse_tcp_listener(const nlmsghdr &message);
 
+/// One LISTEN entry of a unix_diag dump; as above. An entry without queue (UNIX_DIAG_RQLEN) is
+/// damaged, too.
+Result<UnixListener> parse_unix_listener(const nlmsghdr &message);
+
+/// One SYN_RECV entry of an inet_diag dump; empty for a TCP Fast Open child, which waits in the
+/// accept queue already.
+Result<std::optional<HalfOpen>> parse_half_open(const nlmsghdr &message);
+
 /// A NETLINK_SOCK_DIAG socket, bound to the net namespace in which it was opened.
 class SockDiag {
 public:
   using TcpSink = FunctionRef<void(const TcpListener &)>;
+  using UnixSink = FunctionRef<void(const UnixListener &)>;
+  using HalfOpenSink = FunctionRef<void(const HalfOpen &)>;
   enum class TcpRequest { both_families, each_family };
 
   static Result<SockDiag> open();
@@ -65,7 +92,14 @@ public:
   /// still be under way in it.
   Failure dump_tcp_listeners(TcpSink sink);
 
-  /// How TCP listeners are asked for: by one TCPDIAG_GETSOCK until a kernel refuses that.
+  /// Every listening Unix socket of the namespace, stream and seqpacket; errors as above.
+  Failure dump_unix_listeners(UnixSink sink);
+
+  /// Every half-open TCP connection of the namespace; errors as above. The kernel walks all
+  /// connections of the host for it.
+  Failure dump_half_open(HalfOpenSink sink);
+
+  /// How TCP sockets are asked for: by one TCPDIAG_GETSOCK until a kernel refuses that.
   void request_tcp_by(TcpRequest request) { tcp_request_ = request; }
 
 private:
@@ -74,9 +108,16 @@ private:
   };
 
   explicit SockDiag(mnl_socket *socket);
+  /// What is asked of TCP: states, a mask, and the attributes to send along, likewise.
+  struct TcpQuery {
+    std::uint32_t states;
+    std::uint8_t extensions;
+  };
+
   Failure dump(nlmsghdr &request, DumpReader::Sink sink);
-  Failure dump_tcp_both_families(DumpReader::Sink sink);
-  Failure dump_tcp_family(int family, DumpReader::Sink sink);
+  Failure dump_tcp(TcpQuery query, DumpReader::Sink sink);
+  Failure dump_tcp_both_families(TcpQuery query, DumpReader::Sink sink);
+  Failure dump_tcp_family(int family, TcpQuery query, DumpReader::Sink sink);
   Failure receive(const DumpReader &reader, DumpReader::Sink sink);
 
   std::unique_ptr<mnl_socket, Close> socket_;

@@ -1,8 +1,10 @@
 #pragma once
 
+#include "config.h"
 #include "harvest.h"
 #include "worker.h"
 
+#include <memory>
 #include <optional>
 
 namespace backlog {
@@ -11,7 +13,7 @@ namespace backlog {
 class Surveyor : public AskedWorker<Survey> {
 public:
   /// The error is that of pthread_create().
-  std::optional<int> start();
+  std::optional<int> start(std::shared_ptr<const Config> config);
 };
 
 } // namespace backlog

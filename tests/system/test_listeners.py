@@ -178,6 +178,7 @@ class ValuesTest(ListenerTest):
         start = time.time()
         collectd.wait_for_intervals(3)
         self.assertLess(collectd.values(closed.name, "percent-used")[-1][0], start)
+        self.assertEqual({limit for _, limit in collectd.values(closed.name, "queue_length-limit")}, {16})
         self.assertGreater(collectd.values(other.name, "percent-used")[-1][0], start)
 
 

@@ -1,0 +1,52 @@
+#include "pace.h"
+
+#include <algorithm>
+
+namespace backlog {
+
+namespace {
+
+using Seconds = std::chrono::duration<double>;
+
+constexpr Seconds window{60};
+constexpr double held_share = 0.1;
+// At rest some of the rate is left over, so that the bucket has something when a burst comes.
+constexpr double rest_share = 0.9;
+constexpr std::chrono::milliseconds after_filling{50};
+
+CpuBudget::Duration to_duration(Seconds time) {
+  constexpr Seconds longest = std::chrono::hours(24);
+  return std::chrono::duration_cast<CpuBudget::Duration>(std::min(time, longest));
+}
+
+} // namespace
+
+CpuBudget::CpuBudget(double share, TimePoint now)
+    : rate_(share * (1 - held_share)), capacity_seconds_(share * held_share * window.count()),
+      as_of_(now) {}
+
+double CpuBudget::level_at(TimePoint now) const {
+  return std::min(capacity_seconds_, level_seconds_ + rate_ * Seconds(now - as_of_).count());
+}
+
+void CpuBudget::spend(Duration cpu_time, TimePoint now) {
+  level_seconds_ = level_at(now) - Seconds(cpu_time).count();
+  as_of_ = now;
+}
+
+CpuBudget::Duration CpuBudget::until(Duration cpu_time, TimePoint now) const {
+  const double missing = std::min(Seconds(cpu_time).count(), capacity_seconds_) - level_at(now);
+  return missing <= 0 ? Duration(0) : to_duration(Seconds(missing / rate_));
+}
+
+Pace::Duration Pace::next(TimePoint now, Duration cost, bool filling, double rate,
+                          Duration affordable_in) {
+  if (filling)
+    burst_until_ = now + after_filling;
+  if (now < burst_until_)
+    return std::max(limits_.burst_interval, affordable_in);
+  const Duration sustainable = to_duration(Seconds(cost) / std::max(rest_share * rate, 1e-9));
+  return std::max({limits_.sample_interval, sustainable, affordable_in});
+}
+
+} // namespace backlog

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <chrono>
+
+namespace backlog {
+
+/// CPU time that may be spent: a token bucket. It holds a tenth of a minute's worth and is filled
+/// at nine tenths of the share, so that no minute sees more than the share.
+class CpuBudget {
+public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+  using Duration = std::chrono::nanoseconds;
+
+  /// share: of one CPU, 0.005 for half a percent.
+  CpuBudget(double share, TimePoint now);
+
+  /// CPU time a second.
+  double rate() const { return rate_; }
+  void spend(Duration cpu_time, TimePoint now);
+  /// How long until so much is there; what cannot be held at all is there when the bucket is full.
+  Duration until(Duration cpu_time, TimePoint now) const;
+
+private:
+  double level_at(TimePoint now) const;
+
+  double rate_;
+  double capacity_seconds_;
+  double level_seconds_ = 0;
+  TimePoint as_of_;
+};
+
+/// When to take the next sample.
+struct PaceLimits {
+  CpuBudget::Duration sample_interval; ///< at rest
+  CpuBudget::Duration burst_interval;  ///< while a queue is filling, and a while on
+};
+
+class Pace {
+public:
+  using TimePoint = CpuBudget::TimePoint;
+  using Duration = CpuBudget::Duration;
+
+  explicit Pace(PaceLimits limits) : limits_(limits) {}
+
+  /// The time from a sample that has just been taken to the next.
+  /// @param cost  CPU time of that sample
+  /// @param rate  CPU time a second that samples at rest may take
+  /// @param affordable_in  how long until the budget has the cost of another sample
+  Duration next(TimePoint now, Duration cost, bool filling, double rate, Duration affordable_in);
+
+private:
+  PaceLimits limits_;
+  TimePoint burst_until_{};
+};
+
+} // namespace backlog
