@@ -62,26 +62,26 @@ print_list() {
 
 # Unpacks beside the target and renames, so that two runs at once do no harm to each other.
 unpack_collectd() {
-  local target=$1 work status=0
+  local target=$1 work unpacked package
   mkdir -p "$(dirname "$target")"
   work=$(mktemp -d)
+  unpacked=$(mktemp -d "$target.XXXXXX")
   # As root, apt downloads as the user _apt, who must be able to write here.
   if ((EUID == 0)) && id _apt >/dev/null 2>&1; then
     chown _apt "$work"
   fi
-  (
-    set -e
-    cd "$work"
-    apt-get -qq download "${COLLECTD_PACKAGES[@]}"
-    unpacked=$(mktemp -d "$target.XXXXXX")
-    chmod 755 "$unpacked"
-    for package in ./*.deb; do
+  if (cd "$work" && apt-get -qq download "${COLLECTD_PACKAGES[@]}"); then
+    for package in "$work"/*.deb; do
       dpkg-deb -x "$package" "$unpacked"
     done
-    mv -T "$unpacked" "$target" 2>/dev/null || rm -rf "$unpacked"
-  ) || status=$?
-  rm -rf "$work"
-  ((status == 0)) && has_collectd "$target"
+  fi
+  if has_collectd "$unpacked"; then
+    chmod 755 "$unpacked"
+    has_collectd "$target" || rm -rf "$target"
+    mv -T "$unpacked" "$target" 2>/dev/null
+  fi
+  rm -rf "$work" "$unpacked"
+  has_collectd "$target"
 }
 
 fail_to_provision() {

@@ -112,22 +112,22 @@ std::string host_text(const TcpAddress &address) {
 
 } // namespace
 
-ListenerName name_tcp_listener(const TcpAddress &listening, std::string_view device,
+ListenerName name_tcp_listener(const TcpAddress &address, std::string_view device,
                                std::string_view net_namespace) {
-  const TcpAddress address = unmapped(listening);
-  const std::string host = host_text(address);
-  const bool dual_stack_any = address.ipv6 && host == "any" && !address.v6only;
-  const bool zone = address.device != 0 && is_link_local(address);
+  const TcpAddress plain = unmapped(address);
+  const std::string host = host_text(plain);
+  const bool dual_stack_any = plain.ipv6 && host == "any" && !plain.v6only;
+  const bool zone = plain.device != 0 && is_link_local(plain);
 
-  std::string text = address.ipv6 && !dual_stack_any ? "tcp6_" : "tcp_";
+  std::string text = plain.ipv6 && !dual_stack_any ? "tcp6_" : "tcp_";
   text += name_part(host);
   if (zone)
     text += "_" + name_part(device);
-  text += "_" + std::to_string(address.port);
-  if (address.device != 0 && !zone)
+  text += "_" + std::to_string(plain.port);
+  if (plain.device != 0 && !zone)
     text += "__dev_" + name_part(device);
   return {bounded(with_net_namespace(std::move(text), net_namespace)),
-          address.device != 0 && has_id(device)};
+          plain.device != 0 && has_id(device)};
 }
 
 ListenerName name_unix_listener(std::string_view address, std::string_view net_namespace) {

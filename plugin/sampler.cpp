@@ -173,7 +173,7 @@ private:
 
 } // namespace
 
-std::optional<int> Sampler::start(std::shared_ptr<const Config> config,
+std::optional<int> Sampler::start(const std::shared_ptr<const Config> &config,
                                   std::chrono::duration<double> interval) {
   return AskedWorker::start("backlog sampler", [config, interval](Mailbox<Harvest> &mailbox) {
     SamplingLoop(config, interval).run(mailbox);

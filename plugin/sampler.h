@@ -16,7 +16,7 @@ class Sampler : public AskedWorker<Harvest> {
 public:
   /// interval: collectd's; a SampleInterval that is not shorter means one sample per interval.
   /// The error is that of pthread_create().
-  std::optional<int> start(std::shared_ptr<const Config> config,
+  std::optional<int> start(const std::shared_ptr<const Config> &config,
                            std::chrono::duration<double> interval);
 };
 

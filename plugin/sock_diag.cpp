@@ -25,7 +25,7 @@ constexpr std::uint8_t with_memory = 1U << (INET_DIAG_SKMEMINFO - 1);
 constexpr std::size_t drops_index = 8; // SK_MEMINFO_DROPS, since Linux 4.7
 
 template <class T> T read_payload(const nlattr *attribute) {
-  T value;
+  T value{};
   std::memcpy(&value, mnl_attr_get_payload(attribute), sizeof value);
   return value;
 }
@@ -103,9 +103,10 @@ Failure control_result(const nlmsghdr &message) {
 /// A request with its fixed part, all zero but for the type.
 template <class Body> class RequestBuffer {
 public:
-  explicit RequestBuffer(std::uint16_t type) : header_(mnl_nlmsg_put_header(bytes_.data())) {
+  explicit RequestBuffer(std::uint16_t type)
+      : header_(mnl_nlmsg_put_header(bytes_.data())),
+        body_(static_cast<Body *>(mnl_nlmsg_put_extra_header(header_, sizeof(Body)))) {
     header_->nlmsg_type = type;
-    body_ = static_cast<Body *>(mnl_nlmsg_put_extra_header(header_, sizeof(Body)));
   }
   nlmsghdr &header() { return *header_; }
   Body &body() { return *body_; }

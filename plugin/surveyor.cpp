@@ -68,7 +68,7 @@ private:
 
 } // namespace
 
-std::optional<int> Surveyor::start(std::shared_ptr<const Config> config) {
+std::optional<int> Surveyor::start(const std::shared_ptr<const Config> &config) {
   return AskedWorker::start(
       "backlog survey", [config](Mailbox<Survey> &mailbox) { SurveyingLoop(config).run(mailbox); });
 }

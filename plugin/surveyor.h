@@ -13,7 +13,7 @@ namespace backlog {
 class Surveyor : public AskedWorker<Survey> {
 public:
   /// The error is that of pthread_create().
-  std::optional<int> start(std::shared_ptr<const Config> config);
+  std::optional<int> start(const std::shared_ptr<const Config> &config);
 };
 
 } // namespace backlog

@@ -52,24 +52,24 @@ ssize_t recvmsg(int fd, msghdr *message, int flags) {
   return real(fd, message, flags);
 }
 
-ssize_t sendto(int fd, const void *data, std::size_t size, int flags, const sockaddr *to,
-               socklen_t to_size) {
+ssize_t sendto(int fd, const void *buf, std::size_t n, int flags, const sockaddr *addr,
+               socklen_t addr_len) {
   static auto *const real = next(&sendto, "sendto");
   nlmsghdr request{};
-  if (size < sizeof request || !is_sock_diag(fd))
-    return real(fd, data, size, flags, to, to_size);
+  if (n < sizeof request || !is_sock_diag(fd))
+    return real(fd, buf, n, flags, addr, addr_len);
   if (triggered("STRANGE_SOCK_DIAG_REFUSED")) {
     errno = EACCES;
     return -1;
   }
-  std::memcpy(&request, data, sizeof request);
+  std::memcpy(&request, buf, sizeof request);
   if (request.nlmsg_type == TCPDIAG_GETSOCK &&
       std::getenv("STRANGE_SOCK_DIAG_EACH_FAMILY") != nullptr)
     request.nlmsg_type = unknown_request;
-  const auto *bytes = static_cast<const char *>(data);
-  std::vector<char> changed(bytes, bytes + size);
+  const auto *bytes = static_cast<const char *>(buf);
+  std::vector<char> changed(bytes, bytes + n);
   std::memcpy(changed.data(), &request, sizeof request);
-  return real(fd, changed.data(), size, flags, to, to_size);
+  return real(fd, changed.data(), n, flags, addr, addr_len);
 }
 }
 #pragma GCC visibility pop
