@@ -70,11 +70,10 @@ bool NamespaceSampler::folds(const ListenerIdentity &identity) const {
 void NamespaceSampler::sample_tcp(Duration max_weight) { take_tcp_sample(max_weight, false); }
 
 void NamespaceSampler::take_tcp_sample(Duration max_weight, bool at_harvest) {
-  tcp_.begin_sample();
-  tcp_failure_ = dump_tcp();
-  if (tcp_failure_)
-    tcp_.abandon_sample();
-  else
+  dump_tcp();
+  if (tcp_failure_ && at_harvest)
+    dump_tcp();
+  if (!tcp_failure_)
     tcp_.end_sample(std::chrono::steady_clock::now(), max_weight);
 
   counters_.reset();
@@ -98,13 +97,14 @@ void NamespaceSampler::hand_out_drops() {
   drops_.sample(tcp_.drops_moved(), tcp_.members_changed(), counters);
 }
 
-void NamespaceSampler::sample_unix(Duration max_weight) {
-  unix_.begin_sample();
-  unix_failure_ = dump_unix();
-  if (unix_failure_) {
-    unix_.abandon_sample();
+void NamespaceSampler::sample_unix(Duration max_weight) { take_unix_sample(max_weight, false); }
+
+void NamespaceSampler::take_unix_sample(Duration max_weight, bool at_harvest) {
+  dump_unix();
+  if (unix_failure_ && at_harvest)
+    dump_unix();
+  if (unix_failure_)
     return;
-  }
   unix_.end_sample(std::chrono::steady_clock::now(), max_weight);
   if (unix_.members_changed())
     unix_files_.look([this](std::uint64_t cookie) { return unix_.has_member(cookie); });
@@ -123,8 +123,9 @@ template <class Dump> Failure NamespaceSampler::with_sock_diag(Dump dump) {
   return failure;
 }
 
-Failure NamespaceSampler::dump_tcp() {
-  return with_sock_diag([this](SockDiag &sock_diag) {
+void NamespaceSampler::dump_tcp() {
+  tcp_.begin_sample();
+  tcp_failure_ = with_sock_diag([this](SockDiag &sock_diag) {
     return sock_diag.dump_tcp_listeners([this](const TcpListener &listener) {
       tcp_.see({.cookie = listener.cookie,
                 .length = listener.queue_length,
@@ -133,10 +134,13 @@ Failure NamespaceSampler::dump_tcp() {
                [&] { return identify_tcp_listener(listener.address); });
     });
   });
+  if (tcp_failure_)
+    tcp_.abandon_sample();
 }
 
-Failure NamespaceSampler::dump_unix() {
-  return with_sock_diag([this](SockDiag &sock_diag) {
+void NamespaceSampler::dump_unix() {
+  unix_.begin_sample();
+  unix_failure_ = with_sock_diag([this](SockDiag &sock_diag) {
     return sock_diag.dump_unix_listeners([this](const UnixListener &listener) {
       const bool replaced = unix_files_.is_replaced(listener.cookie);
       unix_.see({.cookie = listener.cookie,
@@ -146,6 +150,8 @@ Failure NamespaceSampler::dump_unix() {
                 [&] { return identify(listener); });
     });
   });
+  if (unix_failure_)
+    unix_.abandon_sample();
 }
 
 ListenerIdentity NamespaceSampler::identify(const UnixListener &listener) {
@@ -166,7 +172,7 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
   if (drops_.has_baseline())
     harvest.drops_unattributed = drops_.unattributed().drops;
   if (config_->report_unix) {
-    sample_unix(unix_max_weight);
+    take_unix_sample(unix_max_weight, true);
     harvest.unix_sockets = harvest_unix();
   }
   read_port_range();

@@ -30,7 +30,7 @@ public:
   void sample_unix(Duration max_weight);
   bool tcp_filling() const { return tcp_.filling(); }
   bool unix_filling() const { return unix_.filling(); }
-  /// Whether the last sample failed; the next one is worth trying at the next harvest only.
+  /// Whether the last sample failed.
   bool tcp_failed() const { return tcp_failure_.has_value(); }
   bool unix_failed() const { return unix_failure_.has_value(); }
 
@@ -40,10 +40,12 @@ public:
 
 private:
   template <class Dump> Failure with_sock_diag(Dump dump);
-  Failure dump_tcp();
-  Failure dump_unix();
+  void dump_tcp();
+  void dump_unix();
   void hand_out_drops();
+  // A dump that fails at a harvest is tried once more: a whole interval hangs on it.
   void take_tcp_sample(Duration max_weight, bool at_harvest);
+  void take_unix_sample(Duration max_weight, bool at_harvest);
   ListenerIdentity identify(const UnixListener &listener);
   bool folds(const ListenerIdentity &identity) const;
   void read_port_range();

@@ -35,7 +35,8 @@ struct Running {
   Sampler sampler;
   Surveyor surveyor;
   TableBuilder builder;
-  FaultLog fault_log;
+  FaultLog sampler_faults;
+  FaultLog survey_faults;
   std::set<std::string> said_collisions;
   bool harvested = false;
 };
@@ -60,6 +61,11 @@ Seconds collectd_interval() {
   return Seconds(static_cast<double>(plugin_get_interval()) / 1073741824.0);
 }
 
+void log_faults(FaultLog &log, const std::vector<Fault> &faults) {
+  for (const FaultLog::Line &line : log.update(faults))
+    plugin_log(line.begins ? LOG_WARNING : LOG_NOTICE, "backlog plugin: %s", line.text.c_str());
+}
+
 void log_collisions(const KindHarvest &kind) {
   for (const ListenerSet::Collision &collision : kind.collisions)
     if (running->said_collisions.size() < most_said_collisions &&
@@ -69,11 +75,9 @@ void log_collisions(const KindHarvest &kind) {
 }
 
 void publish(const Harvest &harvest, const std::optional<Survey> &survey, Seconds interval) {
-  std::vector<Fault> faults = harvest.faults;
+  log_faults(running->sampler_faults, harvest.faults);
   if (survey)
-    faults.insert(faults.end(), survey->faults.begin(), survey->faults.end());
-  for (const FaultLog::Line &line : running->fault_log.update(faults))
-    plugin_log(line.begins ? LOG_WARNING : LOG_NOTICE, "backlog plugin: %s", line.text.c_str());
+    log_faults(running->survey_faults, survey->faults);
   log_collisions(harvest.own.tcp);
   if (harvest.own.unix_sockets)
     log_collisions(*harvest.own.unix_sockets);
@@ -92,15 +96,18 @@ int read_callback() {
       std::min(longest_wait, std::chrono::duration_cast<std::chrono::milliseconds>(interval / 2));
 
   // What came after the read before this one had given up waiting.
+  std::optional<Survey> survey = running->surveyor.take_until(Clock::time_point::min());
   if (const auto late = running->sampler.take_until(Clock::time_point::min()))
-    publish(*late, std::nullopt, interval);
+    publish(*late, survey, interval);
 
   running->sampler.ask();
   running->surveyor.ask();
   const std::optional<Harvest> harvest = running->sampler.take_until(deadline);
   if (!harvest)
     return 0;
-  publish(*harvest, running->surveyor.take_until(deadline), interval);
+  if (auto fresh = running->surveyor.take_until(deadline))
+    survey = std::move(fresh);
+  publish(*harvest, survey, interval);
   const bool failed = !running->harvested && !has_listeners(harvest->own);
   running->harvested = true;
   return failed ? -1 : 0;

@@ -20,6 +20,7 @@ constexpr double unix_share = 0.5; // of the budget, at most
 constexpr int max_weight_periods = 2;
 // Two samples that are due within this of each other share a wake-up.
 constexpr std::chrono::microseconds together{1000};
+constexpr Duration after_failure = std::chrono::seconds(1);
 
 Duration thread_cpu_time() {
   timespec time{};
@@ -152,9 +153,9 @@ private:
   }
 
   std::optional<Clock::time_point> due(Clock::time_point now, Duration period, bool failed) const {
-    if (only_at_harvests_ || failed)
+    if (only_at_harvests_)
       return std::nullopt;
-    return now + period;
+    return now + (failed ? std::max(period, after_failure) : period);
   }
 
   std::shared_ptr<const Config> config_;

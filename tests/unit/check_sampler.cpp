@@ -1,0 +1,151 @@
+#include "sampler.h"
+#include "test_program.h"
+#include "unique_fd.h"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <thread>
+#include <vector>
+
+using namespace backlog;
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+/// A listener on loopback that nobody accepts from.
+class Listener {
+public:
+  explicit Listener(int limit) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    address_.sin_family = AF_INET;
+    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address_;
+    ck_assert_int_eq(bind(fd_.get(), generic(), length), 0);
+    ck_assert_int_eq(listen(fd_.get(), limit), 0);
+    ck_assert_int_eq(getsockname(fd_.get(), generic(), &length), 0);
+  }
+
+  void connect_clients(int count) {
+    for (int i = 0; i < count; ++i) {
+      clients_.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      ck_assert_int_eq(connect(clients_.back().get(), generic(), sizeof address_), 0);
+    }
+  }
+  std::string name() const { return "tcp_127-0-0-1_" + std::to_string(ntohs(address_.sin_port)); }
+
+private:
+  sockaddr *generic() { return reinterpret_cast<sockaddr *>(&address_); }
+
+  UniqueFd fd_;
+  sockaddr_in address_{};
+  std::vector<UniqueFd> clients_;
+};
+
+std::shared_ptr<const Config> config_with(std::chrono::duration<double> interval) {
+  Config config;
+  config.sample_interval = interval;
+  config.sampler_budget_percent = 50;
+  return std::make_shared<const Config>(std::move(config));
+}
+
+Harvest next_harvest(Sampler &sampler) {
+  sampler.ask();
+  auto harvest = sampler.take_until(Clock::now() + 60s);
+  ck_assert(harvest.has_value());
+  return *harvest;
+}
+
+const ListenerInterval *find(const Harvest &harvest, const std::string &name) {
+  const auto &listeners = harvest.own.tcp.listeners;
+  const auto found = std::find_if(listeners.begin(), listeners.end(), [&](const auto &listener) {
+    return listener.interval.identity.name == name;
+  });
+  return found == listeners.end() ? nullptr : &found->interval;
+}
+
+} // namespace
+
+START_TEST(harvest_has_the_queue) {
+  Listener listener(3);
+  Sampler sampler;
+  ck_assert(!sampler.start(config_with(1ms), 10s));
+  const Harvest first = next_harvest(sampler);
+  if (!first.own.tcp.read) // no sock_diag here
+    return;
+  listener.connect_clients(2);
+  const Harvest harvest = next_harvest(sampler);
+  const ListenerInterval *interval = find(harvest, listener.name());
+  ck_assert(interval != nullptr);
+  ck_assert_uint_eq(interval->queue.last, 2);
+  ck_assert_uint_eq(interval->queue.peak, 2);
+  ck_assert_uint_eq(interval->limit, 3);
+  ck_assert_double_eq_tol(interval->queue.used_percent, 50, 1e-9);
+  ck_assert(harvest.own.counters.has_value());
+  ck_assert(harvest.sampler.period.has_value());
+  ck_assert(sampler.stop(10s));
+}
+END_TEST
+
+START_TEST(it_samples_between_the_harvests) {
+  Sampler sampler;
+  ck_assert(!sampler.start(config_with(1ms), 10s));
+  if (!next_harvest(sampler).own.tcp.read)
+    return;
+  const Clock::time_point patience = Clock::now() + 60s;
+  bool between = false;
+  while (!between && Clock::now() < patience) {
+    std::this_thread::sleep_for(50ms);
+    const Harvest harvest = next_harvest(sampler);
+    between = *harvest.sampler.period < harvest.measured / 2;
+  }
+  ck_assert(between);
+}
+END_TEST
+
+START_TEST(one_sample_per_interval) {
+  Sampler sampler;
+  ck_assert(!sampler.start(config_with(10s), 10s));
+  for (int i = 0; i < 3; ++i) {
+    const Harvest harvest = next_harvest(sampler);
+    if (!harvest.own.tcp.read)
+      return;
+    ck_assert(*harvest.sampler.period == harvest.measured);
+  }
+}
+END_TEST
+
+START_TEST(listeners_come_and_go_under_it) {
+  Sampler sampler;
+  ck_assert(!sampler.start(config_with(1ms), 10s));
+  if (!next_harvest(sampler).own.tcp.read)
+    return;
+  for (int i = 0; i < 100; ++i) {
+    std::vector<Listener> listeners;
+    for (int k = 0; k < 10; ++k)
+      listeners.emplace_back(k);
+    const Harvest harvest = next_harvest(sampler);
+    for (const Listener &listener : listeners)
+      ck_assert(find(harvest, listener.name()) != nullptr);
+  }
+  ck_assert(sampler.stop(10s));
+}
+END_TEST
+
+START_TEST(stop_while_a_harvest_is_owed) {
+  for (int i = 0; i < 20; ++i) {
+    Sampler sampler;
+    ck_assert(!sampler.start(config_with(1ms), 10s));
+    sampler.ask();
+    ck_assert(sampler.stop(10s));
+  }
+}
+END_TEST
+
+int main() {
+  return run_tests("sampler", harvest_has_the_queue, it_samples_between_the_harvests,
+                   one_sample_per_interval, listeners_come_and_go_under_it,
+                   stop_while_a_harvest_is_owed);
+}
