@@ -1,6 +1,7 @@
 #include "listener_set.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -41,6 +42,7 @@ void ListenerSet::see(const MemberState &state, Identify identify) {
     change(member, state.length, state.limit);
   if (state.length > 0) {
     const double used = used_percent(state.length, state.limit);
+    member.peak_percent = std::max(member.peak_percent, static_cast<float>(used));
     Listener &listener = listeners_[member.listener];
     listener.window.used_percent = std::max(listener.window.used_percent, used);
     if (listener.folded)
@@ -155,8 +157,8 @@ void ListenerSet::apply(Listener &listener, const Member &member, std::uint32_t 
 void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
   if (seen_ != by_cookie_.size())
     remove_missing();
-  const Duration weight =
-      std::clamp(last_ ? Duration(now - *last_) : Duration(1), Duration(1), max_weight);
+  const TimePoint before = last_.value_or(now);
+  const Duration weight = std::clamp(Duration(now - before), Duration(1), max_weight);
   last_ = now;
   elapsed_ += weight;
   ++samples_;
@@ -164,6 +166,7 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
   std::size_t kept = 0;
   for (const std::uint32_t index : active_) {
     Listener &listener = listeners_[index];
+    listener.run.advance(listener.length, listener.full_members > 0, before, now);
     listener.active = listener.length > 0;
     if (!listener.active)
       continue;
@@ -173,6 +176,33 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
   active_.resize(kept);
   if (fold_.length > 0)
     fold_.window.add(fold_.length, fold_.full_members > 0, weight);
+}
+
+void ListenerSet::RunClock::advance(std::uint64_t new_length, bool full, TimePoint before,
+                                    TimePoint now) {
+  if (length == 0) {
+    first = now;
+    last_empty = before;
+    last_fall = before;
+    held_full = false;
+  }
+  if (new_length < length)
+    last_fall = now;
+  length = new_length;
+  if (!full || new_length == 0) {
+    first_full.reset();
+  } else {
+    first_full = first_full.value_or(now);
+    held_full = true;
+    longest_full = std::max<QueueRuns::Duration>(longest_full, now - *first_full);
+  }
+  if (held_full && new_length > 0)
+    longest_full_run = std::max<QueueRuns::Duration>(longest_full_run, now - first);
+}
+
+void ListenerSet::RunClock::begin_interval() {
+  longest_full_run = QueueRuns::Duration(0);
+  longest_full = QueueRuns::Duration(0);
 }
 
 void ListenerSet::abandon_sample() { drops_moved_.clear(); }
@@ -204,23 +234,33 @@ bool ListenerSet::was_full(std::uint32_t index) const {
   return listeners_[index].window.full_weight.count() > 0;
 }
 
-void ListenerSet::find_lowest_limits() {
+void ListenerSet::find_member_figures() {
   constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
   fold_.lowest_limit = none;
   for (Listener &listener : listeners_)
     listener.lowest_limit = none;
-  for (const Member &member : members_) {
+  std::vector<std::pair<std::uint32_t, float>> peaks; // by listener
+  for (Member &member : members_) {
     if (!member.used)
       continue;
     Listener &listener = listeners_[member.listener];
     listener.lowest_limit = std::min(listener.lowest_limit, member.limit);
     if (listener.folded)
       fold_.lowest_limit = std::min(fold_.lowest_limit, member.limit);
+    peaks.emplace_back(member.listener, std::exchange(member.peak_percent, 0));
+  }
+  std::sort(peaks.begin(), peaks.end());
+  for (auto first = peaks.begin(); first != peaks.end();) {
+    const auto end = std::find_if(first, peaks.end(),
+                                  [&](const auto &peak) { return peak.first != first->first; });
+    listeners_[first->first].worst_member_percent = std::prev(end)->second;
+    listeners_[first->first].median_member_percent = (first + (end - first - 1) / 2)->second;
+    first = end;
   }
 }
 
 ListenerSet::Interval ListenerSet::harvest() {
-  find_lowest_limits();
+  find_member_figures();
   Interval interval;
   interval.listeners.reserve(by_name_.size());
   for (std::uint32_t index = 0; index < listeners_.size(); ++index) {
@@ -248,6 +288,15 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
   interval.members = listener.members;
   interval.limit = listener.limit;
   interval.lowest_limit = listener.lowest_limit;
+  interval.worst_member_percent = listener.worst_member_percent;
+  interval.median_member_percent = listener.median_member_percent;
+  interval.runs.longest_full_run = listener.run.longest_full_run;
+  interval.runs.longest_full = listener.run.longest_full;
+  if (listener.length > 0 && last_) {
+    interval.runs.not_empty_for = *last_ - listener.run.last_empty;
+    interval.runs.not_shrinking_for = *last_ - listener.run.last_fall;
+  }
+  listener.run.begin_interval();
   interval.queue = figures_of(listener.window, listener.length, elapsed_ - listener.window_begin,
                               samples_ - listener.window_first_sample);
   listener.window = Window{};

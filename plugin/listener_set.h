@@ -31,15 +31,29 @@ struct MemberState {
   std::optional<std::uint32_t> drops;
 };
 
+/// How long a queue has been as it is. Runs cross the ends of intervals; lengths of time are
+/// between samples that saw it so.
+struct QueueRuns {
+  using Duration = std::chrono::nanoseconds;
+
+  Duration longest_full_run{0};  ///< longest run without an empty sample that holds a full one
+  Duration longest_full{0};      ///< longest run of full samples
+  Duration not_empty_for{0};     ///< at the end, since it was last seen empty, or first seen at all
+  Duration not_shrinking_for{0}; ///< at the end, since it was last seen to fall, likewise
+};
+
 /// One listener's interval.
 struct ListenerInterval {
   ListenerIdentity identity;
-  std::uint32_t index = 0;        ///< as in DropsMoved
-  bool folded = false;            ///< counted in the set's fold
-  std::uint32_t members = 0;      ///< at the end; 0: the listener went during the interval
-  std::uint64_t limit = 0;        ///< sum over members, connections
-  std::uint32_t lowest_limit = 0; ///< of a member
+  std::uint32_t index = 0;          ///< as in DropsMoved
+  bool folded = false;              ///< counted in the set's fold
+  std::uint32_t members = 0;        ///< at the end; 0: the listener went during the interval
+  std::uint64_t limit = 0;          ///< sum over members, connections
+  std::uint32_t lowest_limit = 0;   ///< of a member
+  double worst_member_percent = 0;  ///< the most used in the interval, of the worst member
+  double median_member_percent = 0; ///< likewise, of the median member (the lower one of two)
   WindowFigures queue;
+  QueueRuns runs;
 };
 
 /// All listeners of one kind in one net namespace, with the windows of the interval that is
@@ -99,22 +113,40 @@ private:
     std::uint32_t length = 0;
     std::uint32_t limit = 0;
     std::uint32_t drops = 0;
+    float peak_percent = 0;      ///< used, the most in the interval
     std::uint32_t sample = 0;    ///< the last one in which it was seen
     std::uint32_t successor = 0; ///< the member that followed it in the last dump
     bool has_drops = false;
     bool missed = false; ///< in the last dump
     bool used = false;   ///< the slot is taken
   };
+  /// Since when the queue has been as it is; of a queue that is empty, nothing holds.
+  struct RunClock {
+    std::uint64_t length = 0;            ///< in the sample before
+    TimePoint first;                     ///< the first sample of the run
+    TimePoint last_empty;                ///< the sample before that one
+    TimePoint last_fall;                 ///< the last sample with fewer than before
+    std::optional<TimePoint> first_full; ///< of the full samples up to now
+    bool held_full = false;
+    QueueRuns::Duration longest_full_run{0}; ///< of this interval
+    QueueRuns::Duration longest_full{0};     ///< of this interval
+
+    void advance(std::uint64_t length, bool full, TimePoint before, TimePoint now);
+    void begin_interval();
+  };
   struct Listener {
     ListenerIdentity identity;
     std::uint32_t members = 0;
     std::uint32_t full_members = 0;
-    std::uint64_t length = 0;       ///< sum over members
-    std::uint64_t limit = 0;        ///< sum over members
-    std::uint32_t lowest_limit = 0; ///< of a member, as of the last harvest
+    std::uint64_t length = 0;         ///< sum over members
+    std::uint64_t limit = 0;          ///< sum over members
+    std::uint32_t lowest_limit = 0;   ///< of a member, as of the last harvest
+    double worst_member_percent = 0;  ///< likewise, as in ListenerInterval
+    double median_member_percent = 0; ///< likewise
     bool folded = false;
     bool active = false; ///< in active_
     Window window;
+    RunClock run;
     Duration window_begin{0};              ///< as elapsed_
     std::uint64_t window_first_sample = 0; ///< as samples_
   };
@@ -127,7 +159,7 @@ private:
   void note_drops(Member &member, const MemberState &state);
   void remove(Member &member);
   void remove_missing();
-  void find_lowest_limits();
+  void find_member_figures();
   ListenerInterval finish(Listener &listener, std::uint32_t index);
 
   Folds folds_;

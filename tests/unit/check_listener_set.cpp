@@ -22,32 +22,46 @@ public:
     std::uint32_t length = 0, limit = 10;
     std::optional<std::uint32_t> drops = 0;
     bool has_id = false;
+    const char *address = "";
   };
 
   ListenerSet set{[](const ListenerIdentity &identity) { return identity.has_id; }};
 
   void sample(const std::vector<Socket> &sockets, std::chrono::milliseconds after = 10ms) {
     set.begin_sample();
-    for (const Socket &socket : sockets)
-      set.see({socket.cookie, socket.length, socket.limit, socket.drops}, [&] {
-        return ListenerIdentity{socket.name, "", 0, socket.has_id};
-      });
+    see(sockets);
     now_ += after;
     set.end_sample(now_, 1h);
+  }
+  void broken_sample(const std::vector<Socket> &seen) {
+    set.begin_sample();
+    see(seen);
+    set.abandon_sample();
   }
 
   std::map<std::string, ListenerInterval> harvest() {
     std::map<std::string, ListenerInterval> by_name;
     ListenerSet::Interval interval = set.harvest();
     fold = interval.fold;
+    collisions.clear();
+    for (const ListenerSet::Collision &collision : interval.collisions)
+      collisions += collision.name + ":" + collision.first + "," + collision.second + " ";
     for (ListenerInterval &listener : interval.listeners)
       by_name[listener.identity.name] = listener;
     return by_name;
   }
 
   ListenerInterval fold;
+  std::string collisions; ///< "name:first,second " each
 
 private:
+  void see(const std::vector<Socket> &sockets) {
+    for (const Socket &socket : sockets)
+      set.see({socket.cookie, socket.length, socket.limit, socket.drops}, [&] {
+        return ListenerIdentity{socket.name, socket.address, 0, socket.has_id};
+      });
+  }
+
   ListenerSet::TimePoint now_ = std::chrono::steady_clock::now();
 };
 
@@ -122,13 +136,23 @@ END_TEST
 START_TEST(a_broken_dump_loses_nobody) {
   Observed observed;
   observed.sample({{1, "a"}, {2, "b"}});
-  for (int i = 0; i < 3; ++i) {
-    observed.set.begin_sample();
-    observed.set.abandon_sample();
-  }
+  for (int i = 0; i < 3; ++i)
+    observed.broken_sample({{1, "a"}});
   observed.sample({{1, "a"}, {2, "b"}});
   ck_assert(!observed.set.members_changed());
   ck_assert_uint_eq(observed.harvest().size(), 2);
+}
+END_TEST
+
+START_TEST(a_broken_dump_loses_no_drops) {
+  Observed observed;
+  observed.sample({{1, "a", 0, 10, 3}});
+  observed.broken_sample({{1, "a", 0, 10, 8}});
+  observed.sample({{1, "a", 0, 10, 10}});
+  std::uint32_t moved = 0;
+  for (const DropsMoved &drops : observed.set.drops_moved())
+    moved += drops.drops;
+  ck_assert_uint_eq(moved, 7);
 }
 END_TEST
 
@@ -290,10 +314,131 @@ START_TEST(order_of_the_dump_does_not_matter) {
 }
 END_TEST
 
+START_TEST(runs_cross_intervals) {
+  Observed observed;
+  observed.sample({{1, "a", 0, 3}});
+  observed.sample({{1, "a", 2, 3}});
+  observed.sample({{1, "a", 4, 3}}, 100ms); // full
+  observed.sample({{1, "a", 4, 3}}, 200ms);
+  QueueRuns runs = observed.harvest().at("a").runs;
+  ck_assert(runs.longest_full_run == 300ms);
+  ck_assert(runs.longest_full == 200ms);
+  ck_assert(runs.not_empty_for == 310ms);
+  ck_assert(runs.not_shrinking_for == 310ms);
+
+  observed.sample({{1, "a", 1, 3}}, 400ms);
+  runs = observed.harvest().at("a").runs;
+  ck_assert(runs.longest_full_run == 700ms);
+  ck_assert(runs.longest_full == 0ms);
+  ck_assert(runs.not_empty_for == 710ms);
+  ck_assert(runs.not_shrinking_for == 0ms);
+
+  observed.sample({{1, "a", 0, 3}});
+  observed.sample({{1, "a", 3, 3}});
+  observed.sample({{1, "a", 3, 3}});
+  runs = observed.harvest().at("a").runs;
+  ck_assert(runs.longest_full_run == 0ms); // the new run has none
+  ck_assert(runs.not_empty_for == 20ms);
+
+  observed.sample({{1, "a", 0, 3}});
+  runs = observed.harvest().at("a").runs;
+  ck_assert(runs.not_empty_for == 0ms && runs.not_shrinking_for == 0ms);
+}
+END_TEST
+
+START_TEST(members_apart) {
+  struct Case {
+    std::vector<std::uint32_t> lengths;
+    double worst, median;
+  };
+  const Case cases[] = {{{0}, 0, 0},          {{4}, 100, 100},
+                        {{4, 0}, 100, 0},     {{0, 4, 0, 0}, 100, 0},
+                        {{2, 4, 0}, 100, 50}, {{2, 2}, 50, 50}};
+  for (const Case &c : cases) {
+    Observed observed;
+    std::vector<Observed::Socket> members;
+    for (const std::uint32_t length : c.lengths)
+      members.push_back({members.size() + 1, "a", length, 3});
+    observed.sample(members);
+    const ListenerInterval a = observed.harvest().at("a");
+    ck_assert_double_eq_tol(a.worst_member_percent, c.worst, 1e-4);
+    ck_assert_double_eq_tol(a.median_member_percent, c.median, 1e-4);
+    for (Observed::Socket &member : members)
+      member.length = 0;
+    observed.sample(members);
+    ck_assert_double_eq(observed.harvest().at("a").worst_member_percent, 0);
+  }
+}
+END_TEST
+
+START_TEST(addresses_that_meet_in_one_name_are_told_once) {
+  Observed observed;
+  const std::vector<Observed::Socket> sockets{
+      {1, "unix_a-b", 1, 10, {}, false, "/a.b"},
+      {2, "unix_a-b", 2, 10, {}, false, "/a.b"},
+      {3, "unix_a-b", 4, 10, {}, false, "/a-b"},
+      {4, "unix_c", 0, 10, {}, false, "/c"},
+  };
+  observed.sample(sockets);
+  observed.sample(sockets);
+  const auto listeners = observed.harvest();
+  assert_text(observed.collisions, "unix_a-b:/a.b,/a-b ");
+  ck_assert_uint_eq(listeners.at("unix_a-b").members, 3);
+  ck_assert_uint_eq(listeners.at("unix_a-b").queue.last, 7);
+  observed.sample(sockets);
+  observed.harvest();
+  assert_text(observed.collisions, "");
+}
+END_TEST
+
+START_TEST(an_address_after_another_of_its_name_is_no_collision) {
+  Observed observed;
+  observed.sample({{1, "unix_a-b", 0, 10, {}, false, "/a.b"}});
+  for (int i = 0; i < 2; ++i)
+    observed.sample({});
+  observed.harvest();
+  observed.sample({{2, "unix_a-b", 0, 10, {}, false, "/a-b"}});
+  ck_assert_uint_eq(observed.harvest().size(), 1);
+  assert_text(observed.collisions, "");
+}
+END_TEST
+
+START_TEST(lowest_limit_is_of_a_member_that_is_there) {
+  Observed observed;
+  const auto lowest = [&] { return observed.harvest().at("a").lowest_limit; };
+  observed.sample({{1, "a", 0, 9}, {2, "a", 0, 3}, {3, "a", 0, 7}, {4, "b", 0, 1}});
+  ck_assert_uint_eq(lowest(), 3);
+  observed.sample({{1, "a", 0, 9}, {2, "a", 0, 12}, {3, "a", 0, 7}});
+  ck_assert_uint_eq(lowest(), 7);
+  observed.sample({{1, "a", 0, 9}, {2, "a", 0, 12}});
+  ck_assert_uint_eq(lowest(), 7); // one miss is not gone
+  observed.sample({{1, "a", 0, 9}, {2, "a", 0, 12}});
+  ck_assert_uint_eq(lowest(), 9);
+  observed.sample({{1, "a", 0, 0}, {2, "a", 0, 12}});
+  ck_assert_uint_eq(lowest(), 0);
+}
+END_TEST
+
+START_TEST(lowest_limit_of_the_fold) {
+  Observed observed;
+  observed.sample({{1, "x", 0, 9, 0, true}, {2, "y", 0, 5, 0, true}, {3, "a", 0, 1}});
+  observed.harvest();
+  ck_assert_uint_eq(observed.fold.lowest_limit, 5);
+  for (int i = 0; i < 2; ++i)
+    observed.sample({{1, "x", 0, 9, 0, true}, {3, "a", 0, 1}});
+  observed.harvest();
+  ck_assert_uint_eq(observed.fold.lowest_limit, 9);
+}
+END_TEST
+
 int main() {
   return run_tests("listener_set", members_of_one_name_are_one_listener, windows_end_at_the_harvest,
-                   one_miss_is_not_gone, a_broken_dump_loses_nobody, restart_keeps_the_listener,
-                   relisten_changes_the_limit_only, drops_have_a_baseline, full_at_either_end,
-                   drops_that_the_kernel_does_not_tell, fold_is_the_sum_of_its_listeners, filling,
-                   steady_samples_do_not_allocate, order_of_the_dump_does_not_matter);
+                   one_miss_is_not_gone, a_broken_dump_loses_nobody, a_broken_dump_loses_no_drops,
+                   restart_keeps_the_listener, relisten_changes_the_limit_only,
+                   drops_have_a_baseline, full_at_either_end, drops_that_the_kernel_does_not_tell,
+                   fold_is_the_sum_of_its_listeners, filling, runs_cross_intervals, members_apart,
+                   steady_samples_do_not_allocate, order_of_the_dump_does_not_matter,
+                   addresses_that_meet_in_one_name_are_told_once,
+                   an_address_after_another_of_its_name_is_no_collision,
+                   lowest_limit_is_of_a_member_that_is_there, lowest_limit_of_the_fold);
 }
