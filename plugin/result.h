@@ -24,6 +24,7 @@ public:
   Result(T value) : state_(std::move(value)) {}     // NOLINT(google-explicit-constructor)
   Result(Error error) : state_(std::move(error)) {} // NOLINT(google-explicit-constructor)
 
+  explicit Result(std::in_place_t) : state_(std::in_place_type<T>) {}
   explicit operator bool() const { return std::holds_alternative<T>(state_); }
   T &operator*() { return *std::get_if<T>(&state_); }
   const T &operator*() const { return *std::get_if<T>(&state_); }

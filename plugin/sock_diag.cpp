@@ -1,5 +1,6 @@
 #include "sock_diag.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -24,9 +25,11 @@ constexpr std::uint32_t listen_only = 1U << TCP_LISTEN;
 constexpr std::uint8_t with_memory = 1U << (INET_DIAG_SKMEMINFO - 1);
 constexpr std::size_t drops_index = 8; // SK_MEMINFO_DROPS, since Linux 4.7
 
-template <class T> T read_payload(const nlattr *attribute) {
+using Payload = std::span<const std::byte>;
+
+template <class T> T read_payload(Payload payload, std::size_t index = 0) {
   T value{};
-  std::memcpy(&value, mnl_attr_get_payload(attribute), sizeof value);
+  std::memcpy(&value, payload.data() + index * sizeof value, sizeof value);
   return value;
 }
 
@@ -39,15 +42,20 @@ template <class Entry> const Entry *entry_of(const nlmsghdr &message) {
   return static_cast<const Entry *>(mnl_nlmsg_get_payload(&message));
 }
 
-// mnl_attr_for_each() is not C++.
+/// Calls take(type, payload) for each attribute behind the fixed part. libmnl's own accessors are
+/// calls into the library, four for each attribute of each listener of each sample.
 template <class Entry, class Take> void for_each_attribute(const nlmsghdr &message, Take take) {
-  const auto *attribute =
-      static_cast<const nlattr *>(mnl_nlmsg_get_payload_offset(&message, sizeof(Entry)));
-  const auto *tail = static_cast<const char *>(mnl_nlmsg_get_payload_tail(&message));
-  while (
-      mnl_attr_ok(attribute, static_cast<int>(tail - reinterpret_cast<const char *>(attribute)))) {
-    take(attribute);
-    attribute = mnl_attr_next(attribute);
+  const auto *at = reinterpret_cast<const std::byte *>(&message) + NLMSG_HDRLEN +
+                   NLMSG_ALIGN(sizeof(Entry));
+  const auto *end = reinterpret_cast<const std::byte *>(&message) + message.nlmsg_len;
+  while (end - at >= static_cast<std::ptrdiff_t>(sizeof(nlattr))) {
+    nlattr header;
+    std::memcpy(&header, at, sizeof header);
+    if (header.nla_len < sizeof header || header.nla_len > end - at)
+      return;
+    take(header.nla_type & NLA_TYPE_MASK,
+         std::span(at + NLA_HDRLEN, static_cast<std::size_t>(header.nla_len) - NLA_HDRLEN));
+    at += std::min<std::ptrdiff_t>(NLA_ALIGN(header.nla_len), end - at);
   }
 }
 
@@ -55,31 +63,29 @@ std::uint64_t cookie_of(const std::uint32_t (&words)[2]) {
   return std::uint64_t{words[1]} << 32U | std::uint64_t{words[0]};
 }
 
-TcpAddress local_address(const inet_diag_msg &entry) {
-  TcpAddress address;
+void take_local_address(const inet_diag_msg &entry, TcpAddress &address) {
   address.ipv6 = entry.idiag_family == AF_INET6;
   address.port = ntohs(entry.id.idiag_sport);
   address.device = entry.id.idiag_if;
-  std::memcpy(address.bytes.data(), entry.id.idiag_src, address.ipv6 ? 16 : 4);
-  return address;
+  if (address.ipv6)
+    std::memcpy(address.bytes.data(), entry.id.idiag_src, 16);
+  else
+    std::memcpy(address.bytes.data(), entry.id.idiag_src, 4);
 }
 
-void take_attribute(const nlattr *attribute, TcpListener &listener) {
-  const std::size_t length = mnl_attr_get_payload_len(attribute);
-  switch (mnl_attr_get_type(attribute)) {
+void take_attribute(int type, Payload payload, TcpListener &listener) {
+  switch (type) {
   case INET_DIAG_SKMEMINFO:
-    if (length >= (drops_index + 1) * sizeof(std::uint32_t))
-      std::memcpy(&listener.drops.emplace(),
-                  static_cast<const std::uint32_t *>(mnl_attr_get_payload(attribute)) + drops_index,
-                  sizeof(std::uint32_t));
+    if (payload.size() >= (drops_index + 1) * sizeof(std::uint32_t))
+      listener.drops = read_payload<std::uint32_t>(payload, drops_index);
     break;
   case INET_DIAG_SKV6ONLY:
-    if (length >= sizeof(std::uint8_t))
-      listener.address.v6only = read_payload<std::uint8_t>(attribute) != 0;
+    if (payload.size() >= sizeof(std::uint8_t))
+      listener.address.v6only = read_payload<std::uint8_t>(payload) != 0;
     break;
   case INET_DIAG_CGROUP_ID:
-    if (length >= sizeof(std::uint64_t))
-      listener.cgroup_id = read_payload<std::uint64_t>(attribute);
+    if (payload.size() >= sizeof(std::uint64_t))
+      listener.cgroup_id = read_payload<std::uint64_t>(payload);
     break;
   default:
     break;
@@ -160,15 +166,17 @@ Result<TcpListener> parse_tcp_listener(const nlmsghdr &message) {
   const auto *entry = entry_of<inet_diag_msg>(message);
   if (entry == nullptr)
     return damaged_message();
-  TcpListener listener;
-  listener.address = local_address(*entry);
+  // Filled where it is returned: a copy would read back what has just been stored in pieces.
+  Result<TcpListener> result{std::in_place};
+  TcpListener &listener = *result;
+  take_local_address(*entry, listener.address);
   listener.cookie = cookie_of(entry->id.idiag_cookie);
   listener.inode = entry->idiag_inode;
   listener.queue_length = entry->idiag_rqueue;
   listener.limit = entry->idiag_wqueue;
   for_each_attribute<inet_diag_msg>(
-      message, [&](const nlattr *attribute) { take_attribute(attribute, listener); });
-  return listener;
+      message, [&](int type, Payload payload) { take_attribute(type, payload, listener); });
+  return result;
 }
 
 Result<UnixListener> parse_unix_listener(const nlmsghdr &message) {
@@ -178,22 +186,22 @@ Result<UnixListener> parse_unix_listener(const nlmsghdr &message) {
   UnixListener listener;
   listener.cookie = cookie_of(entry->udiag_cookie);
   bool has_queue = false;
-  for_each_attribute<unix_diag_msg>(message, [&](const nlattr *attribute) {
-    const std::size_t length = mnl_attr_get_payload_len(attribute);
-    switch (mnl_attr_get_type(attribute)) {
+  for_each_attribute<unix_diag_msg>(message, [&](int type, Payload payload) {
+    const std::size_t length = payload.size();
+    switch (type) {
     case UNIX_DIAG_NAME:
-      listener.address = {static_cast<const char *>(mnl_attr_get_payload(attribute)), length};
+      listener.address = {reinterpret_cast<const char *>(payload.data()), length};
       break;
     case UNIX_DIAG_VFS:
       if (length >= sizeof(unix_diag_vfs)) {
-        const auto file = read_payload<unix_diag_vfs>(attribute);
+        const auto file = read_payload<unix_diag_vfs>(payload);
         listener.file_inode = file.udiag_vfs_ino;
         listener.file_device = file.udiag_vfs_dev;
       }
       break;
     case UNIX_DIAG_RQLEN:
       if (length >= sizeof(unix_diag_rqlen)) {
-        const auto queue = read_payload<unix_diag_rqlen>(attribute);
+        const auto queue = read_payload<unix_diag_rqlen>(payload);
         listener.queue_length = queue.udiag_rqueue;
         listener.limit = queue.udiag_wqueue;
         has_queue = true;
@@ -217,12 +225,14 @@ Result<std::optional<HalfOpen>> parse_half_open(const nlmsghdr &message) {
     return damaged_message();
   // inet_req_diag_fill() sends nothing of what every full socket has.
   bool is_full_socket = false;
-  for_each_attribute<inet_diag_msg>(message, [&](const nlattr *attribute) {
-    is_full_socket = is_full_socket || mnl_attr_get_type(attribute) == INET_DIAG_SHUTDOWN;
+  for_each_attribute<inet_diag_msg>(message, [&](int type, Payload) {
+    is_full_socket = is_full_socket || type == INET_DIAG_SHUTDOWN;
   });
   if (is_full_socket)
     return std::optional<HalfOpen>();
-  return std::optional(HalfOpen{local_address(*entry)});
+  HalfOpen connection;
+  take_local_address(*entry, connection.local);
+  return std::optional(connection);
 }
 
 void SockDiag::Close::operator()(mnl_socket *socket) const { mnl_socket_close(socket); }
