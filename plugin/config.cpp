@@ -1,5 +1,8 @@
 #include "config.h"
 
+#include "listener_name.h"
+
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -17,6 +20,12 @@ constexpr double min_budget_percent = 0.01;
 constexpr double max_budget_percent = 100;
 constexpr Config::Seconds min_sample_interval{0.001};
 constexpr Config::Seconds max_sample_interval{86400};
+constexpr double min_warning_percent = 1;
+constexpr double max_warning_percent = 100;
+constexpr std::size_t max_warning_minimum = 1000000;
+constexpr Config::Seconds min_patience{1};
+constexpr Config::Seconds max_patience{86400};
+constexpr std::array<std::string_view, 3> reserved_names{"host", "kernel", "sampler"};
 
 std::span<const oconfig_value_t> values_of(const oconfig_item_t &item) {
   return {item.values, static_cast<std::size_t>(item.values_num)};
@@ -103,67 +112,199 @@ ConfigError read_name_filter(const oconfig_item_t &item, NameFilter &filter) {
   return std::nullopt;
 }
 
-struct Option {
-  const char *name;
-  ConfigError (*take)(const oconfig_item_t &item, Config &config);
-};
-
-constexpr std::array options{
-    Option{"Listener", [](const oconfig_item_t &item,
-                          Config &config) { return read_name_filter(item, config.listeners); }},
-    Option{"IgnoreSelected",
-           [](const oconfig_item_t &item, Config &config) {
-             bool ignore = false;
-             ConfigError error = read_boolean(item, ignore);
-             config.listeners.ignore_selected(ignore);
-             return error;
-           }},
-    Option{"ReportUnix", [](const oconfig_item_t &item,
-                            Config &config) { return read_boolean(item, config.report_unix); }},
-    Option{"ReportSynQueue",
-           [](const oconfig_item_t &item, Config &config) {
-             return read_boolean(item, config.report_syn_queue);
-           }},
-    Option{"SamplerBudget",
-           [](const oconfig_item_t &item, Config &config) {
-             return read_number(item, min_budget_percent, max_budget_percent, " percent of one CPU",
-                                config.sampler_budget_percent);
-           }},
-    Option{"SampleInterval",
-           [](const oconfig_item_t &item, Config &config) {
-             return read_seconds(item, config.sample_interval);
-           }},
-    Option{"BurstInterval",
-           [](const oconfig_item_t &item, Config &config) {
-             return read_seconds(item, config.configured_burst_interval.emplace());
-           }},
-    Option{"MaxListeners",
-           [](const oconfig_item_t &item, Config &config) {
-             return read_count(item, max_max_listeners, config.max_listeners);
-           }},
-    Option{"Values",
-           [](const oconfig_item_t &item, Config &config) -> ConfigError {
-             const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
-             if (value != nullptr && strcasecmp(value->value.string, "basic") == 0)
-               config.values = ValueSet::basic;
-             else if (value != nullptr && strcasecmp(value->value.string, "full") == 0)
-               config.values = ValueSet::full;
-             else
-               return refusal(item, "basic or full");
-             return std::nullopt;
-           }},
-};
-
-ConfigError take_option(const oconfig_item_t &item, Config &config) {
-  std::string known;
-  for (const Option &option : options) {
-    if (strcasecmp(item.key, option.name) == 0)
-      return option.take(item, config);
-    known += (known.empty() ? "" : ", ") + std::string(option.name);
-  }
-  return "option " + std::string(item.key) + " (" + shown(item) +
-         ") is unknown; allowed is one of " + known;
+/// Seconds that a state must last.
+ConfigError read_patience(const oconfig_item_t &item, Config::Seconds &result) {
+  double seconds = 0;
+  ConfigError error =
+      read_number(item, min_patience.count(), max_patience.count(), " seconds", seconds);
+  result = Config::Seconds(seconds);
+  return error;
 }
+
+ConfigError read_warning_percent(const oconfig_item_t &item, double &result) {
+  return read_number(item, min_warning_percent, max_warning_percent, "", result);
+}
+
+bool *member_of(NotifySet &notify, const oconfig_value_t &state) {
+  struct State {
+    std::string_view name;
+    bool NotifySet::*member;
+  };
+  constexpr std::array states{
+      State{"high", &NotifySet::high}, State{"overflow", &NotifySet::overflow},
+      State{"stalled", &NotifySet::stalled}, State{"missing", &NotifySet::missing}};
+  for (const State &known : states)
+    if (state.type == OCONFIG_TYPE_STRING && state.value.string == known.name)
+      return &(notify.*known.member);
+  return nullptr;
+}
+
+ConfigError read_notify(const oconfig_item_t &item, NotifySet &notify) {
+  const std::string allowed = "none, or one or more of high, overflow, stalled, missing";
+  NotifySet chosen{.high = false, .overflow = false, .stalled = false, .missing = false};
+  const oconfig_value_t *only = single(item, OCONFIG_TYPE_STRING);
+  if (only == nullptr || std::string_view(only->value.string) != "none") {
+    if (item.values_num == 0 || item.children_num != 0)
+      return refusal(item, allowed);
+    for (const oconfig_value_t &value : values_of(item)) {
+      bool *member = member_of(chosen, value);
+      if (member == nullptr)
+        return refusal(item, allowed);
+      *member = true;
+    }
+  }
+  notify = chosen;
+  return std::nullopt;
+}
+
+ConfigError read_shown_name(const oconfig_item_t &item, std::optional<std::string> &result) {
+  const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
+  const std::string_view name = value != nullptr ? std::string_view(value->value.string) : "";
+  const bool reserved =
+      std::find(reserved_names.begin(), reserved_names.end(), name) != reserved_names.end();
+  if (name.empty() || name.size() > listener_name_max_bytes || reserved ||
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-") != std::string_view::npos)
+    return refusal(item, "a name of at most " + std::to_string(listener_name_max_bytes) +
+                             " bytes of a-z, 0-9, _ and -, other than host, kernel and sampler");
+  result = name;
+  return std::nullopt;
+}
+
+template <class Target> struct Option {
+  const char *name;
+  ConfigError (*take)(const oconfig_item_t &item, Target &target);
+};
+
+/// Hands each option of a block to the one of its name.
+template <class Target, std::size_t count>
+ConfigError take_options(const std::array<Option<Target>, count> &options,
+                         const oconfig_item_t &block, Target &target) {
+  std::string known;
+  for (const Option<Target> &option : options)
+    known += (known.empty() ? "" : ", ") + std::string(option.name);
+  for (const oconfig_item_t &item :
+       std::span(block.children, static_cast<std::size_t>(block.children_num))) {
+    const auto option = std::find_if(options.begin(), options.end(), [&](const auto &candidate) {
+      return strcasecmp(item.key, candidate.name) == 0;
+    });
+    if (option == options.end())
+      return "option " + std::string(item.key) + " (" + shown(item) +
+             ") is unknown; allowed is one of " + known;
+    if (ConfigError error = option->take(item, target))
+      return error;
+  }
+  return std::nullopt;
+}
+
+using WatchOption = Option<Watch>;
+constexpr std::array watch_options{
+    WatchOption{"Name", [](const oconfig_item_t &item,
+                           Watch &watch) { return read_shown_name(item, watch.name); }},
+    WatchOption{"WarningPercent",
+                [](const oconfig_item_t &item, Watch &watch) {
+                  return read_warning_percent(item, watch.warning_percent.emplace());
+                }},
+    WatchOption{"Expected",
+                [](const oconfig_item_t &item, Watch &watch) {
+                  return read_boolean(item, watch.expected.emplace());
+                }},
+};
+
+ConfigError read_watch(const oconfig_item_t &item, std::vector<Watch> &watches) {
+  const auto values = values_of(item);
+  const std::string allowed = "one name, address of a Unix socket or /regex/, in quotes";
+  if (values.size() != 1 || values.front().type != OCONFIG_TYPE_STRING ||
+      *values.front().value.string == '\0')
+    return refusal(item, allowed);
+  Watch watch;
+  watch.entry = values.front().value.string;
+  if (const auto reason = watch.listeners.add(watch.entry))
+    return refusal(item, allowed) + " (POSIX extended: " + *reason + ")";
+  if (ConfigError error = take_options(watch_options, item, watch))
+    return "in <Watch \"" + watch.entry + "\">: " + *error;
+  watches.push_back(std::move(watch));
+  return std::nullopt;
+}
+
+using PluginOption = Option<Config>;
+
+constexpr std::array plugin_options{
+    PluginOption{"Listener",
+                 [](const oconfig_item_t &item, Config &config) {
+                   return read_name_filter(item, config.listeners);
+                 }},
+    PluginOption{"IgnoreSelected",
+                 [](const oconfig_item_t &item, Config &config) {
+                   bool ignore = false;
+                   ConfigError error = read_boolean(item, ignore);
+                   config.listeners.ignore_selected(ignore);
+                   return error;
+                 }},
+    PluginOption{"ReportUnix",
+                 [](const oconfig_item_t &item, Config &config) {
+                   return read_boolean(item, config.report_unix);
+                 }},
+    PluginOption{"ReportSynQueue",
+                 [](const oconfig_item_t &item, Config &config) {
+                   return read_boolean(item, config.report_syn_queue);
+                 }},
+    PluginOption{"ReportOwner",
+                 [](const oconfig_item_t &item, Config &config) {
+                   return read_boolean(item, config.report_owner);
+                 }},
+    PluginOption{"NetNamespace",
+                 [](const oconfig_item_t &item, Config &config) {
+                   return read_name_filter(item, config.net_namespaces);
+                 }},
+    PluginOption{"WarningPercent",
+                 [](const oconfig_item_t &item, Config &config) {
+                   return read_warning_percent(item, config.warning_percent);
+                 }},
+    PluginOption{"WarningMinimum",
+                 [](const oconfig_item_t &item, Config &config) {
+                   return read_count(item, max_warning_minimum, config.warning_minimum);
+                 }},
+    PluginOption{"StalledAfter",
+                 [](const oconfig_item_t &item, Config &config) {
+                   return read_patience(item, config.stalled_after);
+                 }},
+    PluginOption{"MissingAfter",
+                 [](const oconfig_item_t &item, Config &config) {
+                   return read_patience(item, config.missing_after);
+                 }},
+    PluginOption{"Notify", [](const oconfig_item_t &item,
+                              Config &config) { return read_notify(item, config.notify); }},
+    PluginOption{"Watch", [](const oconfig_item_t &item,
+                             Config &config) { return read_watch(item, config.watches); }},
+    PluginOption{"SamplerBudget",
+                 [](const oconfig_item_t &item, Config &config) {
+                   return read_number(item, min_budget_percent, max_budget_percent,
+                                      " percent of one CPU", config.sampler_budget_percent);
+                 }},
+    PluginOption{"SampleInterval",
+                 [](const oconfig_item_t &item, Config &config) {
+                   return read_seconds(item, config.sample_interval);
+                 }},
+    PluginOption{"BurstInterval",
+                 [](const oconfig_item_t &item, Config &config) {
+                   return read_seconds(item, config.configured_burst_interval.emplace());
+                 }},
+    PluginOption{"MaxListeners",
+                 [](const oconfig_item_t &item, Config &config) {
+                   return read_count(item, max_max_listeners, config.max_listeners);
+                 }},
+    PluginOption{"Values",
+                 [](const oconfig_item_t &item, Config &config) -> ConfigError {
+                   const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
+                   if (value != nullptr && strcasecmp(value->value.string, "basic") == 0)
+                     config.values = ValueSet::basic;
+                   else if (value != nullptr && strcasecmp(value->value.string, "full") == 0)
+                     config.values = ValueSet::full;
+                   else
+                     return refusal(item, "basic or full");
+                   return std::nullopt;
+                 }},
+};
 
 ConfigError check_intervals(const Config &config) {
   if (config.burst_interval() <= config.sample_interval)
@@ -175,11 +316,31 @@ ConfigError check_intervals(const Config &config) {
 
 } // namespace
 
+WatchFacts watch_facts(const Config &config, std::string_view listener) {
+  WatchFacts facts;
+  facts.warning_percent = config.warning_percent;
+  for (const Watch &watch : config.watches) {
+    if (!watch.listeners.names(listener) && watch.name != listener)
+      continue;
+    facts.watched = true;
+    facts.name = watch.name ? watch.name : facts.name;
+    facts.warning_percent = watch.warning_percent.value_or(facts.warning_percent);
+    facts.expected = watch.expected.value_or(facts.expected);
+  }
+  return facts;
+}
+
+std::optional<std::string> name_of_address(const Config &config, std::string_view address) {
+  std::optional<std::string> name;
+  for (const Watch &watch : config.watches)
+    if (watch.name && watch.entry == address)
+      name = watch.name;
+  return name;
+}
+
 std::optional<std::string> apply_config(const oconfig_item_t &block, Config &config) {
-  const std::span children(block.children, static_cast<std::size_t>(block.children_num));
-  for (const oconfig_item_t &item : children)
-    if (ConfigError error = take_option(item, config))
-      return error;
+  if (ConfigError error = take_options(plugin_options, block, config))
+    return error;
   return check_intervals(config);
 }
 

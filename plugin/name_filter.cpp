@@ -28,7 +28,7 @@ std::optional<std::string> NameFilter::add(const std::string &entry) {
 }
 
 bool NameFilter::selects(std::string_view name) const {
-  if (exact_.empty() && regexes_.empty())
+  if (empty())
     return true;
   return matches(name) != ignore_selected_;
 }

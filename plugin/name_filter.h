@@ -18,6 +18,8 @@ public:
   std::optional<std::string> add(const std::string &entry);
   void ignore_selected(bool ignore) { ignore_selected_ = ignore; }
 
+  bool empty() const { return exact_.empty() && regexes_.empty(); }
+
   /// Whether the name is to be reported.
   bool selects(std::string_view name) const;
   /// Whether an entry asks for just this name.

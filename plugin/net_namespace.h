@@ -1,0 +1,88 @@
+#pragma once
+
+#include "result.h"
+#include "unique_fd.h"
+
+#include <compare>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+#include <sys/types.h>
+#include <vector>
+
+namespace backlog {
+
+/// Identity of a net namespace while it lives: its file in nsfs.
+struct NetNamespaceId {
+  dev_t device = 0;
+  ino_t inode = 0;
+
+  auto operator<=>(const NetNamespaceId &) const = default;
+};
+
+/// A net namespace other than collectd's own.
+struct NetNamespace {
+  NetNamespaceId id;
+  std::string name;               ///< of its file, else its container's id, else its inode
+  bool has_id = false;            ///< not named by a file: the next one has another name
+  std::vector<std::string> paths; ///< where it can be opened: its file, or some of its processes
+};
+
+/// Finds namespaces by their files and by the processes that live in them. What may not be looked
+/// at (that takes ptrace access) is passed over.
+class NetNamespaceFinder {
+public:
+  explicit NetNamespaceFinder(std::vector<std::string> folders = {"/run/netns",
+                                                                  "/run/docker/netns"},
+                              std::string proc = "/proc");
+
+  /// All but the calling thread's own, in order of names.
+  std::vector<NetNamespace> find() const;
+
+private:
+  std::vector<std::string> folders_;
+  std::string proc_;
+};
+
+/// The id of a container in a line of /proc/PID/cgroup: the first 12 of its 64 hex digits; empty:
+/// none.
+std::string container_id(std::string_view cgroup);
+
+/// Takes the calling thread into other namespaces and back into the one in which the door was
+/// made. Nothing of another namespace stays open: that would keep a deleted one alive.
+class NetNamespaceDoor {
+public:
+  static Result<NetNamespaceDoor> make();
+
+  /// ENOENT: there is no such namespace any more.
+  Failure enter(const NetNamespace &net_namespace);
+  /// After an error the thread is in the wrong namespace and must end.
+  Failure leave();
+
+private:
+  explicit NetNamespaceDoor(UniqueFd own) : own_(std::move(own)) {}
+
+  UniqueFd own_;
+};
+
+/// What the two threads tell each other of namespaces.
+class NetNamespaceBoard {
+public:
+  using List = std::vector<NetNamespace>;
+
+  void post(List namespaces);
+  std::shared_ptr<const List> list() const;
+
+  /// Namespaces whose half-open connections are worth counting.
+  void post_syn_wanted(std::set<NetNamespaceId> wanted);
+  std::set<NetNamespaceId> syn_wanted() const;
+
+private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const List> list_ = std::make_shared<const List>();
+  std::set<NetNamespaceId> syn_wanted_;
+};
+
+} // namespace backlog
