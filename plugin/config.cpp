@@ -125,23 +125,23 @@ ConfigError read_warning_percent(const oconfig_item_t &item, double &result) {
   return read_number(item, min_warning_percent, max_warning_percent, "", result);
 }
 
-bool *member_of(NotifySet &notify, const oconfig_value_t &state) {
+bool *member_of(NotifyStates &notify, const oconfig_value_t &state) {
   struct State {
     std::string_view name;
-    bool NotifySet::*member;
+    bool NotifyStates::*member;
   };
   constexpr std::array states{
-      State{"high", &NotifySet::high}, State{"overflow", &NotifySet::overflow},
-      State{"stalled", &NotifySet::stalled}, State{"missing", &NotifySet::missing}};
+      State{"high", &NotifyStates::high}, State{"overflow", &NotifyStates::overflow},
+      State{"stalled", &NotifyStates::stalled}, State{"missing", &NotifyStates::missing}};
   for (const State &known : states)
     if (state.type == OCONFIG_TYPE_STRING && state.value.string == known.name)
       return &(notify.*known.member);
   return nullptr;
 }
 
-ConfigError read_notify(const oconfig_item_t &item, NotifySet &notify) {
+ConfigError read_notify(const oconfig_item_t &item, NotifyStates &notify) {
   const std::string allowed = "none, or one or more of high, overflow, stalled, missing";
-  NotifySet chosen{.high = false, .overflow = false, .stalled = false, .missing = false};
+  NotifyStates chosen{.high = false, .overflow = false, .stalled = false, .missing = false};
   const oconfig_value_t *only = single(item, OCONFIG_TYPE_STRING);
   if (only == nullptr || std::string_view(only->value.string) != "none") {
     if (item.values_num == 0 || item.children_num != 0)
@@ -315,6 +315,14 @@ ConfigError check_intervals(const Config &config) {
 }
 
 } // namespace
+
+bool Watch::is_regex() const {
+  return entry.size() > 2 && entry.front() == '/' && entry.back() == '/';
+}
+
+bool Watch::is_unix_address() const {
+  return !is_regex() && (entry.front() == '/' || entry.front() == '@');
+}
 
 WatchFacts watch_facts(const Config &config, std::string_view listener) {
   WatchFacts facts;

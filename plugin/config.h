@@ -1,5 +1,6 @@
 #pragma once
 
+#include "alarms.h"
 #include "name_filter.h"
 
 #include <algorithm>
@@ -25,14 +26,9 @@ struct Watch {
   std::optional<std::string> name;       ///< Name: the one to be shown
   std::optional<double> warning_percent; ///< WarningPercent
   std::optional<bool> expected;          ///< Expected
-};
 
-/// The states that are notified of: Notify.
-struct NotifySet {
-  bool high = true;
-  bool overflow = true;
-  bool stalled = true;
-  bool missing = true;
+  bool is_regex() const;
+  bool is_unix_address() const; ///< a path, or @ and an abstract name
 };
 
 /// What <Plugin backlog> says; the initial values are the defaults.
@@ -53,7 +49,7 @@ struct Config {
   std::size_t warning_minimum = 16;                 ///< WarningMinimum, connections
   Seconds stalled_after{30};                        ///< StalledAfter
   Seconds missing_after{60};                        ///< MissingAfter
-  NotifySet notify;                                 ///< Notify
+  NotifyStates notify;                              ///< Notify
   std::vector<Watch> watches;                       ///< Watch, in order
 
   /// 5 ms by default, or SampleInterval if that is shorter.

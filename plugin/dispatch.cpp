@@ -4,6 +4,7 @@
 #include "series.h"
 
 #include <algorithm>
+#include <string>
 
 namespace backlog {
 
@@ -20,7 +21,56 @@ template <std::size_t size> void copy_text(std::string_view text, char (&target)
   target[length] = '\0';
 }
 
+int severity_of(Severity severity) {
+  switch (severity) {
+  case Severity::failure:
+    return NOTIF_FAILURE;
+  case Severity::warning:
+    return NOTIF_WARNING;
+  case Severity::okay:
+    break;
+  }
+  return NOTIF_OKAY;
+}
+
+void add_meta(notification_t &notification, const char *name, std::string_view value) {
+  if (!value.empty())
+    plugin_notification_meta_add_string(&notification, name, std::string(value).c_str());
+}
+
+void add_meta(notification_t &notification, const char *name, double value) {
+  plugin_notification_meta_add_double(&notification, name, value);
+}
+
 } // namespace
+
+void dispatch_notification(const Notification &told, const Row *row) {
+  notification_t notification{};
+  notification.severity = severity_of(told.severity);
+  notification.time = cdtime();
+  copy_text(told.message, notification.message);
+  copy_text(hostname_g, notification.host);
+  copy_text("backlog", notification.plugin);
+  copy_text(told.name, notification.plugin_instance);
+  copy_text("gauge", notification.type);
+  copy_text("state", notification.type_instance);
+  add_meta(notification, "listener", told.name);
+  add_meta(notification, "state", name_of(told.state));
+  add_meta(notification, "cause", name_of(told.cause));
+  if (row != nullptr) {
+    add_meta(notification, "owner", row->owner);
+    if (row->has_queue) {
+      add_meta(notification, "queue", static_cast<double>(row->queue.peak));
+      add_meta(notification, "limit", static_cast<double>(row->limit));
+      add_meta(notification, "used", row->queue.used_percent);
+    }
+    if (row->is_tcp)
+      add_meta(notification, "drops", static_cast<double>(row->interval_drops));
+  }
+  plugin_dispatch_notification(&notification);
+  if (notification.meta != nullptr)
+    plugin_notification_meta_free(notification.meta);
+}
 
 void dispatch_values(const Table &table, ValueSet values, std::chrono::duration<double> interval) {
   value_list_t list{};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "alarms.h"
 #include "table.h"
 
 #include <chrono>
@@ -8,5 +9,9 @@ namespace backlog {
 
 /// Hands a table's values to collectd; called on collectd's threads only.
 void dispatch_values(const Table &table, ValueSet values, std::chrono::duration<double> interval);
+
+/// Hands notifications to collectd's chain, which runs their receivers in this thread. The row is
+/// that of the notification's listener, nullptr if it has none.
+void dispatch_notification(const Notification &notification, const Row *row);
 
 } // namespace backlog

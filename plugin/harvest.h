@@ -5,12 +5,15 @@
 #include "listener_set.h"
 #include "net_counters.h"
 #include "net_limits.h"
+#include "net_namespace.h"
+#include "owner.h"
 
 #include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace backlog {
@@ -29,8 +32,16 @@ struct KindHarvest {
   std::vector<ListenerSet::Collision> collisions;
 };
 
+/// How a net namespace shows in names.
+struct NamespaceLabel {
+  std::string name;    ///< "" for collectd's own
+  bool has_id = false; ///< as in NetNamespace
+};
+
 /// One net namespace's interval.
 struct NamespaceHarvest {
+  NamespaceLabel label;
+  NetNamespaceId id; ///< not of collectd's own
   KindHarvest tcp;
   std::optional<KindHarvest> unix_sockets; ///< empty: not asked for
   std::optional<NetCounters> counters;
@@ -40,7 +51,9 @@ struct NamespaceHarvest {
 /// How the sampler fared.
 struct SamplerFigures {
   std::optional<std::chrono::duration<double>> period; ///< between TCP samples, mean
-  double cpu_percent = 0;                              ///< of one CPU, all of the thread
+  /// Between two samples of one of the other namespaces, mean; empty: there are none.
+  std::optional<std::chrono::duration<double>> others_period;
+  double cpu_percent = 0; ///< of one CPU, all of the thread
 };
 
 /// What the sampler gives to the read callback.
@@ -48,6 +61,7 @@ struct Harvest {
   std::chrono::system_clock::time_point taken_at;
   std::chrono::nanoseconds measured{0}; ///< the span that the windows cover
   NamespaceHarvest own;
+  std::vector<NamespaceHarvest> others;
   SamplerFigures sampler;
   std::vector<Fault> faults;
 };
@@ -58,10 +72,18 @@ struct SynQueues {
   std::map<std::string, std::uint64_t> by_listener; ///< those that have any, by name
 };
 
+/// What is read once an interval in one net namespace.
+struct NamespaceSurvey {
+  NetLimits limits;
+  std::optional<SynQueues> syn_queues; ///< empty: not asked for, not needed, or not to be had
+  std::map<std::string, std::chrono::milliseconds> oldest_waits; ///< those looked at, by name
+};
+
 /// What the surveyor gives to the read callback.
 struct Survey {
-  NetLimits limits;
-  std::optional<SynQueues> syn_queues; ///< empty: not asked for, or not to be had
+  NamespaceSurvey own;
+  std::map<NetNamespaceId, NamespaceSurvey> others;
+  std::unordered_map<std::uint64_t, Owner> owners; ///< by cookie, of all namespaces
   std::vector<Fault> faults;
 };
 

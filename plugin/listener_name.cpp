@@ -84,7 +84,7 @@ std::string bounded(std::string text) {
 
 std::string with_net_namespace(std::string text, std::string_view net_namespace) {
   if (!net_namespace.empty())
-    text += "__netns_" + name_part(net_namespace);
+    text += "__netns_" + net_namespace_part(net_namespace);
   return text;
 }
 
@@ -111,6 +111,8 @@ std::string host_text(const TcpAddress &address) {
 }
 
 } // namespace
+
+std::string net_namespace_part(std::string_view net_namespace) { return name_part(net_namespace); }
 
 ListenerName name_tcp_listener(const TcpAddress &address, std::string_view device,
                                std::string_view net_namespace) {

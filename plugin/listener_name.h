@@ -28,4 +28,7 @@ ListenerName name_tcp_listener(const TcpAddress &address, std::string_view devic
 /// leading NUL.
 ListenerName name_unix_listener(std::string_view address, std::string_view net_namespace);
 
+/// A net namespace's name in the alphabet.
+std::string net_namespace_part(std::string_view net_namespace);
+
 } // namespace backlog

@@ -237,14 +237,17 @@ bool ListenerSet::was_full(std::uint32_t index) const {
 void ListenerSet::find_member_figures() {
   constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
   fold_.lowest_limit = none;
-  for (Listener &listener : listeners_)
+  for (Listener &listener : listeners_) {
     listener.lowest_limit = none;
+    listener.lowest_cookie = std::numeric_limits<std::uint64_t>::max();
+  }
   std::vector<std::pair<std::uint32_t, float>> peaks; // by listener
   for (Member &member : members_) {
     if (!member.used)
       continue;
     Listener &listener = listeners_[member.listener];
     listener.lowest_limit = std::min(listener.lowest_limit, member.limit);
+    listener.lowest_cookie = std::min(listener.lowest_cookie, member.cookie);
     if (listener.folded)
       fold_.lowest_limit = std::min(fold_.lowest_limit, member.limit);
     peaks.emplace_back(member.listener, std::exchange(member.peak_percent, 0));
@@ -288,6 +291,7 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
   interval.members = listener.members;
   interval.limit = listener.limit;
   interval.lowest_limit = listener.lowest_limit;
+  interval.cookie = listener.lowest_cookie;
   interval.worst_member_percent = listener.worst_member_percent;
   interval.median_member_percent = listener.median_member_percent;
   interval.runs.longest_full_run = listener.run.longest_full_run;

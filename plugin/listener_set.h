@@ -50,6 +50,7 @@ struct ListenerInterval {
   std::uint32_t members = 0;        ///< at the end; 0: the listener went during the interval
   std::uint64_t limit = 0;          ///< sum over members, connections
   std::uint32_t lowest_limit = 0;   ///< of a member
+  std::uint64_t cookie = 0;         ///< the lowest of its members'
   double worst_member_percent = 0;  ///< the most used in the interval, of the worst member
   double median_member_percent = 0; ///< likewise, of the median member (the lower one of two)
   WindowFigures queue;
@@ -141,6 +142,7 @@ private:
     std::uint64_t length = 0;         ///< sum over members
     std::uint64_t limit = 0;          ///< sum over members
     std::uint32_t lowest_limit = 0;   ///< of a member, as of the last harvest
+    std::uint64_t lowest_cookie = 0;  ///< likewise
     double worst_member_percent = 0;  ///< likewise, as in ListenerInterval
     double median_member_percent = 0; ///< likewise
     bool folded = false;

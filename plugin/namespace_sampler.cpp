@@ -24,11 +24,11 @@ std::string device_name(std::uint32_t index) {
 
 /// The reason why listeners could not be read; ENOENT is what the kernel answers where the
 /// module that knows them is missing.
-Fault listeners_fault(const char *part, const Error &error, const char *module) {
+Fault listeners_fault(std::string part, const Error &error, const char *module) {
   std::string reason = error.message();
   if (error.code == ENOENT)
     reason += std::string(" (the kernel has no ") + module + ")";
-  return {part, std::move(reason)};
+  return {std::move(part), std::move(reason)};
 }
 
 /// A Unix address for people: @ for the NUL of an abstract name, ? for what is not printable.
@@ -49,13 +49,16 @@ void note_overflow(ListenerInterval &listener) {
 
 } // namespace
 
-ListenerIdentity identify_tcp_listener(const TcpAddress &address) {
-  ListenerName name = name_tcp_listener(address, device_name(address.device), "");
-  return {.name = std::move(name.text), .address = "", .port = address.port, .has_id = name.has_id};
+ListenerIdentity identify_tcp_listener(const TcpAddress &address, const NamespaceLabel &label) {
+  ListenerName name = name_tcp_listener(address, device_name(address.device), label.name);
+  return {.name = std::move(name.text),
+          .address = "",
+          .port = address.port,
+          .has_id = name.has_id || label.has_id};
 }
 
-NamespaceSampler::NamespaceSampler(std::shared_ptr<const Config> config)
-    : config_(std::move(config)),
+NamespaceSampler::NamespaceSampler(std::shared_ptr<const Config> config, NamespaceLabel label)
+    : config_(std::move(config)), label_(std::move(label)),
       tcp_([this](const ListenerIdentity &identity) { return folds(identity); }),
       unix_([this](const ListenerIdentity &identity) { return folds(identity); }) {
   read_port_range();
@@ -64,7 +67,7 @@ NamespaceSampler::NamespaceSampler(std::shared_ptr<const Config> config)
 bool NamespaceSampler::folds(const ListenerIdentity &identity) const {
   const bool unstable = identity.has_id || (port_range_ && port_range_->contains(identity.port));
   return unstable && config_->listeners.selects(identity.name) &&
-         !config_->listeners.names(identity.name);
+         !config_->listeners.names(identity.name) && !watch_facts(*config_, identity.name).watched;
 }
 
 void NamespaceSampler::sample_tcp(Duration max_weight) { take_tcp_sample(max_weight, false); }
@@ -118,7 +121,7 @@ template <class Dump> Failure NamespaceSampler::with_sock_diag(Dump dump) {
     sock_diag_ = std::move(*opened);
   }
   Failure failure = dump(*sock_diag_);
-  if (failure)
+  if (failure || !label_.name.empty())
     sock_diag_.reset();
   return failure;
 }
@@ -131,7 +134,7 @@ void NamespaceSampler::dump_tcp() {
                 .length = listener.queue_length,
                 .limit = listener.limit,
                 .drops = listener.drops},
-               [&] { return identify_tcp_listener(listener.address); });
+               [&] { return identify_tcp_listener(listener.address, label_); });
     });
   });
   if (tcp_failure_)
@@ -155,17 +158,25 @@ void NamespaceSampler::dump_unix() {
 }
 
 ListenerIdentity NamespaceSampler::identify(const UnixListener &listener) {
-  unix_files_.add(listener);
-  ListenerName name = name_unix_listener(listener.address, "");
-  return {.name = std::move(name.text),
-          .address = shown_address(listener.address),
-          .port = 0,
-          .has_id = name.has_id};
+  // A path leads to a file of collectd's own mount namespace.
+  if (label_.name.empty())
+    unix_files_.add(listener);
+  ListenerIdentity identity;
+  identity.address = shown_address(listener.address);
+  if (auto given = name_of_address(*config_, identity.address)) {
+    identity.name = std::move(*given);
+    return identity;
+  }
+  ListenerName name = name_unix_listener(listener.address, label_.name);
+  identity.name = std::move(name.text);
+  identity.has_id = name.has_id || label_.has_id;
+  return identity;
 }
 
 NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration unix_max_weight,
                                            std::vector<Fault> &faults) {
   NamespaceHarvest harvest;
+  harvest.label = label_;
   take_tcp_sample(tcp_max_weight, true);
   harvest.counters = counters_;
   harvest.tcp = harvest_tcp();
@@ -177,12 +188,13 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
   }
   read_port_range();
 
+  const std::string where = label_.name.empty() ? "" : " of net namespace " + label_.name;
   if (tcp_failure_)
-    faults.push_back(listeners_fault("TCP listeners", *tcp_failure_, "tcp_diag"));
+    faults.push_back(listeners_fault("TCP listeners" + where, *tcp_failure_, "tcp_diag"));
   if (config_->report_unix && unix_failure_)
-    faults.push_back(listeners_fault("Unix listeners", *unix_failure_, "unix_diag"));
+    faults.push_back(listeners_fault("Unix listeners" + where, *unix_failure_, "unix_diag"));
   if (counters_failure_)
-    faults.push_back({"kernel counters", counters_failure_->message()});
+    faults.push_back({"kernel counters" + where, counters_failure_->message()});
   return harvest;
 }
 

@@ -15,13 +15,14 @@
 
 namespace backlog {
 
-/// Samples the listeners of the net namespace of the calling thread, and finds out whose its
-/// drops were. One thread uses it, and it stays where it is: its sets refer to it.
+/// Samples the listeners of the net namespace of the calling thread, which is to be the same at
+/// each call, and finds out whose its drops were. One thread uses it, and it stays where it is:
+/// its sets refer to it. Of a namespace that is not collectd's own, nothing stays open.
 class NamespaceSampler {
 public:
   using Duration = ListenerSet::Duration;
 
-  explicit NamespaceSampler(std::shared_ptr<const Config> config);
+  NamespaceSampler(std::shared_ptr<const Config> config, NamespaceLabel label);
   NamespaceSampler(const NamespaceSampler &) = delete;
   NamespaceSampler &operator=(const NamespaceSampler &) = delete;
 
@@ -53,6 +54,7 @@ private:
   KindHarvest harvest_unix();
 
   std::shared_ptr<const Config> config_;
+  NamespaceLabel label_;
   std::optional<SockDiag> sock_diag_;
   NetCountersReader counters_reader_;
   NetLimitsReader limits_reader_;
@@ -68,6 +70,6 @@ private:
 };
 
 /// Who a TCP listener of the calling thread's net namespace is.
-ListenerIdentity identify_tcp_listener(const TcpAddress &address);
+ListenerIdentity identify_tcp_listener(const TcpAddress &address, const NamespaceLabel &label);
 
 } // namespace backlog

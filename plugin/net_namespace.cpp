@@ -5,14 +5,15 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <dirent.h>
 #include <fcntl.h>
+#include <filesystem>
 #include <linux/magic.h>
 #include <map>
 #include <optional>
 #include <sched.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <system_error>
 
 namespace backlog {
 
@@ -33,12 +34,11 @@ std::optional<NetNamespaceId> id_at(const std::string &path) {
 
 std::vector<std::string> entries_of(const std::string &folder) {
   std::vector<std::string> names;
-  const std::unique_ptr<DIR, decltype(&closedir)> stream(opendir(folder.c_str()), closedir);
-  if (!stream)
-    return names;
-  while (const dirent *entry = readdir(stream.get())) // NOLINT(concurrency-mt-unsafe)
-    if (entry->d_name[0] != '.')
-      names.emplace_back(entry->d_name);
+  std::error_code ignored;
+  const std::filesystem::directory_iterator end;
+  for (std::filesystem::directory_iterator entry(folder, ignored); entry != end;
+       entry.increment(ignored))
+    names.push_back(entry->path().filename());
   return names;
 }
 
@@ -138,31 +138,9 @@ Failure NetNamespaceDoor::enter(const NetNamespace &net_namespace) {
   return error;
 }
 
-Failure NetNamespaceDoor::leave() {
+void NetNamespaceDoor::leave() {
   if (setns(own_.get(), CLONE_NEWNET) != 0)
-    return Error{errno, "return from a net namespace"};
-  return std::nullopt;
-}
-
-void NetNamespaceBoard::post(List namespaces) {
-  auto list = std::make_shared<const List>(std::move(namespaces));
-  const std::lock_guard lock(mutex_);
-  list_.swap(list);
-}
-
-std::shared_ptr<const NetNamespaceBoard::List> NetNamespaceBoard::list() const {
-  const std::lock_guard lock(mutex_);
-  return list_;
-}
-
-void NetNamespaceBoard::post_syn_wanted(std::set<NetNamespaceId> wanted) {
-  const std::lock_guard lock(mutex_);
-  syn_wanted_.swap(wanted);
-}
-
-std::set<NetNamespaceId> NetNamespaceBoard::syn_wanted() const {
-  const std::lock_guard lock(mutex_);
-  return syn_wanted_;
+    throw NamespaceLost("cannot return from a net namespace");
 }
 
 } // namespace backlog

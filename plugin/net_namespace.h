@@ -4,9 +4,8 @@
 #include "unique_fd.h"
 
 #include <compare>
-#include <memory>
-#include <mutex>
-#include <set>
+#include <exception>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <sys/types.h>
@@ -50,39 +49,38 @@ private:
 /// none.
 std::string container_id(std::string_view cgroup);
 
+/// The thread is in a net namespace that it cannot leave, and must end.
+class NamespaceLost : public std::runtime_error {
+public:
+  using std::runtime_error::runtime_error;
+};
+
 /// Takes the calling thread into other namespaces and back into the one in which the door was
 /// made. Nothing of another namespace stays open: that would keep a deleted one alive.
 class NetNamespaceDoor {
 public:
   static Result<NetNamespaceDoor> make();
 
-  /// ENOENT: there is no such namespace any more.
-  Failure enter(const NetNamespace &net_namespace);
-  /// After an error the thread is in the wrong namespace and must end.
-  Failure leave();
+  /// Calls visit() in there. ENOENT: there is no such namespace any more. Throws NamespaceLost.
+  template <class Visit> Failure visit(const NetNamespace &net_namespace, Visit visit) {
+    if (Failure failure = enter(net_namespace))
+      return failure;
+    try {
+      visit();
+    } catch (const std::exception &) {
+      leave();
+      throw;
+    }
+    leave();
+    return std::nullopt;
+  }
 
 private:
   explicit NetNamespaceDoor(UniqueFd own) : own_(std::move(own)) {}
+  Failure enter(const NetNamespace &net_namespace);
+  void leave();
 
   UniqueFd own_;
-};
-
-/// What the two threads tell each other of namespaces.
-class NetNamespaceBoard {
-public:
-  using List = std::vector<NetNamespace>;
-
-  void post(List namespaces);
-  std::shared_ptr<const List> list() const;
-
-  /// Namespaces whose half-open connections are worth counting.
-  void post_syn_wanted(std::set<NetNamespaceId> wanted);
-  std::set<NetNamespaceId> syn_wanted() const;
-
-private:
-  mutable std::mutex mutex_;
-  std::shared_ptr<const List> list_ = std::make_shared<const List>();
-  std::set<NetNamespaceId> syn_wanted_;
 };
 
 } // namespace backlog

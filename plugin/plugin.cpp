@@ -1,8 +1,10 @@
+#include "alarms.h"
 #include "collectd_api.h"
 #include "config.h"
 #include "dispatch.h"
 #include "fault_log.h"
 #include "sampler.h"
+#include "survey_board.h"
 #include "surveyor.h"
 #include "table.h"
 
@@ -24,20 +26,22 @@ using Seconds = std::chrono::duration<double>;
 
 constexpr std::chrono::milliseconds longest_wait{1000}; // for a harvest, in the read callback
 constexpr std::chrono::milliseconds stop_patience{400}; // for each of the two threads
-constexpr std::size_t most_said_collisions = 1000;
+constexpr std::size_t most_said = 1000;
 
 /// Everything between init and shutdown.
 struct Running {
   explicit Running(std::shared_ptr<const Config> configuration)
-      : config(std::move(configuration)), builder(config) {}
+      : config(std::move(configuration)), builder(config), alarms(config->notify) {}
 
   std::shared_ptr<const Config> config;
+  std::shared_ptr<SurveyBoard> board = std::make_shared<SurveyBoard>();
   Sampler sampler;
   Surveyor surveyor;
   TableBuilder builder;
   FaultLog sampler_faults;
   FaultLog survey_faults;
-  std::set<std::string> said_collisions;
+  Alarms alarms;
+  std::set<std::string> said;
   bool harvested = false;
 };
 
@@ -66,27 +70,66 @@ void log_faults(FaultLog &log, const std::vector<Fault> &faults) {
     plugin_log(line.begins ? LOG_WARNING : LOG_NOTICE, "backlog plugin: %s", line.text.c_str());
 }
 
-void log_collisions(const KindHarvest &kind) {
-  for (const ListenerSet::Collision &collision : kind.collisions)
-    if (running->said_collisions.size() < most_said_collisions &&
-        running->said_collisions.insert(collision.name).second)
-      plugin_log(LOG_NOTICE, "backlog plugin: %s and %s have one name and are shown as one: %s",
-                 collision.first.c_str(), collision.second.c_str(), collision.name.c_str());
+/// Logs what is to be said once only.
+void log_once(const std::string &notice) {
+  if (running->said.size() < most_said && running->said.insert(notice).second)
+    plugin_log(LOG_NOTICE, "backlog plugin: %s", notice.c_str());
+}
+
+void log_collisions(const NamespaceHarvest &harvest) {
+  if (!harvest.unix_sockets)
+    return;
+  for (const ListenerSet::Collision &collision : harvest.unix_sockets->collisions)
+    log_once(collision.first + " and " + collision.second +
+             " have one name and are shown as one: " + collision.name +
+             "; <Watch> with one of the addresses gives it a name of its own");
+}
+
+void notify(const Table &table) {
+  if (!table.is_complete)
+    return;
+  std::vector<AlarmInput> inputs;
+  inputs.reserve(table.rows.size());
+  for (const Row &row : table.rows)
+    if (row.diagnosis)
+      inputs.push_back({row.name, &*row.diagnosis});
+  for (const Notification &notification : running->alarms.update(inputs)) {
+    const auto row = std::find_if(table.rows.begin(), table.rows.end(), [&](const Row &candidate) {
+      return candidate.name == notification.name;
+    });
+    dispatch_notification(notification, row == table.rows.end() ? nullptr : &*row);
+  }
 }
 
 void publish(const Harvest &harvest, const std::optional<Survey> &survey, Seconds interval) {
   log_faults(running->sampler_faults, harvest.faults);
   if (survey)
     log_faults(running->survey_faults, survey->faults);
-  log_collisions(harvest.own.tcp);
-  if (harvest.own.unix_sockets)
-    log_collisions(*harvest.own.unix_sockets);
-  dispatch_values(running->builder.build(harvest, survey, interval), running->config->values,
-                  interval);
+  log_collisions(harvest.own);
+  for (const NamespaceHarvest &other : harvest.others)
+    log_collisions(other);
+  const Table table = running->builder.build(harvest, survey, interval);
+  for (const std::string &notice : table.notices)
+    log_once(notice);
+  dispatch_values(table, running->config->values, interval);
+  notify(table);
 }
 
 bool has_listeners(const NamespaceHarvest &harvest) {
   return harvest.tcp.read || (harvest.unix_sockets && harvest.unix_sockets->read);
+}
+
+/// Starts those of the threads that are not running.
+bool start_threads(Running &state, Seconds interval) {
+  std::optional<int> failure;
+  if (!state.sampler.is_running())
+    failure = state.sampler.start(state.config, interval, state.board);
+  if (!failure && !state.surveyor.is_running())
+    failure = state.surveyor.start(state.config, interval, state.board);
+  if (failure)
+    plugin_log(LOG_ERR, "backlog plugin: start a thread: %s",
+               std::generic_category().message(*failure).c_str());
+  return !failure;
 }
 
 int read_callback() {
@@ -100,6 +143,9 @@ int read_callback() {
   if (const auto late = running->sampler.take_until(Clock::time_point::min()))
     publish(*late, survey, interval);
 
+  // A thread that could not return from another net namespace has ended.
+  if (!start_threads(*running, interval))
+    return 0;
   running->sampler.ask();
   running->surveyor.ask();
   const std::optional<Harvest> harvest = running->sampler.take_until(deadline);
@@ -118,14 +164,8 @@ int init_callback() {
     return 0;
   auto starting = std::make_unique<Running>(
       std::make_shared<const Config>(config != nullptr ? std::move(*config) : Config()));
-  for (const auto failure : {starting->sampler.start(starting->config, collectd_interval()),
-                             starting->surveyor.start(starting->config)}) {
-    if (!failure)
-      continue;
-    plugin_log(LOG_ERR, "backlog plugin: start a thread: %s",
-               std::generic_category().message(*failure).c_str());
+  if (!start_threads(*starting, collectd_interval()))
     return -1;
-  }
   running = starting.release();
   return plugin_register_read("backlog", [] { return guarded("read", read_callback); });
 }

@@ -1,10 +1,12 @@
 #include "sampler.h"
 
 #include "namespace_sampler.h"
+#include "other_namespaces.h"
 #include "pace.h"
+#include "scan_wishes.h"
+#include "thread_cpu_time.h"
 
 #include <algorithm>
-#include <ctime>
 #include <exception>
 #include <utility>
 
@@ -16,17 +18,12 @@ using Clock = std::chrono::steady_clock;
 using Duration = std::chrono::nanoseconds;
 using Seconds = std::chrono::duration<double>;
 
-constexpr double unix_share = 0.5; // of the budget, at most
+constexpr double unix_share = 0.5;   // of the budget, at most
+constexpr double others_share = 0.5; // likewise, for all other namespaces together
 constexpr int max_weight_periods = 2;
 // Two samples that are due within this of each other share a wake-up.
 constexpr std::chrono::microseconds together{1000};
 constexpr Duration after_failure = std::chrono::seconds(1);
-
-Duration thread_cpu_time() {
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return std::chrono::seconds(time.tv_sec) + Duration(time.tv_nsec);
-}
 
 /// One kind of dump: when its next sample is due and what the last one cost.
 struct Paced {
@@ -45,12 +42,17 @@ struct Paced {
 /// What the thread owns.
 class SamplingLoop {
 public:
-  SamplingLoop(std::shared_ptr<const Config> config, Seconds interval)
-      : config_(std::move(config)), own_(config_),
+  SamplingLoop(std::shared_ptr<const Config> config, Seconds interval,
+               std::shared_ptr<SurveyBoard> board)
+      : config_(std::move(config)), own_(config_, NamespaceLabel{}), board_(std::move(board)),
+        other_namespaces_(config_, board_),
+        wisher_({.stalled_after = std::chrono::duration_cast<Duration>(config_->stalled_after),
+                 .warning_percent = lowest_warning_percent(*config_)}),
         only_at_harvests_(config_->sample_interval >= interval),
         budget_(config_->sampler_budget_percent / 100, Clock::now()),
         unix_budget_(unix_share * config_->sampler_budget_percent / 100, Clock::now()),
-        tcp_(limits_of(*config_)), unix_(limits_of(*config_)) {}
+        others_budget_(others_share * config_->sampler_budget_percent / 100, Clock::now()),
+        tcp_(limits_of(*config_)), unix_(limits_of(*config_)), others_(limits_of(*config_)) {}
 
   void run(Mailbox<Harvest> &mailbox) {
     for (;;) {
@@ -73,10 +75,25 @@ private:
             .burst_interval = std::chrono::duration_cast<Duration>(config.burst_interval())};
   }
 
+  static double lowest_warning_percent(const Config &config) {
+    double lowest = config.warning_percent;
+    for (const Watch &watch : config.watches)
+      lowest = std::min(lowest, watch.warning_percent.value_or(lowest));
+    return lowest;
+  }
+
   std::optional<Clock::time_point> next_due() const {
-    if (!tcp_.due || !unix_.due)
-      return tcp_.due ? tcp_.due : unix_.due;
-    return std::min(*tcp_.due, *unix_.due);
+    std::optional<Clock::time_point> next;
+    for (const Paced *paced : {&tcp_, &unix_, &others_})
+      if (paced->due && (!next || *paced->due < *next))
+        next = paced->due;
+    return next;
+  }
+
+  /// How much time a sample of one of the other namespaces may stand for: their turn comes once
+  /// in so many periods.
+  Duration others_max_weight() const {
+    return others_.max_weight() * static_cast<Duration::rep>(other_namespaces_.size());
   }
 
   void sample() {
@@ -91,23 +108,37 @@ private:
         own_.sample_unix(unix_.max_weight());
         plan_unix(spent());
       }
+      if (others_.due && *others_.due <= due_by) {
+        other_namespaces_.sample_next(others_max_weight());
+        ++others_samples_;
+        plan_others(spent());
+      }
+    } catch (const NamespaceLost &) {
+      throw;
     } catch (const std::exception &) {
       // Out of memory. The harvest, which has a way to say so, tries again.
       tcp_.due.reset();
       unix_.due.reset();
+      others_.due.reset();
     }
   }
 
   Harvest harvest() {
     Harvest harvest;
     const Duration cpu_begin = interval_cpu_begin_;
+    Duration own_cost{0};
     try {
       harvest.own = own_.harvest(tcp_.max_weight(), unix_.max_weight(), harvest.faults);
       ++tcp_samples_;
+      own_cost = spent();
+      harvest.others = other_namespaces_.harvest(others_max_weight(), harvest.faults);
+      board_->post(wisher_.wishes(harvest));
+    } catch (const NamespaceLost &) {
+      throw;
     } catch (const std::exception &exception) {
       harvest.faults.push_back({"listeners", exception.what()});
     }
-    const Duration cost = spent();
+    others_budget_.spend(spent(), Clock::now());
     harvest.taken_at = std::chrono::system_clock::now();
     const Clock::time_point now = Clock::now();
     harvest.measured = now - std::exchange(interval_begin_, now);
@@ -115,12 +146,20 @@ private:
     harvest.sampler.cpu_percent = 100 * Seconds(cpu_seen_ - cpu_begin) / Seconds(harvest.measured);
     if (harvest.own.tcp.read)
       harvest.sampler.period = Seconds(harvest.measured) / std::max(1U, tcp_samples_);
+    if (!harvest.others.empty())
+      harvest.sampler.others_period =
+          Seconds(harvest.measured) /
+          (1 + static_cast<double>(others_samples_) / static_cast<double>(harvest.others.size()));
     tcp_samples_ = 0;
+    others_samples_ = 0;
 
     // A harvest costs more than a sample and does not tell what the next sample will.
-    plan_tcp(tcp_.cost.count() > 0 ? tcp_.cost : cost);
+    plan_tcp(tcp_.cost.count() > 0 ? tcp_.cost : own_cost);
     if (config_->report_unix)
       plan_unix(unix_.cost);
+    others_.due.reset();
+    if (other_namespaces_.size() > 0)
+      plan_others(others_.cost);
     return harvest;
   }
 
@@ -135,9 +174,9 @@ private:
 
   void plan_tcp(Duration cost) {
     const Clock::time_point now = Clock::now();
-    const double unix_rate = unix_.due ? std::min(unix_.rate(), unix_share * budget_.rate()) : 0;
     tcp_.cost = cost;
-    tcp_.period = tcp_.pace.next(now, cost, own_.tcp_filling(), budget_.rate() - unix_rate,
+    tcp_.period = tcp_.pace.next(now, cost, own_.tcp_filling(),
+                                 own_rate() - rate_of(unix_, unix_share * own_rate()),
                                  budget_.until(cost, now));
     tcp_.due = due(now, tcp_.period, own_.tcp_failed());
   }
@@ -147,9 +186,31 @@ private:
     unix_budget_.spend(cost, now);
     unix_.cost = cost;
     unix_.period =
-        unix_.pace.next(now, cost, own_.unix_filling(), unix_budget_.rate(),
+        unix_.pace.next(now, cost, own_.unix_filling(), unix_share * own_rate(),
                         std::max(budget_.until(cost, now), unix_budget_.until(cost, now)));
     unix_.due = due(now, unix_.period, own_.unix_failed());
+  }
+
+  void plan_others(Duration cost) {
+    const Clock::time_point now = Clock::now();
+    others_budget_.spend(cost, now);
+    others_.cost = cost;
+    // Each of them as often as the own one, if the budget has it.
+    const Duration in_turn = std::chrono::duration_cast<Duration>(config_->sample_interval) /
+                             static_cast<Duration::rep>(other_namespaces_.size());
+    others_.period = Pace({.sample_interval = in_turn, .burst_interval = in_turn})
+                         .next(now, cost, false, others_budget_.rate(),
+                               std::max(budget_.until(cost, now), others_budget_.until(cost, now)));
+    others_.due = due(now, others_.period, false);
+  }
+
+  /// CPU time a second that a kind of dump takes as it goes now, at most so much.
+  static double rate_of(const Paced &paced, double most) {
+    return paced.due ? std::min(paced.rate(), most) : 0;
+  }
+  /// What is left for the own namespace.
+  double own_rate() const {
+    return budget_.rate() - rate_of(others_, others_share * budget_.rate());
   }
 
   std::optional<Clock::time_point> due(Clock::time_point now, Duration period, bool failed) const {
@@ -160,25 +221,37 @@ private:
 
   std::shared_ptr<const Config> config_;
   NamespaceSampler own_;
+  std::shared_ptr<SurveyBoard> board_;
+  OtherNamespaces other_namespaces_;
+  ScanWisher wisher_;
   bool only_at_harvests_;
   CpuBudget budget_;
   CpuBudget unix_budget_;
+  CpuBudget others_budget_;
   Paced tcp_;
   Paced unix_;
+  Paced others_;
   Duration cpu_seen_ = thread_cpu_time();
 
   Clock::time_point interval_begin_ = Clock::now();
   Duration interval_cpu_begin_ = cpu_seen_;
   unsigned tcp_samples_ = 0;
+  unsigned others_samples_ = 0;
 };
 
 } // namespace
 
 std::optional<int> Sampler::start(const std::shared_ptr<const Config> &config,
-                                  std::chrono::duration<double> interval) {
-  return AskedWorker::start("backlog sampler", [config, interval](Mailbox<Harvest> &mailbox) {
-    SamplingLoop(config, interval).run(mailbox);
-  });
+                                  std::chrono::duration<double> interval,
+                                  const std::shared_ptr<SurveyBoard> &board) {
+  return AskedWorker::start("backlog sampler",
+                            [config, interval, board](Mailbox<Harvest> &mailbox) {
+                              try {
+                                SamplingLoop(config, interval, board).run(mailbox);
+                              } catch (const NamespaceLost &) {
+                                // Whoever asks next starts another thread.
+                              }
+                            });
 }
 
 } // namespace backlog

@@ -2,6 +2,7 @@
 
 #include "config.h"
 #include "harvest.h"
+#include "survey_board.h"
 #include "worker.h"
 
 #include <chrono>
@@ -15,9 +16,11 @@ namespace backlog {
 class Sampler : public AskedWorker<Harvest> {
 public:
   /// interval: collectd's; a SampleInterval that is not shorter means one sample per interval.
-  /// The error is that of pthread_create().
+  /// board: tells of the other namespaces to sample. The error is that of pthread_create(). The
+  /// thread ends by itself when it cannot return from another namespace.
   std::optional<int> start(const std::shared_ptr<const Config> &config,
-                           std::chrono::duration<double> interval);
+                           std::chrono::duration<double> interval,
+                           const std::shared_ptr<SurveyBoard> &board);
 };
 
 } // namespace backlog

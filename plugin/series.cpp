@@ -36,6 +36,8 @@ void listener_values(const Row &row, ValueSet values, Sink sink) {
   const Instance listener(row.name, sink);
   if (row.dropped)
     listener.counter("packets", "dropped", *row.dropped);
+  if (row.diagnosis)
+    listener.gauge("gauge", "state", static_cast<double>(row.diagnosis->state));
   if (!row.has_queue)
     return;
   listener.gauge("queue_length", "accept", real(row.queue.last));
@@ -48,6 +50,8 @@ void listener_values(const Row &row, ValueSet values, Sink sink) {
   if (row.syn_length)
     listener.gauge("queue_length", "syn", real(*row.syn_length));
   listener.gauge("percent", "full", row.queue.full_percent);
+  if (row.oldest_wait)
+    listener.gauge("duration", "oldest_wait", row.oldest_wait->count());
   listener.gauge("count", "sockets", real(row.members));
 }
 
@@ -55,6 +59,10 @@ void host_values(const HostFigures &figures, Sink sink) {
   const Instance host("host", sink);
   host.gauge("percent", "worst", figures.worst_used_percent);
   host.gauge("count", "listeners", real(figures.listeners));
+  host.gauge("count", "high", real(figures.high));
+  host.gauge("count", "overflow", real(figures.overflow));
+  host.gauge("count", "stalled", real(figures.stalled));
+  host.gauge("count", "missing", real(figures.missing));
   host.gauge("count", "unreported", real(figures.unreported));
   host.counter("packets", "dropped", figures.dropped);
 }
@@ -63,25 +71,27 @@ void sampler_values(const SamplerFigures &figures, Sink sink) {
   const Instance sampler("sampler", sink);
   if (figures.period)
     sampler.gauge("duration", "period", figures.period->count());
+  if (figures.others_period)
+    sampler.gauge("duration", "period_netns", figures.others_period->count());
   sampler.gauge("percent", "cpu", figures.cpu_percent);
 }
 
-void kernel_values(const Table &table, Sink sink) {
-  const Instance kernel("kernel", sink);
-  if (table.counters) {
+void kernel_values(const KernelRow &row, Sink sink) {
+  const Instance kernel(row.instance, sink);
+  if (row.counters) {
     for (std::size_t i = 0; i < counter_count; ++i)
-      if (const auto value = table.counters->values[i])
+      if (const auto value = row.counters->values[i])
         kernel.counter("protocol_counter", counter_name(static_cast<Counter>(i)), *value);
   }
-  if (table.drops_unattributed)
-    kernel.counter("packets", "dropped_unattributed", *table.drops_unattributed);
-  if (table.syn_total)
-    kernel.gauge("queue_length", "syn", real(*table.syn_total));
-  if (table.limits) {
-    kernel.gauge("gauge", "somaxconn", table.limits->somaxconn);
-    kernel.gauge("gauge", "tcp_max_syn_backlog", table.limits->tcp_max_syn_backlog);
-    kernel.gauge("gauge", "tcp_syncookies", table.limits->tcp_syncookies);
-    kernel.gauge("gauge", "tcp_abort_on_overflow", table.limits->tcp_abort_on_overflow);
+  if (row.drops_unattributed)
+    kernel.counter("packets", "dropped_unattributed", *row.drops_unattributed);
+  if (row.syn_total)
+    kernel.gauge("queue_length", "syn", real(*row.syn_total));
+  if (row.limits) {
+    kernel.gauge("gauge", "somaxconn", row.limits->somaxconn);
+    kernel.gauge("gauge", "tcp_max_syn_backlog", row.limits->tcp_max_syn_backlog);
+    kernel.gauge("gauge", "tcp_syncookies", row.limits->tcp_syncookies);
+    kernel.gauge("gauge", "tcp_abort_on_overflow", row.limits->tcp_abort_on_overflow);
   }
 }
 
@@ -91,7 +101,8 @@ void for_each_value(const Table &table, ValueSet values, Sink sink) {
   for (const Row &row : table.rows)
     if (row.has_series)
       listener_values(row, values, sink);
-  kernel_values(table, sink);
+  for (const KernelRow &kernel : table.kernels)
+    kernel_values(kernel, sink);
   if (table.host)
     host_values(*table.host, sink);
   sampler_values(table.sampler, sink);

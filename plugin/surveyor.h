@@ -2,8 +2,10 @@
 
 #include "config.h"
 #include "harvest.h"
+#include "survey_board.h"
 #include "worker.h"
 
+#include <chrono>
 #include <memory>
 #include <optional>
 
@@ -12,8 +14,10 @@ namespace backlog {
 /// The thread that reads what is read once an interval.
 class Surveyor : public AskedWorker<Survey> {
 public:
-  /// The error is that of pthread_create().
-  std::optional<int> start(const std::shared_ptr<const Config> &config);
+  /// As Sampler::start(); the board is told of the other namespaces that there are.
+  std::optional<int> start(const std::shared_ptr<const Config> &config,
+                           std::chrono::duration<double> interval,
+                           const std::shared_ptr<SurveyBoard> &board);
 };
 
 } // namespace backlog

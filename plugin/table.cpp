@@ -1,5 +1,7 @@
 #include "table.h"
 
+#include "listener_name.h"
+
 #include <algorithm>
 #include <utility>
 
@@ -10,51 +12,152 @@ namespace {
 // What write_prometheus, the slowest of collectd's writers, digests with ease.
 constexpr double places_per_second = 200;
 
+bool rose(Counter counter, const NetCounters &now, const NetCounters &before) {
+  return now[counter] && before[counter] && *now[counter] > *before[counter];
+}
+
+std::string kernel_instance(const NamespaceLabel &label) {
+  return label.name.empty() ? "kernel" : "kernel_netns_" + net_namespace_part(label.name);
+}
+
+DiagnosisLimits diagnosis_limits(const Config &config, const WatchFacts &watch) {
+  return {.warning_percent = watch.warning_percent,
+          .warning_minimum = config.warning_minimum,
+          .stalled_after = config.stalled_after,
+          .missing_after = config.missing_after,
+          .expected = watch.expected};
+}
+
+bool is_read(const NamespaceHarvest &harvest) {
+  return harvest.tcp.read && (!harvest.unix_sockets || harvest.unix_sockets->read);
+}
+
+void count_state(ListenerState state, HostFigures &host) {
+  switch (state) {
+  case ListenerState::ok:
+    return;
+  case ListenerState::high:
+    ++host.high;
+    return;
+  case ListenerState::overflow:
+    ++host.overflow;
+    return;
+  case ListenerState::stalled:
+    ++host.stalled;
+    return;
+  case ListenerState::missing:
+    ++host.missing;
+    return;
+  }
+}
+
 } // namespace
 
 struct TableBuilder::Draft {
   std::chrono::steady_clock::time_point now;
+  const Survey *survey = nullptr;
   Table table;
   HostFigures host;
+  std::vector<std::string> names; ///< of each row's listener, before a Watch block gave another
   std::vector<RosterCandidate> candidates;
   std::vector<std::size_t> candidate_rows; ///< the row of each candidate
+  // Of the namespace whose rows are being added.
+  NamespaceFacts common;
+  const NamespaceSurvey *namespace_survey = nullptr;
 };
+
+TableBuilder::TableBuilder(std::shared_ptr<const Config> config) : config_(std::move(config)) {
+  for (const Watch &watch : config_->watches)
+    if (watch.expected.value_or(false) && !watch.is_regex())
+      expected_.insert(watch.is_unix_address() ? watch.name.value_or("") : watch.entry);
+  expected_.erase("");
+}
 
 Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &survey,
                           std::chrono::duration<double> interval) {
+  ++interval_;
   Draft draft;
   draft.now = std::chrono::steady_clock::now();
-  Table &table = draft.table;
-  table.taken_at = harvest.taken_at;
-  table.sampler = harvest.sampler;
-  table.counters = harvest.own.counters;
-  table.drops_unattributed = harvest.own.drops_unattributed;
+  draft.survey = survey ? &*survey : nullptr;
+  draft.table.taken_at = harvest.taken_at;
+  draft.table.measured = harvest.measured;
+  draft.table.sampler = harvest.sampler;
+  draft.common.measured = harvest.measured;
 
-  add_kind(harvest.own.tcp, true, draft);
-  add_fold(harvest.own.tcp, "tcp_unstable", true, draft);
-  if (harvest.own.unix_sockets) {
-    add_kind(*harvest.own.unix_sockets, false, draft);
-    add_fold(*harvest.own.unix_sockets, "unix_unstable", false, draft);
+  add_namespace(harvest.own, survey ? &survey->own : nullptr, draft);
+  draft.table.is_complete = is_read(harvest.own);
+  for (const NamespaceHarvest &other : harvest.others) {
+    const NamespaceSurvey *found = nullptr;
+    if (survey)
+      if (const auto entry = survey->others.find(other.id); entry != survey->others.end())
+        found = &entry->second;
+    add_namespace(other, found, draft);
+    draft.table.is_complete = draft.table.is_complete && is_read(other);
+  }
+  add_folds(harvest, draft);
+  if (draft.table.is_complete) {
+    add_missing(draft);
+    std::erase_if(memories_, [this](const auto &memory) {
+      return memory.second.seen != interval_ && !expected_.contains(memory.first);
+    });
   }
   give_places(draft, interval);
+  give_names(draft);
   drop_totals_.prune(draft.now);
 
   if (harvest.own.tcp.read) {
-    draft.host.dropped = dropped_ + harvest.own.drops_unattributed.value_or(0);
-    table.host = draft.host;
-  }
-  if (survey) {
-    table.limits = survey->limits;
-    if (survey->syn_queues) {
-      table.syn_total = survey->syn_queues->total;
-      for (Row &row : table.rows) {
-        const auto found = survey->syn_queues->by_listener.find(row.name);
-        if (row.is_tcp)
-          row.syn_length = found == survey->syn_queues->by_listener.end() ? 0 : found->second;
-      }
-    }
+    draft.host.dropped = dropped_;
+    for (const auto &[name, unattributed] : unattributed_)
+      draft.host.dropped += unattributed;
+    draft.table.host = draft.host;
   }
   return std::move(draft.table);
+}
+
+void TableBuilder::add_namespace(const NamespaceHarvest &harvest, const NamespaceSurvey *survey,
+                                 Draft &draft) {
+  NamespaceFacts common = facts_of(harvest, survey);
+  common.measured = draft.common.measured;
+  draft.common = common;
+  draft.namespace_survey = survey;
+  add_kind(harvest.tcp, true, draft);
+  if (harvest.unix_sockets)
+    add_kind(*harvest.unix_sockets, false, draft);
+
+  if (harvest.drops_unattributed)
+    unattributed_[harvest.label.name] = *harvest.drops_unattributed;
+  if (harvest.label.has_id) // another name after the next start of the same container
+    return;
+  KernelRow kernel;
+  kernel.instance = kernel_instance(harvest.label);
+  kernel.counters = harvest.counters;
+  kernel.drops_unattributed = harvest.drops_unattributed;
+  if (survey != nullptr) {
+    kernel.limits = survey->limits;
+    if (survey->syn_queues)
+      kernel.syn_total = survey->syn_queues->total;
+  }
+  draft.table.kernels.push_back(std::move(kernel));
+}
+
+NamespaceFacts TableBuilder::facts_of(const NamespaceHarvest &harvest,
+                                      const NamespaceSurvey *survey) {
+  NamespaceFacts facts;
+  if (survey != nullptr) {
+    facts.somaxconn = survey->limits.somaxconn;
+    facts.tcp_syncookies = survey->limits.tcp_syncookies;
+  }
+  if (!harvest.counters)
+    return facts;
+  const auto [entry, is_first] = last_counters_.try_emplace(harvest.label.name, *harvest.counters);
+  if (!is_first) {
+    const NetCounters &now = *harvest.counters;
+    facts.cookies_rose = rose(Counter::SyncookiesSent, now, entry->second) ||
+                         rose(Counter::TCPReqQFullDoCookies, now, entry->second);
+    facts.req_q_full_drop_rose = rose(Counter::TCPReqQFullDrop, now, entry->second);
+    entry->second = now;
+  }
+  return facts;
 }
 
 void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) {
@@ -66,47 +169,159 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
     const std::string &name = interval.identity.name;
     if (!config_->listeners.selects(name))
       continue;
+    const WatchFacts watch = watch_facts(*config_, name);
     const bool is_there = interval.members > 0;
+    Row row;
+    row.name = name;
+    row.has_queue = is_there;
+    row.queue = interval.queue;
+    row.limit = interval.limit;
+    row.members = interval.members;
+    row.is_tcp = is_tcp;
+    row.interval_drops = listener.dropped.drops;
     if (is_there) {
       ++draft.host.listeners;
       draft.host.worst_used_percent =
           std::max(draft.host.worst_used_percent, interval.queue.used_percent);
+      if (watch.expected)
+        expected_.insert(name);
+      judge(interval, listener.dropped.overflows, row, name, draft);
     }
-    const std::size_t row = draft.table.rows.size();
-    add_row(listener, name, is_tcp, draft);
-    if (interval.folded)
-      continue;
-    const bool named = config_->listeners.names(name);
-    const bool has_shown = is_tcp ? roster_.was_present(name) : interval.queue.peak > 0;
-    draft.candidates.push_back(
-        {.name = &name,
-         .eligible = listener.dropped.drops > 0 || (is_there && (named || has_shown)),
-         .urgent = named});
-    draft.candidate_rows.push_back(row);
+    if (is_tcp)
+      drop_totals_.add(name, listener.dropped.drops, draft.now);
+    if (!interval.folded) {
+      const bool named = config_->listeners.names(name) || watch.watched;
+      const bool has_shown = is_tcp ? roster_.was_present(name) : interval.queue.peak > 0;
+      draft.candidates.push_back(
+          {.name = &name,
+           .eligible = listener.dropped.drops > 0 || (is_there && (named || has_shown)),
+           .urgent = named});
+      draft.candidate_rows.push_back(draft.table.rows.size());
+    }
+    draft.names.push_back(name);
+    draft.table.rows.push_back(std::move(row));
   }
 }
 
-void TableBuilder::add_fold(const KindHarvest &kind, const char *name, bool is_tcp, Draft &draft) {
-  if (!kind.read || kind.fold.interval.members == 0)
-    return;
-  add_row(kind.fold, name, is_tcp, draft);
-  Row &row = draft.table.rows.back();
-  row.has_series = true;
-  if (is_tcp)
-    row.dropped = drop_totals_.tell(name);
+void TableBuilder::judge(const ListenerInterval &interval, std::uint64_t overflows, Row &row,
+                         const std::string &name, Draft &draft) {
+  const auto [entry, is_new] = memories_.try_emplace(name);
+  Memory &memory = entry->second;
+  // What limits the first interval of all finds were set before anyone looked.
+  if (memory.lowest_limit != interval.lowest_limit || (is_new && interval.lowest_limit == 0))
+    memory.somaxconn_at_listen = interval_ > 1 || !is_new ? draft.common.somaxconn : std::nullopt;
+  memory.lowest_limit = interval.lowest_limit;
+  memory.seen = interval_;
+
+  if (const NamespaceSurvey *survey = draft.namespace_survey; survey != nullptr && row.is_tcp) {
+    if (survey->syn_queues) {
+      const auto found = survey->syn_queues->by_listener.find(name);
+      row.syn_length = found == survey->syn_queues->by_listener.end() ? 0 : found->second;
+    }
+    if (const auto found = survey->oldest_waits.find(name); found != survey->oldest_waits.end())
+      row.oldest_wait = found->second;
+  }
+  if (draft.survey != nullptr)
+    if (const auto found = draft.survey->owners.find(interval.cookie);
+        found != draft.survey->owners.end())
+      row.owner = found->second.text();
+
+  const WatchFacts watch = watch_facts(*config_, name);
+  ListenerFacts facts;
+  facts.name = watch.name ? std::string_view(*watch.name) : std::string_view(name);
+  facts.owner = row.owner;
+  facts.is_tcp = row.is_tcp;
+  facts.members = interval.members;
+  facts.limit = interval.limit;
+  facts.lowest_limit = interval.lowest_limit;
+  facts.worst_member_percent = interval.worst_member_percent;
+  facts.median_member_percent = interval.median_member_percent;
+  facts.queue = interval.queue;
+  facts.runs = interval.runs;
+  facts.drops = row.interval_drops;
+  facts.overflows = overflows;
+  facts.oldest_wait = row.oldest_wait;
+  facts.syn_length = row.syn_length;
+  facts.somaxconn_at_listen = memory.somaxconn_at_listen;
+  const DiagnosisLimits limits = diagnosis_limits(*config_, watch);
+  memory.history.add(facts, draft.common, limits);
+  row.diagnosis = diagnose(facts, draft.common, limits, memory.history);
+  count_state(row.diagnosis->state, draft.host);
 }
 
-void TableBuilder::add_row(const ListenerHarvest &listener, const std::string &name, bool is_tcp,
-                           Draft &draft) {
+void TableBuilder::add_missing(Draft &draft) {
+  for (const std::string &name : expected_) {
+    Memory &memory = memories_[name];
+    if (memory.seen == interval_)
+      continue;
+    Row row;
+    row.name = name;
+    row.has_queue = false;
+    const WatchFacts watch = watch_facts(*config_, name);
+    ListenerFacts facts;
+    facts.name = watch.name ? std::string_view(*watch.name) : std::string_view(name);
+    facts.is_there = false;
+    const DiagnosisLimits limits = diagnosis_limits(*config_, watch);
+    memory.history.add(facts, draft.common, limits);
+    row.diagnosis = diagnose(facts, draft.common, limits, memory.history);
+    count_state(row.diagnosis->state, draft.host);
+    // It may have a row already, that of the interval in which it went.
+    const auto known = std::find(draft.names.begin(), draft.names.end(), name);
+    if (known != draft.names.end()) {
+      draft.table.rows[static_cast<std::size_t>(known - draft.names.begin())].diagnosis =
+          std::move(row.diagnosis);
+      continue;
+    }
+    draft.candidates.push_back({.name = &name, .eligible = true, .urgent = true});
+    draft.candidate_rows.push_back(draft.table.rows.size());
+    row.is_tcp = false; // its counter goes on when it is back
+    draft.names.push_back(name);
+    draft.table.rows.push_back(std::move(row));
+  }
+}
+
+void TableBuilder::add_folds(const Harvest &harvest, Draft &draft) {
+  std::vector<const KindHarvest *> tcp{&harvest.own.tcp};
+  std::vector<const KindHarvest *> unix_sockets;
+  if (harvest.own.unix_sockets)
+    unix_sockets.push_back(&*harvest.own.unix_sockets);
+  for (const NamespaceHarvest &other : harvest.others) {
+    tcp.push_back(&other.tcp);
+    if (other.unix_sockets)
+      unix_sockets.push_back(&*other.unix_sockets);
+  }
+  add_fold(tcp, "tcp_unstable", true, draft);
+  add_fold(unix_sockets, "unix_unstable", false, draft);
+}
+
+/// Peaks of several namespaces are added up, too: no sample has seen all of them at once.
+void TableBuilder::add_fold(const std::vector<const KindHarvest *> &kinds, const char *name,
+                            bool is_tcp, Draft &draft) {
   Row row;
   row.name = name;
   row.is_tcp = is_tcp;
-  row.has_queue = listener.interval.members > 0;
-  row.queue = listener.interval.queue;
-  row.limit = listener.interval.limit;
-  row.members = listener.interval.members;
-  if (is_tcp)
-    drop_totals_.add(name, listener.dropped.drops, draft.now);
+  row.has_series = true;
+  for (const KindHarvest *kind : kinds) {
+    if (!kind->read)
+      continue;
+    const ListenerInterval &fold = kind->fold.interval;
+    row.members += fold.members;
+    row.limit += fold.limit;
+    row.queue.last += fold.queue.last;
+    row.queue.peak += fold.queue.peak;
+    row.queue.lowest += fold.queue.lowest;
+    row.queue.mean += fold.queue.mean;
+    row.queue.full_percent = std::max(row.queue.full_percent, fold.queue.full_percent);
+    row.queue.used_percent = std::max(row.queue.used_percent, fold.queue.used_percent);
+    row.interval_drops += kind->fold.dropped.drops;
+  }
+  if (row.members == 0)
+    return;
+  if (is_tcp) {
+    drop_totals_.add(name, row.interval_drops, draft.now);
+    row.dropped = drop_totals_.tell(name);
+  }
+  draft.names.emplace_back(name);
   draft.table.rows.push_back(std::move(row));
 }
 
@@ -115,12 +330,39 @@ void TableBuilder::give_places(Draft &draft, std::chrono::duration<double> inter
                                static_cast<std::size_t>(places_per_second * interval.count()));
   const std::vector<bool> placed = roster_.update(draft.candidates, places);
   for (std::size_t i = 0; i < placed.size(); ++i) {
-    Row &row = draft.table.rows[draft.candidate_rows[i]];
+    const std::size_t index = draft.candidate_rows[i];
+    Row &row = draft.table.rows[index];
     row.has_series = placed[i];
     if (placed[i] && row.is_tcp)
-      row.dropped = drop_totals_.tell(row.name);
+      row.dropped = drop_totals_.tell(draft.names[index]);
     if (!placed[i] && draft.candidates[i].eligible)
       ++draft.host.unreported;
+  }
+}
+
+// A name that a Watch block gives goes to one listener, which keeps it until it is gone.
+void TableBuilder::give_names(Draft &draft) {
+  std::map<std::string, std::vector<std::size_t>> wanted; // rows by the name that they want
+  for (std::size_t i = 0; i < draft.names.size(); ++i) {
+    const WatchFacts watch = watch_facts(*config_, draft.names[i]);
+    if (watch.name && *watch.name != draft.names[i])
+      wanted[*watch.name].push_back(i);
+  }
+  for (const auto &[name, rows] : wanted) {
+    std::string &holder = holders_[name];
+    const bool held = std::any_of(rows.begin(), rows.end(),
+                                  [&](std::size_t row) { return draft.names[row] == holder; });
+    if (!held && rows.size() == 1)
+      holder = draft.names[rows.front()];
+    else if (!held)
+      holder.clear();
+    for (const std::size_t row : rows)
+      if (draft.names[row] == holder)
+        draft.table.rows[row].name = name;
+    if (rows.size() > 1)
+      draft.table.notices.push_back("the name " + name + " of a <Watch> block is wanted by " +
+                                    draft.names[rows[0]] + " and " + draft.names[rows[1]] +
+                                    ", and goes to one listener at most");
   }
 }
 

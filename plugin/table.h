@@ -1,29 +1,37 @@
 #pragma once
 
 #include "config.h"
+#include "diagnosis.h"
 #include "drop_totals.h"
 #include "harvest.h"
 #include "roster.h"
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace backlog {
 
 /// One listener's interval, as every reader gets it.
 struct Row {
-  std::string name;
-  bool has_queue = true; ///< false: it went during the interval, and only its counter is told
+  std::string name;      ///< to be shown: a Watch block may have given it
+  std::string owner;     ///< "": not known
+  bool has_queue = true; ///< false: it is not there, and only its counter and state are told
   WindowFigures queue;
   std::uint64_t limit = 0;                 ///< connections
   std::uint32_t members = 0;               ///< sockets
   bool is_tcp = true;                      ///< Unix listeners have neither of the next two
   std::optional<std::uint64_t> dropped;    ///< segments, ever
   std::optional<std::uint64_t> syn_length; ///< half-open connections
+  std::uint64_t interval_drops = 0;        ///< segments, in this interval
+  std::optional<std::chrono::duration<double>> oldest_wait;
+  std::optional<Diagnosis> diagnosis; ///< empty for the sum of several listeners
   bool has_series = false;
 };
 
@@ -31,45 +39,77 @@ struct Row {
 struct HostFigures {
   double worst_used_percent = 0;
   std::uint64_t listeners = 0;
+  std::uint64_t high = 0; ///< listeners in this state; likewise the next three
+  std::uint64_t overflow = 0;
+  std::uint64_t stalled = 0;
+  std::uint64_t missing = 0;
   std::uint64_t unreported = 0; ///< listeners without a series for want of a place
   std::uint64_t dropped = 0;    ///< segments, ever
+};
+
+/// What the kernel has for a net namespace as a whole.
+struct KernelRow {
+  std::string instance; ///< kernel, or kernel_netns_NAME
+  std::optional<NetCounters> counters;
+  std::optional<std::uint64_t> drops_unattributed; ///< segments since the plugin's baseline
+  std::optional<std::uint64_t> syn_total;          ///< half-open connections
+  std::optional<NetLimits> limits;
 };
 
 /// One interval of the host.
 struct Table {
   std::chrono::system_clock::time_point taken_at;
-  std::vector<Row> rows; ///< also the sums of those that have no series of their own
+  std::chrono::nanoseconds measured{0}; ///< the span of the interval
+  bool is_complete = true; ///< false: some listeners could not be read, and are not in the rows
+  std::vector<Row> rows;   ///< also the sums of those that have no series of their own
   std::optional<HostFigures> host;
-  std::optional<NetCounters> counters;
-  std::optional<std::uint64_t> drops_unattributed; ///< segments since the plugin's baseline
-  std::optional<std::uint64_t> syn_total;          ///< half-open connections
-  std::optional<NetLimits> limits;
+  std::vector<KernelRow> kernels;
   SamplerFigures sampler;
+  std::vector<std::string> notices; ///< to be said once
 };
 
 /// Makes the tables, one after the other.
 class TableBuilder {
 public:
-  explicit TableBuilder(std::shared_ptr<const Config> config) : config_(std::move(config)) {}
+  explicit TableBuilder(std::shared_ptr<const Config> config);
 
   /// interval: collectd's.
   Table build(const Harvest &harvest, const std::optional<Survey> &survey,
               std::chrono::duration<double> interval);
 
 private:
-  /// The rows of one interval while they are made.
+  /// The table of one interval while it is made.
   struct Draft;
-
+  /// What is kept of a listener from interval to interval, by name.
+  struct Memory {
+    ListenerHistory history;
+    std::uint32_t lowest_limit = 0;
+    std::optional<std::int64_t> somaxconn_at_listen; ///< as in ListenerFacts
+    std::uint64_t seen = 0;                          ///< number of the interval
+  };
+  void add_namespace(const NamespaceHarvest &harvest, const NamespaceSurvey *survey, Draft &draft);
   void add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft);
-  void add_fold(const KindHarvest &kind, const char *name, bool is_tcp, Draft &draft);
-  void add_row(const ListenerHarvest &listener, const std::string &name, bool is_tcp, Draft &draft);
+  void add_folds(const Harvest &harvest, Draft &draft);
+  void add_fold(const std::vector<const KindHarvest *> &kinds, const char *name, bool is_tcp,
+                Draft &draft);
+  void add_missing(Draft &draft);
+  void judge(const ListenerInterval &interval, std::uint64_t overflows, Row &row,
+             const std::string &name, Draft &draft);
+  void judge_missing(Row &row, const std::string &name, Draft &draft);
+  NamespaceFacts facts_of(const NamespaceHarvest &harvest, const NamespaceSurvey *survey);
+  void give_names(Draft &draft);
   void give_places(Draft &draft, std::chrono::duration<double> interval);
 
   std::shared_ptr<const Config> config_;
   Roster roster_;
   DropTotals drop_totals_;
-  std::uint64_t dropped_ = 0; ///< segments, by all listeners ever
-  std::optional<std::uint64_t> unattributed_;
+  std::unordered_map<std::string, Memory> memories_;
+  std::set<std::string> expected_;             ///< names that are to be there
+  std::map<std::string, std::string> holders_; ///< listeners by the name that a Watch gave them
+  std::map<std::string, NetCounters> last_counters_;  ///< by net namespace
+  std::uint64_t dropped_ = 0;                         ///< segments, by all listeners ever
+  std::map<std::string, std::uint64_t> unattributed_; ///< by net namespace, segments
+  std::uint64_t interval_ = 0;
 };
 
 } // namespace backlog

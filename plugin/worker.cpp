@@ -17,6 +17,7 @@ struct Worker::State {
 Worker::~Worker() { finish(std::chrono::milliseconds(0)); }
 
 std::optional<int> Worker::start(const std::string &name, std::function<void()> body) {
+  finish(std::chrono::milliseconds(0));
   auto state = std::make_shared<State>();
   sigset_t all;
   sigset_t before;
@@ -37,6 +38,13 @@ std::optional<int> Worker::start(const std::string &name, std::function<void()> 
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return failure;
+}
+
+bool Worker::is_running() const {
+  if (!state_)
+    return false;
+  const std::lock_guard lock(state_->mutex);
+  return !state_->has_ended;
 }
 
 bool Worker::finish(std::chrono::milliseconds patience) {

@@ -73,8 +73,10 @@ public:
   Worker &operator=(const Worker &) = delete;
   ~Worker();
 
-  /// name: at most 15 bytes. The error's code is that of pthread_create().
+  /// Starts it, also again when it has ended. name: at most 15 bytes. The error's code is that of
+  /// pthread_create().
   std::optional<int> start(const std::string &name, std::function<void()> body);
+  bool is_running() const;
   /// Waits for the body to return; false: it did not in time, and was left behind.
   bool finish(std::chrono::milliseconds patience);
 
@@ -88,6 +90,7 @@ template <class Answer> class AskedWorker {
 public:
   using TimePoint = typename Mailbox<Answer>::TimePoint;
 
+  bool is_running() const { return worker_.is_running(); }
   void ask() { mailbox_->ask(); }
   std::optional<Answer> take_until(TimePoint deadline) { return mailbox_->take_until(deadline); }
 

@@ -1,0 +1,52 @@
+#include "scan_wishes.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace backlog {
+
+namespace {
+
+/// Counters that move when a SYN queue has been full.
+constexpr std::array syn_counters{Counter::TCPReqQFullDrop, Counter::TCPReqQFullDoCookies,
+                                  Counter::SyncookiesSent};
+
+bool any_waiting(const NamespaceHarvest &harvest) {
+  return std::any_of(
+      harvest.tcp.listeners.begin(), harvest.tcp.listeners.end(),
+      [](const ListenerHarvest &listener) { return listener.interval.queue.peak > 0; });
+}
+
+} // namespace
+
+ScanWishes ScanWisher::wishes(const Harvest &harvest) {
+  ScanWishes wishes;
+  add_wait_ports(harvest.own, wishes);
+  std::map<NetNamespaceId, NetCounters> counters;
+  for (const NamespaceHarvest &other : harvest.others) {
+    add_wait_ports(other, wishes);
+    const auto before = last_counters_.find(other.id);
+    const bool moved = other.counters && before != last_counters_.end() &&
+                       std::any_of(syn_counters.begin(), syn_counters.end(), [&](Counter counter) {
+                         return (*other.counters)[counter] != before->second[counter];
+                       });
+    if (moved || any_waiting(other))
+      wishes.syn_queues.insert(other.id);
+    if (other.counters)
+      counters.emplace(other.id, *other.counters);
+  }
+  last_counters_ = std::move(counters);
+  return wishes;
+}
+
+void ScanWisher::add_wait_ports(const NamespaceHarvest &harvest, ScanWishes &wishes) const {
+  std::set<std::uint16_t> ports;
+  for (const ListenerHarvest &listener : harvest.tcp.listeners)
+    if (asks_for_oldest_wait(listener.interval, thresholds_))
+      ports.insert(listener.interval.identity.port);
+  if (!ports.empty())
+    wishes.wait_ports[harvest.id].assign(ports.begin(), ports.end());
+}
+
+} // namespace backlog

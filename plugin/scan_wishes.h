@@ -1,0 +1,37 @@
+#pragma once
+
+#include "harvest.h"
+#include "waiting.h"
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <vector>
+
+namespace backlog {
+
+/// Which scans of all connections an interval gives reason for.
+struct ScanWishes {
+  /// Other net namespaces whose half-open connections are to be counted: a queue was not empty, or
+  /// a counter of full SYN queues moved.
+  std::set<NetNamespaceId> syn_queues;
+  /// Ports whose oldest waiting connection is to be found, by net namespace; collectd's own is
+  /// NetNamespaceId{}.
+  std::map<NetNamespaceId, std::vector<std::uint16_t>> wait_ports;
+};
+
+class ScanWisher {
+public:
+  explicit ScanWisher(WaitThresholds thresholds) : thresholds_(thresholds) {}
+
+  /// Once a harvest.
+  ScanWishes wishes(const Harvest &harvest);
+
+private:
+  void add_wait_ports(const NamespaceHarvest &harvest, ScanWishes &wishes) const;
+
+  WaitThresholds thresholds_;
+  std::map<NetNamespaceId, NetCounters> last_counters_;
+};
+
+} // namespace backlog
