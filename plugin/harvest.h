@@ -37,10 +37,10 @@ struct NamespaceHarvest {
   std::optional<std::uint64_t> drops_unattributed; ///< segments since the plugin's baseline
 };
 
-/// How the sampler fared.
+/// How the sampler fared; empty in the first interval, which is none.
 struct SamplerFigures {
   std::optional<std::chrono::duration<double>> period; ///< between TCP samples, mean
-  double cpu_percent = 0;                              ///< of one CPU, all of the thread
+  std::optional<double> cpu_percent;                   ///< of one CPU, all of the thread
 };
 
 /// What the sampler gives to the read callback.

@@ -155,6 +155,7 @@ void ListenerSet::apply(Listener &listener, const Member &member, std::uint32_t 
 }
 
 void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
+  missed_members_ = 0;
   if (seen_ != by_cookie_.size())
     remove_missing();
   const TimePoint before = last_.value_or(now);
@@ -212,10 +213,12 @@ void ListenerSet::remove_missing() {
     if (!member.used || member.sample == sample_)
       continue;
     members_changed_ = true;
-    if (member.missed)
+    if (member.missed) {
       remove(member);
-    else
+    } else {
       member.missed = true;
+      ++missed_members_;
+    }
   }
 }
 

@@ -83,6 +83,8 @@ public:
   std::span<const DropsMoved> drops_moved() const { return drops_moved_; }
   /// Whether a member came in it, or was missing from it.
   bool members_changed() const { return members_changed_; }
+  /// Whether a member was missing from the last sample but not yet from two.
+  bool has_missed() const { return missed_members_ > 0; }
   /// Whether a member's queue is at or above an eighth of its limit and at least 4.
   bool filling() const { return filling_members_ > 0; }
   bool has_member(std::uint64_t cookie) const { return by_cookie_.contains(cookie); }
@@ -175,6 +177,7 @@ private:
   std::vector<DropsMoved> drops_moved_;
   bool members_changed_ = false;
   std::uint32_t filling_members_ = 0;
+  std::uint32_t missed_members_ = 0;
 
   std::uint32_t sample_ = 0;      ///< number of the sample under way
   std::uint32_t seen_ = 0;        ///< members seen in it

@@ -112,9 +112,12 @@ private:
     const Clock::time_point now = Clock::now();
     harvest.measured = now - std::exchange(interval_begin_, now);
     interval_cpu_begin_ = cpu_seen_;
-    harvest.sampler.cpu_percent = 100 * Seconds(cpu_seen_ - cpu_begin) / Seconds(harvest.measured);
-    if (harvest.own.tcp.read)
-      harvest.sampler.period = Seconds(harvest.measured) / std::max(1U, tcp_samples_);
+    if (!std::exchange(first_harvest_, false)) {
+      harvest.sampler.cpu_percent =
+          100 * Seconds(cpu_seen_ - cpu_begin) / Seconds(harvest.measured);
+      if (harvest.own.tcp.read)
+        harvest.sampler.period = Seconds(harvest.measured) / std::max(1U, tcp_samples_);
+    }
     tcp_samples_ = 0;
 
     // A harvest costs more than a sample and does not tell what the next sample will.
@@ -170,6 +173,7 @@ private:
   Clock::time_point interval_begin_ = Clock::now();
   Duration interval_cpu_begin_ = cpu_seen_;
   unsigned tcp_samples_ = 0;
+  bool first_harvest_ = true;
 };
 
 } // namespace

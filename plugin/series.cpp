@@ -63,7 +63,8 @@ void sampler_values(const SamplerFigures &figures, Sink sink) {
   const Instance sampler("sampler", sink);
   if (figures.period)
     sampler.gauge("duration", "period", figures.period->count());
-  sampler.gauge("percent", "cpu", figures.cpu_percent);
+  if (figures.cpu_percent)
+    sampler.gauge("percent", "cpu", *figures.cpu_percent);
 }
 
 void kernel_values(const Table &table, Sink sink) {
