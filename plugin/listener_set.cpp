@@ -24,7 +24,8 @@ void ListenerSet::begin_sample() {
   ++sample_;
   seen_ = 0;
   members_changed_ = false;
-  drops_moved_.clear();
+  if (!std::exchange(broken_off_, false))
+    drops_moved_.clear();
 }
 
 void ListenerSet::see(const MemberState &state, Identify identify) {
@@ -206,7 +207,7 @@ void ListenerSet::RunClock::begin_interval() {
   longest_full = QueueRuns::Duration(0);
 }
 
-void ListenerSet::abandon_sample() { drops_moved_.clear(); }
+void ListenerSet::abandon_sample() { broken_off_ = true; }
 
 void ListenerSet::remove_missing() {
   for (Member &member : members_) {

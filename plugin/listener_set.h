@@ -76,7 +76,8 @@ public:
   void see(const MemberState &state, Identify identify);
   /// max_weight: the most time that this sample may stand for.
   void end_sample(TimePoint now, Duration max_weight);
-  /// The dump broke off: who was not seen is not missing.
+  /// The dump broke off: who was not seen is not missing, and the drops that were seen are told
+  /// with those of the next sample.
   void abandon_sample();
 
   /// Of the last sample.
@@ -180,6 +181,7 @@ private:
   std::uint32_t missed_members_ = 0;
 
   std::uint32_t sample_ = 0;      ///< number of the sample under way
+  bool broken_off_ = false;       ///< the sample before
   std::uint32_t seen_ = 0;        ///< members seen in it
   std::uint32_t predecessor_ = 0; ///< the member seen last in it
   std::optional<TimePoint> last_; ///< end of the last complete sample
