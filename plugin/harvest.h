@@ -48,12 +48,12 @@ struct NamespaceHarvest {
   std::optional<std::uint64_t> drops_unattributed; ///< segments since the plugin's baseline
 };
 
-/// How the sampler fared.
+/// How the sampler fared; empty in the first interval, which is none.
 struct SamplerFigures {
   std::optional<std::chrono::duration<double>> period; ///< between TCP samples, mean
-  /// Between two samples of one of the other namespaces, mean; empty: there are none.
+  /// Between two samples of one of the other namespaces, mean; also empty if there are none.
   std::optional<std::chrono::duration<double>> others_period;
-  double cpu_percent = 0; ///< of one CPU, all of the thread
+  std::optional<double> cpu_percent; ///< of one CPU, all of the thread
 };
 
 /// What the sampler gives to the read callback.

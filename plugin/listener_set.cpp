@@ -24,7 +24,8 @@ void ListenerSet::begin_sample() {
   ++sample_;
   seen_ = 0;
   members_changed_ = false;
-  drops_moved_.clear();
+  if (!std::exchange(broken_off_, false))
+    drops_moved_.clear();
 }
 
 void ListenerSet::see(const MemberState &state, Identify identify) {
@@ -155,6 +156,7 @@ void ListenerSet::apply(Listener &listener, const Member &member, std::uint32_t 
 }
 
 void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
+  missed_members_ = 0;
   if (seen_ != by_cookie_.size())
     remove_missing();
   const TimePoint before = last_.value_or(now);
@@ -205,17 +207,19 @@ void ListenerSet::RunClock::begin_interval() {
   longest_full = QueueRuns::Duration(0);
 }
 
-void ListenerSet::abandon_sample() { drops_moved_.clear(); }
+void ListenerSet::abandon_sample() { broken_off_ = true; }
 
 void ListenerSet::remove_missing() {
   for (Member &member : members_) {
     if (!member.used || member.sample == sample_)
       continue;
     members_changed_ = true;
-    if (member.missed)
+    if (member.missed) {
       remove(member);
-    else
+    } else {
       member.missed = true;
+      ++missed_members_;
+    }
   }
 }
 

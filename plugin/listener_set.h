@@ -77,13 +77,16 @@ public:
   void see(const MemberState &state, Identify identify);
   /// max_weight: the most time that this sample may stand for.
   void end_sample(TimePoint now, Duration max_weight);
-  /// The dump broke off: who was not seen is not missing.
+  /// The dump broke off: who was not seen is not missing, and the drops that were seen are told
+  /// with those of the next sample.
   void abandon_sample();
 
   /// Of the last sample.
   std::span<const DropsMoved> drops_moved() const { return drops_moved_; }
   /// Whether a member came in it, or was missing from it.
   bool members_changed() const { return members_changed_; }
+  /// Whether a member was missing from the last sample but not yet from two.
+  bool has_missed() const { return missed_members_ > 0; }
   /// Whether a member's queue is at or above an eighth of its limit and at least 4.
   bool filling() const { return filling_members_ > 0; }
   bool has_member(std::uint64_t cookie) const { return by_cookie_.contains(cookie); }
@@ -177,8 +180,10 @@ private:
   std::vector<DropsMoved> drops_moved_;
   bool members_changed_ = false;
   std::uint32_t filling_members_ = 0;
+  std::uint32_t missed_members_ = 0;
 
   std::uint32_t sample_ = 0;      ///< number of the sample under way
+  bool broken_off_ = false;       ///< the sample before
   std::uint32_t seen_ = 0;        ///< members seen in it
   std::uint32_t predecessor_ = 0; ///< the member seen last in it
   std::optional<TimePoint> last_; ///< end of the last complete sample

@@ -178,12 +178,17 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
   NamespaceHarvest harvest;
   harvest.label = label_;
   take_tcp_sample(tcp_max_weight, true);
+  // Who went shortly before is not told for an interval more.
+  if (tcp_.has_missed())
+    take_tcp_sample(tcp_max_weight, true);
   harvest.counters = counters_;
   harvest.tcp = harvest_tcp();
   if (drops_.has_baseline())
     harvest.drops_unattributed = drops_.unattributed().drops;
   if (config_->report_unix) {
     take_unix_sample(unix_max_weight, true);
+    if (unix_.has_missed())
+      take_unix_sample(unix_max_weight, true);
     harvest.unix_sockets = harvest_unix();
   }
   read_port_range();

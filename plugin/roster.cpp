@@ -8,36 +8,43 @@ namespace backlog {
 std::vector<bool> Roster::update(const std::vector<RosterCandidate> &candidates,
                                  std::size_t places) {
   ++interval_;
+  std::vector<Entry *> entries;
+  entries.reserve(candidates.size());
   for (const RosterCandidate &candidate : candidates) {
     Entry &entry =
         entries_.try_emplace(*candidate.name, Entry{.appeared = interval_}).first->second;
     entry.seen = interval_;
+    entries.push_back(&entry);
   }
   std::erase_if(entries_, [&](const auto &entry) { return entry.second.seen != interval_; });
 
-  std::size_t taken = static_cast<std::size_t>(std::count_if(
-      entries_.begin(), entries_.end(), [](const auto &entry) { return entry.second.placed; }));
-  using Order = std::tuple<bool, std::uint64_t, const std::string &>;
-  const auto order = [&](const RosterCandidate *candidate) {
-    return Order(!candidate->urgent, entries_.at(*candidate->name).appeared, *candidate->name);
-  };
-  std::vector<const RosterCandidate *> waiting;
-  for (const RosterCandidate &candidate : candidates)
-    if (candidate.eligible && !entries_.at(*candidate.name).placed)
-      waiting.push_back(&candidate);
-  std::sort(waiting.begin(), waiting.end(),
-            [&](const auto *a, const auto *b) { return order(a) < order(b); });
-  for (const RosterCandidate *candidate : waiting)
-    if (taken < places) {
-      entries_.at(*candidate->name).placed = true;
-      ++taken;
-    }
+  const auto taken = static_cast<std::size_t>(std::count_if(
+      entries.begin(), entries.end(), [](const Entry *entry) { return entry->placed; }));
+  if (taken < places)
+    give_places(candidates, entries, places - taken);
 
   std::vector<bool> placed;
   placed.reserve(candidates.size());
-  for (const RosterCandidate &candidate : candidates)
-    placed.push_back(entries_.at(*candidate.name).placed);
+  for (const Entry *entry : entries)
+    placed.push_back(entry->placed);
   return placed;
+}
+
+void Roster::give_places(const std::vector<RosterCandidate> &candidates,
+                         const std::vector<Entry *> &entries, std::size_t free) {
+  std::vector<std::size_t> waiting; // indexes
+  for (std::size_t i = 0; i < candidates.size(); ++i)
+    if (candidates[i].eligible && !entries[i]->placed)
+      waiting.push_back(i);
+  const auto order = [&](std::size_t i) {
+    return std::tuple<bool, std::uint64_t, const std::string &>(
+        !candidates[i].urgent, entries[i]->appeared, *candidates[i].name);
+  };
+  std::sort(waiting.begin(), waiting.end(),
+            [&](std::size_t a, std::size_t b) { return order(a) < order(b); });
+  waiting.resize(std::min(waiting.size(), free));
+  for (const std::size_t i : waiting)
+    entries[i]->placed = true;
 }
 
 } // namespace backlog

@@ -2,8 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace backlog {
@@ -33,7 +33,10 @@ private:
     bool placed = false;
   };
 
-  std::map<std::string, Entry> entries_;
+  void give_places(const std::vector<RosterCandidate> &candidates,
+                   const std::vector<Entry *> &entries, std::size_t free);
+
+  std::unordered_map<std::string, Entry> entries_;
   std::uint64_t interval_ = 0;
 };
 

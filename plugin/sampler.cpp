@@ -143,13 +143,8 @@ private:
     const Clock::time_point now = Clock::now();
     harvest.measured = now - std::exchange(interval_begin_, now);
     interval_cpu_begin_ = cpu_seen_;
-    harvest.sampler.cpu_percent = 100 * Seconds(cpu_seen_ - cpu_begin) / Seconds(harvest.measured);
-    if (harvest.own.tcp.read)
-      harvest.sampler.period = Seconds(harvest.measured) / std::max(1U, tcp_samples_);
-    if (!harvest.others.empty())
-      harvest.sampler.others_period =
-          Seconds(harvest.measured) /
-          (1 + static_cast<double>(others_samples_) / static_cast<double>(harvest.others.size()));
+    if (!std::exchange(first_harvest_, false))
+      harvest.sampler = figures(harvest, cpu_seen_ - cpu_begin);
     tcp_samples_ = 0;
     others_samples_ = 0;
 
@@ -161,6 +156,17 @@ private:
     if (other_namespaces_.size() > 0)
       plan_others(others_.cost);
     return harvest;
+  }
+
+  SamplerFigures figures(const Harvest &harvest, Duration cpu_time) const {
+    SamplerFigures figures;
+    figures.cpu_percent = 100 * Seconds(cpu_time) / Seconds(harvest.measured);
+    if (harvest.own.tcp.read)
+      figures.period = Seconds(harvest.measured) / std::max(1U, tcp_samples_);
+    if (!harvest.others.empty())
+      figures.others_period = Seconds(harvest.measured) /
+                              (1 + others_samples_ / static_cast<double>(harvest.others.size()));
+    return figures;
   }
 
   /// CPU time of this thread since the last call, which includes waking up; it is taken out of the
@@ -237,6 +243,7 @@ private:
   Duration interval_cpu_begin_ = cpu_seen_;
   unsigned tcp_samples_ = 0;
   unsigned others_samples_ = 0;
+  bool first_harvest_ = true;
 };
 
 } // namespace

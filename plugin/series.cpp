@@ -73,7 +73,8 @@ void sampler_values(const SamplerFigures &figures, Sink sink) {
     sampler.gauge("duration", "period", figures.period->count());
   if (figures.others_period)
     sampler.gauge("duration", "period_netns", figures.others_period->count());
-  sampler.gauge("percent", "cpu", figures.cpu_percent);
+  if (figures.cpu_percent)
+    sampler.gauge("percent", "cpu", *figures.cpu_percent);
 }
 
 void kernel_values(const KernelRow &row, Sink sink) {
