@@ -4,6 +4,7 @@
 #include "listener_address.h"
 #include "result.h"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -45,6 +46,13 @@ struct HalfOpen {
   TcpAddress local; ///< never the wildcard; device: the one that the listener is bound to
 };
 
+/// One connection that waits in an accept queue. It is told with the family of its listener, too.
+/// A client that has sent a reset is not told, though it keeps its place in the queue.
+struct WaitingConnection {
+  TcpAddress local;                 ///< as in HalfOpen
+  std::chrono::milliseconds age{0}; ///< since it came into the queue, in steps of a jiffy
+};
+
 /// Reads the messages of one dump. Free of I/O, so that damaged messages can be tested.
 class DumpReader {
 public:
@@ -77,12 +85,17 @@ Result<UnixListener> parse_unix_listener(const nlmsghdr &message);
 /// accept queue already.
 Result<std::optional<HalfOpen>> parse_half_open(const nlmsghdr &message);
 
+/// One ESTABLISHED or CLOSE_WAIT entry of an inet_diag dump; empty for a connection that has been
+/// accepted. A waiting one without INET_DIAG_INFO is damaged.
+Result<std::optional<WaitingConnection>> parse_waiting(const nlmsghdr &message);
+
 /// A NETLINK_SOCK_DIAG socket, bound to the net namespace in which it was opened.
 class SockDiag {
 public:
   using TcpSink = FunctionRef<void(const TcpListener &)>;
   using UnixSink = FunctionRef<void(const UnixListener &)>;
   using HalfOpenSink = FunctionRef<void(const HalfOpen &)>;
+  using WaitingSink = FunctionRef<void(const WaitingConnection &)>;
   enum class TcpRequest { both_families, each_family };
 
   static Result<SockDiag> open();
@@ -99,6 +112,11 @@ public:
   /// connections of the host for it.
   Failure dump_half_open(HalfOpenSink sink);
 
+  /// The connections that wait to be accepted at these ports, and with many ports also those at
+  /// others; errors as above. The kernel walks all connections of the host for it, and describes
+  /// at length those at the ports, accepted ones too.
+  Failure dump_waiting(std::span<const std::uint16_t> ports, WaitingSink sink);
+
   /// How TCP sockets are asked for: by one TCPDIAG_GETSOCK until a kernel refuses that.
   void request_tcp_by(TcpRequest request) { tcp_request_ = request; }
 
@@ -112,6 +130,7 @@ private:
   struct TcpQuery {
     std::uint32_t states;
     std::uint8_t extensions;
+    std::span<const std::uint16_t> ports = {}; ///< local ones; none: all
   };
 
   Failure dump(nlmsghdr &request, DumpReader::Sink sink);

@@ -9,12 +9,15 @@ namespace {
 
 // What write_prometheus, the slowest of collectd's writers, digests with ease.
 constexpr double places_per_second = 200;
+constexpr const char *tcp_fold_name = "tcp_unstable";
+constexpr const char *unix_fold_name = "unix_unstable";
 
 } // namespace
 
 struct TableBuilder::Draft {
   std::chrono::steady_clock::time_point now;
   Table table;
+  bool is_complete = true; ///< every kind could be read
   HostFigures host;
   std::vector<RosterCandidate> candidates;
   std::vector<std::size_t> candidate_rows; ///< the row of each candidate
@@ -31,11 +34,13 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
   table.drops_unattributed = harvest.own.drops_unattributed;
 
   add_kind(harvest.own.tcp, true, draft);
-  add_fold(harvest.own.tcp, "tcp_unstable", true, draft);
+  add_fold(harvest.own.tcp, tcp_fold_name, true, draft);
   if (harvest.own.unix_sockets) {
     add_kind(*harvest.own.unix_sockets, false, draft);
-    add_fold(*harvest.own.unix_sockets, "unix_unstable", false, draft);
+    add_fold(*harvest.own.unix_sockets, unix_fold_name, false, draft);
   }
+  draft.is_complete =
+      harvest.own.tcp.read && (!harvest.own.unix_sockets || harvest.own.unix_sockets->read);
   give_places(draft, interval);
   drop_totals_.prune(draft.now);
 
@@ -45,16 +50,25 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
   }
   if (survey) {
     table.limits = survey->limits;
-    if (survey->syn_queues) {
-      table.syn_total = survey->syn_queues->total;
-      for (Row &row : table.rows) {
-        const auto found = survey->syn_queues->by_listener.find(row.name);
-        if (row.is_tcp)
-          row.syn_length = found == survey->syn_queues->by_listener.end() ? 0 : found->second;
-      }
-    }
+    if (survey->syn_queues)
+      add_syn_queues(*survey->syn_queues, table);
   }
   return std::move(draft.table);
+}
+
+void TableBuilder::add_syn_queues(const SynQueues &queues, Table &table) {
+  table.syn_total = queues.total;
+  std::uint64_t folded = 0;
+  for (Row &row : table.rows) {
+    if (!row.is_tcp)
+      continue;
+    const auto found = queues.by_listener.find(row.name);
+    row.syn_length = found == queues.by_listener.end() ? 0 : found->second;
+    if (row.is_folded)
+      folded += *row.syn_length;
+    else if (row.name == tcp_fold_name)
+      row.syn_length = folded; // its row follows those of its members
+  }
 }
 
 void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) {
@@ -74,8 +88,10 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
     }
     const std::size_t row = draft.table.rows.size();
     add_row(listener, name, is_tcp, draft);
-    if (interval.folded)
+    if (interval.folded) {
+      draft.table.rows.back().is_folded = true;
       continue;
+    }
     const bool named = config_->listeners.names(name);
     const bool has_shown = is_tcp ? roster_.was_present(name) : interval.queue.peak > 0;
     draft.candidates.push_back(
@@ -87,6 +103,8 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
 }
 
 void TableBuilder::add_fold(const KindHarvest &kind, const char *name, bool is_tcp, Draft &draft) {
+  if (kind.fold.interval.members == 0 && is_tcp)
+    drop_totals_.add(name, kind.fold.dropped.drops, draft.now);
   if (!kind.read || kind.fold.interval.members == 0)
     return;
   add_row(kind.fold, name, is_tcp, draft);
@@ -113,7 +131,7 @@ void TableBuilder::add_row(const ListenerHarvest &listener, const std::string &n
 void TableBuilder::give_places(Draft &draft, std::chrono::duration<double> interval) {
   const auto places = std::min(config_->max_listeners,
                                static_cast<std::size_t>(places_per_second * interval.count()));
-  const std::vector<bool> placed = roster_.update(draft.candidates, places);
+  const std::vector<bool> placed = roster_.update(draft.candidates, places, draft.is_complete);
   for (std::size_t i = 0; i < placed.size(); ++i) {
     Row &row = draft.table.rows[draft.candidate_rows[i]];
     row.has_series = placed[i];

@@ -24,6 +24,7 @@ struct Row {
   bool is_tcp = true;                      ///< Unix listeners have neither of the next two
   std::optional<std::uint64_t> dropped;    ///< segments, ever
   std::optional<std::uint64_t> syn_length; ///< half-open connections
+  bool is_folded = false; ///< counted in the sum of those without a series of their own
   bool has_series = false;
 };
 
@@ -62,6 +63,7 @@ private:
 
   void add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft);
   void add_fold(const KindHarvest &kind, const char *name, bool is_tcp, Draft &draft);
+  static void add_syn_queues(const SynQueues &queues, Table &table);
   void add_row(const ListenerHarvest &listener, const std::string &name, bool is_tcp, Draft &draft);
   void give_places(Draft &draft, std::chrono::duration<double> interval);
 

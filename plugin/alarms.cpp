@@ -1,0 +1,164 @@
+#include "alarms.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+namespace backlog {
+
+namespace {
+
+constexpr std::size_t notifications_at_most = 10;
+constexpr std::ptrdiff_t failing_intervals = 2;  // that overflowed, of the last three
+constexpr std::uint64_t failing_overflows = 100; // in one interval
+
+} // namespace
+
+bool NotifyStates::contains(ListenerState state) const {
+  switch (state) {
+  case ListenerState::high:
+    return high;
+  case ListenerState::overflow:
+    return overflow;
+  case ListenerState::stalled:
+    return stalled;
+  case ListenerState::missing:
+    return missing;
+  case ListenerState::ok:
+    break;
+  }
+  return false;
+}
+
+std::vector<Notification> Alarms::update(std::span<const AlarmInput> listeners) {
+  ++interval_;
+  std::vector<Change> changes;
+  for (const AlarmInput &input : listeners)
+    see(input, changes);
+  for (Entry &entry : alarms_)
+    if (entry.second.seen != interval_)
+      miss(entry, changes);
+  std::vector<Notification> notifications = limit(std::move(changes));
+  std::erase_if(alarms_,
+                [](const Entry &entry) { return entry.second.state == ListenerState::ok; });
+  return notifications;
+}
+
+void Alarms::see(const AlarmInput &input, std::vector<Change> &changes) {
+  const Diagnosis *diagnosis = input.diagnosis;
+  const ListenerState state = diagnosis == nullptr ? ListenerState::ok : state_to_tell(*diagnosis);
+  auto found = alarms_.find(input.name);
+  if (found == alarms_.end()) {
+    if (state == ListenerState::ok)
+      return;
+    found = alarms_.try_emplace(std::string(input.name)).first;
+  }
+  const bool judged =
+      diagnosis != nullptr && (diagnosis->is_there || state == ListenerState::missing);
+  const bool awaited = diagnosis == nullptr || (diagnosis->is_expected && notify_.missing);
+  if (judged || awaited)
+    found->second.seen = interval_;
+  if (judged)
+    judge(*found, state, *diagnosis, changes);
+}
+
+ListenerState Alarms::state_to_tell(const Diagnosis &diagnosis) const {
+  if (notify_.contains(diagnosis.state))
+    return diagnosis.state;
+  return diagnosis.overflowed && notify_.overflow ? ListenerState::overflow : ListenerState::ok;
+}
+
+void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnosis,
+                   std::vector<Change> &changes) const {
+  Alarm &alarm = entry.second;
+  alarm.gone_for = 0;
+  std::shift_right(alarm.recent.begin(), alarm.recent.end(), 1);
+  alarm.recent.front() = current;
+
+  Severity severity = Severity::failure;
+  if (current == ListenerState::ok)
+    severity = Severity::okay;
+  else if (current == ListenerState::high)
+    severity = Severity::warning;
+  else if (current == ListenerState::overflow && diagnosis.overflows < failing_overflows &&
+           std::count(alarm.recent.begin(), alarm.recent.end(), current) < failing_intervals)
+    severity = Severity::warning;
+
+  const bool worse = std::tie(current, severity) > std::tie(alarm.state, alarm.severity);
+  const bool better = std::all_of(alarm.recent.begin(), alarm.recent.end(),
+                                  [&](ListenerState state) { return state < alarm.state; }) &&
+                      current == *std::max_element(alarm.recent.begin(), alarm.recent.end());
+  if (!worse && !better)
+    return;
+  alarm.state = current;
+  alarm.severity = severity;
+  if (worse)
+    alarm.told = interval_ > 1;
+  if (alarm.told)
+    changes.push_back(
+        {&entry, {entry.first, severity, current, diagnosis.cause, diagnosis.message}});
+}
+
+void Alarms::miss(Entry &entry, std::vector<Change> &changes) const {
+  Alarm &alarm = entry.second;
+  if (++alarm.gone_for < window)
+    return;
+  const std::string text = "gone, and with it its state " + std::string(name_of(alarm.state));
+  alarm.state = ListenerState::ok;
+  alarm.severity = Severity::okay;
+  if (alarm.told)
+    changes.push_back({&entry,
+                       {entry.first, Severity::okay, ListenerState::ok, Cause::none,
+                        message_about(entry.first, "", text)}});
+}
+
+std::vector<Notification> Alarms::limit(std::vector<Change> changes) {
+  const auto order = [](const Change &change) {
+    return std::make_tuple(change.notification.severity, change.notification.state);
+  };
+  std::stable_sort(changes.begin(), changes.end(),
+                   [&](const Change &a, const Change &b) { return order(a) > order(b); });
+  const std::size_t told = std::min(changes.size(), notifications_at_most);
+  for (std::size_t i = 0; i < changes.size(); ++i)
+    changes[i].entry->second.summed_up =
+        i >= told && changes[i].notification.state != ListenerState::ok;
+
+  std::vector<Notification> notifications;
+  for (std::size_t i = 0; i < told; ++i)
+    notifications.push_back(std::move(changes[i].notification));
+  Notification summary = sum_up(std::span(changes).subspan(told));
+  const bool stands = summary.state != ListenerState::ok;
+  if (told < changes.size() || (summary_stands_ && !stands))
+    notifications.push_back(std::move(summary));
+  summary_stands_ = stands;
+  return notifications;
+}
+
+/// As bad as the worst alarm that was told in a sum only, now or earlier.
+Notification Alarms::sum_up(std::span<const Change> changes) const {
+  Notification summary;
+  summary.name = summary_name;
+  for (const Entry &entry : alarms_)
+    if (entry.second.summed_up) {
+      summary.state = std::max(summary.state, entry.second.state);
+      summary.severity = std::max(summary.severity, entry.second.severity);
+    }
+  std::array<std::size_t, listener_states> counts{};
+  for (const Change &change : changes)
+    ++counts.at(static_cast<std::size_t>(change.notification.state));
+  std::string text = "no listener summed up earlier is in trouble any more";
+  if (!changes.empty())
+    text = std::to_string(changes.size()) + " more " +
+           (changes.size() == 1 ? "listener has" : "listeners have") + " changed";
+  std::string_view separator = ": ";
+  for (std::size_t state = counts.size(); state-- > 0;)
+    if (counts.at(state) > 0) {
+      text.append(separator).append(std::to_string(counts.at(state))).append(" ");
+      text += name_of(static_cast<ListenerState>(state));
+      separator = ", ";
+    }
+  summary.message = message_about(summary_name, "", text);
+  return summary;
+}
+
+} // namespace backlog

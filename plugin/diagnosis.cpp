@@ -1,0 +1,380 @@
+#include "diagnosis.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+
+namespace backlog {
+
+namespace {
+
+using Seconds = std::chrono::duration<double>;
+
+// The first SYN is sent again after TCP_TIMEOUT_INIT (include/net/tcp.h).
+constexpr std::chrono::seconds first_retransmission{1};
+
+constexpr int high_intervals = 3;
+constexpr std::uint8_t high_window = 0b111111; // a bit for each interval
+
+// Unix listeners have no counter of those refused. A queue of one or two is no trouble.
+constexpr std::chrono::milliseconds unix_full_for{100};
+constexpr std::uint64_t unix_full_minimum = 3; // connections
+
+constexpr double stuck_member_percent = 90;
+constexpr double idle_member_percent = 10;
+
+constexpr std::int64_t syncookies_always = 2; // each SYN is counted as if its queue were full
+
+std::string count_of(std::uint64_t count, std::string_view noun) {
+  std::string text = std::to_string(count);
+  text += ' ';
+  text += noun;
+  if (count != 1)
+    text += 's';
+  return text;
+}
+
+std::string percent(double value) { return std::to_string(std::lround(value)) + " %"; }
+
+/// To a tenth below ten seconds.
+std::string seconds(Seconds span) {
+  const std::int64_t tenths = std::llround(span.count() * 10);
+  if (tenths >= 100)
+    return std::to_string(std::llround(span.count())) + " s";
+  std::string text = std::to_string(tenths / 10);
+  if (tenths % 10 != 0)
+    text += "." + std::to_string(tenths % 10);
+  return text + " s";
+}
+
+bool syn_queue_at_limit(const ListenerFacts &facts) {
+  return facts.is_tcp && facts.syn_length &&
+         *facts.syn_length >= std::max<std::uint64_t>(facts.limit, 1);
+}
+
+/// Whether the kernel's counters say that a SYN queue was full, if there was one at its limit.
+Cause syn_cause(const ListenerFacts &facts, const NamespaceFacts &common) {
+  if (common.req_q_full_drop_rose && facts.drops > 0 && common.tcp_syncookies.value_or(0) == 0)
+    return Cause::syn_queue_full;
+  if (common.cookies_rose && common.tcp_syncookies != syncookies_always)
+    return Cause::syn_flood;
+  return Cause::none;
+}
+
+class Judgement {
+public:
+  Judgement(const ListenerFacts &facts, const NamespaceFacts &common, const DiagnosisLimits &limits,
+            const ListenerHistory &history)
+      : facts_(facts), common_(common), limits_(limits), history_(history) {}
+
+  Diagnosis pass();
+
+private:
+  Diagnosis pass_absent() const;
+  ListenerState state() const;
+  Cause cause(ListenerState state) const;
+
+  bool overflowed() const;
+  bool waits_too_long() const;
+  bool has_stopped() const;
+  bool was_accepted_from() const;
+  bool is_skewed() const;
+
+  std::string figures(ListenerState state, Cause cause) const;
+  std::string peak() const;
+  std::string drops() const;
+  std::string stalled() const;
+  std::string syn_queue() const;
+  std::string advice(Cause cause) const;
+  std::string skew() const;
+  std::string knob() const;
+  std::string in_span() const { return " in " + seconds(common_.measured); }
+
+  const ListenerFacts &facts_;
+  const NamespaceFacts &common_;
+  const DiagnosisLimits &limits_;
+  const ListenerHistory &history_;
+  LimitSource limit_source_ = LimitSource::unknown;
+};
+
+Diagnosis Judgement::pass() {
+  if (!facts_.is_there)
+    return pass_absent();
+  limit_source_ = limit_source(facts_.lowest_limit, common_.somaxconn, facts_.somaxconn_at_listen);
+  Diagnosis diagnosis;
+  diagnosis.state = state();
+  diagnosis.cause = cause(diagnosis.state);
+  diagnosis.limit_source = limit_source_;
+  diagnosis.is_expected = limits_.expected;
+  diagnosis.overflowed = overflowed();
+  diagnosis.overflows = facts_.overflows;
+  diagnosis.message =
+      message_about(facts_.name, facts_.owner, figures(diagnosis.state, diagnosis.cause));
+  return diagnosis;
+}
+
+Diagnosis Judgement::pass_absent() const {
+  Diagnosis diagnosis;
+  diagnosis.is_there = false;
+  diagnosis.is_expected = limits_.expected;
+  std::string text = "not listening";
+  if (limits_.expected) {
+    text = "expected, but not listening for " + seconds(history_.absent_for());
+    if (history_.absent_for() >= limits_.missing_after) {
+      diagnosis.state = ListenerState::missing;
+      text = "missing, " + text + ": start it";
+    }
+  }
+  diagnosis.message = message_about(facts_.name, facts_.owner, text);
+  return diagnosis;
+}
+
+ListenerState Judgement::state() const {
+  if (waits_too_long() || has_stopped())
+    return ListenerState::stalled;
+  if (overflowed())
+    return ListenerState::overflow;
+  return history_.is_high() ? ListenerState::high : ListenerState::ok;
+}
+
+bool Judgement::overflowed() const {
+  if (facts_.is_tcp)
+    return facts_.overflows > 0;
+  return facts_.queue.peak >= unix_full_minimum && facts_.runs.longest_full >= unix_full_for;
+}
+
+bool Judgement::waits_too_long() const {
+  return facts_.queue.last > 0 && facts_.oldest_wait >= limits_.stalled_after;
+}
+
+bool Judgement::has_stopped() const {
+  return facts_.queue.last > 0 && facts_.runs.not_shrinking_for >= limits_.stalled_after &&
+         !was_accepted_from();
+}
+
+/// Samples may never see a full queue between an accept() and the next connection. Where the
+/// queue was full for longer than the oldest in it waits, that one came in for one accepted.
+bool Judgement::was_accepted_from() const {
+  return facts_.members == 1 && facts_.runs.longest_full >= limits_.stalled_after &&
+         is_full(facts_.queue.last, facts_.limit) && facts_.oldest_wait &&
+         facts_.oldest_wait < limits_.stalled_after;
+}
+
+bool Judgement::is_skewed() const {
+  return facts_.members > 1 && facts_.worst_member_percent >= stuck_member_percent &&
+         facts_.median_member_percent <= idle_member_percent;
+}
+
+// A full accept queue keeps requests in the SYN queue, so that this is full too: there the accept
+// queue's own cause stands.
+Cause Judgement::cause(ListenerState state) const {
+  if (state == ListenerState::ok)
+    return history_.syn_queue_is_full() ? syn_cause(facts_, common_) : Cause::none;
+  if (is_skewed())
+    return Cause::skew;
+  if (state == ListenerState::stalled) {
+    const bool shrank =
+        facts_.members == 1 && !has_stopped() && facts_.runs.not_shrinking_for < common_.measured;
+    return shrank ? Cause::slow_accept : Cause::not_accepting;
+  }
+  const bool never_empty = facts_.runs.not_empty_for >=
+                           std::max<QueueRuns::Duration>(common_.measured, first_retransmission);
+  const bool slow = never_empty || facts_.runs.longest_full_run >= first_retransmission;
+  return slow ? Cause::slow_accept : Cause::burst;
+}
+
+std::string Judgement::figures(ListenerState state, Cause cause) const {
+  std::string text;
+  if (state == ListenerState::stalled)
+    text = stalled();
+  else if (state == ListenerState::overflow && !facts_.is_tcp)
+    text = "accept queue full for " + seconds(facts_.runs.longest_full) + ", " + peak() + in_span();
+  else if (state == ListenerState::overflow)
+    text = "accept queue overflow, " + peak() + ", " + drops() + in_span();
+  else if (cause == Cause::syn_flood || cause == Cause::syn_queue_full)
+    text = syn_queue();
+  else if (state == ListenerState::high)
+    text = "accept queue high, " + peak() + " (" + percent(facts_.queue.used_percent) + ")" +
+           in_span();
+  else
+    text = "accept queue ok, " + peak() +
+           (facts_.drops > 0 ? ", " + drops() + " without overflow" : "") + in_span();
+  if (cause != Cause::none)
+    text.append("; ").append(name_of(cause)).append(": ") += advice(cause);
+  return text;
+}
+
+std::string Judgement::peak() const {
+  const std::uint64_t capacity = facts_.limit + facts_.members;
+  std::string text =
+      "peak " + std::to_string(facts_.queue.peak) + " of " + std::to_string(capacity);
+  if (facts_.members > 1)
+    text += " in " + count_of(facts_.members, "socket");
+  return text;
+}
+
+std::string Judgement::drops() const { return count_of(facts_.drops, "drop"); }
+
+std::string Judgement::stalled() const {
+  std::string text = "accept queue stalled, " + std::to_string(facts_.queue.last) + " waiting";
+  if (!waits_too_long())
+    text += ", none accepted for " + seconds(facts_.runs.not_shrinking_for);
+  else if (facts_.queue.last == 1)
+    text += " for " + seconds(*facts_.oldest_wait);
+  else
+    text += ", the oldest for " + seconds(*facts_.oldest_wait);
+  if (facts_.overflows > 0)
+    text += ", " + drops() + in_span();
+  return text;
+}
+
+std::string Judgement::syn_queue() const {
+  const std::uint64_t capacity = facts_.limit + facts_.members;
+  std::string text = "SYN queue full, " + std::to_string(facts_.syn_length.value_or(0)) + " of " +
+                     std::to_string(capacity);
+  if (facts_.drops > 0)
+    text += ", " + drops();
+  return text + in_span();
+}
+
+std::string Judgement::advice(Cause cause) const {
+  switch (cause) {
+  case Cause::burst:
+    return knob();
+  case Cause::slow_accept:
+    return "the application does not keep up, a longer queue only adds waiting";
+  case Cause::skew:
+    return skew();
+  case Cause::syn_flood:
+    return "cookies are sent instead; if these are clients, " + knob();
+  case Cause::syn_queue_full:
+    return "set net.ipv4.tcp_syncookies to 1";
+  case Cause::not_accepting:
+    return facts_.members > 1 ? "a process has stopped calling accept(), restart it"
+                              : "the application has stopped calling accept(), restart it";
+  case Cause::none:
+    break;
+  }
+  return "";
+}
+
+std::string Judgement::skew() const {
+  return "the fullest of " + count_of(facts_.members, "member") + " at " +
+         percent(facts_.worst_member_percent) + ", the median at " +
+         percent(facts_.median_member_percent) + ", restart the stuck one";
+}
+
+std::string Judgement::knob() const {
+  const std::string limit = std::to_string(facts_.lowest_limit);
+  if (!common_.somaxconn)
+    return "raise listen() backlog (" + limit + ") or net.core.somaxconn";
+  const std::string somaxconn = std::to_string(*common_.somaxconn);
+  const bool clamps = facts_.lowest_limit >= *common_.somaxconn;
+  if (limit_source_ == LimitSource::stale && !clamps)
+    return "restart it to listen() again (limit still " + limit + ", somaxconn now " + somaxconn +
+           ")";
+  if (clamps)
+    return "raise net.core.somaxconn (" + somaxconn + "), then restart it";
+  return "raise listen() backlog (" + limit + ", somaxconn " + somaxconn + ")";
+}
+
+/// The beginning and the end of the text, if it is longer.
+std::string shortened(std::string_view text, std::size_t max_bytes) {
+  constexpr std::string_view gap = "...";
+  if (text.size() <= max_bytes)
+    return std::string(text);
+  if (max_bytes <= gap.size())
+    return std::string(gap.substr(0, max_bytes));
+  const std::size_t kept = max_bytes - gap.size();
+  const std::size_t tail = kept / 2;
+  std::string result(text.substr(0, kept - tail));
+  result += gap;
+  result += text.substr(text.size() - tail);
+  return result;
+}
+
+} // namespace
+
+std::string_view name_of(ListenerState state) {
+  constexpr std::array<std::string_view, listener_states> names = {"ok", "high", "overflow",
+                                                                   "stalled", "missing"};
+  return names.at(static_cast<std::size_t>(state));
+}
+
+std::string_view name_of(Cause cause) {
+  constexpr std::array<std::string_view, 7> names = {
+      "none", "burst", "slow_accept", "skew", "syn_flood", "syn_queue_full", "not_accepting"};
+  return names.at(static_cast<std::size_t>(cause));
+}
+
+std::string_view name_of(LimitSource source) {
+  constexpr std::array<std::string_view, 5> names = {"unknown", "application", "somaxconn", "stale",
+                                                     "zero"};
+  return names.at(static_cast<std::size_t>(source));
+}
+
+void ListenerHistory::add(const ListenerFacts &facts, const NamespaceFacts &common,
+                          const DiagnosisLimits &limits) {
+  const bool high = facts.is_there && facts.queue.used_percent >= limits.warning_percent &&
+                    facts.queue.peak >= limits.warning_minimum;
+  high_ = static_cast<std::uint8_t>((high_ << 1 | static_cast<int>(high)) & high_window);
+  syn_was_full_ = syn_full_;
+  syn_full_ =
+      facts.is_there && syn_queue_at_limit(facts) && syn_cause(facts, common) != Cause::none;
+  if (facts.is_there || was_there_)
+    absent_for_ = std::chrono::nanoseconds(0);
+  else
+    absent_for_ += common.measured;
+  was_there_ = facts.is_there;
+}
+
+bool ListenerHistory::is_high() const {
+  return (high_ & 1) != 0 && std::popcount(high_) >= high_intervals;
+}
+
+Diagnosis diagnose(const ListenerFacts &facts, const NamespaceFacts &common,
+                   const DiagnosisLimits &limits, const ListenerHistory &history) {
+  return Judgement(facts, common, limits, history).pass();
+}
+
+LimitSource limit_source(std::uint32_t limit, std::optional<std::int64_t> somaxconn,
+                         std::optional<std::int64_t> somaxconn_at_listen) {
+  const bool clamped_by_another = somaxconn && somaxconn_at_listen &&
+                                  *somaxconn_at_listen != *somaxconn &&
+                                  limit == *somaxconn_at_listen;
+  if (clamped_by_another || (somaxconn && limit > *somaxconn))
+    return LimitSource::stale;
+  if (limit == 0)
+    return LimitSource::zero;
+  if (!somaxconn)
+    return LimitSource::unknown;
+  return limit == *somaxconn ? LimitSource::somaxconn : LimitSource::application;
+}
+
+std::string message_about(std::string_view name, std::string_view owner, std::string_view text) {
+  constexpr std::string_view before_owner = " (";
+  constexpr std::string_view after_owner = ")";
+  constexpr std::string_view before_text = ": ";
+  // What a long name leaves to its owner.
+  constexpr std::size_t owner_bytes = 24;
+  constexpr std::size_t owner_share = 3; // at most this part of the room
+
+  const std::size_t owner_frame = owner.empty() ? 0 : before_owner.size() + after_owner.size();
+  const std::size_t fixed = owner_frame + before_text.size() + text.size();
+  const std::size_t room = message_max_bytes - std::min(message_max_bytes, fixed);
+  const std::size_t owner_room =
+      std::min(owner.size(), std::max(room - std::min(room, name.size()),
+                                      std::min(room / owner_share, owner_bytes)));
+
+  std::string message = shortened(name, room - owner_room);
+  if (!owner.empty())
+    message.append(before_owner).append(shortened(owner, owner_room)).append(after_owner);
+  message.append(before_text).append(text);
+  std::replace_if(
+      message.begin(), message.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  message.resize(std::min(message.size(), message_max_bytes));
+  return message;
+}
+
+} // namespace backlog

@@ -1,0 +1,134 @@
+#pragma once
+
+#include "listener_set.h"
+#include "window.h"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace backlog {
+
+/// How a listener is; its number is that of gauge-state, and the higher one is the worse.
+enum class ListenerState : std::uint8_t { ok, high, overflow, stalled, missing };
+constexpr std::size_t listener_states = 5;
+
+/// Why. The causes of the SYN queue go with the state `ok`: what was refused for want of room
+/// among the half-open is no overflow.
+enum class Cause : std::uint8_t {
+  none,
+  burst,          ///< the queue was empty again before the first SYN was sent again
+  slow_accept,    ///< it was not: connections come faster than they are accepted
+  skew,           ///< one member is full while the others idle
+  syn_flood,      ///< the SYN queue is at its limit, and cookies are sent instead
+  syn_queue_full, ///< the same without cookies
+  not_accepting,
+};
+
+/// Who set the limit in force.
+enum class LimitSource : std::uint8_t {
+  unknown, ///< there is no listener, or somaxconn cannot be read
+  application,
+  somaxconn,
+  stale, ///< somaxconn, by a value that it no longer has
+  zero,
+};
+
+std::string_view name_of(ListenerState state);
+std::string_view name_of(Cause cause);
+std::string_view name_of(LimitSource source);
+
+/// What collectd's notification_t holds without its NUL.
+constexpr std::size_t message_max_bytes = 255;
+
+/// One listener's interval, as far as a judgement needs it.
+struct ListenerFacts {
+  std::string_view name;
+  std::string_view owner; ///< "": not known
+  bool is_tcp = true;
+  bool is_there = true;           ///< at the end of the interval; false: the rest means nothing
+  std::uint32_t members = 1;      ///< sockets
+  std::uint64_t limit = 0;        ///< sum over members, connections
+  std::uint32_t lowest_limit = 0; ///< of a member
+  double worst_member_percent = 0;
+  double median_member_percent = 0; ///< the lower one of two
+  WindowFigures queue;
+  QueueRuns runs;
+  std::uint64_t drops = 0;     ///< in this interval, segments
+  std::uint64_t overflows = 0; ///< those of them that the accept queue's limit caused
+  std::optional<std::chrono::duration<double>> oldest_wait;
+  std::optional<std::uint64_t> syn_length; ///< half-open connections
+  /// Of its namespace when the member with the lowest limit got this limit; empty if that was
+  /// before anyone looked.
+  std::optional<std::int64_t> somaxconn_at_listen;
+};
+
+/// What all listeners of a net namespace have in common in an interval.
+struct NamespaceFacts {
+  std::chrono::nanoseconds measured{0}; ///< the span of the interval
+  std::optional<std::int64_t> somaxconn;
+  std::optional<std::int64_t> tcp_syncookies;
+  bool cookies_rose = false;         ///< SyncookiesSent or TCPReqQFullDoCookies
+  bool req_q_full_drop_rose = false; ///< TCPReqQFullDrop
+};
+
+/// What a listener is judged by; the initial values are the defaults.
+struct DiagnosisLimits {
+  using Seconds = std::chrono::duration<double>;
+
+  double warning_percent = 80;        ///< WarningPercent
+  std::uint64_t warning_minimum = 16; ///< WarningMinimum, connections
+  Seconds stalled_after{30};          ///< StalledAfter
+  Seconds missing_after{60};          ///< MissingAfter
+  bool expected = false;              ///< Expected
+};
+
+/// What must be known of a listener's earlier intervals. For an expected listener it is kept
+/// while that is absent, and begins with the first interval of the plugin.
+class ListenerHistory {
+public:
+  /// Once an interval in which its listeners could be read, there or not.
+  void add(const ListenerFacts &facts, const NamespaceFacts &common, const DiagnosisLimits &limits);
+
+  /// In this interval, and for the third time or more in the last six.
+  bool is_high() const;
+  /// In this interval and in the one before.
+  bool syn_queue_is_full() const { return syn_full_ && syn_was_full_; }
+  std::chrono::nanoseconds absent_for() const { return absent_for_; }
+
+private:
+  std::uint8_t high_ = 0; ///< a bit for each of the last six intervals, the lowest is this one
+  bool syn_full_ = false;
+  bool syn_was_full_ = false;
+  bool was_there_ = false;
+  std::chrono::nanoseconds absent_for_{0}; ///< at least
+};
+
+/// The judgement of one listener's interval.
+struct Diagnosis {
+  ListenerState state = ListenerState::ok;
+  Cause cause = Cause::none;
+  LimitSource limit_source = LimitSource::unknown;
+  bool is_there = true;
+  bool is_expected = false;
+  bool overflowed = false;     ///< in this interval, whatever else is wrong
+  std::uint64_t overflows = 0; ///< segments; Unix listeners have no such count
+  std::string message;         ///< for people, also when the state is ok
+};
+
+/// history: this interval has been added.
+Diagnosis diagnose(const ListenerFacts &facts, const NamespaceFacts &common,
+                   const DiagnosisLimits &limits, const ListenerHistory &history);
+
+/// somaxconn: now. A limit above it can only be that of an earlier one.
+LimitSource limit_source(std::uint32_t limit, std::optional<std::int64_t> somaxconn,
+                         std::optional<std::int64_t> somaxconn_at_listen);
+
+/// "name (owner): text" in printable ASCII, at most message_max_bytes long. It is owner and name
+/// that are shortened, in their middle.
+std::string message_about(std::string_view name, std::string_view owner, std::string_view text);
+
+} // namespace backlog

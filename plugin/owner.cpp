@@ -1,0 +1,471 @@
+#include "owner.h"
+
+#include "function_ref.h"
+#include "unique_fd.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <climits>
+#include <cstddef>
+#include <cstdio>
+#include <cstring>
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <optional>
+#include <sys/vfs.h>
+#include <unistd.h>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+namespace backlog {
+
+namespace {
+
+constexpr unsigned scans_with_others = 2;
+constexpr std::uint64_t cgroup_root_id = 1; // also what hosts with version 1 tell of all sockets
+constexpr std::size_t container_id_bytes = 64;
+constexpr std::size_t short_id_bytes = 12;  // as `docker ps` shows it
+constexpr std::size_t short_uid_bytes = 13; // 12 digits and a dash
+
+UniqueFd open_directory(int at, const char *path) {
+  return UniqueFd(openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
+/// Gives every entry but "." and ".." to sink, until that says false.
+void read_directory(int fd, std::vector<std::byte> &buffer,
+                    FunctionRef<bool(const dirent64 &)> sink) {
+  constexpr std::size_t buffer_bytes = 32768; // as in glibc's readdir()
+  buffer.resize(buffer_bytes);
+  for (;;) {
+    const ssize_t length = getdents64(fd, buffer.data(), buffer.size());
+    if (length <= 0)
+      return;
+    for (ssize_t offset = 0; offset < length;) {
+      const auto *entry = reinterpret_cast<const dirent64 *>(buffer.data() + offset);
+      offset += entry->d_reclen;
+      const std::string_view name = entry->d_name;
+      if (name != "." && name != ".." && !sink(*entry))
+        return;
+    }
+  }
+}
+
+template <class Number> std::optional<Number> parse_number(std::string_view text) {
+  Number number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size())
+    return std::nullopt;
+  return number;
+}
+
+/// What others have written, fit for one line of any message.
+std::string printable(std::string_view raw) {
+  std::string text(raw);
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return text;
+}
+
+/// The inode of the socket that a link of /proc/PID/fd leads to: "socket:[123]".
+std::optional<std::uint32_t> socket_inode(int at, const char *link) {
+  constexpr std::string_view prefix = "socket:[";
+  std::array<char, 32> target{};
+  const ssize_t length = readlinkat(at, link, target.data(), target.size());
+  if (length < 0)
+    return std::nullopt;
+  std::string_view text(target.data(), static_cast<std::size_t>(length));
+  if (!text.starts_with(prefix) || !text.ends_with(']'))
+    return std::nullopt;
+  text.remove_prefix(prefix.size());
+  text.remove_suffix(1);
+  return parse_number<std::uint32_t>(text);
+}
+
+/// Who has a socket open, and by which descriptor.
+struct Holder {
+  pid_t pid = 0;
+  int fd = -1;
+  std::string process;
+};
+using Holders = std::unordered_map<std::uint32_t, Holder>; ///< by inode of the socket
+
+/// One scan of /proc.
+class ProcessScan {
+public:
+  ProcessScan(int proc, Holders &holders)
+      : proc_(proc), holders_(holders), missing_(holders.size()) {}
+
+  /// Goes through the processes by ascending pid until every socket has its holder.
+  void run() {
+    std::vector<pid_t> pids;
+    read_directory(proc_, buffer_, [&](const dirent64 &entry) {
+      if (const auto pid = parse_number<pid_t>(entry.d_name); pid && *pid > 0)
+        pids.push_back(*pid);
+      return true;
+    });
+    std::sort(pids.begin(), pids.end());
+    for (const pid_t pid : pids) {
+      if (missing_ == 0)
+        return;
+      look_into(pid);
+    }
+  }
+
+private:
+  void look_into(pid_t pid) {
+    std::array<char, 32> path{};
+    (void)std::snprintf(path.data(), path.size(), "%d/fd", pid);
+    const UniqueFd folder = open_directory(proc_, path.data());
+    if (!folder)
+      return;
+    hits_.clear();
+    read_directory(folder.get(), buffer_, [&](const dirent64 &entry) {
+      const auto inode = socket_inode(folder.get(), entry.d_name);
+      const auto holder = inode ? holders_.find(*inode) : holders_.end();
+      const auto fd = parse_number<int>(entry.d_name);
+      if (holder != holders_.end() && holder->second.pid == 0 && fd) {
+        holder->second.pid = pid;
+        holder->second.fd = *fd;
+        hits_.push_back(&holder->second);
+      }
+      return hits_.size() < missing_;
+    });
+    if (!hits_.empty())
+      name_hits(pid);
+  }
+
+  /// A process that has no name any more has ended, and its sockets are somebody else's.
+  void name_hits(pid_t pid) {
+    std::array<char, 32> path{};
+    (void)std::snprintf(path.data(), path.size(), "%d/comm", pid);
+    const UniqueFd file(openat(proc_, path.data(), O_RDONLY | O_CLOEXEC));
+    std::array<char, 64> text{};
+    const ssize_t length = file ? read(file.get(), text.data(), text.size()) : -1;
+    if (length <= 0) {
+      for (Holder *holder : hits_)
+        *holder = {};
+      return;
+    }
+    std::string_view name(text.data(), static_cast<std::size_t>(length));
+    if (name.ends_with('\n'))
+      name.remove_suffix(1);
+    for (Holder *holder : hits_)
+      holder->process = printable(name);
+    missing_ -= hits_.size();
+  }
+
+  int proc_;
+  Holders &holders_;
+  std::size_t missing_;
+  std::vector<Holder *> hits_; ///< of one process
+  std::vector<std::byte> buffer_;
+};
+
+bool still_has(int proc, pid_t pid, int fd, std::uint32_t inode) {
+  std::array<char, 64> path{};
+  (void)std::snprintf(path.data(), path.size(), "%d/fd/%d", pid, fd);
+  return socket_inode(proc, path.data()) == inode;
+}
+
+using CgroupPaths = std::unordered_map<std::uint64_t, std::string>; ///< by id, below the mount
+
+bool is_cgroup2(int fd) {
+  struct statfs status {};
+  return fstatfs(fd, &status) == 0 && status.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+std::string path_of(int fd) {
+  std::array<char, 32> link{};
+  (void)std::snprintf(link.data(), link.size(), "/proc/self/fd/%d", fd);
+  std::array<char, PATH_MAX> path{};
+  const ssize_t length = readlink(link.data(), path.data(), path.size());
+  return {path.data(), length < 0 ? 0 : static_cast<std::size_t>(length)};
+}
+
+/// An O_PATH descriptor of a cgroup; errno is ESTALE if it has been removed, EPERM without
+/// CAP_DAC_READ_SEARCH.
+UniqueFd open_by_id(int mount, std::uint64_t id) {
+  constexpr int fileid_kernfs = 0xfe; // include/linux/exportfs.h
+  alignas(file_handle) std::array<std::byte, sizeof(file_handle) + sizeof id> storage{};
+  auto *handle = reinterpret_cast<file_handle *>(storage.data());
+  handle->handle_bytes = sizeof id;
+  handle->handle_type = fileid_kernfs;
+  std::memcpy(handle->f_handle, &id, sizeof id);
+  return UniqueFd(open_by_handle_at(mount, handle, O_PATH | O_CLOEXEC));
+}
+
+/// False if that is not permitted, or not known to the kernel.
+bool open_cgroups(int mount, CgroupPaths &paths) {
+  const std::string mount_path = path_of(mount);
+  for (auto &[id, path] : paths) {
+    const UniqueFd cgroup = open_by_id(mount, id);
+    if (!cgroup && errno != ESTALE)
+      return false;
+    const std::string whole = cgroup ? path_of(cgroup.get()) : "";
+    if (whole.starts_with(mount_path))
+      path = whole.substr(mount_path.size());
+  }
+  return true;
+}
+
+/// Looks for them by inode number, which is their id, until all are found.
+void walk_cgroups(int mount, CgroupPaths &paths) {
+  std::vector<std::byte> buffer;
+  std::vector<std::string> folders;
+  folders.emplace_back(".");
+  std::size_t missing = paths.size();
+  while (!folders.empty() && missing > 0) {
+    const std::string folder = std::move(folders.back());
+    folders.pop_back();
+    const UniqueFd fd = open_directory(mount, folder.c_str());
+    if (!fd)
+      continue;
+    read_directory(fd.get(), buffer, [&](const dirent64 &entry) {
+      if (entry.d_type != DT_DIR)
+        return true;
+      folders.push_back(folder + "/" + entry.d_name);
+      if (const auto wanted = paths.find(entry.d_ino);
+          wanted != paths.end() && wanted->second.empty()) {
+        wanted->second = folders.back().substr(1);
+        --missing;
+      }
+      return missing > 0;
+    });
+  }
+}
+
+bool is_hex(std::string_view text) {
+  return text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+std::string_view without_suffix(std::string_view text, std::string_view suffix) {
+  if (text.ends_with(suffix))
+    text.remove_suffix(suffix.size());
+  return text;
+}
+
+std::vector<std::string_view> components(std::string_view path) {
+  std::vector<std::string_view> parts;
+  while (!path.empty()) {
+    const std::string_view part = path.substr(0, path.find('/'));
+    if (!part.empty())
+      parts.push_back(part);
+    path.remove_prefix(std::min(path.size(), part.size() + 1));
+  }
+  return parts;
+}
+
+/// "docker-ID.scope" by systemd, "docker/ID" without it, "x.slice:docker:ID" by a runtime that
+/// takes one's syntax for the other's.
+std::string container_of(std::string_view part, std::string_view parent) {
+  static constexpr std::array<std::pair<std::string_view, const char *>, 7> runtimes{{
+      {"docker", "docker"},
+      {"cri-containerd", "containerd"},
+      {"nerdctl", "containerd"},
+      {"crio", "cri-o"},
+      {"crio-conmon", "cri-o"},
+      {"libpod", "podman"},
+      {"libpod-conmon", "podman"},
+  }};
+  part = without_suffix(part, ".scope");
+  if (part.size() < container_id_bytes)
+    return "";
+  const std::string_view id = part.substr(part.size() - container_id_bytes);
+  std::string_view runtime = part.substr(0, part.size() - container_id_bytes);
+  if (!is_hex(id))
+    return "";
+
+  const std::string name = " " + std::string(id.substr(0, short_id_bytes));
+  const bool bare = runtime.empty();
+  if (bare)
+    runtime = parent;
+  else if (runtime.ends_with('-') || runtime.ends_with(':'))
+    runtime.remove_suffix(1);
+  runtime = runtime.substr(runtime.rfind(':') + 1);
+  for (const auto &[prefix, kind] : runtimes)
+    if (runtime == prefix)
+      return kind + name;
+  return bare ? "container" + name : "";
+}
+
+/// "lxc.payload.NAME", formerly "/lxc/NAME".
+std::string lxc_of(const std::vector<std::string_view> &parts) {
+  constexpr std::string_view payload = "lxc.payload.";
+  if (parts.size() > 1 && parts[0] == "lxc")
+    return "lxc " + std::string(parts[1]);
+  for (const std::string_view part : parts)
+    if (part.starts_with(payload))
+      return "lxc " + std::string(part.substr(payload.size()));
+  return "";
+}
+
+/// "podUID", or "kubepods-burstable-podUID.slice" with '_' for '-'.
+std::string pod_of(std::string_view part) {
+  constexpr std::string_view mark = "pod";
+  constexpr std::size_t uid_min_bytes = 32; // without dashes: that of a static pod
+  part = without_suffix(part, ".slice");
+  const std::size_t at = part.rfind(mark);
+  if (at == std::string_view::npos || (at != 0 && !part.starts_with("kube")))
+    return "";
+  std::string uid(part.substr(at + mark.size()));
+  std::replace(uid.begin(), uid.end(), '_', '-');
+  std::string digits = uid;
+  std::erase(digits, '-');
+  if (digits.size() != uid_min_bytes || !is_hex(digits))
+    return "";
+  return "pod " + uid.substr(0, uid == digits ? short_id_bytes : short_uid_bytes);
+}
+
+/// As cg_path_get_unit() and cg_path_get_user_unit() in systemd's src/basic/cgroup-util.c do it:
+/// the first that is no slice; below a user's manager, the next one.
+std::string systemd_unit(const std::vector<std::string_view> &parts) {
+  const auto is_unit = [](std::string_view part) { return !part.ends_with(".slice"); };
+  auto unit = std::find_if(parts.begin(), parts.end(), is_unit);
+  if (unit != parts.end() && unit->starts_with("user@"))
+    unit = std::find_if(unit + 1, parts.end(), is_unit);
+  if (unit == parts.end())
+    return "";
+  const bool of_user = parts.front() == "user.slice";
+  const bool named = unit->ends_with(".service") || unit->ends_with(".socket") ||
+                     (unit->ends_with(".scope") && !of_user && *unit != "init.scope");
+  return named ? std::string(*unit) : "";
+}
+
+std::string outermost_unit(const std::vector<std::string_view> &parts) {
+  if (std::string lxc = lxc_of(parts); !lxc.empty())
+    return lxc;
+  std::string pod;
+  std::string_view parent;
+  for (const std::string_view part : parts) {
+    if (std::string container = container_of(part, parent); !container.empty())
+      return container;
+    if (pod.empty())
+      pod = pod_of(part);
+    parent = part;
+  }
+  return pod.empty() ? systemd_unit(parts) : pod;
+}
+
+} // namespace
+
+std::string unit_of_cgroup(std::string_view path) {
+  return printable(outermost_unit(components(path)));
+}
+
+std::string cgroup2_mount() {
+  for (const char *path : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"})
+    if (const UniqueFd fd = open_directory(AT_FDCWD, path); fd && is_cgroup2(fd.get()))
+      return path;
+  return "";
+}
+
+std::string Owner::text() const {
+  if (!unit.empty() || pid == 0)
+    return unit;
+  return process + "[" + std::to_string(pid) + "]";
+}
+
+OwnerBook::OwnerBook(std::string proc_root, std::string cgroup_root)
+    : proc_root_(std::move(proc_root)), cgroup_root_(std::move(cgroup_root)) {}
+
+void OwnerBook::update(std::span<const OwnedSocket> listening, bool may_scan) {
+  ++updates_;
+  for (const OwnedSocket &socket : listening) {
+    const auto [entry, is_new] = entries_.try_emplace(socket.cookie);
+    entry->second.seen = updates_;
+    if (!is_new)
+      continue;
+    entry->second.inode = socket.inode;
+    entry->second.cgroup_id = socket.cgroup_id;
+    entry->second.search = socket.inode != 0 ? Search::wanted : Search::over;
+    entry->second.unit_wanted = socket.cgroup_id > cgroup_root_id;
+  }
+  forget_gone();
+
+  if (const UniqueFd proc = open_directory(AT_FDCWD, proc_root_.c_str())) {
+    note_lost(proc.get());
+    if (may_scan)
+      find_processes(proc.get());
+  }
+  if (may_scan)
+    find_units();
+}
+
+const Owner *OwnerBook::find(std::uint64_t cookie) const {
+  const auto entry = entries_.find(cookie);
+  return entry == entries_.end() ? nullptr : &entry->second.owner;
+}
+
+void OwnerBook::forget_gone() {
+  const auto is_gone = [&](const auto &entry) { return entry.second.seen != updates_; };
+  if (std::erase_if(entries_, is_gone) == 0)
+    return;
+  std::unordered_set<std::uint64_t> in_use;
+  for (const auto &[cookie, entry] : entries_)
+    in_use.insert(entry.cgroup_id);
+  std::erase_if(units_, [&](const auto &unit) { return !in_use.contains(unit.first); });
+}
+
+/// A process may end or close the socket, and others that have it from fork() remain.
+void OwnerBook::note_lost(int proc) {
+  for (auto &[cookie, entry] : entries_)
+    if (entry.owner.pid != 0 && !still_has(proc, entry.owner.pid, entry.fd, entry.inode)) {
+      entry.owner.pid = 0;
+      entry.owner.process.clear();
+      entry.search = Search::wanted;
+    }
+}
+
+void OwnerBook::find_processes(int proc) {
+  const auto is_wanted = [](const auto &entry) { return entry.second.search == Search::wanted; };
+  if (std::none_of(entries_.begin(), entries_.end(), is_wanted))
+    return;
+  Holders holders;
+  for (const auto &[cookie, entry] : entries_)
+    if (entry.search != Search::over)
+      holders[entry.inode];
+  ProcessScan(proc, holders).run();
+  ++scans_;
+
+  for (auto &[cookie, entry] : entries_) {
+    if (entry.search == Search::over)
+      continue;
+    const Holder &holder = holders.at(entry.inode);
+    if (holder.pid != 0) {
+      entry.owner.process = holder.process;
+      entry.owner.pid = holder.pid;
+      entry.fd = holder.fd;
+      entry.search = Search::over;
+    } else if (entry.search == Search::wanted) {
+      entry.search = Search::with_others;
+      entry.scans_left = scans_with_others;
+    } else if (--entry.scans_left == 0) {
+      entry.search = Search::over;
+    }
+  }
+}
+
+void OwnerBook::find_units() {
+  CgroupPaths paths;
+  for (const auto &[cookie, entry] : entries_)
+    if (entry.unit_wanted && !units_.contains(entry.cgroup_id))
+      paths[entry.cgroup_id];
+  if (!paths.empty()) {
+    const UniqueFd mount = open_directory(AT_FDCWD, cgroup_root_.c_str());
+    if (mount && !(is_cgroup2(mount.get()) && open_cgroups(mount.get(), paths))) {
+      walk_cgroups(mount.get(), paths);
+      ++walks_;
+    }
+  }
+  for (const auto &[id, path] : paths)
+    units_[id] = unit_of_cgroup(path);
+  for (auto &[cookie, entry] : entries_)
+    if (std::exchange(entry.unit_wanted, false))
+      entry.owner.unit = units_.at(entry.cgroup_id);
+}
+
+} // namespace backlog

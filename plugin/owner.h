@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <sys/types.h>
+#include <unordered_map>
+
+namespace backlog {
+
+/// A listening socket, as far as its owner is concerned.
+struct OwnedSocket {
+  std::uint64_t cookie = 0;
+  std::uint32_t inode = 0;     ///< of the socket in sockfs; 0: no process can be found by it
+  std::uint64_t cgroup_id = 0; ///< of its creator; 0: unknown, 1: the root, tells nothing
+};
+
+/// Whose a listening socket is. What is unknown or not permitted is empty.
+struct Owner {
+  std::string process; ///< comm of the lowest of the pids that have the socket open
+  pid_t pid = 0;
+  std::string unit; ///< see unit_of_cgroup()
+
+  /// What a message shows: the unit, else the process and its pid, else nothing.
+  std::string text() const;
+
+  bool operator==(const Owner &) const = default;
+};
+
+/// What an operator calls a cgroup, by its path below the cgroup2 mount: "docker 0a1b2c3d4e5f"
+/// (containerd, cri-o, podman, container), "pod 0a1b2c3d-1111", "lxc web", or the systemd unit,
+/// "nginx.service". Of nested ones the outermost, which this host's own tools know. Empty for
+/// sessions and other scopes of users, whose names say less than the process.
+std::string unit_of_cgroup(std::string_view path);
+
+/// Where cgroup2 is mounted: alone, or beside version 1 (hybrid). Empty: nowhere.
+std::string cgroup2_mount();
+
+/// The owners of all listening sockets, remembered by cookie. Nothing is held open between two
+/// calls.
+class OwnerBook {
+public:
+  explicit OwnerBook(std::string proc_root = "/proc", std::string cgroup_root = cgroup2_mount());
+
+  /// Takes all sockets that are listening now: forgets those that are gone, and looks for the
+  /// owners of the new ones and of those whose process has let go of the socket, by one scan of
+  /// /proc for all of them. Where there are none of these there is no scan. A process that was
+  /// not found is looked for again in the next two scans that others cause, then never: most of
+  /// the time it is not permitted, or the socket is the kernel's. Without may_scan the search
+  /// is left for a later call.
+  void update(std::span<const OwnedSocket> listening, bool may_scan = true);
+
+  /// Null for a socket that was not listening at the last update(). Valid until the next one.
+  const Owner *find(std::uint64_t cookie) const;
+
+  /// How often /proc was scanned.
+  std::uint64_t scans() const { return scans_; }
+  /// How often the cgroups were walked, which is done where they may not be opened by their id.
+  std::uint64_t walks() const { return walks_; }
+
+private:
+  enum class Search { wanted, with_others, over };
+  struct Entry {
+    Owner owner;
+    std::uint64_t seen = 0; ///< the last update() with it
+    std::uint64_t cgroup_id = 0;
+    std::uint32_t inode = 0;
+    int fd = -1;                    ///< by which the process has the socket open
+    Search search = Search::wanted; ///< for the process
+    unsigned scans_left = 0;        ///< while searched for with others
+    bool unit_wanted = false;
+  };
+
+  void forget_gone();
+  void note_lost(int proc);
+  void find_processes(int proc);
+  void find_units();
+
+  std::string proc_root_;
+  std::string cgroup_root_;
+  std::unordered_map<std::uint64_t, Entry> entries_;     ///< by cookie
+  std::unordered_map<std::uint64_t, std::string> units_; ///< by cgroup id
+  std::uint64_t updates_ = 0;
+  std::uint64_t scans_ = 0;
+  std::uint64_t walks_ = 0;
+};
+
+} // namespace backlog

@@ -1,0 +1,190 @@
+#include "scan_budget.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <utility>
+
+namespace backlog {
+
+namespace {
+
+// Measured with a table of 262144 buckets; a scan that describes all connections at length.
+constexpr std::chrono::microseconds assumed_walk{200};
+constexpr std::chrono::nanoseconds assumed_per_socket{500};
+
+// A scan that is left out every other time is one message, not one every other interval.
+constexpr std::uint64_t intervals_until_regular = 60;
+constexpr std::uint64_t intervals_until_forgotten = 360;
+
+using Milliseconds = std::chrono::duration<double, std::milli>;
+
+std::chrono::duration<double> assumed_cost(std::uint64_t sockets) {
+  return assumed_walk + assumed_per_socket * static_cast<double>(sockets);
+}
+
+ScanBudget::Duration part_of(ScanBudget::Duration time, double share) {
+  return std::chrono::duration_cast<ScanBudget::Duration>(time * share);
+}
+
+std::string text_of(ScanBudget::Duration time) {
+  std::array<char, 32> text{};
+  const int length = std::snprintf(text.data(), text.size(), "%.3g ms", Milliseconds(time).count());
+  return {text.data(), static_cast<std::size_t>(std::max(length, 0))};
+}
+
+/// Cuts a word and the white space before it off the front of the text.
+std::string_view next_word(std::string_view &text) {
+  text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
+  const std::string_view word = text.substr(0, text.find_first_of(" \t"));
+  text.remove_prefix(word.size());
+  return word;
+}
+
+} // namespace
+
+std::optional<std::uint64_t> parse_tcp_sockets(std::string_view sockstat) {
+  constexpr std::string_view heading = "TCP:";
+  while (!sockstat.starts_with(heading)) {
+    const std::size_t end = sockstat.find('\n');
+    if (end == std::string_view::npos)
+      return std::nullopt;
+    sockstat.remove_prefix(end + 1);
+  }
+  std::string_view line = sockstat.substr(heading.size(), sockstat.find('\n') - heading.size());
+  std::optional<std::uint64_t> allocated;
+  std::uint64_t time_wait = 0;
+  while (!line.empty()) {
+    const std::string_view name = next_word(line);
+    const std::string_view word = next_word(line);
+    std::uint64_t value = 0;
+    if (std::from_chars(word.data(), word.data() + word.size(), value).ec != std::errc())
+      continue;
+    // sockstat_seq_show() in net/ipv4/proc.c: `alloc` counts both families and all namespaces.
+    if (name == "alloc")
+      allocated = value;
+    else if (name == "tw")
+      time_wait = value;
+  }
+  if (!allocated)
+    return std::nullopt;
+  return *allocated + time_wait;
+}
+
+TcpSocketsReader::TcpSocketsReader() : sockstat_("/proc/thread-self/net/sockstat") {}
+
+Result<std::uint64_t> TcpSocketsReader::read() {
+  const auto text = sockstat_.read();
+  if (!text)
+    return text.error();
+  if (const auto sockets = parse_tcp_sockets(*text))
+    return *sockets;
+  return Error{EBADMSG, "read " + sockstat_.path()};
+}
+
+ScanBudget::ScanBudget(double share, Duration interval)
+    : share_(share), interval_(interval), interval_time_(part_of(interval, share)) {}
+
+void ScanBudget::begin(const std::vector<std::string> &wanted, TimePoint now,
+                       std::uint64_t sockets) {
+  ++number_;
+  sockets_ = sockets;
+  left_ = interval_time_;
+  had_large_ = false;
+  turns_.clear();
+  for (const std::string &kind : wanted) {
+    auto &entry = *scans_.try_emplace(kind).first;
+    Scan &scan = entry.second;
+    scan.last_wanted = number_;
+    if (scan.last)
+      scan.predicted =
+          part_of(scan.last->cpu_time, assumed_cost(sockets) / assumed_cost(scan.last->sockets));
+    turns_.push_back(&entry);
+  }
+  std::stable_sort(turns_.begin(), turns_.end(), [](const auto *a, const auto *b) {
+    return a->second.last_run > b->second.last_run;
+  });
+  spare_ += part_of(begun_ ? now - *begun_ : interval_, share_);
+  begun_ = now;
+  hand_out_spare();
+  forget_unwanted();
+}
+
+std::optional<std::string> ScanBudget::next() {
+  const auto may_run = [this](const auto *entry) {
+    const Scan &scan = entry->second;
+    const bool fits = scan.predicted > interval_time_
+                          ? !had_large_
+                          : left_ > Duration(0) && scan.predicted <= left_;
+    return fits && missing(scan) <= Duration(0);
+  };
+  const auto turn = std::find_if(turns_.rbegin(), turns_.rend(), may_run);
+  if (turn == turns_.rend()) {
+    for (auto *entry : turns_)
+      entry->second.last_skipped = number_;
+    return std::nullopt;
+  }
+  const std::string kind = (*turn)->first;
+  turns_.erase(std::next(turn).base());
+  return kind;
+}
+
+void ScanBudget::report(const std::string &kind, Duration cpu_time) {
+  Scan &scan = scans_[kind];
+  if (scan.predicted > interval_time_)
+    had_large_ = true;
+  else
+    left_ -= cpu_time;
+  scan.last = {cpu_time, sockets_};
+  scan.last_run = number_;
+  scan.saved -= cpu_time;
+}
+
+std::vector<Fault> ScanBudget::skipped() const {
+  std::vector<Fault> faults;
+  for (const auto &[kind, scan] : scans_) {
+    if (!scan.last_skipped || number_ - *scan.last_skipped >= intervals_until_regular)
+      continue;
+    std::string reason =
+        "all scans together may take " + text_of(interval_time_) + " of CPU time an interval";
+    if (scan.last)
+      reason += ", and this one takes " + text_of(scan.predicted);
+    faults.push_back({kind + " in every interval", std::move(reason)});
+  }
+  return faults;
+}
+
+/// What is not wanted needs no more than to be paid for.
+ScanBudget::Duration ScanBudget::missing(const Scan &scan) const {
+  const Duration needed = scan.last_wanted == number_ ? scan.predicted : Duration(0);
+  return needed - scan.saved;
+}
+
+/// In equal parts; what one does not need goes to the others, and of what no one needs an
+/// interval's worth is kept.
+void ScanBudget::hand_out_spare() {
+  std::vector<Scan *> needy;
+  for (auto &[kind, scan] : scans_)
+    if (missing(scan) > Duration(0))
+      needy.push_back(&scan);
+  std::sort(needy.begin(), needy.end(),
+            [this](const Scan *a, const Scan *b) { return missing(*a) < missing(*b); });
+  auto receivers = static_cast<std::int64_t>(needy.size());
+  for (Scan *scan : needy) {
+    const Duration part = std::min(missing(*scan), spare_ / receivers--);
+    scan->saved += part;
+    spare_ -= part;
+  }
+  spare_ = std::min(spare_, interval_time_);
+}
+
+void ScanBudget::forget_unwanted() {
+  std::erase_if(scans_, [this](const auto &entry) {
+    const Scan &scan = entry.second;
+    return number_ - scan.last_wanted >= intervals_until_forgotten && scan.saved >= Duration(0);
+  });
+}
+
+} // namespace backlog
