@@ -49,11 +49,11 @@ template <class Entry> const Entry *entry_of(const nlmsghdr &message) {
 /// Calls take(type, payload) for each attribute behind the fixed part. libmnl's own accessors are
 /// calls into the library, four for each attribute of each listener of each sample.
 template <class Entry, class Take> void for_each_attribute(const nlmsghdr &message, Take take) {
-  const auto *at = reinterpret_cast<const std::byte *>(&message) + NLMSG_HDRLEN +
-                   NLMSG_ALIGN(sizeof(Entry));
+  const auto *at =
+      reinterpret_cast<const std::byte *>(&message) + NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(Entry));
   const auto *end = reinterpret_cast<const std::byte *>(&message) + message.nlmsg_len;
   while (end - at >= static_cast<std::ptrdiff_t>(sizeof(nlattr))) {
-    nlattr header;
+    nlattr header{};
     std::memcpy(&header, at, sizeof header);
     if (header.nla_len < sizeof header || header.nla_len > end - at)
       return;
