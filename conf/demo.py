@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
 """The plugin at work in a real collectd: this host's listeners beside what ss says, a listener
-that fills and overflows, and the values as they arrive in csv. Started by conf/demo."""
+that fills and overflows, another that has bursts between the reads, and the values as they arrive
+in csv. Started by conf/demo."""
 
 import argparse
 import collections
 import itertools
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -26,9 +29,13 @@ FIRST_SHOWN_INTERVAL = 1  # a listener has a series from its second interval on
 LIMIT = 8
 CLIENTS_AT_ONCE = 2
 OVERFLOWING_ROUNDS = 4
+BURST_LIMIT = 128
+BURST_SECONDS = 0.05
+BURST_CLIENTS = (40, 120)
 ROUNDS_PER_TABLE = 5
 ROWS_PER_TABLE = 12
 
+Burst = collections.namedtuple("Burst", "begin end length")  # begin and end: epoch
 Row = collections.namedtuple("Row", "name plugin ss used")  # plugin and ss: (length, limit) or None
 
 
@@ -78,6 +85,10 @@ class CsvFiles:
         self.newest_time = max(self.newest_time, when)
         self._values[key] = max(self._values.get(key, (0.0, 0.0)), (when, value))
 
+    def begin(self):
+        """The epoch at which the newest interval began."""
+        return self.newest_time - INTERVAL
+
     def value(self, instance, series):
         """The value of the newest interval, or None."""
         when, value = self._values.get((instance, series), (0.0, None))
@@ -125,7 +136,7 @@ def compare(csv_files):
     return sorted(rows, key=lambda row: (-(row.used or 0), row.name))
 
 
-def print_table(rows):
+def print_table(rows, bursting):
     def cells(pair):
         return "{:>8} {:>8}".format(*(pair or ("-", "-")))
     silent = [row for row in rows if row.plugin is None]
@@ -135,7 +146,8 @@ def print_table(rows):
     print(f"\n(1) {'listener':{width}}  waiting    limit   used |  Recv-Q   Send-Q by ss -lnt")
     for row in shown:
         used = "-" if row.used is None else f"{row.used:.0f} %"
-        verdict = "equal" if row.plugin == row.ss else "no series" if row.plugin is None else "DIFFERS"
+        differs = "has a burst just now" if row.name == bursting else "DIFFERS"
+        verdict = "equal" if row.plugin == row.ss else "no series" if row.plugin is None else differs
         print(f"    {row.name:{width}} {cells(row.plugin)} {used:>6} |{cells(row.ss)} {verdict}")
     if len(rows) > len(shown):
         print(f"    ... and {len(rows) - len(shown)} more")
@@ -166,38 +178,106 @@ def play(listener):
         yield f"{clients(waiting)} accepted"
 
 
-def print_own_listener(listener, csv_files, overflows_before, deed):
-    """Returns ListenOverflows, None where the kernel does not have it."""
+class Bursts:
+    """A listener to which many clients come at once, one time a second at a random moment; all
+    wait for 50 ms and are accepted."""
+
+    def __init__(self):
+        self.listener = harness.Listener(limit=BURST_LIMIT)
+        self.done = []
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        for second in itertools.count(time.monotonic()):
+            if self._ending.wait(max(0.0, second + random.uniform(0, 1 - 2 * BURST_SECONDS) - time.monotonic())):
+                return
+            begin, length = time.time(), random.randint(*BURST_CLIENTS)
+            self.listener.fill(length)
+            self._ending.wait(BURST_SECONDS)
+            self.listener.accept(length)
+            self.listener.drop_clients()
+            self.done.append(Burst(begin, time.time(), length))
+
+    def highest(self, begin, end):
+        """The most that waited between two epochs."""
+        return max((burst.length for burst in self.done if burst.end > begin and burst.begin < end), default=0)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ending.set()
+        self._thread.join()
+        self.listener.close()
+
+
+def risen(csv_files, before, instance, series):
+    """" +2" for a counter that rose by 2 since the last call, "" for the first and an absent one."""
+    value = csv_files.value(instance, series)
+    last, before[instance, series] = before.get((instance, series)), value
+    return "" if None in (value, last) else f" +{int(value - last)}"
+
+
+def print_own_listener(listener, csv_files, before, deed):
     length = csv_files.value(listener.name, "queue_length-accept")
     limit = csv_files.value(listener.name, "queue_length-limit")
     used = csv_files.value(listener.name, "percent-used")
-    overflows = csv_files.value("kernel", "protocol_counter-ListenOverflows")
+    own_drops = risen(csv_files, before, listener.name, "packets-dropped")
+    all_drops = risen(csv_files, before, "kernel", "protocol_counter-ListenDrops")
     if None in (length, limit, used):
         print(f"(2) {listener.name} has no series (MaxListeners); {deed}")
-        return overflows
+        return
     bar = ("#" * int(length)).ljust(int(limit) + 1, ".")
-    counted = ""
-    if None not in (overflows, overflows_before):
-        counted = f", ListenOverflows {int(overflows)} (+{int(overflows - overflows_before)})"
+    counted = f", drops{own_drops} of the host's{all_drops}" if own_drops and all_drops else ""
     print(f"(2) {time.strftime('%H:%M:%S')} [{bar}] {int(length)} waiting, limit {int(limit)}, "
           f"{used:.0f} % used{counted}; {deed}")
-    return overflows
+
+
+class BurstReport:
+    """What of the bursts is seen by who reads the queue's length once a second, and by the plugin."""
+
+    def __init__(self, bursts):
+        self.name = bursts.listener.name
+        self._bursts = bursts
+        self._seconds = []  # (the most that waited, read at the end of the second, the plugin's peak)
+
+    def print_second(self, csv_files):
+        polled = csv_files.value(self.name, "queue_length-accept")
+        peak = csv_files.value(self.name, "queue_length-accept_peak")
+        if None in (polled, peak):
+            print(f"(3) {self.name} has no series (MaxListeners)")
+            return
+        highest = self._bursts.highest(csv_files.begin(), csv_files.newest_time)
+        self._seconds.append((highest, int(polled), int(peak)))
+        print(f"(3)          burst of {highest} clients for {1000 * BURST_SECONDS:.0f} ms: "
+              f"polling each second saw {int(polled)}, the plugin saw {int(peak)}")
+
+    def print_end(self):
+        if not any(highest for highest, _, _ in self._seconds):
+            return
+        clients_of_all, *clients_seen = map(sum, zip(*self._seconds))
+        bursts, polled, by_plugin = (sum(length > 0 for length in lengths) for lengths in zip(*self._seconds))
+        shares = [f"{100 * clients_of / clients_of_all:.0f} %" for clients_of in clients_seen]
+        print(f"\nOf {bursts} bursts polling each second saw {polled}, with {shares[0]} of their clients; "
+              f"the plugin saw {by_plugin}, with {shares[1]}.")
 
 
 def print_csv_lines(lines, listener, shown):
-    """The lines of the listener's files and of ListenOverflows; shown holds each file's last value."""
+    """The lines of the listener's files and of ListenDrops; shown holds each file's last value."""
     for path, line in lines:
         value = line.partition(",")[2]
-        ours = path.parent.name == f"backlog-{listener.name}" or "-ListenOverflows-" in path.name
+        ours = path.parent.name == f"backlog-{listener.name}" or "-ListenDrops-" in path.name
         if ours and shown.get(path) != value:
             shown[path] = value
-            print(f"(3)     {path}: {line}")
+            print(f"(4)     {path}: {line}")
 
 
-def run(collectd, listener, signals, deadline):
+def run(collectd, listener, report, signals, deadline):
     csv_files = CsvFiles(collectd.directory / "csv" / harness.HOSTNAME)
-    deeds, shown = play(listener), {}
-    deed, overflows = next(deeds), None
+    deeds, shown, counters = play(listener), {}, {}
+    deed = next(deeds)
     for interval in itertools.count():
         lines = wait_for_interval(collectd, csv_files, signals, deadline)
         if not lines:
@@ -206,12 +286,13 @@ def run(collectd, listener, signals, deadline):
             continue
         if (interval - FIRST_SHOWN_INTERVAL) % ROUNDS_PER_TABLE == 0:
             try:
-                print_table(compare(csv_files))
+                print_table(compare(csv_files), report.name)
             except subprocess.CalledProcessError:
                 if signals.came:  # Ctrl-C ended ss, too
                     return
                 raise
-        overflows = print_own_listener(listener, csv_files, overflows, deed)
+        print_own_listener(listener, csv_files, counters, deed)
+        report.print_second(csv_files)
         print_csv_lines(lines, listener, shown)
         deed = next(deeds)
 
@@ -239,14 +320,17 @@ def main():
     signals = Signals()
     harness.HOSTNAME = socket.gethostname()
     directory = tempfile.mkdtemp(prefix="demo.", dir=arguments.directory)
-    with harness.Listener(limit=LIMIT) as listener, \
+    with harness.Listener(limit=LIMIT) as listener, Bursts() as bursts, \
             harness.Collectd(PLUGIN_CONFIG, interval=INTERVAL, directory=directory) as collectd:
         print(f"""
 collectd {collectd.pid} reads this host's listeners every second{"" if arguments.seconds else "; Ctrl-C ends it"}.
-(1) the host's listeners, fullest first, beside ss, every {ROUNDS_PER_TABLE} s
+(1) the host's listeners beside ss, every {ROUNDS_PER_TABLE} s; used: the most within the last second
 (2) a listener of this demo, {listener.name}, that fills to its limit and overflows
-(3) its lines in collectd's csv files as they arrive, where the value has changed""")
-        run(collectd, listener, signals, deadline)
+(3) another one, {bursts.listener.name}, to which many clients come at once, a moment each second
+(4) the lines of (2) in collectd's csv files as they arrive, where the value has changed""")
+        report = BurstReport(bursts)
+        run(collectd, listener, report, signals, deadline)
+        report.print_end()
     print_end(collectd, arguments.directory)
 
 

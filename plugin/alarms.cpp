@@ -12,11 +12,6 @@ constexpr std::size_t notifications_at_most = 10;
 constexpr std::ptrdiff_t failing_intervals = 2;  // that overflowed, of the last three
 constexpr std::uint64_t failing_overflows = 100; // in one interval
 
-template <class T, std::size_t size> void push(std::array<T, size> &recent, T newest) {
-  std::shift_right(recent.begin(), recent.end(), 1);
-  recent.front() = newest;
-}
-
 } // namespace
 
 bool NotifyStates::contains(ListenerState state) const {
@@ -77,8 +72,8 @@ void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnos
                    std::vector<Change> &changes) const {
   Alarm &alarm = entry.second;
   alarm.gone_for = 0;
-  push(alarm.recent, current);
-  push(alarm.overflowed, diagnosis.overflowed);
+  std::shift_right(alarm.recent.begin(), alarm.recent.end(), 1);
+  alarm.recent.front() = current;
 
   Severity severity = Severity::failure;
   if (current == ListenerState::ok)
@@ -86,7 +81,7 @@ void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnos
   else if (current == ListenerState::high)
     severity = Severity::warning;
   else if (current == ListenerState::overflow && diagnosis.overflows < failing_overflows &&
-           std::count(alarm.overflowed.begin(), alarm.overflowed.end(), true) < failing_intervals)
+           std::count(alarm.recent.begin(), alarm.recent.end(), current) < failing_intervals)
     severity = Severity::warning;
 
   const bool worse = std::tie(current, severity) > std::tie(alarm.state, alarm.severity);

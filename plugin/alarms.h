@@ -73,7 +73,6 @@ private:
   struct Alarm {
     std::array<ListenerState, window>
         recent{};                            ///< of the last intervals it was there, newest first
-    std::array<bool, window> overflowed{};   ///< likewise
     ListenerState state = ListenerState::ok; ///< that stands
     Severity severity = Severity::okay;
     bool told = false;

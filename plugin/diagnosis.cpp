@@ -180,8 +180,7 @@ Cause Judgement::cause(ListenerState state) const {
   }
   const bool never_empty = facts_.runs.not_empty_for >=
                            std::max<QueueRuns::Duration>(common_.measured, first_retransmission);
-  const bool slow = facts_.runs.longest_full_run >= first_retransmission ||
-                    (state == ListenerState::high && never_empty);
+  const bool slow = never_empty || facts_.runs.longest_full_run >= first_retransmission;
   return slow ? Cause::slow_accept : Cause::burst;
 }
 
@@ -215,9 +214,7 @@ std::string Judgement::peak() const {
   return text;
 }
 
-std::string Judgement::drops() const {
-  return count_of(std::max(facts_.drops, facts_.overflows), "drop");
-}
+std::string Judgement::drops() const { return count_of(facts_.drops, "drop"); }
 
 std::string Judgement::stalled() const {
   std::string text = "accept queue stalled, " + std::to_string(facts_.queue.last) + " waiting";
@@ -359,13 +356,16 @@ std::string message_about(std::string_view name, std::string_view owner, std::st
   constexpr std::string_view before_owner = " (";
   constexpr std::string_view after_owner = ")";
   constexpr std::string_view before_text = ": ";
-  constexpr std::size_t owner_minimum = 24; // bytes that a long name leaves to its owner
+  // What a long name leaves to its owner.
+  constexpr std::size_t owner_bytes = 24;
+  constexpr std::size_t owner_share = 3; // at most this part of the room
 
   const std::size_t owner_frame = owner.empty() ? 0 : before_owner.size() + after_owner.size();
   const std::size_t fixed = owner_frame + before_text.size() + text.size();
   const std::size_t room = message_max_bytes - std::min(message_max_bytes, fixed);
-  const std::size_t owner_room = std::min(
-      owner.size(), std::max(room - std::min(room, name.size()), std::min(room, owner_minimum)));
+  const std::size_t owner_room =
+      std::min(owner.size(), std::max(room - std::min(room, name.size()),
+                                      std::min(room / owner_share, owner_bytes)));
 
   std::string message = shortened(name, room - owner_room);
   if (!owner.empty())

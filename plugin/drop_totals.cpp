@@ -25,16 +25,18 @@ std::uint64_t DropTotals::tell(const std::string &name) {
 void DropTotals::prune(TimePoint now) {
   std::erase_if(totals_,
                 [&](const auto &total) { return now - total.second.last_present > kept_for; });
-  std::vector<TimePoint> vanished;
-  for (const auto &[name, total] : totals_)
-    if (total.last_present < now)
-      vanished.push_back(total.last_present);
+  using Entry = std::unordered_map<std::string, Total>::iterator;
+  std::vector<Entry> vanished;
+  for (auto entry = totals_.begin(); entry != totals_.end(); ++entry)
+    if (entry->second.last_present < now)
+      vanished.push_back(entry);
   if (vanished.size() <= kept_vanished)
     return;
-  const auto oldest_kept = vanished.end() - kept_vanished;
-  std::nth_element(vanished.begin(), oldest_kept, vanished.end());
-  std::erase_if(totals_,
-                [&](const auto &total) { return total.second.last_present < *oldest_kept; });
+  const auto kept = vanished.end() - kept_vanished;
+  std::nth_element(vanished.begin(), kept, vanished.end(), [](Entry a, Entry b) {
+    return a->second.last_present < b->second.last_present;
+  });
+  std::for_each(vanished.begin(), kept, [this](Entry entry) { totals_.erase(entry); });
 }
 
 } // namespace backlog

@@ -5,8 +5,8 @@
 
 namespace backlog {
 
-std::vector<bool> Roster::update(const std::vector<RosterCandidate> &candidates,
-                                 std::size_t places) {
+std::vector<bool> Roster::update(const std::vector<RosterCandidate> &candidates, std::size_t places,
+                                 bool complete) {
   ++interval_;
   std::vector<Entry *> entries;
   entries.reserve(candidates.size());
@@ -16,10 +16,11 @@ std::vector<bool> Roster::update(const std::vector<RosterCandidate> &candidates,
     entry.seen = interval_;
     entries.push_back(&entry);
   }
-  std::erase_if(entries_, [&](const auto &entry) { return entry.second.seen != interval_; });
+  if (complete)
+    std::erase_if(entries_, [&](const auto &entry) { return entry.second.seen != interval_; });
 
   const auto taken = static_cast<std::size_t>(std::count_if(
-      entries.begin(), entries.end(), [](const Entry *entry) { return entry->placed; }));
+      entries_.begin(), entries_.end(), [](const auto &entry) { return entry.second.placed; }));
   if (taken < places)
     give_places(candidates, entries, places - taken);
 

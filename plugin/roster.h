@@ -21,7 +21,9 @@ struct RosterCandidate {
 class Roster {
 public:
   /// For each candidate whether it has a place. Names are unique.
-  std::vector<bool> update(const std::vector<RosterCandidate> &candidates, std::size_t places);
+  /// @param complete  who is no candidate is gone; false: or could not be read
+  std::vector<bool> update(const std::vector<RosterCandidate> &candidates, std::size_t places,
+                           bool complete);
 
   /// Whether the name was there in the interval before the last update() already.
   bool was_present(const std::string &name) const { return entries_.contains(name); }

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <utility>
 
 namespace backlog {
 
@@ -15,13 +16,13 @@ constexpr std::chrono::microseconds assumed_walk{200};
 constexpr std::chrono::nanoseconds assumed_per_socket{500};
 
 // A scan that is left out every other time is one message, not one every other interval.
-constexpr std::uint64_t plans_until_regular = 60;
-constexpr std::uint64_t plans_until_forgotten = 360;
+constexpr std::uint64_t intervals_until_regular = 60;
+constexpr std::uint64_t intervals_until_forgotten = 360;
 
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
-ScanBudget::Duration assumed_cost(std::uint64_t sockets) {
-  return assumed_walk + assumed_per_socket * static_cast<std::int64_t>(sockets);
+std::chrono::duration<double> assumed_cost(std::uint64_t sockets) {
+  return assumed_walk + assumed_per_socket * static_cast<double>(sockets);
 }
 
 ScanBudget::Duration part_of(ScanBudget::Duration time, double share) {
@@ -84,97 +85,105 @@ Result<std::uint64_t> TcpSocketsReader::read() {
 }
 
 ScanBudget::ScanBudget(double share, Duration interval)
-    : share_(share), interval_time_(part_of(interval, share)), interval_(interval) {}
+    : share_(share), interval_(interval), interval_time_(part_of(interval, share)) {}
 
-std::vector<std::string> ScanBudget::plan(const std::vector<std::string> &wanted, TimePoint now,
-                                          std::uint64_t sockets) {
-  ++plan_;
-  for (auto &[kind, scan] : scans_)
-    scan.wanted = false;
-  std::vector<std::map<std::string, Scan>::value_type *> turns;
+void ScanBudget::begin(const std::vector<std::string> &wanted, TimePoint now,
+                       std::uint64_t sockets) {
+  ++number_;
+  sockets_ = sockets;
+  left_ = interval_time_;
+  had_large_ = false;
+  turns_.clear();
   for (const std::string &kind : wanted) {
     auto &entry = *scans_.try_emplace(kind).first;
     Scan &scan = entry.second;
-    scan.wanted = true;
-    scan.last_wanted = plan_;
-    scan.predicted = assumed_cost(sockets);
+    scan.last_wanted = number_;
     if (scan.last)
       scan.predicted =
-          part_of(scan.last->cpu_time, Milliseconds(assumed_cost(sockets)) /
-                                           Milliseconds(assumed_cost(scan.last->sockets)));
-    turns.push_back(&entry);
+          part_of(scan.last->cpu_time, assumed_cost(sockets) / assumed_cost(scan.last->sockets));
+    turns_.push_back(&entry);
   }
-  hand_out(part_of(last_plan_ ? now - *last_plan_ : interval_, share_));
-  last_plan_ = now;
-  std::stable_sort(turns.begin(), turns.end(), [](const auto *a, const auto *b) {
-    return a->second.last_run < b->second.last_run;
+  std::stable_sort(turns_.begin(), turns_.end(), [](const auto *a, const auto *b) {
+    return a->second.last_run > b->second.last_run;
   });
-
-  std::vector<std::string> chosen;
-  Duration left = interval_time_;
-  bool has_large = false;
-  for (auto *entry : turns) {
-    Scan &scan = entry->second;
-    const bool large = scan.predicted > interval_time_;
-    const bool fits = large ? !has_large : scan.predicted <= left;
-    if (!fits || scan.missing() > Duration(0)) {
-      scan.last_skipped = plan_;
-      continue;
-    }
-    if (large)
-      has_large = true;
-    else
-      left -= scan.predicted;
-    scan.last_run = plan_;
-    chosen.push_back(entry->first);
-  }
+  spare_ += part_of(begun_ ? now - *begun_ : interval_, share_);
+  begun_ = now;
+  hand_out_spare();
   forget_unwanted();
-  return chosen;
 }
 
-void ScanBudget::report(const std::string &kind, Duration cpu_time, std::uint64_t sockets) {
+std::optional<std::string> ScanBudget::next() {
+  const auto may_run = [this](const auto *entry) {
+    const Scan &scan = entry->second;
+    const bool fits = scan.predicted > interval_time_
+                          ? !had_large_
+                          : left_ > Duration(0) && scan.predicted <= left_;
+    return fits && missing(scan) <= Duration(0);
+  };
+  const auto turn = std::find_if(turns_.rbegin(), turns_.rend(), may_run);
+  if (turn == turns_.rend()) {
+    for (auto *entry : turns_)
+      entry->second.last_skipped = number_;
+    return std::nullopt;
+  }
+  const std::string kind = (*turn)->first;
+  turns_.erase(std::next(turn).base());
+  return kind;
+}
+
+void ScanBudget::report(const std::string &kind, Duration cpu_time) {
   Scan &scan = scans_[kind];
-  scan.last = {cpu_time, sockets};
+  if (scan.predicted > interval_time_)
+    had_large_ = true;
+  else
+    left_ -= cpu_time;
+  scan.last = {cpu_time, sockets_};
+  scan.last_run = number_;
   scan.saved -= cpu_time;
 }
 
 std::vector<Fault> ScanBudget::skipped() const {
   std::vector<Fault> faults;
-  for (const auto &[kind, scan] : scans_)
-    if (scan.last_skipped && plan_ - *scan.last_skipped < plans_until_regular)
-      faults.push_back(
-          {kind + " in every interval", "a scan for them takes " + text_of(scan.predicted) +
-                                            " of CPU time, and all scans together may take " +
-                                            text_of(interval_time_) + " an interval"});
+  for (const auto &[kind, scan] : scans_) {
+    if (!scan.last_skipped || number_ - *scan.last_skipped >= intervals_until_regular)
+      continue;
+    std::string reason =
+        "all scans together may take " + text_of(interval_time_) + " of CPU time an interval";
+    if (scan.last)
+      reason += ", and this one takes " + text_of(scan.predicted);
+    faults.push_back({kind + " in every interval", std::move(reason)});
+  }
   return faults;
 }
 
-/// Of the first run the cost is not known; it is paid for afterwards.
-ScanBudget::Duration ScanBudget::Scan::missing() const {
-  const Duration needed = wanted && last ? predicted : Duration(0);
-  return std::max(needed - saved, Duration(0));
+/// What is not wanted needs no more than to be paid for.
+ScanBudget::Duration ScanBudget::missing(const Scan &scan) const {
+  const Duration needed = scan.last_wanted == number_ ? scan.predicted : Duration(0);
+  return needed - scan.saved;
 }
 
-/// In equal parts; what one does not need goes to the others, and what no one needs is lost.
-void ScanBudget::hand_out(Duration time) {
+/// In equal parts; what one does not need goes to the others, and of what no one needs an
+/// interval's worth is kept.
+void ScanBudget::hand_out_spare() {
   std::vector<Scan *> needy;
   for (auto &[kind, scan] : scans_)
-    if (scan.missing() > Duration(0))
+    if (missing(scan) > Duration(0))
       needy.push_back(&scan);
   std::sort(needy.begin(), needy.end(),
-            [](const Scan *a, const Scan *b) { return a->missing() < b->missing(); });
+            [this](const Scan *a, const Scan *b) { return missing(*a) < missing(*b); });
   auto receivers = static_cast<std::int64_t>(needy.size());
   for (Scan *scan : needy) {
-    const Duration part = std::min(scan->missing(), time / receivers--);
+    const Duration part = std::min(missing(*scan), spare_ / receivers--);
     scan->saved += part;
-    time -= part;
+    spare_ -= part;
   }
+  spare_ = std::min(spare_, interval_time_);
 }
 
 void ScanBudget::forget_unwanted() {
   std::erase_if(scans_, [this](const auto &entry) {
     const Scan &scan = entry.second;
-    return plan_ - scan.last_wanted >= plans_until_forgotten && scan.saved >= Duration(0);
+    return number_ - scan.last_wanted >= intervals_until_forgotten && scan.saved >= Duration(0);
   });
 }
 

@@ -41,11 +41,13 @@ public:
   /// share: of one CPU, 0.01 for one percent; interval: between two plans, as a rule.
   ScanBudget(double share, Duration interval);
 
-  /// The kinds of scan to run now, in this order; the one that has waited longest comes first.
-  /// Each is to be reported. wanted: without repetition, each as it shall appear in the log.
-  std::vector<std::string> plan(const std::vector<std::string> &wanted, TimePoint now,
-                                std::uint64_t sockets);
-  void report(const std::string &kind, Duration cpu_time, std::uint64_t sockets);
+  /// Begins an interval in which these kinds of scan are wanted, each once, and called as it shall
+  /// appear in the log.
+  void begin(const std::vector<std::string> &wanted, TimePoint now, std::uint64_t sockets);
+  /// The kind to scan now, the one that has waited longest first; empty: no more in this interval.
+  /// Each one is to be reported before the next.
+  std::optional<std::string> next();
+  void report(const std::string &kind, Duration cpu_time);
 
   /// The kinds that have been left out, now or not long ago.
   std::vector<Fault> skipped() const;
@@ -57,25 +59,30 @@ private:
   };
   struct Scan {
     std::optional<Cost> last;
-    Duration predicted{0}; ///< as of the last plan
+    Duration predicted{0}; ///< in this interval; 0: not known
     Duration saved{0};     ///< towards the next run; negative: the last one took more
     std::uint64_t last_wanted = 0;
     std::uint64_t last_run = 0; ///< 0: never
     std::optional<std::uint64_t> last_skipped;
-    bool wanted = false; ///< in the last plan
-
-    Duration missing() const;
   };
 
-  void hand_out(Duration time);
+  using Scans = std::map<std::string, Scan>;
+
+  Duration missing(const Scan &scan) const;
+  void hand_out_spare();
   void forget_unwanted();
 
   double share_;
-  Duration interval_time_; ///< CPU time an interval
   Duration interval_;
-  std::optional<TimePoint> last_plan_;
-  std::uint64_t plan_ = 0; ///< number of the last one
-  std::map<std::string, Scan> scans_;
+  Duration interval_time_; ///< CPU time an interval
+  Duration spare_{0};      ///< CPU time that no scan has claimed
+  Scans scans_;
+  std::optional<TimePoint> begun_;
+  std::uint64_t number_ = 0;               ///< of the interval under way
+  std::uint64_t sockets_ = 0;              ///< in it, as below
+  std::vector<Scans::value_type *> turns_; ///< wanted and not yet run, the next one last
+  Duration left_{0};                       ///< for scans that fit into one interval
+  bool had_large_ = false;                 ///< one that does not
 };
 
 } // namespace backlog

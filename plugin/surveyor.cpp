@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <map>
 #include <utility>
 
 namespace backlog {
@@ -24,18 +25,67 @@ constexpr std::chrono::seconds find_namespaces_every{30};
 // Scans of all connections, together; of one CPU.
 constexpr double scan_share = 0.01;
 
-/// A net namespace of the survey, and the scans that it is to be given.
+/// A net namespace to survey; nullptr: collectd's own.
 struct Place {
-  NetNamespaceId id; ///< NetNamespaceId{} for collectd's own
-  NamespaceLabel label;
+  const NetNamespace *other = nullptr;
 
+  NetNamespaceId id() const { return other != nullptr ? other->id : NetNamespaceId{}; }
+  NamespaceLabel label() const {
+    return other != nullptr ? NamespaceLabel{other->name, other->has_id} : NamespaceLabel{};
+  }
   /// What a part of the output is called in the log.
   std::string part(const char *name) const {
-    return label.name.empty() ? name : name + (" of net namespace " + label.name);
+    return other != nullptr ? name + (" of net namespace " + other->name) : name;
   }
-  std::string syn_scan() const { return part("SYN queues"); }
-  std::string wait_scan() const { return part("oldest waits"); }
 };
+
+enum class ScanKind : std::uint8_t { syn_queues, oldest_waits };
+
+Result<std::vector<TcpAddress>> tcp_addresses(SockDiag &sock_diag) {
+  std::vector<TcpAddress> addresses;
+  if (Failure failure = sock_diag.dump_tcp_listeners(
+          [&](const TcpListener &listener) { addresses.push_back(listener.address); }))
+    return *failure;
+  return addresses;
+}
+
+Failure count_syn_queues(SockDiag &sock_diag, const NamespaceLabel &label, SynQueues &queues) {
+  const auto addresses = tcp_addresses(sock_diag);
+  if (!addresses)
+    return addresses.error();
+  SynQueueCount count;
+  for (const TcpAddress &address : *addresses)
+    count.add_listener(address);
+  if (Failure failure = sock_diag.dump_half_open(
+          [&](const HalfOpen &connection) { count.add_half_open(connection.local); }))
+    return failure;
+  queues.total = count.total();
+  for (const SynQueueCount::Queue &queue : count.queues())
+    if (queue.length > 0)
+      queues.by_listener[identify_tcp_listener(queue.listener, label).name] += queue.length;
+  return std::nullopt;
+}
+
+Failure find_oldest_waits(SockDiag &sock_diag, const NamespaceLabel &label,
+                          const std::vector<std::uint16_t> &ports,
+                          std::map<std::string, OldestWaits::Age> &ages) {
+  const auto addresses = tcp_addresses(sock_diag);
+  if (!addresses)
+    return addresses.error();
+  OldestWaits waits;
+  for (const TcpAddress &address : *addresses)
+    waits.add_listener(address);
+  if (Failure failure = sock_diag.dump_waiting(
+          ports, [&](const WaitingConnection &connection) { waits.add_waiting(connection); }))
+    return failure;
+  for (const OldestWaits::Oldest &oldest : waits.oldest()) {
+    if (!oldest.age)
+      continue;
+    OldestWaits::Age &age = ages[identify_tcp_listener(oldest.listener, label).name];
+    age = std::max(age, *oldest.age);
+  }
+  return std::nullopt;
+}
 
 /// What the thread owns.
 class SurveyingLoop {
@@ -53,20 +103,20 @@ public:
 private:
   Survey survey() {
     survey_ = Survey();
-    sockets_.clear();
     try {
       if (!config_->net_namespaces.empty())
         find_namespaces();
-      wishes_ = board_->wishes();
       const auto others = board_->namespaces();
-      plan_scans(*others);
-      survey_.own = survey_place({});
+      std::vector<Place> places(1);
       for (const NetNamespace &other : *others)
-        visit(other);
+        places.push_back({&other});
+
+      sockets_.clear();
+      for (const Place &place : places)
+        visit(place, [&] { read_limits_and_sockets(place); });
       if (config_->report_owner)
         find_owners();
-      for (Fault &skipped : budget_.skipped())
-        survey_.faults.push_back(std::move(skipped));
+      scan(places);
     } catch (const NamespaceLost &) {
       throw;
     } catch (const std::exception &exception) {
@@ -86,24 +136,11 @@ private:
     board_->post(std::move(namespaces));
   }
 
-  void plan_scans(const SurveyBoard::Namespaces &others) {
-    std::vector<std::string> wanted;
-    const auto want = [&](const Place &place) {
-      const bool is_own = place.id == NetNamespaceId{};
-      if (config_->report_syn_queue && (is_own || wishes_.syn_queues.contains(place.id)))
-        wanted.push_back(place.syn_scan());
-      if (wishes_.wait_ports.contains(place.id))
-        wanted.push_back(place.wait_scan());
-    };
-    want({});
-    for (const NetNamespace &other : others)
-      want({other.id, {other.name, other.has_id}});
-    const Result<std::uint64_t> sockets = sockets_reader_.read();
-    tcp_sockets_ = sockets ? *sockets : 0;
-    planned_ = budget_.plan(wanted, Clock::now(), tcp_sockets_);
-  }
-
-  void visit(const NetNamespace &other) {
+  template <class Look> void visit(const Place &place, Look look) {
+    if (place.other == nullptr) {
+      look();
+      return;
+    }
     if (!door_) {
       Result<NetNamespaceDoor> door = NetNamespaceDoor::make();
       if (!door) {
@@ -112,100 +149,39 @@ private:
       }
       door_ = std::move(*door);
     }
-    // Why it cannot be entered, the sampler says.
-    (void)door_->visit(other, [&] {
-      survey_.others[other.id] = survey_place({other.id, {other.name, other.has_id}});
-    });
+    // Why one cannot be entered, the sampler says.
+    (void)door_->visit(*place.other, look);
   }
 
-  NamespaceSurvey survey_place(const Place &place) {
-    NamespaceSurvey survey;
+  NamespaceSurvey &survey_of(const Place &place) {
+    return place.other != nullptr ? survey_.others[place.id()] : survey_.own;
+  }
+
+  void read_limits_and_sockets(const Place &place) {
+    NamespaceSurvey &survey = survey_of(place);
     survey.limits = limits_.read();
     if (!survey.limits.somaxconn)
       survey_.faults.push_back(
           {place.part("limits of the kernel"), "cannot read net.core.somaxconn"});
-    if (Failure failure = look_at_sockets(place, survey))
-      survey_.faults.push_back({place.part("survey of sockets"), failure->message()});
-    return survey;
+    if (!config_->report_owner)
+      return;
+    if (const Failure failure = list_sockets())
+      survey_.faults.push_back({place.part("owners"), failure->message()});
   }
 
-  Failure look_at_sockets(const Place &place, NamespaceSurvey &survey) {
-    const bool counts_syn = is_planned(place.syn_scan());
-    const bool finds_waits = is_planned(place.wait_scan());
-    if (!counts_syn && !finds_waits && !config_->report_owner)
-      return std::nullopt;
+  Failure list_sockets() {
     Result<SockDiag> sock_diag = SockDiag::open();
     if (!sock_diag)
       return sock_diag.error();
-
-    std::vector<TcpAddress> listeners;
     if (Failure failure = sock_diag->dump_tcp_listeners([&](const TcpListener &listener) {
-          listeners.push_back(listener.address);
           sockets_.push_back({listener.cookie, listener.inode, listener.cgroup_id});
         }))
       return failure;
-    if (counts_syn)
-      if (Failure failure = count_syn_queues(*sock_diag, place, listeners, survey))
-        return failure;
-    if (finds_waits)
-      if (Failure failure = find_oldest_waits(*sock_diag, place, listeners, survey))
-        return failure;
-    if (config_->report_owner && config_->report_unix)
-      return sock_diag->dump_unix_listeners([&](const UnixListener &listener) {
-        sockets_.push_back({listener.cookie, listener.inode, 0});
-      });
-    return std::nullopt;
-  }
-
-  Failure count_syn_queues(SockDiag &sock_diag, const Place &place,
-                           const std::vector<TcpAddress> &listeners, NamespaceSurvey &survey) {
-    SynQueueCount count;
-    for (const TcpAddress &listener : listeners)
-      count.add_listener(listener);
-    Failure failure = measured(place.syn_scan(), [&] {
-      return sock_diag.dump_half_open(
-          [&](const HalfOpen &connection) { count.add_half_open(connection.local); });
+    if (!config_->report_unix)
+      return std::nullopt;
+    return sock_diag->dump_unix_listeners([&](const UnixListener &listener) {
+      sockets_.push_back({listener.cookie, listener.inode, 0});
     });
-    if (failure)
-      return failure;
-    SynQueues &queues = survey.syn_queues.emplace();
-    queues.total = count.total();
-    for (const SynQueueCount::Queue &queue : count.queues())
-      if (queue.length > 0)
-        queues.by_listener[identify_tcp_listener(queue.listener, place.label).name] += queue.length;
-    return std::nullopt;
-  }
-
-  Failure find_oldest_waits(SockDiag &sock_diag, const Place &place,
-                            const std::vector<TcpAddress> &listeners, NamespaceSurvey &survey) {
-    OldestWaits waits;
-    for (const TcpAddress &listener : listeners)
-      waits.add_listener(listener);
-    Failure failure = measured(place.wait_scan(), [&] {
-      return sock_diag.dump_waiting(
-          wishes_.wait_ports[place.id],
-          [&](const WaitingConnection &connection) { waits.add_waiting(connection); });
-    });
-    if (failure)
-      return failure;
-    for (const OldestWaits::Oldest &oldest : waits.oldest()) {
-      if (!oldest.age)
-        continue;
-      auto &wait = survey.oldest_waits[identify_tcp_listener(oldest.listener, place.label).name];
-      wait = std::max(wait, *oldest.age);
-    }
-    return std::nullopt;
-  }
-
-  template <class Scan> Failure measured(const std::string &kind, Scan scan) {
-    const auto before = thread_cpu_time();
-    Failure failure = scan();
-    budget_.report(kind, thread_cpu_time() - before, tcp_sockets_);
-    return failure;
-  }
-
-  bool is_planned(const std::string &scan) const {
-    return std::find(planned_.begin(), planned_.end(), scan) != planned_.end();
   }
 
   void find_owners() {
@@ -213,6 +189,53 @@ private:
     for (const OwnedSocket &socket : sockets_)
       if (const Owner *owner = owners_.find(socket.cookie))
         survey_.owners.emplace(socket.cookie, *owner);
+  }
+
+  /// The scans of all connections, as far as there is time for them.
+  void scan(const std::vector<Place> &places) {
+    wishes_ = board_->wishes();
+    std::map<std::string, std::pair<const Place *, ScanKind>> scans; // by name
+    for (const Place &place : places) {
+      const bool is_own = place.other == nullptr;
+      if (config_->report_syn_queue && (is_own || wishes_.syn_queues.contains(place.id())))
+        scans[place.part("SYN queues")] = {&place, ScanKind::syn_queues};
+      if (wishes_.wait_ports.contains(place.id()))
+        scans[place.part("oldest waits")] = {&place, ScanKind::oldest_waits};
+    }
+    std::vector<std::string> wanted;
+    wanted.reserve(scans.size());
+    for (const auto &[name, what] : scans)
+      wanted.push_back(name);
+
+    if (const auto sockets = sockets_reader_.read())
+      tcp_sockets_ = *sockets;
+    budget_.begin(wanted, Clock::now(), tcp_sockets_);
+    while (const auto name = budget_.next()) {
+      const auto &[place, kind] = scans.at(*name);
+      const auto before = thread_cpu_time();
+      Failure failure;
+      visit(*place, [&, &place = *place, &kind = kind] { failure = run_scan(place, kind); });
+      budget_.report(*name, thread_cpu_time() - before);
+      if (failure)
+        survey_.faults.push_back({*name, failure->message()});
+    }
+    for (Fault &skipped : budget_.skipped())
+      survey_.faults.push_back(std::move(skipped));
+  }
+
+  Failure run_scan(const Place &place, ScanKind kind) {
+    Result<SockDiag> sock_diag = SockDiag::open();
+    if (!sock_diag)
+      return sock_diag.error();
+    NamespaceSurvey &survey = survey_of(place);
+    if (kind == ScanKind::oldest_waits)
+      return find_oldest_waits(*sock_diag, place.label(), wishes_.wait_ports.at(place.id()),
+                               survey.oldest_waits);
+    SynQueues queues;
+    if (Failure failure = count_syn_queues(*sock_diag, place.label(), queues))
+      return failure;
+    survey.syn_queues = std::move(queues);
+    return std::nullopt;
   }
 
   std::shared_ptr<const Config> config_;
@@ -223,13 +246,12 @@ private:
   OwnerBook owners_;
   std::optional<NetNamespaceDoor> door_;
   std::optional<Clock::time_point> found_at_; ///< the other namespaces
+  std::uint64_t tcp_sockets_ = 0;             ///< as of the last reading
 
   // Of the survey under way.
   Survey survey_;
   ScanWishes wishes_;
-  std::vector<std::string> planned_;
   std::vector<OwnedSocket> sockets_;
-  std::uint64_t tcp_sockets_ = 0;
 };
 
 } // namespace

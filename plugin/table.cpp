@@ -60,7 +60,8 @@ struct TableBuilder::Draft {
   HostFigures host;
   std::vector<std::string> names; ///< of each row's listener, before a Watch block gave another
   std::vector<RosterCandidate> candidates;
-  std::vector<std::size_t> candidate_rows; ///< the row of each candidate
+  std::vector<std::size_t> candidate_rows;        ///< the row of each candidate
+  std::optional<std::uint64_t> folded_syn_length; ///< sum over those that are folded
   // Of the namespace whose rows are being added.
   NamespaceFacts common;
   const NamespaceSurvey *namespace_survey = nullptr;
@@ -189,6 +190,8 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
     }
     if (is_tcp)
       drop_totals_.add(name, listener.dropped.drops, draft.now);
+    if (interval.folded && row.syn_length)
+      draft.folded_syn_length = draft.folded_syn_length.value_or(0) + *row.syn_length;
     if (!interval.folded) {
       const bool named = config_->listeners.names(name) || watch.watched;
       const bool has_shown = is_tcp ? roster_.was_present(name) : interval.queue.peak > 0;
@@ -315,11 +318,13 @@ void TableBuilder::add_fold(const std::vector<const KindHarvest *> &kinds, const
     row.queue.used_percent = std::max(row.queue.used_percent, fold.queue.used_percent);
     row.interval_drops += kind->fold.dropped.drops;
   }
+  if (is_tcp)
+    drop_totals_.add(name, row.interval_drops, draft.now);
   if (row.members == 0)
     return;
   if (is_tcp) {
-    drop_totals_.add(name, row.interval_drops, draft.now);
     row.dropped = drop_totals_.tell(name);
+    row.syn_length = draft.folded_syn_length;
   }
   draft.names.emplace_back(name);
   draft.table.rows.push_back(std::move(row));
@@ -328,7 +333,8 @@ void TableBuilder::add_fold(const std::vector<const KindHarvest *> &kinds, const
 void TableBuilder::give_places(Draft &draft, std::chrono::duration<double> interval) {
   const auto places = std::min(config_->max_listeners,
                                static_cast<std::size_t>(places_per_second * interval.count()));
-  const std::vector<bool> placed = roster_.update(draft.candidates, places);
+  const std::vector<bool> placed =
+      roster_.update(draft.candidates, places, draft.table.is_complete);
   for (std::size_t i = 0; i < placed.size(); ++i) {
     const std::size_t index = draft.candidate_rows[i];
     Row &row = draft.table.rows[index];

@@ -17,6 +17,7 @@ import ipaddress
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import unittest
 
 SKIPPED = 77
@@ -140,6 +142,12 @@ def tcp_name(family, address, port, device=None, v6only=None):
     return f"{name}__dev_{device.replace('.', '-')}" if device else name
 
 
+def unix_name(address):
+    """Likewise of a Unix listener; awkward addresses, which have a hash, are left to the plugin's unit tests."""
+    prefix, text = ("unix_abstract_", address[1:]) if address.startswith("\0") else ("unix_", address.lstrip("/"))
+    return prefix + text.replace("/", "_").replace(".", "-").replace(":", "-")
+
+
 def percent_used(length, limit):
     return min(100.0, 100.0 * length / (limit + 1))
 
@@ -161,14 +169,15 @@ def _candidate_ports():
 class Listener:
     """A listening TCP socket and the clients that wait in its accept queue."""
 
-    def __init__(self, address="127.0.0.1", port=None, limit=16, v6only=None, device=None, reuse_port=False):
+    def __init__(self, address="127.0.0.1", port=None, limit=16, v6only=None, device=None, reuse_port=False,
+                 protocol=0):
         self.address = address
         self.device = device
         self.v6only = v6only
         self.family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.clients = []
         for candidate in [port] if port else _candidate_ports():
-            self.socket = socket.socket(self.family, socket.SOCK_STREAM)
+            self.socket = socket.socket(self.family, socket.SOCK_STREAM, protocol)
             try:
                 self._bind(candidate, reuse_port)
                 self.socket.listen(limit)
@@ -247,6 +256,79 @@ class Listener:
 
     def __exit__(self, *_):
         self.close()
+
+
+class UnixListener:
+    """A listening Unix socket and the clients that wait in its accept queue. A leading NUL makes
+    the address an abstract name."""
+
+    def __init__(self, address, limit=16, kind=socket.SOCK_STREAM):
+        self.address = address
+        self.kind = kind
+        self.clients = []
+        self.length = 0
+        self.socket = socket.socket(socket.AF_UNIX, kind)
+        self.socket.bind(address)
+        self.socket.listen(limit)
+
+    @property
+    def name(self):
+        return unix_name(self.address)
+
+    def connect(self, count=1):
+        """How many of them found room."""
+        before = self.length
+        for _ in range(count):
+            client = socket.socket(socket.AF_UNIX, self.kind)
+            client.setblocking(False)
+            self.clients.append(client)
+            with contextlib.suppress(BlockingIOError):
+                client.connect(self.address)
+                self.length += 1
+        return self.length - before
+
+    def accept(self, count=1):
+        for _ in range(count):
+            self.socket.accept()[0].close()
+            self.length -= 1
+
+    def close(self):
+        for client in self.clients:
+            client.close()
+        self.socket.close()
+
+
+class Fork:
+    """A process that does work(ready) and is killed at the end. The test goes on when ready() is called."""
+
+    def __init__(self, work):
+        read_end, write_end = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+                work(lambda: os.write(write_end, b"."))
+            except BaseException:  # pylint: disable=broad-except
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        os.close(write_end)
+        with open(read_end, "rb", buffering=0) as ready:
+            if not ready.read(1):
+                self.close()
+                raise AssertionError("a process of the test failed")
+
+    def close(self):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+def raise_descriptor_limit():
+    """Of this process, as far as it may; the limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 # --- collectd ---------------------------------------------------------------
@@ -473,6 +555,10 @@ class Collectd:
         """The instances that are TCP listeners of their own."""
         return {name for name in self.instances() if name.startswith("tcp") and name != "tcp_unstable"}
 
+    def unix_listeners(self):
+        """The instances that are Unix listeners of their own."""
+        return {name for name in self.instances() if name.startswith("unix") and name != "unix_unstable"}
+
     def series_names(self, instance):
         return {re.sub(r"-\d{4}-\d\d-\d\d$", "", file.name) for file in self._folder(instance).glob("*")}
 
@@ -489,6 +575,13 @@ class Collectd:
                     when, value = line.split(",")
                     values.append((float(when), float(value)))
         return sorted(values)
+
+    def rows(self, *series):
+        """{epoch: [value of each (instance, series)]} for the times at which all have one; all
+        values of one interval have the same time."""
+        columns = [dict(self.values(*each)) for each in series]
+        times = set(columns[0]).intersection(*columns[1:])
+        return {when: [column[when] for column in columns] for when in sorted(times)}
 
     def latest(self, instance, series):
         """The newest value, or None."""
@@ -571,6 +664,16 @@ class SystemTest(unittest.TestCase):
         collectd = Collectd(*arguments, **options)
         self.addCleanup(collectd.__exit__, None, None, None)
         return collectd.start()
+
+    def unix_listener(self, *arguments, **options):
+        listener = UnixListener(*arguments, **options)
+        self.addCleanup(listener.close)
+        return listener
+
+    def fork(self, work):
+        process = Fork(work)
+        self.addCleanup(process.close)
+        return process
 
     def folder(self):
         folder = tempfile.TemporaryDirectory(prefix="collectd-backlog-")

@@ -20,6 +20,7 @@ LIMITS = {
     "tcp_syncookies": "net.ipv4.tcp_syncookies",
     "tcp_abort_on_overflow": "net.ipv4.tcp_abort_on_overflow",
 }
+IPPROTO_MPTCP = 262  # include/uapi/linux/in.h
 
 Truth = collections.namedtuple("Truth", "length limit used sockets")
 
@@ -168,6 +169,18 @@ class ValuesTest(ListenerTest):
         collectd.wait_for_value(listener.name, "queue_length-accept", 0)
         listener.listen(60)
         collectd.wait_for_value(listener.name, "queue_length-limit", 60)
+
+    def test_an_mptcp_listener_counts_once(self):
+        try:
+            listener = self.listener(limit=4, protocol=IPPROTO_MPTCP)
+        except OSError as error:
+            self.skipTest(f"no MPTCP: {error}")
+        listener.fill(3)
+        self.assertEqual(truth_from_ss(), truth_from_sockets([listener]))
+        collectd = self.collectd("Values full")
+        self.wait_for_listeners(collectd, [listener.name])
+        self.check_values(collectd, truth_from_sockets([listener]))
+        self.assertEqual(collectd.latest("host", "count-listeners"), 1)
 
     def test_a_closed_listener_ends_its_series_only(self):
         closed, other = self.listener(), self.listener()

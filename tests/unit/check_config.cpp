@@ -95,6 +95,64 @@ START_TEST(good_options) {
 }
 END_TEST
 
+START_TEST(good_options_of_the_sampler) {
+  struct Case {
+    std::vector<Item> items;
+    double budget_percent, sample_interval, burst_interval;
+  };
+  const Case cases[] = {
+      {{}, 0.5, 0.025, 0.005},
+      {{{"SamplerBudget", {0.01}}}, 0.01, 0.025, 0.005},
+      {{{"samplerbudget", {100.0}}}, 100, 0.025, 0.005},
+      {{{"SampleInterval", {1.0}}, {"BurstInterval", {0.1}}}, 0.5, 1, 0.1},
+      {{{"BurstInterval", {0.1}}, {"SampleInterval", {1.0}}}, 0.5, 1, 0.1},
+      {{{"SampleInterval", {0.003}}}, 0.5, 0.003, 0.003}, // burst follows
+      {{{"SampleInterval", {86400.0}}}, 0.5, 86400, 0.005},
+      {{{"BurstInterval", {0.025}}}, 0.5, 0.025, 0.025},
+      {{{"SampleInterval", {0.001}}, {"BurstInterval", {0.001}}}, 0.5, 0.001, 0.001},
+  };
+  for (const Case &c : cases) {
+    Config config;
+    const Tree tree(c.items);
+    const auto error = apply_config(tree.root(), config);
+    ck_assert_msg(!error, "%s", error.value_or("").c_str());
+    ck_assert_double_eq(config.sampler_budget_percent, c.budget_percent);
+    ck_assert_double_eq(config.sample_interval.count(), c.sample_interval);
+    ck_assert_double_eq(config.burst_interval().count(), c.burst_interval);
+  }
+}
+END_TEST
+
+START_TEST(good_options_of_what_is_reported) {
+  Config config;
+  ck_assert(config.report_unix && config.report_syn_queue);
+  const Tree off({{"ReportUnix", {false}}, {"ReportSynQueue", {false}}});
+  ck_assert(!apply_config(off.root(), config));
+  ck_assert(!config.report_unix && !config.report_syn_queue);
+  const Tree on({{"reportunix", {true}}});
+  ck_assert(!apply_config(on.root(), config));
+  ck_assert(config.report_unix && !config.report_syn_queue);
+}
+END_TEST
+
+START_TEST(burst_interval_above_sample_interval) {
+  const std::vector<Item> cases[] = {
+      {{"BurstInterval", {0.026}}},
+      {{"SampleInterval", {0.01}}, {"BurstInterval", {0.026}}},
+      {{"BurstInterval", {0.026}}, {"SampleInterval", {0.01}}},
+  };
+  for (const auto &items : cases) {
+    Config config;
+    const Tree tree(items);
+    const auto error = apply_config(tree.root(), config);
+    ck_assert(error.has_value());
+    for (const char *part : {"BurstInterval", "0.026", "at most SampleInterval", "seconds"})
+      ck_assert_msg(error->find(part) != std::string::npos, "\"%s\" lacks %s", error->c_str(),
+                    part);
+  }
+}
+END_TEST
+
 START_TEST(bad_options_name_option_value_and_what_is_allowed) {
   struct Case {
     Item item;
@@ -117,6 +175,23 @@ START_TEST(bad_options_name_option_value_and_what_is_allowed) {
       {{"MaxListeners", {std::stod("nan")}}, "nan", "0 to 100000"},
       {{"MaxListeners", {true}}, "true", "0 to 100000"},
       {{"MaxListeners", {}, true}, "a block", "0 to 100000"},
+      {{"ReportUnix", {text("perhaps")}}, "\"perhaps\"", "true or false"},
+      {{"ReportUnix", {0.0}}, "0", "true or false"},
+      {{"ReportSynQueue", {}}, "nothing", "true or false"},
+      {{"ReportSynQueue", {true, false}}, "true false", "true or false"},
+      {{"SamplerBudget", {0.0}}, "0", "0.01 to 100 percent of one CPU"},
+      {{"SamplerBudget", {-0.5}}, "-0.5", "0.01 to 100 percent of one CPU"},
+      {{"SamplerBudget", {100.5}}, "100.5", "0.01 to 100 percent of one CPU"},
+      {{"SamplerBudget", {std::stod("nan")}}, "nan", "0.01 to 100 percent of one CPU"},
+      {{"SamplerBudget", {text("1%")}}, "\"1%\"", "0.01 to 100 percent of one CPU"},
+      {{"SamplerBudget", {1.0, 2.0}}, "1 2", "0.01 to 100 percent of one CPU"},
+      {{"SampleInterval", {0.0}}, "0", "0.001 to 86400 seconds"},
+      {{"SampleInterval", {-1.0}}, "-1", "0.001 to 86400 seconds"},
+      {{"SampleInterval", {86401.0}}, "86401", "0.001 to 86400 seconds"},
+      {{"SampleInterval", {std::stod("inf")}}, "inf", "0.001 to 86400 seconds"},
+      {{"SampleInterval", {true}}, "true", "0.001 to 86400 seconds"},
+      {{"BurstInterval", {0.0}}, "0", "0.001 to 86400 seconds"},
+      {{"BurstInterval", {text("5 ms")}}, "\"5 ms\"", "0.001 to 86400 seconds"},
       {{"Values", {text("some")}}, "\"some\"", "basic or full"},
       {{"Values", {1.0}}, "1", "basic or full"},
   };
@@ -133,5 +208,7 @@ START_TEST(bad_options_name_option_value_and_what_is_allowed) {
 END_TEST
 
 int main() {
-  return run_tests("config", good_options, bad_options_name_option_value_and_what_is_allowed);
+  return run_tests("config", good_options, good_options_of_the_sampler,
+                   good_options_of_what_is_reported, burst_interval_above_sample_interval,
+                   bad_options_name_option_value_and_what_is_allowed);
 }

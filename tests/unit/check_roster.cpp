@@ -15,11 +15,12 @@ struct Wish {
 };
 
 /// The names that have a place, in the order of the wishes.
-std::string placed(Roster &roster, const std::vector<Wish> &wishes, std::size_t places) {
+std::string placed(Roster &roster, const std::vector<Wish> &wishes, std::size_t places,
+                   bool complete = true) {
   std::vector<RosterCandidate> candidates;
   for (const Wish &wish : wishes)
     candidates.push_back({&wish.name, wish.eligible, wish.urgent});
-  const std::vector<bool> result = roster.update(candidates, places);
+  const std::vector<bool> result = roster.update(candidates, places, complete);
   std::string names;
   for (std::size_t i = 0; i < wishes.size(); ++i)
     if (result[i])
@@ -63,6 +64,15 @@ START_TEST(those_with_nothing_to_show_wait) {
 }
 END_TEST
 
+START_TEST(who_could_not_be_read_keeps_the_place) {
+  Roster roster;
+  assert_text(placed(roster, {{"a"}, {"b"}}, 1), "a");
+  assert_text(placed(roster, {{"b"}}, 1, false), "");
+  assert_text(placed(roster, {{"a"}, {"b"}}, 1), "a");
+  assert_text(placed(roster, {{"b"}}, 1, true), "b");
+}
+END_TEST
+
 START_TEST(no_places) {
   Roster roster;
   assert_text(placed(roster, {{"a"}, {"b"}}, 0), "");
@@ -72,5 +82,5 @@ END_TEST
 int main() {
   return run_tests("roster", first_by_name_then_by_appearance, urgent_ones_go_first,
                    places_are_kept_until_the_listener_is_gone, those_with_nothing_to_show_wait,
-                   no_places);
+                   who_could_not_be_read_keeps_the_place, no_places);
 }

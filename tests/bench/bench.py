@@ -1,0 +1,269 @@
+#!/usr/bin/env python3
+"""Runs the benchmark programs and prints their figures in one table. Started by tests/bench/run,
+in a net namespace of its own."""
+
+import argparse
+import collections
+import concurrent.futures
+import contextlib
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "system"))
+import harness  # noqa: E402 (found by the path above)
+
+GROSS = 2  # times the goal
+COLLECTD_INTERVAL = 10
+SAMPLER_THREAD = "backlog sampler"
+# What a writer costs is its own affair: csv opens a file for each value.
+NO_WRITER = 'PostCacheChain "nobody"\n<Chain "nobody">\n  Target "stop"\n</Chain>'
+MIXES = (  # of drop_mixes; the goal in percent
+    ("deferred", "SYN overflow beside a deferred-accept listener briefly full", 1),
+    ("final_ack", "SYN overflow beside final-ACK overflow, 20 ms away", 1),
+    ("restarting", "the overflowing listener restarted every 3 s", 3),
+    ("scanned", "half-open scan of 1 000/s beside SYN overflow", 2),
+    ("full", "three permanently full", 4),
+)
+SKIPPED = 77
+
+
+class Skipped(Exception):
+    """A figure cannot be had here; the text says why."""
+
+
+class Programs:
+    """The compiled ones."""
+
+    def __init__(self, directory):
+        self.directory = directory
+
+    def figures(self, program, *arguments):
+        """What the program printed as {name: number}."""
+        result = subprocess.run([self.directory / program, *map(str, arguments)], check=False, text=True,
+                                stdin=subprocess.DEVNULL, capture_output=True)
+        if result.returncode == SKIPPED:
+            raise Skipped(result.stderr.strip())
+        if result.returncode != 0:
+            raise RuntimeError(f"{program} {arguments} ended with {result.returncode}: {result.stderr}")
+        return {name: float(number) for name, number in map(str.split, result.stdout.splitlines())}
+
+    @contextlib.contextmanager
+    def held(self, **counts):
+        """While this many sockets are there: tcp listeners, connections, unix sockets."""
+        options = [text for kind, count in counts.items() for text in (f"--{kind}", str(count))]
+        with subprocess.Popen([self.directory / "hold_sockets", *options], text=True,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            if process.stdout.readline() != "ready\n":
+                raise RuntimeError(f"hold_sockets {options} did not get ready")
+            yield  # leaving closes its input, which ends it
+
+
+class Table:
+    """Rows as they come."""
+
+    HEADER = ("figure", "value", "goal", "", "remark")
+
+    def __init__(self):
+        self.grossly_missed = []
+        self._print(*self.HEADER)
+
+    @staticmethod
+    def _print(name, value, goal, verdict, remark):
+        print(f"{name:<83} {value:>9}  {goal:<9} {verdict:<5} {remark}".rstrip(), flush=True)
+
+    def at_most(self, name, value, goal, unit="", remark=""):
+        self._row(name, value, goal, value <= goal, value > GROSS * goal, "<=", unit, remark)
+
+    def at_least(self, name, value, goal, unit="", remark=""):
+        self._row(name, value, goal, value >= goal, value < goal / GROSS, ">=", unit, remark)
+
+    def _row(self, name, value, goal, is_met, is_gross, relation, unit, remark):
+        if is_gross:
+            self.grossly_missed.append(name)
+        self._print(name, f"{value:.3g}{unit}" if value < 100 else f"{value:.0f}{unit}",
+                    f"{relation} {goal}{unit}", "ok" if is_met else "MISS", remark)
+
+    def skip(self, name, reason):
+        self._print(name, "-", "", "skip", reason)
+
+
+def pair(figures, one, other):
+    """Two costs and their conditions in words."""
+    return (f"{figures[one]:.1f} / {figures[other]:.1f} us",
+            f"at pace {figures[one + '_at_pace']:.0f} / {figures[other + '_at_pace']:.0f} us of CPU")
+
+
+class Bench:
+    def __init__(self, programs, table, is_short):
+        self.programs = programs
+        self.table = table
+        self.is_short = is_short
+        self.raindrops = pathlib.Path(__file__).with_name("raindrops.rb")
+
+    # What a sample costs. "At pace" has cold caches and the wake-up in it, and no goal.
+
+    def sample(self):
+        """One sample against the bare dump."""
+        for listeners in (10, 1000, 10000):
+            with self.programs.held(tcp=listeners):
+                figures = self.programs.figures("sample_cost", 4 if self.is_short else 12, "dump", "sample")
+            warm, at_pace = pair(figures, "sample", "dump")
+            self.table.at_most(f"one sample / bare dump, {listeners} listeners", figures["sample_ratio"], 1.25, "x",
+                               f"{warm}; {at_pace}, {figures['sample_at_pace_ratio']:.2f}x")
+
+    def connections(self):
+        """A sample on a host with many connections against one without."""
+        turns = [self._with_and_without_connections() for _ in range(3 if self.is_short else 8)]
+        warm, at_pace = (
+            statistics.median(with_them[name] / without[name] for without, with_them in turns)
+            for name in ("sample", "sample_at_pace"))
+        self.table.at_most("one sample, 20 000 connections / none, 100 listeners", warm, 1.1, "x",
+                           f"at pace {at_pace:.2f}x")
+
+    def _with_and_without_connections(self):
+        with self.programs.held(tcp=100):
+            without = self.programs.figures("sample_cost", 1.5, "sample")
+        with self.programs.held(tcp=100, connections=20000):
+            return without, self.programs.figures("sample_cost", 1.5, "sample")
+
+    def others(self):
+        """A sample against what people use."""
+        with self.programs.held(tcp=10):
+            self._other("ss", "ss -lntH as a process / one sample, 10 listeners", 150)
+        if not self._has_raindrops():
+            self.table.skip("raindrops / one sample", "ruby or ruby-raindrops is not installed")
+            return
+        what = f"raindrops={self.raindrops}"
+        for listeners, connections, goal in ((10, 0, 12), (1000, 0, 5), (10, 5000, 150)):
+            sockets = f"{listeners} listeners" + (f", {connections} connections" if connections else "")
+            with self.programs.held(tcp=listeners, connections=connections):
+                self._other(what, f"raindrops / one sample, {sockets}", goal)
+
+    def _other(self, what, title, goal):
+        key = what.partition("=")[0]
+        figures = self.programs.figures("sample_cost", 3 if self.is_short else 10, "sample", what)
+        warm, at_pace = pair(figures, key, "sample")
+        self.table.at_least(title, figures[f"{key}_ratio"], goal, "x",
+                            f"{warm}; {at_pace}, {figures[key + '_at_pace_ratio']:.1f}x")
+
+    @staticmethod
+    def _has_raindrops():
+        return shutil.which("ruby") and subprocess.run(["ruby", "-rraindrops", "-e", ""], check=False,
+                                                       stderr=subprocess.DEVNULL).returncode == 0
+
+    # What the daemon costs
+
+    def daemon(self):
+        """The whole collectd process by default settings."""
+        with harness.Collectd(interval=COLLECTD_INTERVAL, load_backlog=False, config=NO_WRITER) as plain:
+            for counts, cpu_goal, memory_goal in (({"tcp": 100}, 0.6, 6), ({"tcp": 100, "unix": 5000}, 0.6, None),
+                                                  ({"tcp": 10000}, None, 40)):
+                self._daemon_among(counts, cpu_goal, memory_goal, plain)
+
+    def _daemon_among(self, counts, cpu_goal, memory_goal, plain):
+        sockets = ", ".join(f"{count} {'listeners' if kind == 'tcp' else 'Unix sockets'}"
+                            for kind, count in counts.items())
+        # A second more, so that the last harvest is not half in.
+        seconds = (COLLECTD_INTERVAL if self.is_short or not cpu_goal else 60) + 1
+        with self.programs.held(**counts), \
+                harness.Collectd(interval=COLLECTD_INTERVAL, config=NO_WRITER) as collectd:
+            collectd.wait(lambda: SAMPLER_THREAD in cpu_seconds(collectd.pid), what="the sampler's thread")
+            before, begin = cpu_seconds(collectd.pid), time.monotonic()
+            time.sleep(seconds)
+            after, passed = cpu_seconds(collectd.pid), time.monotonic() - begin
+            growth = resident_mb(collectd.pid) - resident_mb(plain.pid)
+        if cpu_goal:
+            sampler = (after[SAMPLER_THREAD] - before[SAMPLER_THREAD]) / passed
+            self.table.at_most(f"collectd's CPU, no writer, {sockets}",
+                               100 * (sum(after.values()) - sum(before.values())) / passed, cpu_goal, " %",
+                               f"over {seconds} s; the sampler's thread {100 * sampler:.2f} %")
+        if memory_goal:
+            self.table.at_most(f"collectd's resident growth, {sockets}", growth, memory_goal, " MB")
+
+    # Whether it disturbs
+
+    def latency(self):
+        """Connect to accept of a busy server, with and without the sampler."""
+        figures = self.programs.figures("accept_latency", 3 if self.is_short else 10, 2 if self.is_short else 5)
+        self.table.at_most("p99 of connect to accept, rise by the sampler, 1 000 listeners", figures["p99_rise"], 100,
+                           " us", f"{figures['p99_with']:.0f} us / {figures['p99_without']:.0f} us")
+
+    # What it sees
+
+    def bursts(self):
+        """Peaks that the sampler reports of short bursts."""
+        intervals, seconds = (3, 5) if self.is_short else (6, 10)
+        for stall_every, goal in ((1, 0.95), (seconds, 0.9)):
+            figures = self.programs.figures("burst_peaks", intervals, seconds, stall_every)
+            self.table.at_least(f"peak reported / true, a stall of 50 ms per {stall_every} s",
+                                figures["reported_of_true"], goal, "",
+                                f"median of {intervals} intervals of {seconds} s, lowest {figures['lowest']:.2f}")
+
+    # Whose drops
+
+    def drops(self):
+        """Drops given to the wrong listener."""
+        seconds = 20 if self.is_short else 60
+        with concurrent.futures.ThreadPoolExecutor(len(MIXES) if self.is_short else 1) as pool:
+            runs = [pool.submit(self.programs.figures, "drop_mixes", mix, seconds, COLLECTD_INTERVAL)
+                    for mix, _, _ in MIXES]
+            for (_, title, goal), run in zip(MIXES, runs):
+                self._drops_of(f"drops given wrongly, {title}", goal, run)
+
+    def _drops_of(self, title, goal, run):
+        try:
+            figures = run.result()
+        except Skipped as reason:
+            self.table.skip(title, str(reason))
+            return
+        ports = [name.removeprefix("given_") for name in figures if name.startswith("given_")]
+        given = ", ".join(f"{figures[f'given_{port}']:.0f} of {figures[f'true_{port}']:.0f}" for port in ports)
+        self.table.at_most(title, figures["wrong_percent"], goal, " %",
+                           f"given {given}; to none {figures['none_percent']:.2f} %")
+
+
+def cpu_seconds(pid):
+    """{thread's name: CPU time} by the scheduler's own account; /proc/PID/stat counts in ticks."""
+    seconds = collections.Counter()
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        name = (task / "comm").read_text(encoding="utf-8").strip()
+        seconds[name] += int((task / "schedstat").read_text(encoding="ascii").split()[0]) / 1e9
+    return seconds
+
+
+def resident_mb(pid):
+    pages = int(pathlib.Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+PARTS = ("sample", "connections", "others", "daemon", "latency", "bursts", "drops")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("programs", type=pathlib.Path, help="the folder of the compiled programs")
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; none: all")
+    arguments = parser.parse_intermixed_args()
+    unknown = set(arguments.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+
+    harness.run("ip", "link", "set", "lo", "up")
+    table = Table()
+    bench = Bench(Programs(arguments.programs), table, arguments.short)
+    for part in arguments.parts or PARTS:
+        getattr(bench, part)()
+    if arguments.check and table.grossly_missed:
+        sys.exit(f"missed by more than a factor of {GROSS}: {'; '.join(table.grossly_missed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,301 @@
+// sample_cost SECONDS WHAT...
+//
+// What it costs to look at the TCP listeners of the caller's net namespace, in microseconds, by
+// turns so that what else the machine does meets all alike:
+//   sample         NamespaceSampler::sample_tcp(), all of it
+//   dump           the same request and buffer, messages received and not looked at
+//   ss             a process ss -lntH
+//   raindrops=FILE a Ruby program that speaks raindrops.rb's protocol
+// Prints the median of each warm (NAME, wall time, one right after the other) and at pace
+// (NAME_at_pace, CPU time, 25 ms of sleep before each, the wake-up included), and the median over
+// the turns of each against the first (NAME_ratio, NAME_at_pace_ratio).
+
+#include "host.h"
+#include "namespace_sampler.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <functional>
+#include <libmnl/libmnl.h>
+#include <linux/inet_diag.h>
+#include <linux/sock_diag.h>
+#include <memory>
+#include <netinet/tcp.h>
+#include <spawn.h>
+#include <stdexcept>
+#include <string>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+namespace {
+
+using namespace bench;
+using backlog::UniqueFd;
+
+constexpr Duration pause = std::chrono::milliseconds(25); // SampleInterval
+constexpr Duration max_weight = 2 * pause;
+constexpr int warm_up_calls = 2;
+constexpr int calls_a_turn = 10;
+constexpr int least_turns = 5;
+
+double microseconds(Duration duration) {
+  return std::chrono::duration<double, std::micro>(duration).count();
+}
+
+/// One way to look at the listeners.
+class Look {
+public:
+  virtual ~Look() = default;
+  /// Wall time of a call, the median of some, one right after the other.
+  virtual double run_warm() = 0;
+  /// CPU time of one call after a sleep.
+  virtual double run_at_pace() = 0;
+};
+
+Duration children_cpu_time() {
+  rusage usage{};
+  getrusage(RUSAGE_CHILDREN, &usage);
+  return std::chrono::seconds(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+         std::chrono::microseconds(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+class CallLook : public Look {
+public:
+  CallLook(std::function<void()> call, int calls) : call_(std::move(call)), calls_(calls) {}
+
+  double run_warm() override {
+    std::vector<double> times;
+    for (int i = -warm_up_calls; i < calls_; ++i) {
+      const Clock::time_point begin = Clock::now();
+      call_();
+      const Duration time = Clock::now() - begin;
+      if (i >= 0)
+        times.push_back(microseconds(time));
+    }
+    return median(std::move(times));
+  }
+
+  double run_at_pace() override {
+    const Duration begin = thread_cpu_time() + children_cpu_time();
+    sleep_until(Clock::now() + pause);
+    call_();
+    return microseconds(thread_cpu_time() + children_cpu_time() - begin);
+  }
+
+private:
+  std::function<void()> call_;
+  int calls_;
+};
+
+/// A dump whose messages nobody looks at.
+class BareDump {
+public:
+  BareDump() : socket_(mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC)), buffer_(32768) {
+    if (!socket_ || mnl_socket_bind(socket_.get(), 0, MNL_SOCKET_AUTOPID) < 0)
+      throw std::runtime_error("cannot open a sock_diag socket");
+    recv(mnl_socket_get_fd(socket_.get()), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+  }
+
+  void run() {
+    struct {
+      nlmsghdr header;
+      inet_diag_req body;
+    } request{};
+    request.header.nlmsg_len = sizeof request;
+    request.header.nlmsg_type = TCPDIAG_GETSOCK;
+    request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    request.header.nlmsg_seq = ++sequence_;
+    request.body.idiag_family = AF_INET;
+    request.body.idiag_states = 1U << TCP_LISTEN;
+    request.body.idiag_ext = 1U << (INET_DIAG_SKMEMINFO - 1);
+    checked(static_cast<int>(mnl_socket_sendto(socket_.get(), &request, sizeof request)), "send");
+    while (!receive_last())
+      continue;
+  }
+
+private:
+  /// Whether the datagram ends in NLMSG_DONE, which is always the last message.
+  bool receive_last() {
+    sockaddr_nl sender{};
+    iovec part{.iov_base = buffer_.data(), .iov_len = buffer_.size()};
+    msghdr envelope{};
+    envelope.msg_name = &sender;
+    envelope.msg_namelen = sizeof sender;
+    envelope.msg_iov = &part;
+    envelope.msg_iovlen = 1;
+    const auto length = static_cast<std::size_t>(checked(
+        static_cast<int>(recvmsg(mnl_socket_get_fd(socket_.get()), &envelope, 0)), "recvmsg"));
+    constexpr std::size_t done_bytes = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(int));
+    if (length < done_bytes)
+      throw std::runtime_error("a datagram of sock_diag is too short");
+    nlmsghdr last{};
+    std::memcpy(&last, buffer_.data() + length - done_bytes, sizeof last);
+    return last.nlmsg_type == NLMSG_DONE && last.nlmsg_len == done_bytes &&
+           last.nlmsg_seq == sequence_;
+  }
+
+  struct Close {
+    void operator()(mnl_socket *socket) const { mnl_socket_close(socket); }
+  };
+  std::unique_ptr<mnl_socket, Close> socket_;
+  std::vector<char> buffer_;
+  std::uint32_t sequence_ = 0;
+};
+
+class Spawned {
+public:
+  explicit Spawned(std::vector<const char *> arguments) : arguments_(std::move(arguments)) {
+    arguments_.push_back(nullptr);
+  }
+
+  pid_t start(int input, int output) const {
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+    pid_t pid = 0;
+    const int error = posix_spawnp(&pid, arguments_[0], &actions, nullptr,
+                                   const_cast<char *const *>(arguments_.data()), environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (error != 0)
+      throw std::system_error(error, std::generic_category(), arguments_[0]);
+    return pid;
+  }
+
+private:
+  std::vector<const char *> arguments_;
+};
+
+void wait_for_success(pid_t pid) {
+  int status = 0;
+  checked(waitpid(pid, &status, 0), "waitpid");
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    throw std::runtime_error("a process failed");
+}
+
+/// A Ruby process that is told how often to call, and answers with microseconds.
+class RubyLook : public Look {
+public:
+  explicit RubyLook(const char *script) {
+    int to_ruby[2];
+    int from_ruby[2];
+    checked(pipe2(to_ruby, O_CLOEXEC), "pipe");
+    checked(pipe2(from_ruby, O_CLOEXEC), "pipe");
+    pid_ = Spawned({"ruby", script}).start(to_ruby[0], from_ruby[1]);
+    close(to_ruby[0]);
+    close(from_ruby[1]);
+    to_ruby_.reset(fdopen(to_ruby[1], "w"));
+    from_ruby_.reset(fdopen(from_ruby[0], "r"));
+  }
+  RubyLook(const RubyLook &) = delete;
+  RubyLook &operator=(const RubyLook &) = delete;
+  ~RubyLook() override {
+    to_ruby_.reset();
+    waitpid(pid_, nullptr, 0);
+  }
+
+  double run_warm() override {
+    std::vector<double> times;
+    for (int i = -warm_up_calls; i < calls_a_turn; ++i) {
+      const double time = ask("warm");
+      if (i >= 0)
+        times.push_back(time);
+    }
+    return median(std::move(times));
+  }
+  double run_at_pace() override { return ask("at_pace"); }
+
+private:
+  double ask(const char *how) {
+    double answer = 0;
+    if (std::fprintf(to_ruby_.get(), "%s\n", how) < 0 || std::fflush(to_ruby_.get()) != 0 ||
+        std::fscanf(from_ruby_.get(), "%lf", &answer) != 1)
+      throw std::runtime_error("ruby gave no answer");
+    return answer;
+  }
+
+  struct Close {
+    void operator()(FILE *file) const { (void)std::fclose(file); }
+  };
+  pid_t pid_ = -1;
+  std::unique_ptr<FILE, Close> to_ruby_;
+  std::unique_ptr<FILE, Close> from_ruby_;
+};
+
+struct Entry {
+  std::string name;
+  std::unique_ptr<Look> look;
+  std::vector<double> warm{};    ///< by turn
+  std::vector<double> at_pace{}; ///< by turn
+};
+
+Entry make_entry(const std::string &what) {
+  if (what == "sample") {
+    auto sampler =
+        std::make_shared<backlog::NamespaceSampler>(std::make_shared<const backlog::Config>());
+    return {what, std::make_unique<CallLook>(
+                      [sampler] {
+                        sampler->sample_tcp(max_weight);
+                        if (sampler->tcp_failed())
+                          throw std::runtime_error("a sample failed");
+                      },
+                      calls_a_turn)};
+  }
+  if (what == "dump") {
+    auto dump = std::make_shared<BareDump>();
+    return {what, std::make_unique<CallLook>([dump] { dump->run(); }, calls_a_turn)};
+  }
+  if (what == "ss") {
+    auto null = std::make_shared<UniqueFd>(checked(open("/dev/null", O_RDWR | O_CLOEXEC), "open"));
+    return {what, std::make_unique<CallLook>(
+                      [null] {
+                        wait_for_success(Spawned({"ss", "-lntH"}).start(null->get(), null->get()));
+                      },
+                      2)};
+  }
+  const std::string raindrops = "raindrops=";
+  if (what.starts_with(raindrops))
+    return {"raindrops", std::make_unique<RubyLook>(what.c_str() + raindrops.size())};
+  throw std::invalid_argument("unknown: " + what);
+}
+
+void print(const std::string &name, const std::vector<double> &times,
+           const std::vector<double> &first_times) {
+  std::vector<double> ratios;
+  for (std::size_t turn = 0; turn < times.size(); ++turn)
+    ratios.push_back(times[turn] / first_times[turn]);
+  print_figure(name, median(times));
+  print_figure(name + "_ratio", median(ratios));
+}
+
+int body(int argc, char **argv) {
+  if (argc < 3)
+    throw std::invalid_argument("usage: sample_cost SECONDS WHAT...");
+  const Seconds seconds(std::atof(argv[1]));
+  std::vector<Entry> entries;
+  for (int i = 2; i < argc; ++i)
+    entries.push_back(make_entry(argv[i]));
+
+  const Clock::time_point begin = Clock::now();
+  for (int turn = 0; turn < least_turns || Clock::now() - begin < seconds / 2; ++turn)
+    for (Entry &entry : entries)
+      entry.warm.push_back(entry.look->run_warm());
+  const Clock::time_point pace_begin = Clock::now();
+  for (int turn = 0; turn < least_turns || Clock::now() - pace_begin < seconds / 2; ++turn)
+    for (Entry &entry : entries)
+      entry.at_pace.push_back(entry.look->run_at_pace());
+
+  for (const Entry &entry : entries) {
+    print(entry.name, entry.warm, entries.front().warm);
+    print(entry.name + "_at_pace", entry.at_pace, entries.front().at_pace);
+  }
+  return 0;
+}
+
+} // namespace
+
+int main(int argc, char **argv) { return run_program(body, argc, argv); }

@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""How often the plugin looks, what that takes, and what it sees between two reads."""
+
+import time
+
+import harness
+from harness import SystemTest
+
+BURST = 0.05   # seconds that a burst's clients wait
+BURSTS = 10
+SEEN_BURSTS = 8  # at least; a busy host may keep the sampler from its CPU during some
+
+
+class SamplerTest(SystemTest):
+    def test_pace_and_share_are_told(self):
+        self.listener().fill(1)
+        collectd = self.collectd(interval=0.5)
+        collectd.wait_for_intervals(4)
+        told = collectd.rows(("kernel", "gauge-somaxconn"), ("sampler", "duration-period"), ("sampler", "percent-cpu"))
+        self.assertGreater(len(told), 4)
+        for _, period, share in list(told.values())[1:]:
+            self.assertGreater(period, 0.02)
+            self.assertLess(period, 1)
+            self.assertGreater(share, 0)
+            self.assertLess(share, 10)
+
+    def test_a_sample_interval_above_the_interval(self):
+        self.listener().fill(1)
+        collectd = self.collectd("SampleInterval 30\nSamplerBudget 100", interval=0.2)
+        collectd.wait_for_intervals(6)
+        told = collectd.values("sampler", "duration-period")
+        for (before, _), (when, period) in zip(told, told[1:]):
+            self.assertAlmostEqual(period, when - before, delta=0.01)
+
+    def test_a_shorter_sample_interval_is_kept(self):
+        self.listener().fill(1)
+        collectd = self.collectd("SampleInterval 0.01\nSamplerBudget 100\nReportUnix false", interval=0.5)
+        collectd.wait_for_value("sampler", "duration-period", lambda period: 0.0095 < period < 0.013)
+
+    def test_the_budget_stretches_the_pace(self):
+        self.listener().fill(1)
+        collectd = self.collectd("SampleInterval 0.001\nSamplerBudget 0.2", interval=0.5)
+        collectd.wait_for_intervals(6)
+        told = collectd.rows(("sampler", "duration-period"), ("sampler", "percent-cpu"))
+        for period, share in list(told.values())[2:]:
+            self.assertGreater(period, 0.004)
+            self.assertLess(share, 1)
+
+    def test_bursts_between_the_reads(self):
+        listener = self.listener(limit=64)
+        collectd = self.collectd("SamplerBudget 10", interval=0.5)  # enough for 40 samples a second anywhere
+        collectd.wait_for_value("sampler", "duration-period", lambda period: period < BURST)
+        bursts = [self.make_burst(collectd, listener, 10 + number) for number in range(BURSTS)]
+        collectd.wait_for_intervals(1)
+        rows = collectd.rows((listener.name, "queue_length-accept"), (listener.name, "queue_length-accept_peak"))
+        seen = [(0, length) for length in bursts if [0, length] in rows.values()]
+        self.assertGreaterEqual(len(seen), SEEN_BURSTS, f"{bursts} {rows} {collectd.values('sampler', 'duration-period')}")
+        self.assertEqual({accept for accept, _ in rows.values()}, {0})
+
+    def make_burst(self, collectd, listener, length):
+        """Just after a read, clients fill the queue and are all accepted; its greatest length."""
+        read = len(collectd.values(listener.name, "queue_length-accept"))
+        collectd.wait(lambda: len(collectd.values(listener.name, "queue_length-accept")) > read, what="a read")
+        listener.fill(length)
+        time.sleep(BURST)
+        listener.accept(length)
+        listener.drop_clients()
+        return length
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Unix-domain listeners."""
+
+import itertools
+import os
+import pathlib
+import shutil
+import socket
+import tempfile
+import uuid
+
+import harness
+from harness import SystemTest, percent_used
+
+INTERVAL = 0.1
+CONTAINERS = 1000
+
+
+class UnixTest(SystemTest):
+    def stable_folder(self):
+        """A folder whose path is plain in a listener's name: without an id and without a hash."""
+        for number in itertools.count():
+            folder = pathlib.Path(tempfile.gettempdir(), f"listeners-{os.getpid()}-{number}")
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            self.addCleanup(shutil.rmtree, folder)
+            return folder
+
+    def setUp(self):
+        self.path = self.stable_folder()
+
+    def listening(self, file, **options):
+        return self.unix_listener(str(self.path / file), **options)
+
+    def abstract(self, **options):
+        return self.unix_listener(f"\0listener-{os.getpid()}-{self.id().rpartition('.')[2]}", **options)
+
+    def check(self, collectd, listener, length, limit):
+        """Until the values of an interval are these."""
+        series = ("queue_length-accept", "queue_length-accept_peak", "queue_length-limit", "percent-used")
+        wanted = [length, length, limit, percent_used(length, limit)]
+
+        def newest():
+            rows = collectd.rows(*((listener.name, each) for each in series))
+            return rows[max(rows)] if rows else None
+        collectd.wait(lambda: newest() is not None
+                      and all(abs(value - other) < 1e-6 for value, other in zip(newest(), wanted)),
+                      what=f"{listener.name} at {length} of {limit}")
+
+    def wait_for_kernel(self, collectd):
+        collectd.wait_for_intervals(3)
+
+    def check_at_and_over_its_limit(self, listener):
+        self.assertEqual(listener.connect(4), 4)
+        collectd = self.collectd("Values full", interval=INTERVAL)
+        self.check(collectd, listener, 4, 4)
+        collectd.wait_for_value(listener.name, "percent-full", 0)
+        self.assertEqual(listener.connect(3), 1)
+        self.check(collectd, listener, 5, 4)
+        collectd.wait_for_value(listener.name, "percent-full", 100)
+        collectd.wait_for_value(listener.name, "queue_length-accept_mean", 5)
+        collectd.wait_for_value(listener.name, "count-sockets", 1)
+        collectd.wait_for_value("host", "percent-worst", 100)
+        listener.accept(5)
+        self.check(collectd, listener, 0, 4)
+        for series in ("packets-dropped", "queue_length-syn"):
+            self.assertNotIn(series, collectd.series_names(listener.name))
+
+    def test_stream_at_and_over_its_limit(self):
+        self.check_at_and_over_its_limit(self.listening("stream.sock", limit=4))
+
+    def test_seqpacket_at_and_over_its_limit(self):
+        self.check_at_and_over_its_limit(self.listening("seqpacket", limit=4, kind=socket.SOCK_SEQPACKET))
+
+    def test_abstract_at_and_over_its_limit(self):
+        self.check_at_and_over_its_limit(self.abstract(limit=4))
+
+    def test_datagram_sockets_and_connections_are_no_listeners(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram:
+            datagram.bind(str(self.path / "datagram"))
+            listener = self.listening("stream")
+            listener.connect(2)
+            connection, _ = listener.socket.accept()
+            self.addCleanup(connection.close)
+            collectd = self.collectd(interval=INTERVAL)
+            collectd.wait_for_value(listener.name, "queue_length-accept", 1)
+            self.assertEqual(collectd.unix_listeners(), {listener.name})
+            collectd.wait_for_value("host", "count-listeners", 1)
+
+    def test_a_series_from_the_first_waiting_client_on(self):
+        idle, busy = self.listening("idle"), self.listening("busy")
+        collectd = self.collectd(interval=INTERVAL)
+        collectd.wait_for_value("host", "count-listeners", 2)
+        self.wait_for_kernel(collectd)
+        self.assertEqual(collectd.unix_listeners(), set())
+        busy.connect(1)
+        self.check(collectd, busy, 1, 16)
+        busy.accept(1)
+        self.check(collectd, busy, 0, 16)
+        self.assertEqual(collectd.unix_listeners(), {busy.name})
+        idle.connect(1)
+        self.check(collectd, idle, 1, 16)
+
+    def test_a_named_listener_has_its_series_at_once(self):
+        named, other = self.listening("named", limit=7), self.listening("other")
+        collectd = self.collectd(f'Listener "{named.name}"\nListener "{other.name}x"', interval=INTERVAL)
+        self.check(collectd, named, 0, 7)
+        other.connect(1)
+        self.wait_for_kernel(collectd)
+        self.assertEqual(collectd.unix_listeners(), {named.name})
+
+    def test_not_asked_for(self):
+        self.listening("busy").connect(2)
+        self.listening(str(uuid.uuid4())).connect(2)
+        collectd = self.collectd("ReportUnix false", interval=INTERVAL)
+        self.wait_for_kernel(collectd)
+        self.assertEqual({name for name in collectd.instances() if name.startswith("unix")}, set())
+        self.assertEqual(collectd.latest("host", "count-listeners"), 0)
+
+    def test_paths_with_ids_make_one_series(self):
+        harness.raise_descriptor_limit()
+        stable = self.listening("stable", limit=3)
+        stable.connect(2)
+        (self.path / "containers").mkdir()
+        listeners = [self.listening(f"containers/{uuid.uuid4().hex}.sock", limit=2) for _ in range(CONTAINERS)]
+        collectd = self.collectd("Values full", interval=INTERVAL)
+        collectd.wait_for_value("unix_unstable", "count-sockets", CONTAINERS)
+        collectd.wait_for_value("unix_unstable", "queue_length-limit", 2 * CONTAINERS)
+        self.assertEqual(collectd.latest("unix_unstable", "percent-used"), 0)
+        listeners[7].connect(3)
+        listeners[500].connect(1)
+        collectd.wait_for_value("unix_unstable", "queue_length-accept", 4)
+        collectd.wait_for_value("unix_unstable", "percent-used", 100)
+        collectd.wait_for_value("unix_unstable", "percent-full", 100)
+        listeners[7].accept(2)
+        collectd.wait_for_value("unix_unstable", "percent-used", lambda value: abs(value - 100 / 3) < 1e-6)
+        for listener in listeners[600:]:
+            listener.close()
+        collectd.wait_for_value("unix_unstable", "count-sockets", 600)
+        collectd.wait_for_value("unix_unstable", "queue_length-limit", 1200)
+        self.assertEqual(collectd.unix_listeners(), {stable.name})
+        self.check(collectd, stable, 2, 3)
+
+    def test_of_two_sockets_of_one_path_the_current_one_counts(self):
+        old = self.listening("server", limit=3)
+        old.connect(4)
+        collectd = self.collectd("Values full", interval=INTERVAL)
+        self.check(collectd, old, 4, 3)
+        os.unlink(old.address)
+        new = self.listening("server", limit=9)
+        self.check(collectd, new, 0, 9)
+        collectd.wait_for_value(new.name, "count-sockets", 2)
+        new.connect(5)
+        self.check(collectd, new, 5, 9)
+        old.close()
+        collectd.wait_for_value(new.name, "count-sockets", 1)
+        self.check(collectd, new, 5, 9)
+
+    def test_two_paths_that_meet_in_one_name_are_said_once(self):
+        first, second = self.listening("a.b", limit=4), self.listening("a-b", limit=5)
+        self.assertEqual(first.name, second.name)
+        first.connect(1)
+        second.connect(2)
+        collectd = self.collectd("Values full", interval=INTERVAL)
+        collectd.wait_for_value(first.name, "count-sockets", 2)
+        collectd.wait_for_value(first.name, "queue_length-accept", 3)
+        collectd.wait_for_value(first.name, "queue_length-limit", 9)
+        self.wait_for_kernel(collectd)
+        said = [line for line in collectd.log().splitlines() if "backlog plugin: " in line]
+        self.assertEqual(len(said), 1, said)
+        for word in ("[notice]", first.address, second.address, first.name):
+            self.assertIn(word, said[0])
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,482 @@
+#include "alarms.h"
+#include "test_program.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <random>
+#include <string>
+#include <vector>
+
+using namespace backlog;
+using namespace std::chrono_literals;
+
+namespace {
+
+using enum ListenerState;
+
+/// One interval of a listener: `.` ok, `h` high, `o` overflow, `O` a hundred of them, `u` a full
+/// Unix queue, `s` stalled, `S` stalled and overflowed, `m` missing, `g` gone, `a` absent but
+/// expected, `?` not read.
+Diagnosis diagnosis_of(char interval) {
+  Diagnosis diagnosis;
+  diagnosis.message = std::string("was ") + interval;
+  switch (interval) {
+  case 'h':
+    diagnosis.state = high;
+    diagnosis.cause = Cause::burst;
+    break;
+  case 'o':
+  case 'O':
+  case 'u':
+    diagnosis.state = overflow;
+    diagnosis.cause = Cause::slow_accept;
+    diagnosis.overflowed = true;
+    diagnosis.overflows = interval == 'o' ? 99 : interval == 'O' ? 100 : 0;
+    break;
+  case 'S':
+    diagnosis.overflowed = true;
+    [[fallthrough]];
+  case 's':
+    diagnosis.state = stalled;
+    diagnosis.cause = Cause::not_accepting;
+    break;
+  case 'm':
+    diagnosis.state = missing;
+    [[fallthrough]];
+  case 'a':
+    diagnosis.is_expected = true;
+    [[fallthrough]];
+  case 'g':
+    diagnosis.is_there = false;
+    break;
+  default:
+    break;
+  }
+  return diagnosis;
+}
+
+/// What was told: `h`, `o`, `s`, `m` as above, `O` an overflow's FAILURE, `k` OKAY.
+char letter_of(const Notification &notification) {
+  const char letter = notification.state == ok ? 'k' : name_of(notification.state).front();
+  const bool is_overflow = notification.state == overflow;
+  const Severity severity = notification.state == ok     ? Severity::okay
+                            : notification.state == high ? Severity::warning
+                            : is_overflow                ? notification.severity
+                                                         : Severity::failure;
+  ck_assert(notification.severity == severity);
+  return is_overflow && severity == Severity::failure ? 'O' : letter;
+}
+
+/// What is told of one listener in each interval; it is not among the listeners where its
+/// interval is a blank.
+std::string told(const std::string &intervals, NotifyStates notify = {}) {
+  Alarms alarms(notify);
+  std::string letters;
+  for (const char interval : intervals) {
+    const Diagnosis diagnosis = diagnosis_of(interval);
+    std::vector<AlarmInput> listeners;
+    if (interval != ' ')
+      listeners.push_back({"tcp_any_80", interval == '?' ? nullptr : &diagnosis});
+    const std::vector<Notification> notifications = alarms.update(listeners);
+    ck_assert_uint_le(notifications.size(), 1);
+    letters += notifications.empty() ? '.' : letter_of(notifications.front());
+    for (const Notification &notification : notifications) {
+      assert_text(notification.name, "tcp_any_80");
+      if (interval != ' ' && (diagnosis.is_there || diagnosis.state == missing)) {
+        assert_text(notification.message, diagnosis.message);
+        ck_assert(notification.cause == diagnosis.cause);
+      }
+    }
+  }
+  return letters;
+}
+
+/// So many listeners, all with the same interval.
+class Crowd {
+public:
+  explicit Crowd(std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i)
+      names_.push_back("tcp_any_" + std::to_string(1000 + i));
+  }
+  std::vector<Notification> update(const std::string &intervals) {
+    std::vector<Diagnosis> diagnoses;
+    std::vector<AlarmInput> listeners;
+    for (std::size_t i = 0; i < names_.size(); ++i)
+      diagnoses.push_back(diagnosis_of(intervals[i * intervals.size() / names_.size()]));
+    for (std::size_t i = 0; i < names_.size(); ++i)
+      listeners.push_back({names_[i], &diagnoses[i]});
+    return alarms_.update(listeners);
+  }
+  const Alarms &alarms() const { return alarms_; }
+
+private:
+  std::vector<std::string> names_;
+  Alarms alarms_{NotifyStates{}};
+};
+
+} // namespace
+
+START_TEST(changes_only) {
+  struct Case {
+    const char *what;
+    const char *intervals;
+    const char *told;
+  };
+  for (const Case &c : std::vector<Case>{
+           {"health", "..........", ".........."},
+           {"high stands", ".hhhhh....", ".h......k."},
+           {"one overflow", ".o.......", ".o..k...."},
+           {"overflows in two of three, in a row", ".ooooo...", ".oO.....k"},
+           {"overflows in two of three", ".o.o....", ".o.O..k."},
+           {"overflows in two of four", ".o..o....", ".o.....k."},
+           {"a hundred overflows", ".O...", ".O..k"},
+           {"a hundred overflows later", ".o..O...", ".o..O..k"},
+           {"a FAILURE stands", ".O..o..o...", ".O........k"},
+           {"a Unix queue full in two of three", ".u.u...", ".o.O..k"},
+           {"stalled, missing", ".ss...mm...", ".s...km...k"},
+           {"it gets worse", ".hosm...", ".hosm..k"},
+           {"it ends", ".mm......", ".m...k..."},
+           {"step by step", ".ssooohhh...", ".s...O..h..k"},
+           {"better is told when it is so", ".ssooo.h.h.h...", ".s...O...h....k"},
+           {"a flapping overflow", ".ohohohohoh...", ".o.O.........k"},
+           {"it ends and comes again", ".h...h...", ".h..kh..k"},
+       })
+    assert_text(std::string(c.what) + ": " + told(c.intervals),
+                std::string(c.what) + ": " + c.told);
+}
+END_TEST
+
+START_TEST(the_first_interval_is_a_baseline) {
+  for (const char *intervals : {"h", "o", "O", "u", "s", "m"}) {
+    const std::string first = intervals;
+    assert_text(told(first + "..........."), "............");
+    if (first != "o" && first != "u")
+      assert_text(told(first + first + first + first + "...."), "........");
+    assert_text(told(first + "...." + first + "..."),
+                std::string(".....") + (first == "u" ? "o" : first) + "..k");
+  }
+  assert_text(told("oo..."), ".O..k");
+  assert_text(told("hs..."), ".s..k");
+  assert_text(told("sshh...."), "........");
+  assert_text(told("sshhhhs..."), "......s..k");
+  assert_text(told("h         "), "..........");
+  assert_text(told(" o..."), ".o..k");
+}
+END_TEST
+
+START_TEST(a_restart_of_a_service_is_no_change) {
+  assert_text(told(".. ...g..."), "..........");
+  assert_text(told(".s  ssssss"), ".s........");
+  assert_text(told(".sggssssss"), ".s........");
+  assert_text(told(".s g.."), ".s....");
+  assert_text(told(".s  ..."), ".s....k");
+  assert_text(told(".o o..."), ".o.O..k");
+}
+END_TEST
+
+START_TEST(a_listener_that_is_gone_ends_its_alarm) {
+  assert_text(told(".s    "), ".s..k.");
+  assert_text(told(".sggg "), ".s..k.");
+  assert_text(told(".s.  s   "), ".s......k");
+  Alarms alarms{NotifyStates{}};
+  const Diagnosis healthy = diagnosis_of('.');
+  const Diagnosis hung = diagnosis_of('s');
+  (void)alarms.update(std::array{AlarmInput{"tcp_any_80", &healthy}});
+  (void)alarms.update(std::array{AlarmInput{"tcp_any_80", &hung}});
+  for (int i = 0; i < 2; ++i)
+    ck_assert(alarms.update({}).empty());
+  const std::vector<Notification> notifications = alarms.update({});
+  ck_assert_uint_eq(notifications.size(), 1);
+  assert_text(notifications.front().message, "tcp_any_80: gone, and with it its state stalled");
+  ck_assert(notifications.front().cause == Cause::none);
+  ck_assert_uint_eq(alarms.size(), 0);
+}
+END_TEST
+
+START_TEST(an_expected_one_that_is_absent_keeps_its_alarm) {
+  assert_text(told(".saaaaammmm..."), ".s.....m.....k");
+  assert_text(told(".saaaaa..."), ".s.......k");
+  assert_text(told(".aaaamm..."), ".....m...k");
+  NotifyStates without_missing;
+  without_missing.missing = false;
+  assert_text(told(".saaa...", without_missing), ".s..k...");
+  assert_text(told(".ammm...", without_missing), "........");
+}
+END_TEST
+
+START_TEST(what_could_not_be_read_stays_as_it_is) {
+  assert_text(told(".s????????...??"), ".s..........k..");
+  assert_text(told(".o?o..."), ".o.O..k");
+  assert_text(told(".s.?.?.?"), ".s....k.");
+  assert_text(told(".s ? ? "), ".s....k");
+  assert_text(told("????"), "....");
+}
+END_TEST
+
+START_TEST(states_that_are_not_sent) {
+  const auto without = [](bool NotifyStates::*state) {
+    NotifyStates notify;
+    notify.*state = false;
+    return notify;
+  };
+  assert_text(told(".hhh...hohh...", without(&NotifyStates::high)), "........o..k..");
+  assert_text(told(".ooo...oso...", without(&NotifyStates::overflow)), "........s..k.");
+  assert_text(told(".sss...oso...", without(&NotifyStates::stalled)), ".......o.O..k");
+  assert_text(told(".SS...", without(&NotifyStates::stalled)), ".oO..k");
+  assert_text(told(".mmm...sm...", without(&NotifyStates::missing)), ".......s...k");
+  const NotifyStates nothing{false, false, false, false};
+  assert_text(told(".hoOuSsm...", nothing), "...........");
+}
+END_TEST
+
+START_TEST(ten_an_interval_and_a_sum_of_the_rest) {
+  Crowd crowd(40);
+  ck_assert(crowd.update(".").empty());
+  std::vector<Notification> notifications = crowd.update("hhso");
+  ck_assert_uint_eq(notifications.size(), 11);
+  for (std::size_t i = 0; i < 10; ++i) {
+    ck_assert(notifications[i].state == stalled);
+    assert_text(notifications[i].name, "tcp_any_" + std::to_string(1020 + i));
+  }
+  assert_text(notifications[10].name, "host");
+  assert_text(notifications[10].message, "host: 30 more listeners have changed: 10 overflow, 20 "
+                                         "high");
+  ck_assert(notifications[10].state == overflow);
+  ck_assert(notifications[10].severity == Severity::warning);
+
+  // The sum has told it already.
+  ck_assert(crowd.update("hhs.").empty());
+  ck_assert(crowd.update("hhs.").empty());
+  notifications = crowd.update("hhs.");
+  ck_assert_uint_eq(notifications.size(), 10);
+  for (const Notification &notification : notifications)
+    ck_assert(notification.severity == Severity::okay);
+
+  (void)crowd.update(".");
+  (void)crowd.update(".");
+  notifications = crowd.update(".");
+  ck_assert_uint_eq(notifications.size(), 11);
+  assert_text(notifications[10].message, "host: 20 more listeners have changed: 20 ok");
+  ck_assert(notifications[10].severity == Severity::okay);
+  ck_assert(crowd.update(".").empty());
+  ck_assert_uint_eq(crowd.alarms().size(), 0);
+}
+END_TEST
+
+START_TEST(ten_and_one_more) {
+  Crowd ten(10);
+  (void)ten.update(".");
+  ck_assert_uint_eq(ten.update("s").size(), 10);
+  Crowd eleven(11);
+  (void)eleven.update(".");
+  const std::vector<Notification> notifications = eleven.update("s");
+  ck_assert_uint_eq(notifications.size(), 11);
+  assert_text(notifications[10].message, "host: 1 more listener has changed: 1 stalled");
+  ck_assert(notifications[10].severity == Severity::failure);
+}
+END_TEST
+
+START_TEST(the_end_of_what_a_sum_told_is_told) {
+  Crowd crowd(12);
+  (void)crowd.update(".");
+  ck_assert_uint_eq(crowd.update("ssssssssssho").size(), 11);
+  (void)crowd.update("ssssssssss..");
+  (void)crowd.update("ssssssssss..");
+  const std::vector<Notification> notifications = crowd.update("ssssssssss..");
+  ck_assert_uint_eq(notifications.size(), 3);
+  assert_text(notifications[2].name, "host");
+  ck_assert(notifications[2].severity == Severity::okay);
+  ck_assert(notifications[2].state == ok);
+  assert_text(notifications[2].message,
+              "host: no listener summed up earlier is in trouble any more");
+  ck_assert(crowd.update("ssssssssss..").empty());
+}
+END_TEST
+
+START_TEST(a_sum_is_as_bad_as_what_still_stands_of_an_earlier_one) {
+  Crowd crowd(24);
+  (void)crowd.update(".");
+  (void)crowd.update("ssssssssssss............");
+  (void)crowd.update("ssssssssssss............");
+  // Ten and two others of the second half, and the first two of those summed up get worse.
+  const std::vector<Notification> notifications = crowd.update("ssssssssssssoooooooooooo");
+  ck_assert_uint_eq(notifications.size(), 11);
+  assert_text(notifications[10].message, "host: 2 more listeners have changed: 2 overflow");
+  ck_assert(notifications[10].state == stalled);
+  ck_assert(notifications[10].severity == Severity::failure);
+}
+END_TEST
+
+START_TEST(names_that_come_and_go_leave_nothing) {
+  Alarms alarms{NotifyStates{}};
+  const Diagnosis healthy = diagnosis_of('.');
+  const Diagnosis overflowed = diagnosis_of('o');
+  std::size_t most = 0;
+  for (int interval = 0; interval < 3000; ++interval) {
+    std::vector<std::string> names;
+    for (int i = 0; i < 20; ++i)
+      names.push_back("tcp_any_" + std::to_string(interval) + "_" + std::to_string(i));
+    std::vector<AlarmInput> listeners;
+    for (std::size_t i = 0; i < names.size(); ++i)
+      listeners.push_back({names[i], i < 5 ? &overflowed : &healthy});
+    (void)alarms.update(listeners);
+    most = std::max(most, alarms.size());
+  }
+  ck_assert_uint_le(most, 15);
+  for (int i = 0; i < 3; ++i)
+    (void)alarms.update({});
+  ck_assert_uint_eq(alarms.size(), 0);
+}
+END_TEST
+
+namespace {
+
+/// A day of one listener, made interval by interval by the diagnosis.
+class HealthyListener {
+public:
+  HealthyListener(std::size_t number, std::uint64_t seed) : kind_(number % 10), random_(seed) {
+    facts_.is_tcp = kind_ != tiny_unix;
+    name_ = (facts_.is_tcp ? "tcp_any_" : "unix_run_") + std::to_string(8000 + number);
+    facts_.name = name_;
+    constexpr std::array<std::uint32_t, 10> limits = {4096, 511, 128, 5, 0, 1, 3, 511, 1, 128};
+    facts_.limit = limits.at(kind_);
+    facts_.lowest_limit = limits.at(kind_);
+    if (kind_ == group) {
+      facts_.members = 4;
+      facts_.limit *= 4;
+    }
+  }
+
+  const std::string &name() const { return name_; }
+
+  Diagnosis live(const NamespaceFacts &common, const DiagnosisLimits &limits, int interval) {
+    const std::uint64_t peak = peak_of(interval);
+    facts_.queue.peak = peak;
+    facts_.queue.last = chance(3) ? std::min<std::uint64_t>(peak, below(3)) : 0;
+    facts_.queue.used_percent =
+        used_percent(kind_ == group ? (peak + 1) / 2 : peak, facts_.lowest_limit);
+    facts_.worst_member_percent = facts_.queue.used_percent;
+    facts_.median_member_percent = facts_.queue.used_percent / 2;
+    const auto run = std::chrono::milliseconds(below(900));
+    facts_.runs.longest_full_run = is_full(peak, facts_.lowest_limit) ? run : 0ms;
+    facts_.runs.longest_full = facts_.runs.longest_full_run / 2;
+    facts_.runs.not_empty_for = facts_.queue.last > 0 ? run : 0ms;
+    facts_.runs.not_shrinking_for = facts_.runs.not_empty_for / 2;
+    facts_.oldest_wait.reset();
+    if (facts_.queue.last > 0 && chance(10))
+      facts_.oldest_wait = facts_.runs.not_empty_for;
+    // Deferred accept, scans, and what ICMP says of clients that went.
+    facts_.drops = kind_ == deferred ? peak * 100 : chance(50) ? below(20) : 0;
+    if (facts_.is_tcp)
+      facts_.syn_length = kind_ == deferred ? below(600) : below(5);
+    // A restart now and then takes an interval or two.
+    if (chance(2000))
+      absent_ = 1 + static_cast<int>(below(2));
+    facts_.is_there = absent_ == 0;
+    absent_ = std::max(absent_ - 1, 0);
+    history_.add(facts_, common, limits);
+    return diagnose(facts_, common, limits, history_);
+  }
+
+private:
+  // Places in the list of limits.
+  static constexpr std::size_t deferred = 1;
+  static constexpr std::size_t small = 3;
+  static constexpr std::size_t tiny_unix = 8;
+  static constexpr std::size_t group = 9;
+
+  std::uint64_t below(std::uint64_t end) { return random_() % end; }
+  bool chance(std::uint64_t one_in) { return below(one_in) == 0; }
+
+  std::uint64_t peak_of(int interval) {
+    const std::uint64_t capacity = facts_.limit + 1;
+    if (kind_ == small)
+      return 5;
+    if (capacity <= 4)
+      return below(capacity + 1);
+    // The load of the hour is a third of the queue at most.
+    const auto hour = static_cast<std::uint64_t>(interval / 360 % 24);
+    const std::uint64_t load = capacity * std::min(hour, 24 - hour) / 36;
+    std::uint64_t peak = below(load + 2);
+    // A burst that the queue takes, at most twice in six intervals.
+    if (interval - last_burst_ > 3 && chance(40)) {
+      last_burst_ = interval;
+      peak = capacity - 1 - below(capacity / 8);
+    }
+    return peak;
+  }
+
+  std::size_t kind_;
+  std::mt19937_64 random_;
+  std::string name_;
+  ListenerFacts facts_;
+  ListenerHistory history_;
+  int absent_ = 0;
+  int last_burst_ = -10;
+};
+
+} // namespace
+
+START_TEST(a_healthy_day) {
+  std::vector<HealthyListener> listeners;
+  for (std::size_t i = 0; i < 20; ++i)
+    listeners.emplace_back(i, 20260101 + i);
+  std::mt19937_64 random(20260101);
+  DiagnosisLimits limits;
+  DiagnosisLimits limits_of_expected;
+  limits_of_expected.expected = true;
+  Alarms alarms{NotifyStates{}};
+  std::size_t high_intervals = 0;
+  for (int interval = 0; interval < 8640; ++interval) {
+    NamespaceFacts common;
+    common.measured = std::chrono::milliseconds(9900 + random() % 200);
+    common.somaxconn = 4096;
+    common.tcp_syncookies = interval < 4320 ? 1 : 2;
+    common.cookies_rose = interval >= 4320;
+    std::vector<Diagnosis> diagnoses;
+    for (std::size_t i = 0; i < listeners.size(); ++i)
+      diagnoses.push_back(
+          listeners[i].live(common, i < 10 ? limits : limits_of_expected, interval));
+    std::vector<AlarmInput> inputs;
+    for (std::size_t i = 0; i < listeners.size(); ++i)
+      if (diagnoses[i].is_there || diagnoses[i].is_expected)
+        inputs.push_back({listeners[i].name(), random() % 500 == 0 ? nullptr : &diagnoses[i]});
+    for (const Diagnosis &diagnosis : diagnoses)
+      high_intervals += diagnosis.state != ok ? 1 : 0;
+    for (const Notification &notification : alarms.update(inputs))
+      ck_abort_msg("interval %d: %s", interval, notification.message.c_str());
+  }
+  ck_assert_uint_eq(high_intervals, 0);
+}
+END_TEST
+
+START_TEST(a_day_with_one_overflow) {
+  HealthyListener listener(0, 1);
+  Alarms alarms{NotifyStates{}};
+  NamespaceFacts common;
+  common.measured = 10s;
+  common.somaxconn = 4096;
+  std::string messages;
+  for (int interval = 0; interval < 1000; ++interval) {
+    Diagnosis diagnosis = listener.live(common, {}, interval);
+    if (interval == 500)
+      diagnosis = diagnosis_of('o');
+    for (const Notification &notification :
+         alarms.update(std::array{AlarmInput{listener.name(), &diagnosis}}))
+      messages += std::to_string(interval) + letter_of(notification) + " ";
+  }
+  assert_text(messages, "500o 503k ");
+}
+END_TEST
+
+int main() {
+  return run_tests(
+      "alarms", changes_only, the_first_interval_is_a_baseline, a_restart_of_a_service_is_no_change,
+      a_listener_that_is_gone_ends_its_alarm, an_expected_one_that_is_absent_keeps_its_alarm,
+      what_could_not_be_read_stays_as_it_is, states_that_are_not_sent,
+      ten_an_interval_and_a_sum_of_the_rest, ten_and_one_more, the_end_of_what_a_sum_told_is_told,
+      a_sum_is_as_bad_as_what_still_stands_of_an_earlier_one, names_that_come_and_go_leave_nothing,
+      a_healthy_day, a_day_with_one_overflow);
+}

@@ -1,0 +1,852 @@
+#include "diagnosis.h"
+#include "test_program.h"
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <vector>
+
+using namespace backlog;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// A listener, its namespace and what it is judged by: by default nginx at rest.
+struct Scene {
+  ListenerFacts facts;
+  NamespaceFacts common{.measured = 10s, .somaxconn = 4096, .tcp_syncookies = 1};
+  DiagnosisLimits limits;
+  ListenerHistory history;
+
+  Scene() {
+    facts.name = "tcp_any_80";
+    facts.owner = "nginx.service";
+    set_limit(511);
+  }
+
+  void set_limit(std::uint32_t limit) {
+    facts.limit = limit;
+    facts.lowest_limit = limit;
+  }
+  void set_peak(std::uint64_t peak) {
+    facts.queue.peak = peak;
+    facts.queue.used_percent = used_percent(peak, facts.limit);
+    facts.worst_member_percent = facts.queue.used_percent;
+    facts.median_member_percent = facts.queue.used_percent;
+  }
+  /// The accept queue overflowed; it was full and not empty for so long.
+  void overflow(std::uint64_t overflows, std::chrono::nanoseconds run) {
+    set_peak(facts.limit + 1);
+    facts.overflows = overflows;
+    facts.drops = overflows;
+    facts.runs.longest_full_run = run;
+    facts.runs.longest_full = run;
+  }
+  void use_unix() {
+    facts.name = "unix_run_php-fpm-sock";
+    facts.owner = "php-fpm.service";
+    facts.is_tcp = false;
+  }
+  /// Four sockets of one name, with limit 128 each.
+  void use_group() {
+    facts.members = 4;
+    facts.limit = 512;
+    facts.lowest_limit = 128;
+  }
+
+  Diagnosis judge() {
+    history.add(facts, common, limits);
+    return diagnose(facts, common, limits, history);
+  }
+  /// After so many intervals of the same.
+  Diagnosis judge_last_of(int intervals) {
+    for (int i = 1; i < intervals; ++i)
+      (void)judge();
+    return judge();
+  }
+};
+
+struct Case {
+  const char *what;
+  std::function<void(Scene &)> arrange;
+  ListenerState state;
+  Cause cause;
+  LimitSource limit_source;
+  const char *message;
+  int intervals = 1; ///< of the same, the last of which is looked at
+};
+
+void check(const std::vector<Case> &cases) {
+  for (const Case &c : cases) {
+    Scene scene;
+    c.arrange(scene);
+    const Diagnosis diagnosis = scene.judge_last_of(c.intervals);
+    assert_text(std::string(c.what) + ": " + std::string(name_of(diagnosis.state)),
+                std::string(c.what) + ": " + std::string(name_of(c.state)));
+    assert_text(std::string(c.what) + ": " + std::string(name_of(diagnosis.cause)),
+                std::string(c.what) + ": " + std::string(name_of(c.cause)));
+    assert_text(std::string(c.what) + ": " + std::string(name_of(diagnosis.limit_source)),
+                std::string(c.what) + ": " + std::string(name_of(c.limit_source)));
+    assert_text(diagnosis.message, c.message);
+  }
+}
+
+constexpr std::uint64_t most = ~0ULL;
+
+using enum ListenerState;
+using enum Cause;
+
+} // namespace
+
+START_TEST(overflows) {
+  using enum LimitSource;
+  check({
+      {"burst at the application's backlog", [](Scene &s) { s.overflow(34, 300ms); }, overflow,
+       burst, application,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
+       "burst: raise listen() backlog (511, somaxconn 4096)"},
+      {"burst at somaxconn",
+       [](Scene &s) {
+         s.set_limit(4096);
+         s.overflow(34, 300ms);
+       },
+       overflow, burst, somaxconn,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 4097 of 4097, 34 drops in 10 s; "
+       "burst: raise net.core.somaxconn (4096), then restart it"},
+      {"somaxconn raised without a restart",
+       [](Scene &s) {
+         s.set_limit(128);
+         s.facts.somaxconn_at_listen = 128;
+         s.overflow(1, 300ms);
+       },
+       overflow, burst, stale,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 129 of 129, 1 drop in 10 s; "
+       "burst: restart it to listen() again (limit still 128, somaxconn now 4096)"},
+      {"somaxconn lowered below the limit",
+       [](Scene &s) {
+         s.common.somaxconn = 128;
+         s.overflow(2, 300ms);
+       },
+       overflow, burst, stale,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 2 drops in 10 s; "
+       "burst: raise net.core.somaxconn (128), then restart it"},
+      {"limit 0",
+       [](Scene &s) {
+         s.set_limit(0);
+         s.overflow(7, 0ms);
+       },
+       overflow, burst, zero,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 1 of 1, 7 drops in 10 s; "
+       "burst: raise listen() backlog (0, somaxconn 4096)"},
+      {"limit 0 by somaxconn",
+       [](Scene &s) {
+         s.set_limit(0);
+         s.common.somaxconn = 0;
+         s.overflow(7, 0ms);
+       },
+       overflow, burst, zero,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 1 of 1, 7 drops in 10 s; "
+       "burst: raise net.core.somaxconn (0), then restart it"},
+      {"somaxconn that cannot be read",
+       [](Scene &s) {
+         s.common.somaxconn.reset();
+         s.overflow(7, 0ms);
+       },
+       overflow, burst, unknown,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 7 drops in 10 s; "
+       "burst: raise listen() backlog (511) or net.core.somaxconn"},
+      {"a server slower than its arrivals",
+       [](Scene &s) {
+         s.overflow(12345, 20s);
+         s.facts.drops = 12350;
+         s.common.measured = 60s;
+         s.facts.owner = "";
+       },
+       overflow, slow_accept, application,
+       "tcp_any_80: accept queue overflow, peak 512 of 512, 12350 drops in 60 s; "
+       "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {"a full moment between two samples of a queue that is never empty",
+       [](Scene &s) {
+         s.overflow(1, 0ms);
+         s.facts.runs.not_empty_for = 10s;
+       },
+       overflow, slow_accept, application,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 1 drop in 10 s; "
+       "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {"a run of just less than the first retransmission",
+       [](Scene &s) {
+         s.overflow(1, 999ms);
+         s.common.measured = 2500ms;
+       },
+       overflow, burst, application,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 1 drop in 2.5 s; "
+       "burst: raise listen() backlog (511, somaxconn 4096)"},
+      {"a run of the first retransmission",
+       [](Scene &s) {
+         s.overflow(1, 1s);
+         s.common.measured = 950ms;
+       },
+       overflow, slow_accept, application,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 1 drop in 1 s; "
+       "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {"an overflow, and a full SYN queue for it",
+       [](Scene &s) {
+         s.overflow(34, 300ms);
+         s.facts.syn_length = 512;
+         s.common.cookies_rose = true;
+       },
+       overflow, burst, application,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
+       "burst: raise listen() backlog (511, somaxconn 4096)",
+       3},
+      {"a group whose knob is its worst member's",
+       [](Scene &s) {
+         s.use_group();
+         s.overflow(34, 300ms);
+         s.facts.queue.peak = 400;
+       },
+       overflow, burst, application,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 400 of 516 in 4 sockets, 34 drops "
+       "in 10 s; burst: raise listen() backlog (128, somaxconn 4096)"},
+      {"one member of four is stuck",
+       [](Scene &s) {
+         s.use_group();
+         s.overflow(34, 8s);
+         s.facts.queue.peak = 130;
+         s.facts.median_member_percent = 0.8;
+       },
+       overflow, skew, application,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 130 of 516 in 4 sockets, 34 drops "
+       "in 10 s; skew: the fullest of 4 members at 100 %, the median at 1 %, restart the stuck "
+       "one"},
+  });
+}
+END_TEST
+
+START_TEST(skew_needs_a_stuck_member_among_idle_ones) {
+  struct Members {
+    std::uint32_t count;
+    double worst;
+    double median;
+    Cause cause;
+  };
+  for (const Members &members : {Members{2, 90, 10, skew}, Members{2, 89.9, 10, burst},
+                                 Members{2, 90, 10.1, burst}, Members{1, 100, 0, burst}}) {
+    Scene scene;
+    scene.overflow(1, 0ms);
+    scene.facts.members = members.count;
+    scene.facts.worst_member_percent = members.worst;
+    scene.facts.median_member_percent = members.median;
+    assert_text(std::string(name_of(scene.judge().cause)), std::string(name_of(members.cause)));
+  }
+}
+END_TEST
+
+START_TEST(full_unix_listeners) {
+  using enum LimitSource;
+  check({
+      {"a burst",
+       [](Scene &s) {
+         s.use_unix();
+         s.set_limit(128);
+         s.set_peak(129);
+         s.facts.runs.longest_full = 320ms;
+         s.facts.runs.longest_full_run = 450ms;
+       },
+       overflow, burst, application,
+       "unix_run_php-fpm-sock (php-fpm.service): accept queue full for 0.3 s, peak 129 of 129 in "
+       "10 s; burst: raise listen() backlog (128, somaxconn 4096)"},
+      {"a slow server",
+       [](Scene &s) {
+         s.use_unix();
+         s.set_limit(4096);
+         s.set_peak(4097);
+         s.facts.runs.longest_full = 100ms;
+         s.facts.runs.longest_full_run = 12s;
+       },
+       overflow, slow_accept, somaxconn,
+       "unix_run_php-fpm-sock (php-fpm.service): accept queue full for 0.1 s, peak 4097 of 4097 "
+       "in 10 s; slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {"full for a shorter time",
+       [](Scene &s) {
+         s.use_unix();
+         s.set_limit(2);
+         s.set_peak(3);
+         s.facts.runs.longest_full = 99ms;
+       },
+       ok, none, application,
+       "unix_run_php-fpm-sock (php-fpm.service): accept queue ok, peak 3 of 3 in 10 s"},
+      {"full with three",
+       [](Scene &s) {
+         s.use_unix();
+         s.set_limit(2);
+         s.set_peak(3);
+         s.facts.runs.longest_full = 100ms;
+       },
+       overflow, burst, application,
+       "unix_run_php-fpm-sock (php-fpm.service): accept queue full for 0.1 s, peak 3 of 3 in 10 s; "
+       "burst: raise listen() backlog (2, somaxconn 4096)"},
+      {"full with two at limit 1",
+       [](Scene &s) {
+         s.use_unix();
+         s.set_limit(1);
+         s.set_peak(2);
+         s.facts.runs.longest_full = 5s;
+       },
+       ok, none, application,
+       "unix_run_php-fpm-sock (php-fpm.service): accept queue ok, peak 2 of 2 in 10 s"},
+      {"stalled",
+       [](Scene &s) {
+         s.use_unix();
+         s.set_limit(128);
+         s.set_peak(129);
+         s.facts.queue.last = 129;
+         s.facts.runs = {45s, 45s, 50s, 45s};
+       },
+       stalled, not_accepting, application,
+       "unix_run_php-fpm-sock (php-fpm.service): accept queue stalled, 129 waiting, none accepted "
+       "for 45 s; not_accepting: the application has stopped calling accept(), restart it"},
+      {"a SYN queue is none of its business",
+       [](Scene &s) {
+         s.use_unix();
+         s.facts.syn_length = 512;
+         s.common.cookies_rose = true;
+       },
+       ok, none, application,
+       "unix_run_php-fpm-sock (php-fpm.service): accept queue ok, peak 0 of 512 in 10 s", 3},
+  });
+}
+END_TEST
+
+START_TEST(stalls) {
+  using enum LimitSource;
+  check({
+      {"two are waiting",
+       [](Scene &s) {
+         s.facts.queue.last = 2;
+         s.facts.oldest_wait = 45s;
+         s.facts.runs.not_shrinking_for = 44s;
+       },
+       stalled, not_accepting, application,
+       "tcp_any_80 (nginx.service): accept queue stalled, 2 waiting, the oldest for 45 s; "
+       "not_accepting: the application has stopped calling accept(), restart it"},
+      {"one is waiting",
+       [](Scene &s) {
+         s.facts.queue.last = 1;
+         s.facts.oldest_wait = 30s;
+         s.facts.runs.not_shrinking_for = 20s;
+       },
+       stalled, not_accepting, application,
+       "tcp_any_80 (nginx.service): accept queue stalled, 1 waiting for 30 s; "
+       "not_accepting: the application has stopped calling accept(), restart it"},
+      {"five whose clients have reset",
+       [](Scene &s) {
+         s.facts.queue.last = 5;
+         s.facts.runs.not_shrinking_for = 30s;
+       },
+       stalled, not_accepting, application,
+       "tcp_any_80 (nginx.service): accept queue stalled, 5 waiting, none accepted for 30 s; "
+       "not_accepting: the application has stopped calling accept(), restart it"},
+      {"the others have reset",
+       [](Scene &s) {
+         s.facts.queue.last = 5;
+         s.facts.oldest_wait = 2s;
+         s.facts.runs.not_shrinking_for = 30s;
+       },
+       stalled, not_accepting, application,
+       "tcp_any_80 (nginx.service): accept queue stalled, 5 waiting, none accepted for 30 s; "
+       "not_accepting: the application has stopped calling accept(), restart it"},
+      {"a short wait",
+       [](Scene &s) {
+         s.facts.queue.last = 5;
+         s.facts.oldest_wait = 29.9s;
+         s.facts.runs.not_shrinking_for = 29900ms;
+       },
+       ok, none, application, "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 512 in 10 s"},
+      {"empty in the end",
+       [](Scene &s) {
+         s.facts.oldest_wait = 45s;
+         s.facts.runs.not_shrinking_for = 45s;
+       },
+       ok, none, application, "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 512 in 10 s"},
+      {"it drops by now",
+       [](Scene &s) {
+         s.overflow(1200, 40s);
+         s.facts.queue.last = 512;
+         s.facts.oldest_wait = 45s;
+         s.facts.runs.not_shrinking_for = 44s;
+       },
+       stalled, not_accepting, application,
+       "tcp_any_80 (nginx.service): accept queue stalled, 512 waiting, the oldest for 45 s, "
+       "1200 drops in 10 s; not_accepting: the application has stopped calling accept(), restart "
+       "it"},
+      {"a queue that moves, only too slowly",
+       [](Scene &s) {
+         s.facts.queue.last = 512;
+         s.facts.oldest_wait = 45s;
+         s.facts.runs.not_shrinking_for = 100ms;
+       },
+       stalled, slow_accept, application,
+       "tcp_any_80 (nginx.service): accept queue stalled, 512 waiting, the oldest for 45 s; "
+       "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {"a stop in a long interval",
+       [](Scene &s) {
+         s.common.measured = 60s;
+         s.facts.queue.last = 2;
+         s.facts.runs.not_shrinking_for = 40s;
+       },
+       stalled, not_accepting, application,
+       "tcp_any_80 (nginx.service): accept queue stalled, 2 waiting, none accepted for 40 s; "
+       "not_accepting: the application has stopped calling accept(), restart it"},
+      {"one member of four has stopped",
+       [](Scene &s) {
+         s.use_group();
+         s.facts.queue.last = 2;
+         s.facts.oldest_wait = 45s;
+         s.facts.runs.not_shrinking_for = 100ms;
+       },
+       stalled, not_accepting, application,
+       "tcp_any_80 (nginx.service): accept queue stalled, 2 waiting, the oldest for 45 s; "
+       "not_accepting: a process has stopped calling accept(), restart it"},
+      {"and its queue is full",
+       [](Scene &s) {
+         s.use_group();
+         s.facts.queue.last = 129;
+         s.facts.worst_member_percent = 100;
+         s.facts.oldest_wait = 45s;
+       },
+       stalled, skew, application,
+       "tcp_any_80 (nginx.service): accept queue stalled, 129 waiting, the oldest for 45 s; "
+       "skew: the fullest of 4 members at 100 %, the median at 0 %, restart the stuck one"},
+      {"a young one in a queue that is full only now",
+       [](Scene &s) {
+         s.facts.queue.last = 512;
+         s.facts.oldest_wait = 5s;
+         s.facts.runs = {40s, 1s, 40s, 40s};
+       },
+       stalled, not_accepting, application,
+       "tcp_any_80 (nginx.service): accept queue stalled, 512 waiting, none accepted for 40 s; "
+       "not_accepting: the application has stopped calling accept(), restart it"},
+      {"a young one in a queue that was full earlier",
+       [](Scene &s) {
+         s.facts.queue.last = 3;
+         s.facts.oldest_wait = 5s;
+         s.facts.runs = {40s, 40s, 35s, 35s};
+       },
+       stalled, not_accepting, application,
+       "tcp_any_80 (nginx.service): accept queue stalled, 3 waiting, none accepted for 35 s; "
+       "not_accepting: the application has stopped calling accept(), restart it"},
+      {"a young one in a full group",
+       [](Scene &s) {
+         s.use_group();
+         s.facts.queue.last = 516;
+         s.facts.oldest_wait = 5s;
+         s.facts.runs = {40s, 40s, 40s, 40s};
+       },
+       stalled, not_accepting, application,
+       "tcp_any_80 (nginx.service): accept queue stalled, 516 waiting, none accepted for 40 s; "
+       "not_accepting: a process has stopped calling accept(), restart it"},
+      {"always full when looked at, but the oldest is younger than that",
+       [](Scene &s) {
+         s.overflow(500, 40s);
+         s.facts.queue.last = 512;
+         s.facts.oldest_wait = 5s;
+         s.facts.runs.not_shrinking_for = 40s;
+       },
+       overflow, slow_accept, application,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 500 drops in 10 s; "
+       "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+  });
+}
+END_TEST
+
+START_TEST(high_queues) {
+  using enum LimitSource;
+  const auto at_84_percent = [](Scene &s) { s.set_peak(430); };
+  check({
+      {"twice", at_84_percent, ok, none, application,
+       "tcp_any_80 (nginx.service): accept queue ok, peak 430 of 512 in 10 s", 2},
+      {"three times", at_84_percent, high, burst, application,
+       "tcp_any_80 (nginx.service): accept queue high, peak 430 of 512 (84 %) in 10 s; "
+       "burst: raise listen() backlog (511, somaxconn 4096)",
+       3},
+      {"never empty",
+       [](Scene &s) {
+         s.set_peak(430);
+         s.facts.runs.not_empty_for = 10s;
+       },
+       high, slow_accept, application,
+       "tcp_any_80 (nginx.service): accept queue high, peak 430 of 512 (84 %) in 10 s; "
+       "slow_accept: the application does not keep up, a longer queue only adds waiting",
+       3},
+      {"empty in between",
+       [](Scene &s) {
+         s.set_peak(430);
+         s.facts.runs.not_empty_for = 9900ms;
+       },
+       high, burst, application,
+       "tcp_any_80 (nginx.service): accept queue high, peak 430 of 512 (84 %) in 10 s; "
+       "burst: raise listen() backlog (511, somaxconn 4096)",
+       3},
+      {"never empty in a short interval",
+       [](Scene &s) {
+         s.set_peak(430);
+         s.common.measured = 500ms;
+         s.facts.runs.not_empty_for = 900ms;
+       },
+       high, burst, application,
+       "tcp_any_80 (nginx.service): accept queue high, peak 430 of 512 (84 %) in 0.5 s; "
+       "burst: raise listen() backlog (511, somaxconn 4096)",
+       3},
+  });
+
+  struct Threshold {
+    std::uint32_t limit;
+    std::uint64_t peak;
+    double warning_percent;
+    std::uint64_t warning_minimum;
+    ListenerState state;
+  };
+  for (const Threshold &t :
+       {Threshold{19, 16, 80, 16, high}, Threshold{20, 16, 80, 16, ok},
+        Threshold{17, 15, 80, 16, ok}, Threshold{17, 15, 80, 15, high},
+        Threshold{99, 60, 60, 16, high}, Threshold{99, 59, 60, 16, ok}, Threshold{5, 5, 80, 16, ok},
+        Threshold{0, 1, 80, 16, ok}, Threshold{1, 2, 80, 2, high}}) {
+    Scene scene;
+    scene.set_limit(t.limit);
+    scene.set_peak(t.peak);
+    scene.limits.warning_percent = t.warning_percent;
+    scene.limits.warning_minimum = t.warning_minimum;
+    ck_assert_msg(scene.judge_last_of(6).state == t.state, "limit %u, peak %u", t.limit,
+                  static_cast<unsigned>(t.peak));
+  }
+}
+END_TEST
+
+// h: a high interval, -: another one, a blank: not there; then the state, H high, . ok.
+START_TEST(high_in_three_of_six_intervals) {
+  struct Days {
+    const char *intervals;
+    const char *states;
+  };
+  for (const Days &days :
+       {Days{"hh-h--", "...H.."}, Days{"h----h", "......"}, Days{"h---hh", ".....H"},
+        Days{"h----hh", "......."}, Days{"hh----h", "......."},
+        Days{"hhhh--h------hhh", "..HH..H........H"}, Days{"h-h-h-h-", "....H.H."},
+        Days{"h  hh", "....H"}, Days{"h    hh", "......."}}) {
+    Scene scene;
+    std::string states;
+    for (const char *interval = days.intervals; *interval != '\0'; ++interval) {
+      scene.set_peak(*interval == '-' ? 0 : 500);
+      scene.facts.is_there = *interval != ' ';
+      states += scene.judge().state == high ? 'H' : '.';
+    }
+    assert_text(states, days.states);
+  }
+}
+END_TEST
+
+START_TEST(full_syn_queues) {
+  using enum LimitSource;
+  const auto flood = [](Scene &s) {
+    s.facts.syn_length = 512;
+    s.common.cookies_rose = true;
+  };
+  const auto flood_without_cookies = [](Scene &s) {
+    s.facts.syn_length = 511;
+    s.facts.drops = 1000;
+    s.common.tcp_syncookies = 0;
+    s.common.req_q_full_drop_rose = true;
+  };
+  check({
+      {"with cookies, once", flood, ok, none, application,
+       "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 512 in 10 s"},
+      {"with cookies, twice", flood, ok, syn_flood, application,
+       "tcp_any_80 (nginx.service): SYN queue full, 512 of 512 in 10 s; syn_flood: cookies are "
+       "sent instead; if these are clients, raise listen() backlog (511, somaxconn 4096)",
+       2},
+      {"without cookies, once", flood_without_cookies, ok, none, application,
+       "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 512, 1000 drops without overflow in "
+       "10 s"},
+      {"without cookies, twice", flood_without_cookies, ok, syn_queue_full, application,
+       "tcp_any_80 (nginx.service): SYN queue full, 511 of 512, 1000 drops in 10 s; "
+       "syn_queue_full: set net.ipv4.tcp_syncookies to 1",
+       2},
+      {"the accept queue high besides",
+       [](Scene &s) {
+         s.set_peak(430);
+         s.facts.syn_length = 512;
+         s.common.cookies_rose = true;
+       },
+       high, burst, application,
+       "tcp_any_80 (nginx.service): accept queue high, peak 430 of 512 (84 %) in 10 s; "
+       "burst: raise listen() backlog (511, somaxconn 4096)",
+       3},
+  });
+}
+END_TEST
+
+START_TEST(what_is_no_full_syn_queue) {
+  struct Noise {
+    const char *what;
+    std::optional<std::uint64_t> length;
+    std::uint32_t limit;
+    std::uint64_t drops;
+    std::optional<std::int64_t> cookies;
+    bool cookies_rose;
+    bool drop_rose;
+    Cause cause;
+  };
+  for (const Noise &n : std::vector<Noise>{
+           {"syncookies=2 count every SYN", 512, 511, 0, 2, true, false, none},
+           {"deferred accept", 512, 511, 3, 1, false, false, none},
+           {"cookies for another listener", 510, 511, 0, 1, true, false, none},
+           {"not counted", std::nullopt, 511, 0, 1, true, false, none},
+           {"one handshake at limit 0", 0, 0, 0, 1, true, false, none},
+           {"one more than limit 0", 1, 0, 0, 1, true, false, syn_flood},
+           {"no drops of this listener", 512, 511, 0, 0, false, true, none},
+           {"cookies switched on again", 512, 511, 5, 1, false, true, none},
+           {"setting unknown, dropped", 512, 511, 5, std::nullopt, true, true, syn_queue_full},
+           {"setting unknown, cookies", 512, 511, 5, std::nullopt, true, false, syn_flood}}) {
+    Scene scene;
+    scene.set_limit(n.limit);
+    scene.facts.syn_length = n.length;
+    scene.facts.drops = n.drops;
+    scene.common.tcp_syncookies = n.cookies;
+    scene.common.cookies_rose = n.cookies_rose;
+    scene.common.req_q_full_drop_rose = n.drop_rose;
+    const Diagnosis diagnosis = scene.judge_last_of(4);
+    assert_text(std::string(n.what) + ": " + std::string(name_of(diagnosis.cause)),
+                std::string(n.what) + ": " + std::string(name_of(n.cause)));
+    ck_assert(diagnosis.state == ok);
+  }
+}
+END_TEST
+
+// f: full, while cookies are sent; n: full, while none are; -: not full; a blank: not there.
+START_TEST(full_syn_queues_in_two_intervals_that_follow) {
+  Scene scene;
+  std::string causes;
+  for (const char interval : std::string("f-f-ff-ff fnfnnff")) {
+    scene.facts.syn_length = interval == '-' ? 0 : 512;
+    scene.common.cookies_rose = interval != 'n';
+    scene.facts.is_there = interval != ' ';
+    causes += scene.judge().cause == syn_flood ? 'F' : '.';
+  }
+  assert_text(causes, ".....F..F.......F");
+}
+END_TEST
+
+START_TEST(drops_alone_are_no_alarm) {
+  Scene scene;
+  scene.facts.drops = 1;
+  const Diagnosis diagnosis = scene.judge();
+  ck_assert(diagnosis.state == ok);
+  ck_assert(!diagnosis.overflowed);
+  assert_text(diagnosis.message, "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 512, "
+                                 "1 drop without overflow in 10 s");
+}
+END_TEST
+
+START_TEST(tells_the_overflow_whatever_else_is_wrong) {
+  Scene scene;
+  scene.overflow(5, 40s);
+  scene.facts.queue.last = 512;
+  scene.facts.oldest_wait = 45s;
+  const Diagnosis diagnosis = scene.judge();
+  ck_assert(diagnosis.state == stalled);
+  ck_assert(diagnosis.overflowed);
+  ck_assert_uint_eq(diagnosis.overflows, 5);
+}
+END_TEST
+
+START_TEST(missing_ones) {
+  Scene scene;
+  scene.limits.expected = true;
+  scene.facts.is_there = false;
+  struct Step {
+    ListenerState state;
+    const char *message;
+  };
+  const auto run = [&](const std::vector<Step> &steps) {
+    for (const Step &step : steps) {
+      const Diagnosis diagnosis = scene.judge();
+      assert_text(diagnosis.message, step.message);
+      ck_assert(diagnosis.state == step.state);
+      ck_assert(diagnosis.cause == none);
+      ck_assert(diagnosis.limit_source == LimitSource::unknown);
+      ck_assert(!diagnosis.is_there);
+      ck_assert(diagnosis.is_expected);
+    }
+  };
+  scene.common.measured = 25s;
+  scene.facts.owner = "";
+  run({{ok, "tcp_any_80: expected, but not listening for 25 s"},
+       {ok, "tcp_any_80: expected, but not listening for 50 s"},
+       {missing, "tcp_any_80: missing, expected, but not listening for 75 s: start it"}});
+  scene.facts.is_there = true;
+  ck_assert(scene.judge().state == ok);
+  // It went at some time of the first interval without it.
+  scene.facts.is_there = false;
+  scene.common.measured = 30s;
+  run({{ok, "tcp_any_80: expected, but not listening for 0 s"},
+       {ok, "tcp_any_80: expected, but not listening for 30 s"},
+       {missing, "tcp_any_80: missing, expected, but not listening for 60 s: start it"}});
+  scene.limits.missing_after = 61s;
+  scene.common.measured = 500ms;
+  run({{ok, "tcp_any_80: expected, but not listening for 61 s"},
+       {missing, "tcp_any_80: missing, expected, but not listening for 61 s: start it"}});
+}
+END_TEST
+
+START_TEST(gone_ones_are_no_trouble) {
+  Scene scene;
+  scene.overflow(1000, 40s);
+  scene.facts.is_there = false;
+  const Diagnosis diagnosis = scene.judge_last_of(100);
+  ck_assert(diagnosis.state == ok);
+  ck_assert(!diagnosis.is_there);
+  ck_assert(!diagnosis.is_expected);
+  ck_assert(!diagnosis.overflowed);
+  assert_text(diagnosis.message, "tcp_any_80 (nginx.service): not listening");
+}
+END_TEST
+
+START_TEST(limit_sources) {
+  struct Source {
+    std::uint32_t limit;
+    std::optional<std::int64_t> somaxconn;
+    std::optional<std::int64_t> somaxconn_at_listen;
+    LimitSource source;
+  };
+  using enum LimitSource;
+  for (const Source &s :
+       std::vector<Source>{{511, 4096, std::nullopt, application},
+                           {511, 4096, 4096, application},
+                           {511, 8192, 4096, application}, // a restart would not change it
+                           {4096, 4096, std::nullopt, somaxconn},
+                           {4096, 4096, 4096, somaxconn},
+                           {4096, 8192, std::nullopt, application},
+                           {4096, 8192, 4096, stale},
+                           {4096, 128, 4096, stale},
+                           {4096, 128, std::nullopt, stale},
+                           {511, 128, 4096, stale},
+                           {0, 4096, std::nullopt, zero},
+                           {0, 4096, 0, stale},
+                           {0, 0, 0, zero},
+                           {0, std::nullopt, std::nullopt, zero},
+                           {511, std::nullopt, 511, unknown},
+                           {4294967295U, 2147483647, std::nullopt, stale}})
+    assert_text(std::to_string(s.limit) + " " +
+                    std::string(name_of(limit_source(s.limit, s.somaxconn, s.somaxconn_at_listen))),
+                std::to_string(s.limit) + " " + std::string(name_of(s.source)));
+}
+END_TEST
+
+START_TEST(long_names_are_shortened_in_their_middle) {
+  const std::string name = "tcp_" + std::string(92, 'n') + "_443";
+  const std::string owner = "docker-" + std::string(150, 'o') + ".scope";
+  const std::string text(100, 't');
+  assert_text(message_about("tcp_any_80", owner.substr(0, 20), text),
+              "tcp_any_80 (" + owner.substr(0, 20) + "): " + text);
+  assert_text(message_about(name, owner, text), name + " (docker-" + std::string(17, 'o') + "..." +
+                                                    std::string(17, 'o') + ".scope): " + text);
+  assert_text(message_about(name, "", text), name + ": " + text);
+  assert_text(message_about(name, owner, std::string(160, 't')),
+              "tcp_" + std::string(28, 'n') + "..." + std::string(27, 'n') +
+                  "_443 (docker-oooo...oooo.scope): " + std::string(160, 't'));
+  for (std::size_t size = 0; size < 400; ++size)
+    for (const std::string &who : {std::string(), std::string("x"), owner}) {
+      const std::string message = message_about(name, who, std::string(size, 't'));
+      ck_assert_uint_le(message.size(), message_max_bytes);
+      if (name.size() + who.size() + size + (who.empty() ? 2 : 5) > message_max_bytes)
+        ck_assert_uint_eq(message.size(), message_max_bytes);
+      if (size <= 245)
+        ck_assert(message.ends_with(": " + std::string(size, 't')));
+    }
+}
+END_TEST
+
+START_TEST(the_longest_figures_leave_room_for_name_and_owner) {
+  const std::string name = "tcp6_" + std::string(95, 'n');
+  const std::string owner(300, 'o');
+  std::vector<std::function<void(Scene &)>> scenes = {
+      [](Scene &s) { s.facts.overflows = most; },
+      [](Scene &s) {
+        s.facts.overflows = most;
+        s.facts.runs.longest_full_run = 2s;
+      },
+      [](Scene &s) {
+        s.facts.overflows = most;
+        s.facts.median_member_percent = 0;
+      },
+      [](Scene &s) {
+        s.facts.overflows = most;
+        s.facts.somaxconn_at_listen = s.facts.lowest_limit;
+        s.common.somaxconn = s.facts.lowest_limit + 1000000000L;
+      },
+      [](Scene &s) {
+        s.facts.oldest_wait = 31536000s;
+        s.facts.overflows = most;
+        s.facts.median_member_percent = 0;
+      },
+      [](Scene &s) {
+        s.facts.syn_length = most;
+        s.common.cookies_rose = true;
+        s.facts.queue.used_percent = 0;
+      },
+  };
+  for (const auto &arrange : scenes) {
+    Scene scene;
+    scene.use_group();
+    scene.facts.name = name;
+    scene.facts.owner = owner;
+    scene.facts.members = 1000;
+    scene.facts.limit = 2147483647000;
+    scene.facts.lowest_limit = 2147483647;
+    scene.facts.queue.last = 2147483648000;
+    scene.facts.queue.peak = 2147483648000;
+    scene.facts.queue.used_percent = 100;
+    scene.facts.worst_member_percent = 100;
+    scene.facts.median_member_percent = 100;
+    scene.facts.drops = most;
+    scene.common.somaxconn = 2147483647;
+    scene.common.measured = 86400s;
+    arrange(scene);
+    const std::string longest = scene.judge_last_of(6).message;
+    scene.facts.name = "n";
+    scene.facts.owner = "o";
+    const std::string shortest = scene.judge().message;
+    ck_assert_uint_le(longest.size(), message_max_bytes);
+    ck_assert_msg(longest.ends_with(shortest.substr(shortest.find("): "))), "%s", longest.c_str());
+    ck_assert_msg(longest.starts_with("tcp6_nnnnnn"), "%s", longest.c_str());
+    ck_assert_msg(longest.find("n (oooooo") != std::string::npos, "%s", longest.c_str());
+  }
+}
+END_TEST
+
+START_TEST(messages_are_printable_ascii) {
+  assert_text(message_about("tcp_any_80", "a\nSeverity: OKAY\x7f \xc3", "down"),
+              "tcp_any_80 (a?Severity: OKAY? ?): down");
+}
+END_TEST
+
+START_TEST(states_have_the_numbers_of_gauge_state) {
+  ck_assert_int_eq(static_cast<int>(ok), 0);
+  ck_assert_int_eq(static_cast<int>(high), 1);
+  ck_assert_int_eq(static_cast<int>(overflow), 2);
+  ck_assert_int_eq(static_cast<int>(stalled), 3);
+  ck_assert_int_eq(static_cast<int>(missing), 4);
+}
+END_TEST
+
+int main() {
+  return run_tests(
+      "diagnosis", overflows, skew_needs_a_stuck_member_among_idle_ones, full_unix_listeners,
+      stalls, high_queues, high_in_three_of_six_intervals, full_syn_queues,
+      what_is_no_full_syn_queue, full_syn_queues_in_two_intervals_that_follow,
+      drops_alone_are_no_alarm, tells_the_overflow_whatever_else_is_wrong, missing_ones,
+      gone_ones_are_no_trouble, limit_sources, long_names_are_shortened_in_their_middle,
+      the_longest_figures_leave_room_for_name_and_owner, messages_are_printable_ascii,
+      states_have_the_numbers_of_gauge_state);
+}

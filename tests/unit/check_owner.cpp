@@ -1,0 +1,646 @@
+#include "owner.h"
+#include "test_program.h"
+#include "unique_fd.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <cstdio>
+#include <dirent.h>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <grp.h>
+#include <string>
+#include <string_view>
+#include <sys/inotify.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+using namespace backlog;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A path of a cgroup with what is long put in for "{id}" and the like.
+std::string expanded(std::string text) {
+  constexpr std::array<std::array<std::string_view, 2>, 4> values{{
+      {"{id}", "0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9"},
+      {"{uid}", "0a1b2c3d-1111-4222-8333-444455556666"},
+      {"{user}", "/user.slice/user-1000.slice"},
+      {"{pod}", "/kubepods.slice/kubepods-burstable.slice/"
+                "kubepods-burstable-pod0a1b2c3d_1111_4222_8333_444455556666.slice"},
+  }};
+  for (const auto &[name, value] : values)
+    for (std::size_t at = text.find(name); at != std::string::npos; at = text.find(name))
+      text.replace(at, name.size(), value);
+  return text;
+}
+
+/// The number by which readdir() knows a file.
+std::uint64_t inode_of(const fs::path &path) {
+  std::uint64_t inode = 0;
+  DIR *folder = opendir(path.parent_path().c_str());
+  ck_assert_ptr_nonnull(folder);
+  while (const dirent *entry = readdir(folder))
+    if (path.filename() == entry->d_name)
+      inode = entry->d_ino;
+  closedir(folder);
+  return inode;
+}
+
+/// Folders that stand for /proc and for a cgroup2 mount.
+class Host {
+public:
+  Host() {
+    std::string pattern = fs::temp_directory_path() / "check_owner_XXXXXX";
+    ck_assert_ptr_nonnull(mkdtemp(pattern.data()));
+    root_ = pattern;
+    fs::create_directories(proc() / "sys");
+    fs::create_directories(cgroups());
+  }
+  ~Host() { fs::remove_all(root_); }
+  Host(const Host &) = delete;
+  Host &operator=(const Host &) = delete;
+
+  fs::path proc() const { return root_ / "proc"; }
+  fs::path cgroups() const { return root_ / "cgroup"; }
+  OwnerBook book() const { return OwnerBook(proc(), cgroups()); }
+
+  void start(int pid, const std::string &name) const {
+    const fs::path folder = proc() / std::to_string(pid);
+    fs::create_directories(folder / "fd");
+    fs::create_symlink("/dev/null", folder / "fd" / "0");
+    fs::create_symlink("socket:[1]", folder / "fd" / "1");
+    fs::create_symlink("pipe:[500]", folder / "fd" / "2");
+    std::ofstream(folder / "comm") << name << '\n';
+  }
+  void end(int pid) const { fs::remove_all(proc() / std::to_string(pid)); }
+
+  void open_socket(int pid, int fd, const std::string &target) const {
+    fs::create_symlink(target, descriptor(pid, fd));
+  }
+  void open_socket(int pid, int fd, std::uint32_t inode) const {
+    open_socket(pid, fd, "socket:[" + std::to_string(inode) + "]");
+  }
+  void close_socket(int pid, int fd) const { fs::remove(descriptor(pid, fd)); }
+
+  /// Makes a cgroup and gives its id.
+  std::uint64_t cgroup(const std::string &path) const {
+    fs::create_directories(cgroups() / path);
+    return inode_of(cgroups() / path);
+  }
+
+private:
+  fs::path descriptor(int pid, int fd) const {
+    return proc() / std::to_string(pid) / "fd" / std::to_string(fd);
+  }
+
+  fs::path root_;
+};
+
+/// What is shown of a socket: "-" for one that the book does not know.
+std::string shown(const OwnerBook &book, std::uint64_t cookie) {
+  const Owner *owner = book.find(cookie);
+  return owner == nullptr ? "-" : owner->text();
+}
+
+OwnedSocket socket_of(std::uint64_t cookie, std::uint32_t inode, std::uint64_t cgroup_id = 0) {
+  return {.cookie = cookie, .inode = inode, .cgroup_id = cgroup_id};
+}
+
+void update(OwnerBook &book, const std::vector<OwnedSocket> &listening, bool may_scan = true) {
+  book.update(listening, may_scan);
+}
+
+UniqueFd listen_on_loopback() {
+  UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ck_assert_int_eq(listen(fd.get(), 5), 0);
+  return fd;
+}
+
+std::uint32_t inode_of(const UniqueFd &fd) {
+  struct stat status {};
+  ck_assert_int_eq(fstat(fd.get(), &status), 0);
+  return static_cast<std::uint32_t>(status.st_ino);
+}
+
+std::string own_name() {
+  std::ifstream file("/proc/self/comm");
+  std::string name;
+  std::getline(file, name);
+  return name;
+}
+
+/// Whether a file can be opened by its handle.
+bool may_open_by_handle(const fs::path &path) {
+  alignas(file_handle) std::array<std::byte, sizeof(file_handle) + MAX_HANDLE_SZ> storage{};
+  auto *handle = reinterpret_cast<file_handle *>(storage.data());
+  handle->handle_bytes = MAX_HANDLE_SZ;
+  int mount_id = 0;
+  const UniqueFd mount(open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return name_to_handle_at(AT_FDCWD, path.c_str(), handle, &mount_id, 0) == 0 &&
+         UniqueFd(open_by_handle_at(mount.get(), handle, O_PATH | O_CLOEXEC));
+}
+
+/// A child that does what it is told and then lives until it is ended here.
+class Child {
+public:
+  explicit Child(const std::function<void()> &work) {
+    std::array<int, 2> ready{};
+    ck_assert_int_eq(pipe2(ready.data(), O_CLOEXEC), 0);
+    const UniqueFd from(ready[0]);
+    UniqueFd to(ready[1]);
+    pid_ = fork();
+    if (pid_ == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      work();
+      to = UniqueFd(); // the parent waits for the end of file
+      for (;;)
+        pause();
+    }
+    to = UniqueFd();
+    char byte = 0;
+    ck_assert_int_eq(read(from.get(), &byte, 1), 0);
+  }
+  ~Child() { end(); }
+  Child(const Child &) = delete;
+  Child &operator=(const Child &) = delete;
+
+  pid_t pid() const { return pid_; }
+  void end() {
+    if (pid_ <= 0)
+      return;
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+    pid_ = 0;
+  }
+
+private:
+  pid_t pid_ = 0;
+};
+
+/// Runs a check in a child without privileges; it tells what is wrong, "" for nothing.
+std::string as_nobody(const std::function<std::string()> &check) {
+  constexpr uid_t nobody = 65534;
+  std::array<int, 2> answer{};
+  ck_assert_int_eq(pipe2(answer.data(), O_CLOEXEC), 0);
+  const pid_t pid = fork();
+  if (pid == 0) {
+    std::string text = "no privileges to lose";
+    if (setgroups(0, nullptr) == 0 && setgid(nobody) == 0 && setuid(nobody) == 0)
+      text = check();
+    _exit(write(answer[1], text.data(), text.size()) == static_cast<ssize_t>(text.size()) ? 0 : 1);
+  }
+  close(answer[1]);
+  std::array<char, 256> text{};
+  const ssize_t length = read(answer[0], text.data(), text.size());
+  close(answer[0]);
+  int status = 0;
+  waitpid(pid, &status, 0);
+  if (length < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    return "the child failed";
+  return {text.data(), static_cast<std::size_t>(length)};
+}
+
+} // namespace
+
+START_TEST(cgroup_names) {
+  struct Case {
+    const char *path; ///< see expanded()
+    const char *unit;
+  };
+  for (const Case &c : {
+           Case{"", ""},
+           {"/", ""},
+           {"/system.slice", ""},
+           {"/system.slice/nginx.service", "nginx.service"},
+           {"system.slice/nginx.service/", "nginx.service"},
+           {"/system.slice/system-getty.slice/getty@tty1.service", "getty@tty1.service"},
+           {"/system.slice/nginx.service/workers/1", "nginx.service"},
+           {"/system.slice/cups.socket", "cups.socket"},
+           {"/system.slice/run-r1234.scope", "run-r1234.scope"},
+           {"/system.slice/dev-\\x2d.mount", ""},
+           {"/init.scope", ""},
+           {"/strange/tree.service", ""},
+           // users
+           {"{user}/session-3.scope", ""},
+           {"{user}/user@1000.service", ""},
+           {"{user}/user@1000.service/init.scope", ""},
+           {"{user}/user@1000.service/app.slice/web.service", "web.service"},
+           {"{user}/user@1000.service/app.slice/web.socket", "web.socket"},
+           {"{user}/user@1000.service/app.slice/app-term-12.scope", ""},
+           {"{user}/user@1000.service/app.slice/vte-1.scope/web.service", ""},
+           // machines
+           {"/machine.slice/systemd-nspawn@web.service/payload/system.slice/nginx.service",
+            "systemd-nspawn@web.service"},
+           {"/machine.slice/machine-web.scope/libvirt/emulator", "machine-web.scope"},
+           {"/lxc.payload.web/system.slice/nginx.service", "lxc web"},
+           {"/lxc/101/ns/system.slice/nginx.service", "lxc 101"},
+           {"/lxc", ""},
+           {"/system.slice/lxc/a", ""},
+           // containers
+           {"/system.slice/docker-{id}.scope", "docker 0a1b2c3d4e5f"},
+           {"/docker/{id}", "docker 0a1b2c3d4e5f"},
+           {"/system.slice/docker-{id}.scope/init.scope", "docker 0a1b2c3d4e5f"},
+           {"/system.slice/docker-{id}.scope/system.slice/nginx.service", "docker 0a1b2c3d4e5f"},
+           {"/docker/{id}/docker/f{id}", "docker 0a1b2c3d4e5f"},
+           {"/system.slice/docker-{id}.scope/kubepods/pod{uid}/cri-containerd-{id}.scope",
+            "docker 0a1b2c3d4e5f"},
+           {"/machine.slice/libpod-{id}.scope/container", "podman 0a1b2c3d4e5f"},
+           {"/machine.slice/libpod-conmon-{id}.scope", "podman 0a1b2c3d4e5f"},
+           {"/libpod_parent/libpod-{id}", "podman 0a1b2c3d4e5f"},
+           {"{user}/user@1000.service/user.slice/libpod-{id}.scope", "podman 0a1b2c3d4e5f"},
+           {"/system.slice/web.service/libpod-payload-{id}", "web.service"},
+           {"/system.slice/nerdctl-{id}.scope", "containerd 0a1b2c3d4e5f"},
+           {"/default/{id}", "container 0a1b2c3d4e5f"},
+           {"/system.slice/docker-0a1b.scope", "docker-0a1b.scope"},
+           {"/system.slice/docker-g{id}.scope", "docker-g{id}.scope"},
+           {"/system.slice/docker-{id}.service", "docker-{id}.service"},
+           {"/system.slice/docker.service", "docker.service"},
+           // pods
+           {"{pod}/cri-containerd-{id}.scope", "containerd 0a1b2c3d4e5f"},
+           {"{pod}/crio-{id}.scope/container", "cri-o 0a1b2c3d4e5f"},
+           {"{pod}/crio-conmon-{id}.scope", "cri-o 0a1b2c3d4e5f"},
+           {"/system.slice/containerd.service/kubepods-pod{uid}.slice:cri-containerd:{id}",
+            "containerd 0a1b2c3d4e5f"},
+           {"/kubepods/burstable/pod{uid}/{id}", "container 0a1b2c3d4e5f"},
+           {"/kubepods/burstable/pod{uid}", "pod 0a1b2c3d-1111"},
+           {"{pod}", "pod 0a1b2c3d-1111"},
+           {"{pod}/other", "pod 0a1b2c3d-1111"},
+           {"/kubepods/pod0123456789abcdef0123456789abcdef", "pod 0123456789ab"},
+           {"/kubepods/pods", ""},
+           {"/kubepods/pod{id}", ""},
+           {"/tripod{uid}", ""},
+           // what somebody else may have named
+           {"/system.slice/a\tb\x7f\xc3\xa9.service", "a?b???.service"},
+       })
+    assert_text(unit_of_cgroup(expanded(c.path)), expanded(c.unit));
+}
+END_TEST
+
+START_TEST(owner_texts) {
+  assert_text(Owner{}.text(), "");
+  assert_text(Owner{"nginx", 12, ""}.text(), "nginx[12]");
+  assert_text(Owner{"nginx", 12, "nginx.service"}.text(), "nginx.service");
+  assert_text(Owner{"", 0, "nginx.service"}.text(), "nginx.service");
+}
+END_TEST
+
+START_TEST(lowest_pid_that_has_the_socket) {
+  const Host host;
+  for (const int pid : {7, 80, 100, 9, 1000})
+    host.start(pid, "p" + std::to_string(pid));
+  for (const int pid : {1000, 80, 100})
+    host.open_socket(pid, pid, 4000);
+  host.open_socket(1000, 3, 4001);
+  host.open_socket(9, 3, 4002);
+  host.open_socket(9, 4, 4003);
+  host.open_socket(7, 3, "socket:[40010");
+  host.open_socket(7, 4, "socket:[40010]");
+  host.open_socket(7, 8, "/folder/4001]");
+  host.open_socket(7, 5, "socket:4001");
+  host.open_socket(7, 6, "anon_inode:[4001]");
+  host.open_socket(7, 7, "socket:[8589938593]"); // 4001 in 32 bits
+  OwnerBook book = host.book();
+  update(book, {socket_of(1, 4000), socket_of(2, 4001), socket_of(3, 4002), socket_of(4, 4003),
+                socket_of(5, 4004), socket_of(6, 0)});
+  assert_text(shown(book, 1), "p80[80]");
+  assert_text(shown(book, 2), "p1000[1000]");
+  assert_text(shown(book, 3), "p9[9]");
+  assert_text(shown(book, 4), "p9[9]");
+  assert_text(shown(book, 5), "");
+  assert_text(shown(book, 6), "");
+  assert_text(shown(book, 7), "-");
+  ck_assert_uint_eq(book.scans(), 1);
+}
+END_TEST
+
+START_TEST(scan_ends_when_all_are_found) {
+  const Host host;
+  for (const int pid : {5, 50, 500}) {
+    host.start(pid, "server");
+    host.open_socket(pid, 3, 4000);
+  }
+  host.open_socket(5, 4, 4001);
+  host.open_socket(50, 4, 4002);
+  const UniqueFd events(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  const fs::path last = host.proc() / "500" / "fd";
+  ck_assert_int_ge(inotify_add_watch(events.get(), last.c_str(), IN_OPEN), 0);
+  const auto was_opened = [&] {
+    std::array<char, 4096> event{};
+    return read(events.get(), event.data(), event.size()) > 0;
+  };
+  OwnerBook book = host.book();
+  std::vector<OwnedSocket> listening{socket_of(1, 4000), socket_of(2, 4001), socket_of(3, 4002)};
+  update(book, listening);
+  ck_assert(!was_opened());
+  listening.push_back(socket_of(4, 4003));
+  update(book, listening);
+  ck_assert(was_opened());
+}
+END_TEST
+
+START_TEST(name_is_one_line_of_text) {
+  const Host host;
+  host.start(5, "a\nb: \x1b\xc3\xa9");
+  host.open_socket(5, 3, 4000);
+  OwnerBook book = host.book();
+  update(book, {socket_of(1, 4000)});
+  assert_text(shown(book, 1), "a?b: ???[5]");
+}
+END_TEST
+
+START_TEST(process_that_ends_during_the_scan_is_passed_over) {
+  const Host host;
+  host.start(5, "ending");
+  host.open_socket(5, 3, 4000);
+  host.open_socket(5, 4, 4001);
+  fs::remove(host.proc() / "5" / "comm");
+  host.start(6, "fd");
+  fs::remove_all(host.proc() / "6" / "fd");
+  host.start(70, "next");
+  host.open_socket(70, 3, 4000);
+  OwnerBook book = host.book();
+  update(book, {socket_of(1, 4000), socket_of(2, 4001)});
+  assert_text(shown(book, 1), "next[70]");
+  assert_text(shown(book, 2), "");
+}
+END_TEST
+
+START_TEST(no_scan_without_new_sockets) {
+  const Host host;
+  host.start(5, "server");
+  host.open_socket(5, 3, 4000);
+  host.open_socket(5, 4, 4001);
+  const std::uint64_t cgroup = host.cgroup("system.slice/server.service");
+  OwnerBook book = host.book();
+  update(book, {});
+  ck_assert_uint_eq(book.scans(), 0);
+  std::vector<OwnedSocket> listening{socket_of(1, 4000, cgroup), socket_of(2, 5000, 999999)};
+  update(book, listening);
+  for (int interval = 0; interval < 10; ++interval)
+    update(book, listening);
+  ck_assert_uint_eq(book.scans(), 1);
+  ck_assert_uint_eq(book.walks(), 1);
+  listening.push_back(socket_of(3, 4001, cgroup));
+  update(book, listening);
+  update(book, listening);
+  ck_assert_uint_eq(book.scans(), 2);
+  ck_assert_uint_eq(book.walks(), 1);
+  assert_text(shown(book, 3), "server.service");
+  listening.pop_back();
+  update(book, listening);
+  update(book, {});
+  ck_assert_uint_eq(book.scans(), 2);
+  update(book, {socket_of(4, 0, 1)}); // nothing to find it by
+  ck_assert_uint_eq(book.scans(), 2);
+  ck_assert_uint_eq(book.walks(), 1);
+}
+END_TEST
+
+START_TEST(sockets_that_are_gone_are_forgotten) {
+  const Host host;
+  host.start(5, "server");
+  host.open_socket(5, 3, 4000);
+  host.open_socket(5, 4, 4001);
+  const std::uint64_t cgroup = host.cgroup("server.service");
+  OwnerBook book = host.book();
+  update(book, {socket_of(1, 4000, cgroup), socket_of(2, 4001)});
+  update(book, {socket_of(2, 4001)});
+  assert_text(shown(book, 1), "-");
+  assert_text(shown(book, 2), "server[5]");
+  update(book, {socket_of(1, 4000, cgroup), socket_of(2, 4001)});
+  assert_text(shown(book, 1), "server.service");
+  ck_assert_uint_eq(book.scans(), 2);
+  ck_assert_uint_eq(book.walks(), 2);
+}
+END_TEST
+
+START_TEST(process_not_found_is_looked_for_in_the_next_two_scans) {
+  struct Case {
+    int scans_before_it_is_there;
+    std::string found;
+  };
+  for (const Case &c : {Case{0, "late[50]"}, {1, "late[50]"}, {2, "late[50]"}, {3, ""}, {4, ""}}) {
+    const Host host;
+    host.start(5, "server");
+    OwnerBook book = host.book();
+    std::vector<OwnedSocket> listening{socket_of(1, 4000)};
+    const auto scan = [&] {
+      const auto number = static_cast<std::uint32_t>(listening.size()) + 1;
+      host.open_socket(5, static_cast<int>(number + 3), 4000 + number);
+      listening.push_back(socket_of(number, 4000 + number));
+      update(book, listening);
+      update(book, listening);
+    };
+    for (int i = 0; i < c.scans_before_it_is_there; ++i)
+      scan();
+    host.start(50, "late");
+    host.open_socket(50, 3, 4000);
+    scan();
+    ck_assert_uint_eq(book.scans(), c.scans_before_it_is_there + 1);
+    assert_text(shown(book, 1), c.found);
+  }
+}
+END_TEST
+
+START_TEST(process_that_lets_go_is_replaced_by_who_remains) {
+  const Host host;
+  for (const int pid : {5, 50, 500}) {
+    host.start(pid, "p" + std::to_string(pid));
+    host.open_socket(pid, 3, 4000);
+  }
+  OwnerBook book = host.book();
+  const std::vector<OwnedSocket> listening{socket_of(1, 4000)};
+  update(book, listening);
+  assert_text(shown(book, 1), "p5[5]");
+  host.end(5);
+  update(book, listening);
+  assert_text(shown(book, 1), "p50[50]");
+  ck_assert_uint_eq(book.scans(), 2);
+  host.close_socket(50, 3);
+  host.open_socket(50, 3, 4001);
+  update(book, listening);
+  assert_text(shown(book, 1), "p500[500]");
+  ck_assert_uint_eq(book.scans(), 3);
+  host.end(500);
+  update(book, listening);
+  ck_assert(*book.find(1) == Owner{});
+  update(book, listening);
+  ck_assert_uint_eq(book.scans(), 4);
+}
+END_TEST
+
+START_TEST(search_can_be_left_for_later) {
+  const Host host;
+  host.start(5, "server");
+  host.open_socket(5, 3, 4000);
+  const std::uint64_t cgroup = host.cgroup("server.service");
+  OwnerBook book = host.book();
+  const std::vector<OwnedSocket> listening{socket_of(1, 4000), socket_of(2, 0, cgroup)};
+  update(book, listening, false);
+  update(book, listening, false);
+  assert_text(shown(book, 1), "");
+  assert_text(shown(book, 2), "");
+  ck_assert_uint_eq(book.scans() + book.walks(), 0);
+  update(book, listening);
+  assert_text(shown(book, 1), "server[5]");
+  assert_text(shown(book, 2), "server.service");
+  host.end(5);
+  update(book, listening, false);
+  assert_text(shown(book, 1), "");
+  ck_assert_uint_eq(book.scans(), 1);
+}
+END_TEST
+
+START_TEST(units_by_walking_the_cgroups) {
+  const Host host;
+  const std::string container = expanded("system.slice/docker-{id}.scope");
+  const std::uint64_t nginx = host.cgroup("system.slice/nginx.service");
+  const std::uint64_t deep =
+      host.cgroup("user.slice/user-1.slice/user@1.service/a.slice/w.service");
+  const std::uint64_t session = host.cgroup("user.slice/user-1.slice/session-3.scope");
+  const std::uint64_t docker = host.cgroup(container);
+  const std::uint64_t inner = host.cgroup(container + "/system.slice/a.service");
+  fs::create_symlink("system.slice", host.cgroups() / "file.service");
+  const std::uint64_t file = inode_of(host.cgroups() / "file.service");
+  host.start(5, "server");
+  host.open_socket(5, 3, 4000);
+  OwnerBook book = host.book();
+  update(book, {socket_of(1, 0, nginx), socket_of(2, 0, deep), socket_of(3, 4000, session),
+                socket_of(4, 0, docker), socket_of(5, 0, inner), socket_of(6, 0, file),
+                socket_of(7, 4000, nginx)});
+  assert_text(shown(book, 1), "nginx.service");
+  assert_text(shown(book, 2), "w.service");
+  assert_text(shown(book, 3), "server[5]");
+  assert_text(shown(book, 4), "docker 0a1b2c3d4e5f");
+  assert_text(shown(book, 5), "docker 0a1b2c3d4e5f");
+  assert_text(shown(book, 6), "");
+  assert_text(shown(book, 7), "nginx.service");
+  ck_assert(*book.find(7) == (Owner{"server", 5, "nginx.service"}));
+  ck_assert_uint_eq(book.walks(), 1);
+}
+END_TEST
+
+START_TEST(roots_that_are_not_there) {
+  const Host host;
+  host.start(5, "server");
+  host.open_socket(5, 3, 4000);
+  for (const std::string &cgroups : {std::string(), host.cgroups().string() + "/none"}) {
+    OwnerBook book(host.proc(), cgroups);
+    update(book, {socket_of(1, 4000, 77)});
+    assert_text(shown(book, 1), "server[5]");
+  }
+  const std::uint64_t cgroup = host.cgroup("server.service");
+  OwnerBook book(host.proc() / "none", host.cgroups());
+  update(book, {socket_of(1, 4000), socket_of(2, 4000, cgroup)});
+  assert_text(shown(book, 1), "");
+  assert_text(shown(book, 2), "server.service");
+  ck_assert_uint_eq(book.scans(), 0);
+}
+END_TEST
+
+START_TEST(own_listener) {
+  const UniqueFd fd = listen_on_loopback();
+  OwnerBook book;
+  update(book, {socket_of(1, inode_of(fd))});
+  assert_text(shown(book, 1), own_name() + "[" + std::to_string(getpid()) + "]");
+  ck_assert_uint_eq(book.scans(), 1);
+}
+END_TEST
+
+START_TEST(prefork_children_share_a_socket) {
+  UniqueFd fd = listen_on_loopback();
+  const std::vector<OwnedSocket> listening{socket_of(1, inode_of(fd))};
+  Child one([] { prctl(PR_SET_NAME, "worker"); });
+  Child two([] { prctl(PR_SET_NAME, "worker"); });
+  OwnerBook book;
+  update(book, listening);
+  const pid_t lowest = std::min({getpid(), one.pid(), two.pid()});
+  ck_assert_int_eq(book.find(1)->pid, lowest);
+
+  fd = UniqueFd(); // as a parent that becomes a daemon
+  update(book, listening);
+  const bool one_is_lower = one.pid() < two.pid();
+  Child &lower = one_is_lower ? one : two;
+  Child &higher = one_is_lower ? two : one;
+  assert_text(shown(book, 1), "worker[" + std::to_string(lower.pid()) + "]");
+  lower.end();
+  update(book, listening);
+  assert_text(shown(book, 1), "worker[" + std::to_string(higher.pid()) + "]");
+  const std::uint64_t scans = book.scans();
+  update(book, listening);
+  ck_assert_uint_eq(book.scans(), scans);
+  higher.end();
+  update(book, listening);
+  assert_text(shown(book, 1), "");
+}
+END_TEST
+
+START_TEST(what_is_not_permitted_stays_empty) {
+  if (geteuid() != 0)
+    return;
+  const UniqueFd fd = listen_on_loopback();
+  const std::uint32_t inode = inode_of(fd);
+  assert_text(as_nobody([&]() -> std::string {
+                close(fd.get()); // the child's copy
+                OwnerBook book;
+                update(book, {socket_of(1, inode, 1)});
+                update(book, {socket_of(1, inode, 1)});
+                if (!book.find(1) || *book.find(1) != Owner{})
+                  return "owner: " + shown(book, 1);
+                return book.scans() == 1 ? "" : "scanned again";
+              }),
+              "");
+}
+END_TEST
+
+START_TEST(cgroups_of_the_kernel) {
+  const std::string mount = cgroup2_mount();
+  const std::string name = "check-owner-" + std::to_string(getpid()) + ".service";
+  const fs::path path = fs::path(mount) / name;
+  if (mount.empty() || geteuid() != 0 || mkdir(path.c_str(), 0755) != 0)
+    return; // no cgroup2 that may be written to
+  struct stat status {};
+  const bool exists = stat(path.c_str(), &status) == 0;
+  const std::uint64_t walks = may_open_by_handle(path) ? 0 : 1;
+  const std::vector<OwnedSocket> listening{socket_of(1, 0, status.st_ino)};
+  OwnerBook book;
+  update(book, listening);
+  const std::string walked = as_nobody([&] {
+    OwnerBook unprivileged;
+    update(unprivileged, listening);
+    return shown(unprivileged, 1) + " by " + std::to_string(unprivileged.walks());
+  });
+  rmdir(path.c_str());
+  OwnerBook after;
+  update(after, listening);
+
+  ck_assert(exists);
+  assert_text(shown(book, 1), name);
+  assert_text(walked, name + " by 1");
+  assert_text(shown(after, 1), "");
+  ck_assert_uint_eq(book.walks(), walks);
+  ck_assert_uint_eq(after.walks(), walks);
+}
+END_TEST
+
+int main() {
+  return run_tests(
+      "owner", cgroup_names, owner_texts, lowest_pid_that_has_the_socket,
+      scan_ends_when_all_are_found, name_is_one_line_of_text,
+      process_that_ends_during_the_scan_is_passed_over, no_scan_without_new_sockets,
+      sockets_that_are_gone_are_forgotten, process_not_found_is_looked_for_in_the_next_two_scans,
+      process_that_lets_go_is_replaced_by_who_remains, search_can_be_left_for_later,
+      units_by_walking_the_cgroups, roots_that_are_not_there, own_listener,
+      prefork_children_share_a_socket, what_is_not_permitted_stays_empty, cgroups_of_the_kernel);
+}

@@ -1,0 +1,177 @@
+#include "series.h"
+#include "test_program.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <string>
+#include <vector>
+
+using namespace backlog;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// All values of a table: "instance/type-type_instance" with the value, which is marked with +
+/// where it is a counter's.
+using Values = std::map<std::string, std::string>;
+
+Values values_of(const Table &table, ValueSet set) {
+  Values values;
+  for_each_value(table, set, [&](const SeriesValue &series) {
+    std::string key(series.plugin_instance);
+    key += "/" + std::string(series.type) + "-" + std::string(series.type_instance);
+    std::string text;
+    if (const auto *counter = std::get_if<std::int64_t>(&series.value)) {
+      text = "+" + std::to_string(*counter);
+    } else {
+      char number[32];
+      (void)std::snprintf(number, sizeof number, "%g", std::get<double>(series.value));
+      text = number;
+    }
+    ck_assert_msg(values.emplace(key, text).second, "%s twice", key.c_str());
+  });
+  return values;
+}
+
+void assert_values(const Values &actual, const Values &expected) {
+  for (const auto &[key, value] : expected) {
+    ck_assert_msg(actual.contains(key), "no %s", key.c_str());
+    assert_text(key + " " + actual.at(key), key + " " + value);
+  }
+  for (const auto &[key, value] : actual)
+    ck_assert_msg(expected.contains(key), "%s is not expected", key.c_str());
+}
+
+Row tcp_row() {
+  Row row;
+  row.name = "tcp_any_80";
+  row.queue = {
+      .last = 3, .peak = 129, .lowest = 1, .mean = 2.5, .full_percent = 12.5, .used_percent = 100};
+  row.limit = 128;
+  row.members = 2;
+  row.dropped = 7;
+  row.syn_length = 4;
+  row.has_series = true;
+  return row;
+}
+
+const Values basic = {
+    {"tcp_any_80/packets-dropped", "+7"},
+    {"tcp_any_80/queue_length-accept", "3"},
+    {"tcp_any_80/queue_length-accept_peak", "129"},
+    {"tcp_any_80/queue_length-limit", "128"},
+    {"tcp_any_80/percent-used", "100"},
+};
+
+const Values only_full = {
+    {"tcp_any_80/queue_length-accept_mean", "2.5"},
+    {"tcp_any_80/queue_length-syn", "4"},
+    {"tcp_any_80/percent-full", "12.5"},
+    {"tcp_any_80/count-sockets", "2"},
+};
+
+Values joined(Values values, const Values &more) {
+  values.insert(more.begin(), more.end());
+  return values;
+}
+
+} // namespace
+
+START_TEST(values_of_a_listener) {
+  Table table;
+  table.rows = {tcp_row()};
+  assert_values(values_of(table, ValueSet::basic), basic);
+  assert_values(values_of(table, ValueSet::full), joined(basic, only_full));
+}
+END_TEST
+
+START_TEST(what_is_unknown_is_absent) {
+  Table table;
+  table.rows = {tcp_row()};
+  table.rows[0].dropped.reset();
+  table.rows[0].syn_length.reset();
+  Values expected = joined(basic, only_full);
+  expected.erase("tcp_any_80/packets-dropped");
+  expected.erase("tcp_any_80/queue_length-syn");
+  assert_values(values_of(table, ValueSet::full), expected);
+}
+END_TEST
+
+START_TEST(listener_that_went_has_its_counter_only) {
+  Table table;
+  table.rows = {tcp_row()};
+  table.rows[0].has_queue = false;
+  assert_values(values_of(table, ValueSet::full), {{"tcp_any_80/packets-dropped", "+7"}});
+}
+END_TEST
+
+START_TEST(rows_without_series_are_left_out) {
+  Table table;
+  table.rows = {tcp_row(), tcp_row()};
+  table.rows[0].name = "tcp_any_81";
+  table.rows[0].has_series = false;
+  assert_values(values_of(table, ValueSet::basic), basic);
+}
+END_TEST
+
+START_TEST(values_of_the_host) {
+  Table table;
+  table.host = HostFigures{
+      .worst_used_percent = 62.5, .listeners = 12, .unreported = 2, .dropped = 5000000000};
+  assert_values(values_of(table, ValueSet::basic), {{"host/percent-worst", "62.5"},
+                                                    {"host/count-listeners", "12"},
+                                                    {"host/count-unreported", "2"},
+                                                    {"host/packets-dropped", "+5000000000"}});
+}
+END_TEST
+
+START_TEST(values_of_the_kernel) {
+  Table table;
+  table.counters.emplace();
+  table.counters->values[static_cast<std::size_t>(Counter::ListenOverflows)] = 11;
+  table.counters->values[static_cast<std::size_t>(Counter::AttemptFails)] = 0;
+  table.drops_unattributed = 6;
+  table.syn_total = 8;
+  table.limits.emplace();
+  table.limits->somaxconn = 4096;
+  table.limits->tcp_syncookies = 1;
+  assert_values(values_of(table, ValueSet::basic),
+                {{"kernel/protocol_counter-ListenOverflows", "+11"},
+                 {"kernel/protocol_counter-AttemptFails", "+0"},
+                 {"kernel/packets-dropped_unattributed", "+6"},
+                 {"kernel/queue_length-syn", "8"},
+                 {"kernel/gauge-somaxconn", "4096"},
+                 {"kernel/gauge-tcp_syncookies", "1"}});
+
+  table.limits->tcp_max_syn_backlog = 512;
+  table.limits->tcp_abort_on_overflow = 0;
+  for (auto &value : table.counters->values)
+    value = 1;
+  const Values all = values_of(table, ValueSet::basic);
+  for (const char *counter :
+       {"ListenOverflows", "ListenDrops", "TCPReqQFullDrop", "TCPReqQFullDoCookies",
+        "SyncookiesSent", "SyncookiesRecv", "SyncookiesFailed", "EmbryonicRsts",
+        "TCPDeferAcceptDrop", "TCPFastOpenListenOverflow", "TCPSynRetrans", "TCPTimeouts",
+        "RetransSegs", "PassiveOpens", "AttemptFails"})
+    assert_text(all.at(std::string("kernel/protocol_counter-") + counter), "+1");
+  assert_text(all.at("kernel/gauge-tcp_max_syn_backlog"), "512");
+  assert_text(all.at("kernel/gauge-tcp_abort_on_overflow"), "0");
+  ck_assert_uint_eq(all.size(), 15 + 4 + 2);
+}
+END_TEST
+
+START_TEST(values_of_the_sampler) {
+  Table table;
+  assert_values(values_of(table, ValueSet::full), {});
+  table.sampler = {.period = 25ms, .cpu_percent = 0.25};
+  assert_values(values_of(table, ValueSet::basic),
+                {{"sampler/duration-period", "0.025"}, {"sampler/percent-cpu", "0.25"}});
+}
+END_TEST
+
+int main() {
+  return run_tests("series", values_of_a_listener, what_is_unknown_is_absent,
+                   listener_that_went_has_its_counter_only, rows_without_series_are_left_out,
+                   values_of_the_host, values_of_the_kernel, values_of_the_sampler);
+}

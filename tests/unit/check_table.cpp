@@ -1,0 +1,421 @@
+#include "table.h"
+#include "test_program.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace backlog;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// One listener of a hand-made harvest.
+struct Told {
+  std::string name;
+  std::uint64_t peak = 0;
+  std::uint64_t drops = 0;
+  std::uint32_t members = 1;
+  bool folded = false;
+};
+
+ListenerHarvest harvested(const Told &told) {
+  ListenerHarvest listener;
+  listener.interval.identity.name = told.name;
+  listener.interval.folded = told.folded;
+  listener.interval.members = told.members;
+  listener.interval.limit = 128;
+  listener.interval.queue.peak = told.peak;
+  listener.interval.queue.used_percent = static_cast<double>(told.peak);
+  listener.dropped.drops = told.drops;
+  return listener;
+}
+
+KindHarvest kind_of(const std::vector<Told> &listeners) {
+  KindHarvest kind;
+  kind.read = true;
+  for (const Told &told : listeners) {
+    kind.listeners.push_back(harvested(told));
+    if (!told.folded)
+      continue;
+    kind.fold.interval.members += told.members;
+    kind.fold.dropped.drops += told.drops;
+    kind.fold.interval.queue.peak += told.peak;
+  }
+  return kind;
+}
+
+struct Settings {
+  std::vector<std::string> listener{}; ///< Listener
+  bool ignore_selected = false;
+  std::size_t max_listeners = 200;
+};
+
+/// A builder and its last table.
+class Tables {
+public:
+  explicit Tables(const Settings &settings = {}) : builder_(config_of(settings)) {}
+
+  void build(const std::vector<Told> &tcp, const std::vector<Told> &unix_sockets = {}) {
+    Harvest harvest;
+    harvest.own.tcp = kind_of(tcp);
+    harvest.own.unix_sockets = kind_of(unix_sockets);
+    harvest.own.drops_unattributed = unattributed;
+    take(harvest);
+  }
+  void take(const Harvest &harvest, const std::optional<Survey> &survey = {}) {
+    table = builder_.build(harvest, survey, interval);
+  }
+
+  /// The names of the rows that have series, in order; and with "=" their counters.
+  std::string series() const {
+    std::vector<std::string> names;
+    for (const Row &row : table.rows)
+      if (row.has_series)
+        names.push_back(
+            row.name + (row.dropped && *row.dropped > 0 ? "=" + std::to_string(*row.dropped) : ""));
+    std::sort(names.begin(), names.end());
+    std::string text;
+    for (const std::string &name : names)
+      text += (text.empty() ? "" : " ") + name;
+    return text;
+  }
+
+  const Row &row(const std::string &name) const {
+    const auto found = std::find_if(table.rows.begin(), table.rows.end(),
+                                    [&](const Row &row) { return row.name == name; });
+    ck_assert_msg(found != table.rows.end(), "no row %s", name.c_str());
+    return *found;
+  }
+
+  Table table;
+  std::chrono::duration<double> interval = 10s;
+  std::optional<std::uint64_t> unattributed;
+
+private:
+  static std::shared_ptr<const Config> config_of(const Settings &settings) {
+    auto config = std::make_shared<Config>();
+    for (const std::string &entry : settings.listener)
+      ck_assert(!config->listeners.add(entry));
+    config->listeners.ignore_selected(settings.ignore_selected);
+    config->max_listeners = settings.max_listeners;
+    return config;
+  }
+
+  TableBuilder builder_;
+};
+
+} // namespace
+
+START_TEST(tcp_series_begin_with_the_second_harvest) {
+  Tables tables;
+  tables.build({{"a"}, {"b"}});
+  assert_text(tables.series(), "");
+  ck_assert_uint_eq(tables.table.rows.size(), 2);
+  tables.build({{"a"}, {"c"}});
+  assert_text(tables.series(), "a");
+  tables.build({{"b"}, {"c"}});
+  assert_text(tables.series(), "c");
+}
+END_TEST
+
+START_TEST(tcp_series_begin_at_once_with_a_drop_or_by_name) {
+  Tables tables({.listener = {"named", "/^tcp_/"}});
+  tables.build({{"named"}, {"tcp_1"}, {"other"}});
+  assert_text(tables.series(), "named tcp_1");
+  ck_assert_uint_eq(tables.table.rows.size(), 2); // `other` is not selected
+
+  Tables all;
+  all.build({{"quiet", 128}, {"drops", 0, 3}});
+  assert_text(all.series(), "drops");
+}
+END_TEST
+
+// What IgnoreSelected names is not asked for, and what it leaves over is not named.
+START_TEST(ignored_ones_have_no_row) {
+  Tables tables({.listener = {"a"}, .ignore_selected = true});
+  tables.build({{"a"}, {"b"}});
+  assert_text(tables.series(), "");
+  ck_assert_uint_eq(tables.table.rows.size(), 1);
+  ck_assert_uint_eq(tables.table.host->listeners, 1);
+}
+END_TEST
+
+START_TEST(unix_series_begin_when_seen_not_empty_or_by_name) {
+  Tables tables;
+  tables.build({}, {{"idle"}, {"busy", 1}});
+  assert_text(tables.series(), "busy");
+  tables.build({}, {{"idle"}, {"busy"}});
+  assert_text(tables.series(), "busy");
+  tables.build({}, {{"idle"}});
+  tables.build({}, {{"idle"}, {"busy"}});
+  assert_text(tables.series(), "");
+
+  Tables named({.listener = {"idle"}});
+  named.build({}, {{"idle"}});
+  assert_text(named.series(), "idle");
+}
+END_TEST
+
+START_TEST(unix_listeners_have_no_counters) {
+  Tables tables;
+  Survey survey;
+  survey.syn_queues = SynQueues{.total = 3, .by_listener = {{"u", 3}}};
+  Harvest harvest;
+  harvest.own.tcp = kind_of({});
+  harvest.own.unix_sockets = kind_of({{"u", 1}, {"f", 1, 0, 1, true}});
+  tables.take(harvest, survey);
+  for (const Row &row : tables.table.rows) {
+    ck_assert(!row.is_tcp);
+    ck_assert(!row.dropped);
+    ck_assert(!row.syn_length);
+  }
+}
+END_TEST
+
+START_TEST(folded_ones_have_a_row_and_one_series_together) {
+  Tables tables;
+  for (int i = 0; i < 3; ++i)
+    tables.build({{"x", 3, 0, 1, true}, {"y", 4, 0, 2, true}, {"a"}}, {{"u", 9, 0, 1, true}});
+  assert_text(tables.series(), "a tcp_unstable unix_unstable");
+  ck_assert_uint_eq(tables.row("tcp_unstable").queue.peak, 7);
+  ck_assert_uint_eq(tables.row("tcp_unstable").members, 3);
+  ck_assert_uint_eq(tables.row("x").queue.peak, 3);
+  ck_assert_uint_eq(tables.table.host->unreported, 0);
+  ck_assert_uint_eq(tables.table.host->listeners, 4);
+  tables.build({{"a"}});
+  assert_text(tables.series(), "a");
+}
+END_TEST
+
+START_TEST(fold_tells_its_drops_though_its_last_listener_went) {
+  Tables tables;
+  tables.build({{"x", 0, 2, 1, true}});
+  tables.build({{"x", 0, 0, 1, true}});
+  assert_text(tables.series(), "tcp_unstable=2");
+  tables.build({{"x", 0, 5, 0, true}});
+  tables.build({{"y", 0, 0, 1, true}});
+  assert_text(tables.series(), "tcp_unstable=7");
+}
+END_TEST
+
+START_TEST(listener_that_went_tells_its_counter_only) {
+  Tables tables;
+  tables.build({{"a", 0, 1}, {"b"}});
+  tables.build({{"a"}, {"b"}});
+  tables.build({{"a", 100, 4, 0}, {"b", 0, 0, 0}});
+  assert_text(tables.series(), "a=5 b");
+  ck_assert(!tables.row("a").has_queue);
+  ck_assert_uint_eq(tables.table.host->listeners, 0);
+  ck_assert_double_eq(tables.table.host->worst_used_percent, 0);
+  tables.build({});
+  ck_assert(tables.table.rows.empty());
+}
+END_TEST
+
+START_TEST(listener_that_went_without_a_series_gets_none) {
+  Tables tables;
+  tables.build({{"a", 0, 0, 0}});
+  assert_text(tables.series(), "");
+}
+END_TEST
+
+START_TEST(counters_begin_with_0_and_survive_restarts) {
+  Tables tables;
+  tables.build({{"a", 0, 3}});
+  assert_text(tables.series(), "a");
+  ck_assert(tables.row("a").dropped == 0U);
+  tables.build({{"a", 0, 2}});
+  assert_text(tables.series(), "a=5");
+  tables.build({{"a", 0, 0, 0}});
+  tables.build({});
+  tables.build({{"a", 0, 1}});
+  assert_text(tables.series(), "a=6");
+}
+END_TEST
+
+START_TEST(drops_before_the_series_are_in_its_counter) {
+  Tables tables({.max_listeners = 1});
+  tables.build({{"a"}, {"b", 0, 7}});
+  tables.build({{"a"}, {"b", 0, 1}});
+  assert_text(tables.series(), "b=8");
+  tables.build({{"a", 0, 2}});
+  assert_text(tables.series(), "a");
+  tables.build({{"a"}});
+  assert_text(tables.series(), "a=2");
+}
+END_TEST
+
+START_TEST(max_listeners) {
+  Tables tables({.max_listeners = 2});
+  const std::vector<Told> three{{"c"}, {"b"}, {"a"}};
+  tables.build(three);
+  ck_assert_uint_eq(tables.table.host->unreported, 0); // none is due yet
+  tables.build(three);
+  assert_text(tables.series(), "a b");
+  ck_assert_uint_eq(tables.table.host->unreported, 1);
+  ck_assert_uint_eq(tables.table.host->listeners, 3);
+  tables.build({{"a", 0, 0, 0}, {"b"}, {"c"}});
+  assert_text(tables.series(), "a b");
+  tables.build({{"b"}, {"c"}});
+  assert_text(tables.series(), "b c");
+  ck_assert_uint_eq(tables.table.host->unreported, 0);
+}
+END_TEST
+
+START_TEST(places_are_shared_by_both_kinds) {
+  Tables named({.listener = {"/./"}, .max_listeners = 2});
+  named.build({{"b"}}, {{"u"}, {"a"}});
+  assert_text(named.series(), "a b");
+  ck_assert_uint_eq(named.table.host->unreported, 1);
+
+  Tables shared({.max_listeners = 1});
+  shared.build({{"a"}, {"b"}});
+  shared.build({{"a"}, {"b"}}, {{"0", 1}});
+  assert_text(shared.series(), "a"); // it was there before
+  ck_assert_uint_eq(shared.table.host->unreported, 2);
+}
+END_TEST
+
+START_TEST(places_are_200_a_second_of_the_interval) {
+  std::vector<Told> many;
+  for (int i = 0; i < 300; ++i)
+    many.push_back({"listener_" + std::to_string(i)});
+  struct Case {
+    std::chrono::duration<double> interval;
+    std::size_t max_listeners;
+    std::uint64_t unreported;
+  };
+  const Case cases[] = {
+      {1s, 1000, 100}, {100ms, 1000, 280}, {10s, 1000, 0}, {10s, 250, 50}, {10s, 0, 300}};
+  for (const Case &c : cases) {
+    Tables tables({.max_listeners = c.max_listeners});
+    tables.interval = c.interval;
+    tables.build(many);
+    tables.build(many);
+    ck_assert_uint_eq(tables.table.host->unreported, c.unreported);
+  }
+}
+END_TEST
+
+// Its place and its turn are kept "until gone", and nobody has seen it go.
+START_TEST(failed_read_moves_no_place) {
+  Tables tables({.max_listeners = 1});
+  tables.build({{"b"}});
+  tables.build({{"b"}, {"a"}});
+  assert_text(tables.series(), "b");
+  Harvest failed;
+  failed.own.unix_sockets = kind_of({});
+  tables.take(failed);
+  ck_assert(tables.table.rows.empty());
+  tables.build({{"b"}, {"a"}});
+  assert_text(tables.series(), "b");
+}
+END_TEST
+
+START_TEST(what_was_not_read_is_absent) {
+  Tables tables;
+  Harvest harvest;
+  harvest.own.tcp = kind_of({{"a"}});
+  harvest.own.tcp.read = false;
+  harvest.own.unix_sockets = kind_of({{"u", 1}});
+  tables.take(harvest);
+  assert_text(tables.series(), "u");
+  ck_assert_uint_eq(tables.table.rows.size(), 1);
+  ck_assert(!tables.table.host);
+  ck_assert(!tables.table.counters);
+  ck_assert(!tables.table.drops_unattributed);
+
+  harvest.own.tcp.read = true;
+  harvest.own.unix_sockets->read = false;
+  harvest.own.unix_sockets->fold = harvested({.name = "", .members = 3});
+  tables.take(harvest);
+  ck_assert_uint_eq(tables.table.rows.size(), 1);
+  ck_assert_uint_eq(tables.table.host->listeners, 1);
+  harvest.own.unix_sockets.reset();
+  tables.take(harvest);
+  assert_text(tables.series(), "a");
+}
+END_TEST
+
+START_TEST(host_figures) {
+  Tables tables;
+  tables.build({{"a", 10, 2}, {"b", 70}}, {{"u", 30}});
+  ck_assert_double_eq(tables.table.host->worst_used_percent, 70);
+  ck_assert_uint_eq(tables.table.host->listeners, 3);
+  ck_assert_uint_eq(tables.table.host->dropped, 2);
+
+  // In all, with what is nobody's; what is not selected counts too.
+  tables.unattributed = 100;
+  tables.build({{"a", 0, 1, 0}, {"b", 0, 4}}, {{"u", 80}});
+  ck_assert_double_eq(tables.table.host->worst_used_percent, 80);
+  ck_assert_uint_eq(tables.table.host->listeners, 2);
+  ck_assert_uint_eq(tables.table.host->dropped, 107);
+  tables.build({});
+  ck_assert_uint_eq(tables.table.host->dropped, 107);
+
+  Tables selected({.listener = {"a"}});
+  selected.build({{"a", 10}, {"b", 70, 5}});
+  ck_assert_double_eq(selected.table.host->worst_used_percent, 10);
+  ck_assert_uint_eq(selected.table.host->dropped, 5);
+}
+END_TEST
+
+START_TEST(harvest_and_survey_are_passed_on) {
+  Tables tables;
+  Harvest harvest;
+  harvest.taken_at = std::chrono::system_clock::time_point(1234s);
+  harvest.own.tcp = kind_of({{"a"}, {"b"}, {"x", 0, 0, 1, true}, {"y", 0, 0, 1, true}});
+  harvest.own.counters.emplace();
+  harvest.own.drops_unattributed = 9;
+  harvest.sampler = {.period = 25ms, .cpu_percent = 0.25};
+  tables.take(harvest);
+  ck_assert(tables.table.taken_at == harvest.taken_at);
+  ck_assert(tables.table.counters);
+  ck_assert(tables.table.drops_unattributed == 9U);
+  ck_assert(tables.table.sampler.period == 25ms);
+  ck_assert(tables.table.sampler.cpu_percent == 0.25);
+  ck_assert(!tables.table.limits);
+  ck_assert(!tables.table.syn_total);
+  ck_assert(!tables.row("a").syn_length);
+
+  Survey survey;
+  survey.limits.somaxconn = 4096;
+  tables.take(harvest, survey);
+  ck_assert(tables.table.limits->somaxconn == 4096);
+  ck_assert(!tables.table.syn_total);
+  ck_assert(!tables.row("a").syn_length);
+
+  survey.syn_queues = SynQueues{.total = 10, .by_listener = {{"a", 4}, {"x", 2}, {"y", 3}}};
+  tables.take(harvest, survey);
+  ck_assert(tables.table.syn_total == 10U);
+  ck_assert(tables.row("a").syn_length == 4U);
+  ck_assert(tables.row("b").syn_length == 0U);
+}
+END_TEST
+
+START_TEST(syn_queue_of_the_fold_is_the_sum) {
+  Tables tables;
+  Harvest harvest;
+  harvest.own.tcp = kind_of({{"a"}, {"x", 0, 0, 1, true}, {"y", 0, 0, 1, true}});
+  Survey survey;
+  survey.syn_queues = SynQueues{.total = 10, .by_listener = {{"a", 4}, {"x", 2}, {"y", 3}}};
+  tables.take(harvest, survey);
+  ck_assert(tables.row("tcp_unstable").syn_length == 5U);
+}
+END_TEST
+
+int main() {
+  return run_tests(
+      "table", tcp_series_begin_with_the_second_harvest,
+      tcp_series_begin_at_once_with_a_drop_or_by_name, ignored_ones_have_no_row,
+      unix_series_begin_when_seen_not_empty_or_by_name, unix_listeners_have_no_counters,
+      folded_ones_have_a_row_and_one_series_together,
+      fold_tells_its_drops_though_its_last_listener_went, listener_that_went_tells_its_counter_only,
+      listener_that_went_without_a_series_gets_none, counters_begin_with_0_and_survive_restarts,
+      drops_before_the_series_are_in_its_counter, max_listeners, places_are_shared_by_both_kinds,
+      places_are_200_a_second_of_the_interval, failed_read_moves_no_place,
+      what_was_not_read_is_absent, host_figures, harvest_and_survey_are_passed_on,
+      syn_queue_of_the_fold_is_the_sum);
+}

@@ -1,0 +1,427 @@
+#include "test_program.h"
+#include "unique_fd.h"
+#include "waiting.h"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <functional>
+#include <libmnl/libmnl.h>
+#include <linux/inet_diag.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string>
+#include <sys/socket.h>
+#include <vector>
+
+using namespace backlog;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::uint32_t eth0 = 2;
+
+/// An address as the field writes it: IPv6 where it has a colon.
+TcpAddress address(const std::string &text, std::uint16_t port = 80, std::uint32_t device = 0) {
+  TcpAddress result;
+  result.ipv6 = text.find(':') != std::string::npos;
+  result.port = port;
+  result.device = device;
+  ck_assert_int_eq(inet_pton(result.ipv6 ? AF_INET6 : AF_INET, text.c_str(), result.bytes.data()),
+                   1);
+  return result;
+}
+
+using Age = std::optional<OldestWaits::Age>;
+
+struct Case {
+  const char *name;
+  std::vector<TcpAddress> listeners;
+  std::vector<WaitingConnection> waiting;
+  std::vector<Age> ages; ///< by address, in the order of the listeners
+};
+
+std::vector<Case> cases() {
+  return {
+      {"the oldest of several",
+       {address("0.0.0.0")},
+       {{address("10.0.0.1"), 20ms}, {address("10.0.0.1"), 700ms}, {address("10.0.0.2"), 30ms}},
+       {700ms}},
+      {"none is visible", {address("0.0.0.0")}, {}, {std::nullopt}},
+      {"one that has just come", {address("0.0.0.0")}, {{address("10.0.0.1"), 0ms}}, {0ms}},
+      {"exact before wildcard, whatever the order of the dump",
+       {address("0.0.0.0"), address("127.0.0.1")},
+       {{address("127.0.0.1"), 5s}, {address("127.0.0.2"), 1s}, {address("127.0.0.1"), 2s}},
+       {1s, 5s}},
+      {"exact before wildcard, IPv6",
+       {address("2001:db8::1"), address("::")},
+       {{address("2001:db8::2"), 1s}, {address("2001:db8::1"), 2s}},
+       {2s, 1s}},
+      {"another port, another family",
+       {address("0.0.0.0", 80), address("0.0.0.0", 81), address("::", 80)},
+       {{address("127.0.0.1", 81), 1s}, {address("::1", 80), 2s}},
+       {std::nullopt, 1s, 2s}},
+      {"IPv4 clients of a dual-stack listener",
+       {address("::"), address("0.0.0.0")},
+       {{address("::ffff:127.0.0.1"), 3s}, {address("127.0.0.1"), 4s}},
+       {3s, 4s}},
+      {"bound device before any device",
+       {address("0.0.0.0"), address("0.0.0.0", 80, eth0)},
+       {{address("10.0.0.1", 80, eth0), 3s}, {address("10.0.0.1"), 4s}},
+       {4s, 3s}},
+      {"bound device before any device on one address",
+       {address("10.0.0.1"), address("10.0.0.1", 80, eth0)},
+       {{address("10.0.0.1", 80, eth0), 3s}, {address("10.0.0.1"), 4s}},
+       {4s, 3s}},
+      {"link-local client of an unbound wildcard",
+       {address("::")},
+       {{address("fe80::1", 80, eth0), 3s}},
+       {3s}},
+      {"the members of a SO_REUSEPORT group share one",
+       {address("0.0.0.0"), address("0.0.0.0")},
+       {{address("10.0.0.1"), 1s}, {address("10.0.0.1"), 2s}},
+       {2s}},
+      {"no listener", {address("127.0.0.1")}, {{address("127.0.0.2"), 9s}}, {std::nullopt}},
+      {"no listeners at all", {}, {{address("127.0.0.1"), 9s}}, {}},
+  };
+}
+
+/// One entry of a dump, as inet_sk_diag_fill() writes it, up to what parse_waiting() reads.
+class Entry {
+public:
+  Entry() {
+    auto *entry = static_cast<inet_diag_msg *>(
+        mnl_nlmsg_put_extra_header(mnl_nlmsg_put_header(bytes_.data()), sizeof(inet_diag_msg)));
+    entry->idiag_family = AF_INET;
+    entry->idiag_state = TCP_ESTABLISHED;
+    entry->id.idiag_sport = htons(80);
+    entry->id.idiag_src[0] = htonl(INADDR_LOOPBACK);
+  }
+  Entry &accepted() {
+    static_cast<inet_diag_msg *>(mnl_nlmsg_get_payload(header()))->idiag_inode = 7;
+    return *this;
+  }
+  Entry &with_attribute(std::uint16_t type, std::size_t length) {
+    mnl_attr_put(header(), type, length, payload_.data());
+    return *this;
+  }
+  Entry &with_age(std::uint32_t age_ms, std::size_t length = sizeof(tcp_info)) {
+    std::memcpy(payload_.data() + offsetof(tcp_info, tcpi_last_data_sent), &age_ms, sizeof age_ms);
+    return with_attribute(INET_DIAG_INFO, length);
+  }
+  Entry &cut_to(std::uint32_t length) {
+    header()->nlmsg_len = length;
+    return *this;
+  }
+  nlmsghdr *header() { return reinterpret_cast<nlmsghdr *>(bytes_.data()); }
+
+private:
+  alignas(nlmsghdr) std::array<char, 1024> bytes_{};
+  std::array<char, 300> payload_{}; ///< struct tcp_info has grown beyond what it once was
+};
+
+// For what happens on loopback at once.
+constexpr std::chrono::seconds patience{20};
+// A jiffy of the slowest kernels, and one that the kernel may be behind.
+constexpr std::chrono::milliseconds clock_step{20};
+
+using Clock = std::chrono::steady_clock;
+
+sockaddr_in loopback(std::uint8_t last_byte, std::uint16_t port) {
+  sockaddr_in result{};
+  result.sin_family = AF_INET;
+  result.sin_addr.s_addr = htonl(0x7f000000U + last_byte);
+  result.sin_port = htons(port);
+  return result;
+}
+
+TcpAddress mapped(std::uint8_t last_byte, std::uint16_t port) {
+  return address("::ffff:127.0.0." + std::to_string(last_byte), port);
+}
+
+/// A dual-stack or IPv4 listener on a port that the kernel chooses.
+class LiveListener {
+public:
+  explicit LiveListener(int family) : socket_(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    // Both families have the port at one place.
+    sockaddr_in6 any{};
+    any.sin6_family = static_cast<sa_family_t>(family);
+    socklen_t length = family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+    usable_ = socket_ && bind(socket_.get(), reinterpret_cast<sockaddr *>(&any), length) == 0 &&
+              listen(socket_.get(), 16) == 0 &&
+              getsockname(socket_.get(), reinterpret_cast<sockaddr *>(&any), &length) == 0;
+    port_ = ntohs(any.sin6_port);
+  }
+  bool usable() const { return usable_; }
+  std::uint16_t port() const { return port_; }
+  UniqueFd accept() const {
+    return UniqueFd(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  }
+  /// A client of 127.0.0.x.
+  UniqueFd connect(std::uint8_t last_byte) const {
+    UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const sockaddr_in to = loopback(last_byte, port_);
+    ck_assert_int_eq(::connect(client.get(), reinterpret_cast<const sockaddr *>(&to), sizeof to),
+                     0);
+    return client;
+  }
+
+private:
+  UniqueFd socket_;
+  bool usable_ = false;
+  std::uint16_t port_ = 0;
+};
+
+void reset(UniqueFd client) {
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  ck_assert_int_eq(setsockopt(client.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+}
+
+std::vector<WaitingConnection> dump(SockDiag &diag, std::vector<std::uint16_t> ports) {
+  std::vector<WaitingConnection> result;
+  const Failure failure = diag.dump_waiting(
+      ports, [&](const WaitingConnection &connection) { result.push_back(connection); });
+  ck_assert_msg(!failure, "%s", failure ? failure->message().c_str() : "");
+  return result;
+}
+
+Age age_of(const std::vector<WaitingConnection> &waiting, const TcpAddress &local) {
+  for (const WaitingConnection &connection : waiting)
+    if (connection.local == local)
+      return connection.age;
+  return std::nullopt;
+}
+
+void wait_until(const char *what, const std::function<bool()> &holds) {
+  const Clock::time_point deadline = Clock::now() + patience;
+  while (!holds()) {
+    ck_assert_msg(Clock::now() < deadline, "never: %s", what);
+    poll(nullptr, 0, 1);
+  }
+}
+
+Age oldest_of(SockDiag &diag, std::uint16_t port) {
+  OldestWaits waits;
+  if (Failure failure = diag.dump_tcp_listeners(
+          [&](const TcpListener &listener) { waits.add_listener(listener.address); }))
+    ck_abort_msg("%s", failure->message().c_str());
+  for (const WaitingConnection &connection : dump(diag, {port}))
+    waits.add_waiting(connection);
+  for (const OldestWaits::Oldest &oldest : waits.oldest())
+    if (oldest.listener.port == port)
+      return oldest.age;
+  ck_abort_msg("no listener at port %u", port);
+}
+
+std::uint32_t queue_length(SockDiag &diag, std::uint16_t port) {
+  std::uint32_t length = 0;
+  const Failure failure = diag.dump_tcp_listeners([&](const TcpListener &listener) {
+    if (listener.address.port == port)
+      length = listener.queue_length;
+  });
+  ck_assert(!failure);
+  return length;
+}
+
+} // namespace
+
+START_TEST(waiting_connections_find_their_listener) {
+  for (const Case &c : cases()) {
+    OldestWaits waits;
+    for (const TcpAddress &listener : c.listeners)
+      waits.add_listener(listener);
+    for (const WaitingConnection &connection : c.waiting)
+      waits.add_waiting(connection);
+    const auto oldest = waits.oldest();
+    ck_assert_msg(oldest.size() == c.ages.size(), "%s: %zu", c.name, oldest.size());
+    for (std::size_t i = 0; i < c.ages.size(); ++i) {
+      ck_assert_msg(oldest[i].listener == c.listeners[i], "%s: listener %zu", c.name, i);
+      ck_assert_msg(oldest[i].age == c.ages[i], "%s: age %zu", c.name, i);
+    }
+  }
+}
+END_TEST
+
+START_TEST(scans_are_asked_for_where_they_matter) {
+  struct Question {
+    const char *name;
+    std::uint64_t last;
+    std::chrono::nanoseconds not_empty_for;
+    double used_percent;
+    bool asks;
+  };
+  constexpr Question questions[] = {
+      {"empty", 0, 0s, 0, false},
+      {"short waits", 3, 29s, 79, false},
+      {"not empty for long", 1, 30s, 0.2, true},
+      {"in use", 3, 1s, 80, true},
+      {"both", 3, 100s, 100, true},
+      {"was in use, and is empty", 0, 0s, 100, false},
+  };
+  for (const Question &question : questions) {
+    ListenerInterval interval;
+    interval.queue.last = question.last;
+    interval.queue.used_percent = question.used_percent;
+    interval.runs.not_empty_for = question.not_empty_for;
+    ck_assert_msg(asks_for_oldest_wait(interval, {30s, 80}) == question.asks, "%s", question.name);
+  }
+}
+END_TEST
+
+START_TEST(entries_tell_their_age) {
+  const auto waiting = parse_waiting(*Entry().with_age(3708).header());
+  ck_assert(waiting && *waiting);
+  ck_assert((*waiting)->age == 3708ms);
+  ck_assert((*waiting)->local == address("127.0.0.1"));
+
+  Entry longer;
+  longer.with_attribute(INET_DIAG_SHUTDOWN, 1).with_age(~0U, 280).with_attribute(15, 4);
+  ck_assert((*parse_waiting(*longer.header()))->age == 4294967295ms);
+
+  // Up to the age and no farther.
+  ck_assert((*parse_waiting(*Entry().with_age(1, 48).header()))->age == 1ms);
+}
+END_TEST
+
+START_TEST(accepted_connections_are_passed_over) {
+  const auto with_age = parse_waiting(*Entry().accepted().with_age(9).header());
+  ck_assert(with_age && !*with_age);
+  const auto without_age = parse_waiting(*Entry().accepted().header());
+  ck_assert(without_age && !*without_age);
+}
+END_TEST
+
+START_TEST(entries_without_age_are_damaged) {
+  const auto code = [](Entry &entry) {
+    const auto result = parse_waiting(*entry.header());
+    return result ? 0 : result.error().code;
+  };
+  ck_assert_int_eq(code(Entry().with_attribute(INET_DIAG_SHUTDOWN, 1)), EBADMSG);
+  ck_assert_int_eq(code(Entry().with_age(1, 47)), EBADMSG);
+  ck_assert_int_eq(code(Entry().cut_to(MNL_NLMSG_HDRLEN + sizeof(inet_diag_msg) - 4)), EBADMSG);
+  Entry whole;
+  whole.with_age(1);
+  for (std::uint32_t length = MNL_NLMSG_HDRLEN; length < whole.header()->nlmsg_len; length += 4) {
+    Entry cut = whole;
+    ck_assert_int_eq(code(cut.cut_to(length)), EBADMSG);
+  }
+}
+END_TEST
+
+START_TEST(live_ages_are_in_the_order_of_the_clients) {
+  auto diag = SockDiag::open();
+  const LiveListener listener(AF_INET);
+  if (!diag || !listener.usable())
+    return;
+  constexpr std::uint8_t count = 4;
+  const auto local = [&](std::uint8_t i) {
+    return address("127.0.0." + std::to_string(i), listener.port());
+  };
+  std::vector<UniqueFd> clients;
+  Clock::time_point first_came;
+  for (std::uint8_t i = 1; i <= count; ++i) {
+    clients.push_back(listener.connect(i));
+    wait_until("a waiting client is seen",
+               [&] { return age_of(dump(*diag, {listener.port()}), local(i)).has_value(); });
+    if (i == 1)
+      first_came = Clock::now();
+    wait_until("it ages", [&] {
+      return age_of(dump(*diag, {listener.port()}), local(i)) >= Age(2 * clock_step);
+    });
+    // What the client sends makes it no younger.
+    ck_assert_int_eq(send(clients.back().get(), "x", 1, MSG_NOSIGNAL), 1);
+  }
+
+  const Clock::duration waited = Clock::now() - first_came;
+  const auto waiting = dump(*diag, {listener.port()});
+  ck_assert_uint_eq(waiting.size(), count);
+  for (std::uint8_t i = 2; i <= count; ++i)
+    ck_assert(*age_of(waiting, local(i - 1)) > *age_of(waiting, local(i)));
+  ck_assert(*age_of(waiting, local(1)) >= waited - clock_step);
+  ck_assert(*oldest_of(*diag, listener.port()) >= waited - clock_step);
+}
+END_TEST
+
+START_TEST(live_queue_tells_who_still_waits) {
+  for (const auto request :
+       {SockDiag::TcpRequest::both_families, SockDiag::TcpRequest::each_family}) {
+    auto diag = SockDiag::open();
+    const LiveListener listener(AF_INET6);
+    if (!diag || !listener.usable())
+      return;
+    diag->request_tcp_by(request);
+    const std::uint16_t port = listener.port();
+    ck_assert(!oldest_of(*diag, port));
+
+    const auto seen = [&](std::uint8_t i) {
+      return age_of(dump(*diag, {port}), mapped(i, port)).has_value();
+    };
+    UniqueFd first = listener.connect(1);
+    wait_until("the first waits", [&] { return seen(1); });
+    UniqueFd second = listener.connect(2);
+    wait_until("the second waits", [&] { return seen(2); });
+    UniqueFd third = listener.connect(3);
+    wait_until("the third waits", [&] { return seen(3); });
+
+    const UniqueFd accepted = listener.accept();
+    ck_assert(accepted);
+    ck_assert(!seen(1) && seen(2) && seen(3));
+
+    // One that has said all it had to say still waits (CLOSE_WAIT); one that gave up is not seen.
+    ck_assert_int_eq(shutdown(third.get(), SHUT_WR), 0);
+    reset(std::move(second));
+    wait_until("the second is gone", [&] { return !seen(2); });
+    ck_assert(seen(3));
+    ck_assert(oldest_of(*diag, port));
+    reset(std::move(third));
+    wait_until("nobody is seen", [&] { return !seen(3); });
+    ck_assert(!oldest_of(*diag, port));
+    ck_assert_uint_eq(queue_length(*diag, port), 2);
+  }
+}
+END_TEST
+
+START_TEST(live_kernel_filters_by_port) {
+  constexpr std::size_t count = 70;
+  std::vector<LiveListener> listeners;
+  std::vector<UniqueFd> clients;
+  for (std::size_t i = 0; i < count; ++i) {
+    listeners.emplace_back(AF_INET);
+    if (!listeners.back().usable())
+      return;
+    clients.push_back(listeners.back().connect(1));
+  }
+  for (const auto request :
+       {SockDiag::TcpRequest::both_families, SockDiag::TcpRequest::each_family}) {
+    auto diag = SockDiag::open();
+    if (!diag)
+      return;
+    diag->request_tcp_by(request);
+    for (const std::size_t filtered : {std::size_t{1}, std::size_t{2}, std::size_t{64}, count}) {
+      std::vector<std::uint16_t> ports;
+      for (std::size_t i = 0; i < filtered; ++i)
+        ports.push_back(listeners[i].port());
+      wait_until("all of them wait", [&] {
+        const auto waiting = dump(*diag, ports);
+        return std::all_of(ports.begin(), ports.end(), [&](std::uint16_t port) {
+          return age_of(waiting, address("127.0.0.1", port)).has_value();
+        });
+      });
+      if (filtered < count)
+        for (const WaitingConnection &connection : dump(*diag, ports))
+          ck_assert(std::find(ports.begin(), ports.end(), connection.local.port) != ports.end());
+    }
+  }
+}
+END_TEST
+
+int main() {
+  return run_tests("waiting", waiting_connections_find_their_listener,
+                   scans_are_asked_for_where_they_matter, entries_tell_their_age,
+                   accepted_connections_are_passed_over, entries_without_age_are_damaged,
+                   live_ages_are_in_the_order_of_the_clients, live_queue_tells_who_still_waits,
+                   live_kernel_filters_by_port);
+}
