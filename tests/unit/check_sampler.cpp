@@ -71,7 +71,7 @@ const ListenerInterval *find(const Harvest &harvest, const std::string &name) {
 START_TEST(harvest_has_the_queue) {
   Listener listener(3);
   Sampler sampler;
-  ck_assert(!sampler.start(config_with(1ms), 10s));
+  ck_assert(!sampler.start(config_with(1ms), 10s, std::make_shared<SurveyBoard>()));
   const Harvest first = next_harvest(sampler);
   if (!first.own.tcp.read) // no sock_diag here
     return;
@@ -92,7 +92,7 @@ END_TEST
 
 START_TEST(it_samples_between_the_harvests) {
   Sampler sampler;
-  ck_assert(!sampler.start(config_with(1ms), 10s));
+  ck_assert(!sampler.start(config_with(1ms), 10s, std::make_shared<SurveyBoard>()));
   if (!next_harvest(sampler).own.tcp.read)
     return;
   const Clock::time_point patience = Clock::now() + 60s;
@@ -108,7 +108,7 @@ END_TEST
 
 START_TEST(one_sample_per_interval) {
   Sampler sampler;
-  ck_assert(!sampler.start(config_with(10s), 10s));
+  ck_assert(!sampler.start(config_with(10s), 10s, std::make_shared<SurveyBoard>()));
   if (!next_harvest(sampler).own.tcp.read)
     return;
   for (int i = 0; i < 3; ++i) {
@@ -120,7 +120,7 @@ END_TEST
 
 START_TEST(listeners_come_and_go_under_it) {
   Sampler sampler;
-  ck_assert(!sampler.start(config_with(1ms), 10s));
+  ck_assert(!sampler.start(config_with(1ms), 10s, std::make_shared<SurveyBoard>()));
   if (!next_harvest(sampler).own.tcp.read)
     return;
   for (int i = 0; i < 100; ++i) {
@@ -138,7 +138,7 @@ END_TEST
 START_TEST(stop_while_a_harvest_is_owed) {
   for (int i = 0; i < 20; ++i) {
     Sampler sampler;
-    ck_assert(!sampler.start(config_with(1ms), 10s));
+    ck_assert(!sampler.start(config_with(1ms), 10s, std::make_shared<SurveyBoard>()));
     sampler.ask();
     ck_assert(sampler.stop(10s));
   }

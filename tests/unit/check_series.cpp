@@ -52,22 +52,21 @@ Row tcp_row() {
   row.members = 2;
   row.dropped = 7;
   row.syn_length = 4;
+  row.oldest_wait = 1500ms;
+  row.diagnosis.emplace().state = ListenerState::overflow;
   row.has_series = true;
   return row;
 }
 
 const Values basic = {
-    {"tcp_any_80/packets-dropped", "+7"},
-    {"tcp_any_80/queue_length-accept", "3"},
-    {"tcp_any_80/queue_length-accept_peak", "129"},
-    {"tcp_any_80/queue_length-limit", "128"},
-    {"tcp_any_80/percent-used", "100"},
+    {"tcp_any_80/gauge-state", "2"},          {"tcp_any_80/packets-dropped", "+7"},
+    {"tcp_any_80/queue_length-accept", "3"},  {"tcp_any_80/queue_length-accept_peak", "129"},
+    {"tcp_any_80/queue_length-limit", "128"}, {"tcp_any_80/percent-used", "100"},
 };
 
 const Values only_full = {
-    {"tcp_any_80/queue_length-accept_mean", "2.5"},
-    {"tcp_any_80/queue_length-syn", "4"},
-    {"tcp_any_80/percent-full", "12.5"},
+    {"tcp_any_80/duration-oldest_wait", "1.5"}, {"tcp_any_80/queue_length-accept_mean", "2.5"},
+    {"tcp_any_80/queue_length-syn", "4"},       {"tcp_any_80/percent-full", "12.5"},
     {"tcp_any_80/count-sockets", "2"},
 };
 
@@ -91,18 +90,23 @@ START_TEST(what_is_unknown_is_absent) {
   table.rows = {tcp_row()};
   table.rows[0].dropped.reset();
   table.rows[0].syn_length.reset();
+  table.rows[0].oldest_wait.reset();
+  table.rows[0].diagnosis.reset();
   Values expected = joined(basic, only_full);
   expected.erase("tcp_any_80/packets-dropped");
   expected.erase("tcp_any_80/queue_length-syn");
+  expected.erase("tcp_any_80/duration-oldest_wait");
+  expected.erase("tcp_any_80/gauge-state");
   assert_values(values_of(table, ValueSet::full), expected);
 }
 END_TEST
 
-START_TEST(listener_that_went_has_its_counter_only) {
+START_TEST(absent_listener_has_its_counter_and_state_only) {
   Table table;
   table.rows = {tcp_row()};
   table.rows[0].has_queue = false;
-  assert_values(values_of(table, ValueSet::full), {{"tcp_any_80/packets-dropped", "+7"}});
+  assert_values(values_of(table, ValueSet::full),
+                {{"tcp_any_80/packets-dropped", "+7"}, {"tcp_any_80/gauge-state", "2"}});
 }
 END_TEST
 
@@ -117,10 +121,20 @@ END_TEST
 
 START_TEST(values_of_the_host) {
   Table table;
-  table.host = HostFigures{
-      .worst_used_percent = 62.5, .listeners = 12, .unreported = 2, .dropped = 5000000000};
+  table.host = HostFigures{.worst_used_percent = 62.5,
+                           .listeners = 12,
+                           .high = 4,
+                           .overflow = 3,
+                           .stalled = 1,
+                           .missing = 5,
+                           .unreported = 2,
+                           .dropped = 5000000000};
   assert_values(values_of(table, ValueSet::basic), {{"host/percent-worst", "62.5"},
                                                     {"host/count-listeners", "12"},
+                                                    {"host/count-high", "4"},
+                                                    {"host/count-overflow", "3"},
+                                                    {"host/count-stalled", "1"},
+                                                    {"host/count-missing", "5"},
                                                     {"host/count-unreported", "2"},
                                                     {"host/packets-dropped", "+5000000000"}});
 }
@@ -128,14 +142,16 @@ END_TEST
 
 START_TEST(values_of_the_kernel) {
   Table table;
-  table.counters.emplace();
-  table.counters->values[static_cast<std::size_t>(Counter::ListenOverflows)] = 11;
-  table.counters->values[static_cast<std::size_t>(Counter::AttemptFails)] = 0;
-  table.drops_unattributed = 6;
-  table.syn_total = 8;
-  table.limits.emplace();
-  table.limits->somaxconn = 4096;
-  table.limits->tcp_syncookies = 1;
+  KernelRow &kernel = table.kernels.emplace_back();
+  kernel.instance = "kernel";
+  kernel.counters.emplace();
+  kernel.counters->values[static_cast<std::size_t>(Counter::ListenOverflows)] = 11;
+  kernel.counters->values[static_cast<std::size_t>(Counter::AttemptFails)] = 0;
+  kernel.drops_unattributed = 6;
+  kernel.syn_total = 8;
+  kernel.limits.emplace();
+  kernel.limits->somaxconn = 4096;
+  kernel.limits->tcp_syncookies = 1;
   assert_values(values_of(table, ValueSet::basic),
                 {{"kernel/protocol_counter-ListenOverflows", "+11"},
                  {"kernel/protocol_counter-AttemptFails", "+0"},
@@ -144,9 +160,9 @@ START_TEST(values_of_the_kernel) {
                  {"kernel/gauge-somaxconn", "4096"},
                  {"kernel/gauge-tcp_syncookies", "1"}});
 
-  table.limits->tcp_max_syn_backlog = 512;
-  table.limits->tcp_abort_on_overflow = 0;
-  for (auto &value : table.counters->values)
+  kernel.limits->tcp_max_syn_backlog = 512;
+  kernel.limits->tcp_abort_on_overflow = 0;
+  for (auto &value : kernel.counters->values)
     value = 1;
   const Values all = values_of(table, ValueSet::basic);
   for (const char *counter :
@@ -158,20 +174,26 @@ START_TEST(values_of_the_kernel) {
   assert_text(all.at("kernel/gauge-tcp_max_syn_backlog"), "512");
   assert_text(all.at("kernel/gauge-tcp_abort_on_overflow"), "0");
   ck_assert_uint_eq(all.size(), 15 + 4 + 2);
+
+  KernelRow &blue = table.kernels.emplace_back();
+  blue.instance = "kernel_netns_blue";
+  blue.syn_total = 3;
+  assert_text(values_of(table, ValueSet::basic).at("kernel_netns_blue/queue_length-syn"), "3");
 }
 END_TEST
 
 START_TEST(values_of_the_sampler) {
   Table table;
   assert_values(values_of(table, ValueSet::full), {});
-  table.sampler = {.period = 25ms, .cpu_percent = 0.25};
-  assert_values(values_of(table, ValueSet::basic),
-                {{"sampler/duration-period", "0.025"}, {"sampler/percent-cpu", "0.25"}});
+  table.sampler = {.period = 25ms, .others_period = 2s, .cpu_percent = 0.25};
+  assert_values(values_of(table, ValueSet::basic), {{"sampler/duration-period", "0.025"},
+                                                    {"sampler/duration-period_netns", "2"},
+                                                    {"sampler/percent-cpu", "0.25"}});
 }
 END_TEST
 
 int main() {
   return run_tests("series", values_of_a_listener, what_is_unknown_is_absent,
-                   listener_that_went_has_its_counter_only, rows_without_series_are_left_out,
+                   absent_listener_has_its_counter_and_state_only, rows_without_series_are_left_out,
                    values_of_the_host, values_of_the_kernel, values_of_the_sampler);
 }

@@ -161,7 +161,7 @@ END_TEST
 START_TEST(unix_listeners_have_no_counters) {
   Tables tables;
   Survey survey;
-  survey.syn_queues = SynQueues{.total = 3, .by_listener = {{"u", 3}}};
+  survey.own.syn_queues = SynQueues{.total = 3, .by_listener = {{"u", 3}}};
   Harvest harvest;
   harvest.own.tcp = kind_of({});
   harvest.own.unix_sockets = kind_of({{"u", 1}, {"f", 1, 0, 1, true}});
@@ -324,8 +324,8 @@ START_TEST(what_was_not_read_is_absent) {
   assert_text(tables.series(), "u");
   ck_assert_uint_eq(tables.table.rows.size(), 1);
   ck_assert(!tables.table.host);
-  ck_assert(!tables.table.counters);
-  ck_assert(!tables.table.drops_unattributed);
+  ck_assert(!tables.table.kernels.front().counters);
+  ck_assert(!tables.table.kernels.front().drops_unattributed);
 
   harvest.own.tcp.read = true;
   harvest.own.unix_sockets->read = false;
@@ -369,27 +369,27 @@ START_TEST(harvest_and_survey_are_passed_on) {
   harvest.own.tcp = kind_of({{"a"}, {"b"}, {"x", 0, 0, 1, true}, {"y", 0, 0, 1, true}});
   harvest.own.counters.emplace();
   harvest.own.drops_unattributed = 9;
-  harvest.sampler = {.period = 25ms, .cpu_percent = 0.25};
+  harvest.sampler = {.period = 25ms, .others_period = {}, .cpu_percent = 0.25};
   tables.take(harvest);
   ck_assert(tables.table.taken_at == harvest.taken_at);
-  ck_assert(tables.table.counters);
-  ck_assert(tables.table.drops_unattributed == 9U);
+  ck_assert(tables.table.kernels.front().counters);
+  ck_assert(tables.table.kernels.front().drops_unattributed == 9U);
   ck_assert(tables.table.sampler.period == 25ms);
   ck_assert(tables.table.sampler.cpu_percent == 0.25);
-  ck_assert(!tables.table.limits);
-  ck_assert(!tables.table.syn_total);
+  ck_assert(!tables.table.kernels.front().limits);
+  ck_assert(!tables.table.kernels.front().syn_total);
   ck_assert(!tables.row("a").syn_length);
 
   Survey survey;
-  survey.limits.somaxconn = 4096;
+  survey.own.limits.somaxconn = 4096;
   tables.take(harvest, survey);
-  ck_assert(tables.table.limits->somaxconn == 4096);
-  ck_assert(!tables.table.syn_total);
+  ck_assert(tables.table.kernels.front().limits->somaxconn == 4096);
+  ck_assert(!tables.table.kernels.front().syn_total);
   ck_assert(!tables.row("a").syn_length);
 
-  survey.syn_queues = SynQueues{.total = 10, .by_listener = {{"a", 4}, {"x", 2}, {"y", 3}}};
+  survey.own.syn_queues = SynQueues{.total = 10, .by_listener = {{"a", 4}, {"x", 2}, {"y", 3}}};
   tables.take(harvest, survey);
-  ck_assert(tables.table.syn_total == 10U);
+  ck_assert(tables.table.kernels.front().syn_total == 10U);
   ck_assert(tables.row("a").syn_length == 4U);
   ck_assert(tables.row("b").syn_length == 0U);
 }
@@ -400,7 +400,7 @@ START_TEST(syn_queue_of_the_fold_is_the_sum) {
   Harvest harvest;
   harvest.own.tcp = kind_of({{"a"}, {"x", 0, 0, 1, true}, {"y", 0, 0, 1, true}});
   Survey survey;
-  survey.syn_queues = SynQueues{.total = 10, .by_listener = {{"a", 4}, {"x", 2}, {"y", 3}}};
+  survey.own.syn_queues = SynQueues{.total = 10, .by_listener = {{"a", 4}, {"x", 2}, {"y", 3}}};
   tables.take(harvest, survey);
   ck_assert(tables.row("tcp_unstable").syn_length == 5U);
 }
