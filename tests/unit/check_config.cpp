@@ -1,11 +1,13 @@
 #include "config.h"
 #include "test_program.h"
 
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
 
 using namespace backlog;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -15,7 +17,8 @@ using Value = std::variant<double, bool, std::string>;
 struct Item {
   std::string key;
   std::vector<Value> values;
-  bool block = false;
+  bool block = false;           ///< has something in it, no matter what
+  std::vector<Item> children{}; ///< what is in it
 };
 
 /// Owns what an oconfig_item_t points to.
@@ -32,6 +35,11 @@ public:
       item.values_num = static_cast<int>(values_[i].size());
       item.children = &empty_;
       item.children_num = items_[i].block ? 1 : 0;
+      if (!items_[i].children.empty()) {
+        const Tree &below = *below_.emplace_back(std::make_unique<Tree>(items_[i].children));
+        item.children = below.root_.children;
+        item.children_num = below.root_.children_num;
+      }
       children_.push_back(item);
     }
     root_.children = children_.data();
@@ -58,6 +66,7 @@ private:
     return result;
   }
 
+  std::vector<std::unique_ptr<Tree>> below_;
   std::vector<Item> items_;
   std::vector<std::vector<oconfig_value_t>> values_;
   std::vector<oconfig_item_t> children_;
@@ -192,6 +201,27 @@ START_TEST(bad_options_name_option_value_and_what_is_allowed) {
       {{"SampleInterval", {true}}, "true", "0.001 to 86400 seconds"},
       {{"BurstInterval", {0.0}}, "0", "0.001 to 86400 seconds"},
       {{"BurstInterval", {text("5 ms")}}, "\"5 ms\"", "0.001 to 86400 seconds"},
+      {{"ReportOwner", {1.0}}, "1", "true or false"},
+      {{"NetNamespace", {text("/(/")}}, "\"/(/\"", "regex"},
+      {{"WarningPercent", {0.0}}, "0", "1 to 100"},
+      {{"WarningPercent", {101.0}}, "101", "1 to 100"},
+      {{"WarningMinimum", {-1.0}}, "-1", "0 to 1000000"},
+      {{"StalledAfter", {0.5}}, "0.5", "1 to 86400 seconds"},
+      {{"MissingAfter", {text("long")}}, "\"long\"", "1 to 86400 seconds"},
+      {{"Notify", {}}, "nothing", "none, or one or more of"},
+      {{"Notify", {text("high"), text("low")}}, "\"high\" \"low\"", "none, or one or more of"},
+      {{"Notify", {text("none"), text("high")}}, "\"none\" \"high\"", "none, or one or more of"},
+      {{"Notify", {true}}, "true", "none, or one or more of"},
+      {{"Watch", {}}, "nothing", "one name"},
+      {{"Watch", {80.0}}, "80", "one name"},
+      {{"Watch", {text("/[/")}}, "\"/[/\"", "regex"},
+      {{"Watch", {text("a")}, false, {{"Name", {text("kernel")}}}},
+       "\"kernel\"",
+       "other than host"},
+      {{"Watch", {text("a")}, false, {{"Name", {text("A b")}}}}, "\"A b\"", "a-z, 0-9"},
+      {{"Watch", {text("a")}, false, {{"WarningPercent", {0.0}}}}, "0", "1 to 100"},
+      {{"Watch", {text("a")}, false, {{"Expected", {text("x")}}}}, "\"x\"", "true or false"},
+      {{"Watch", {text("a")}, false, {{"Unexpected", {true}}}}, "true", "Name, WarningPercent"},
       {{"Values", {text("some")}}, "\"some\"", "basic or full"},
       {{"Values", {1.0}}, "1", "basic or full"},
   };
@@ -207,8 +237,75 @@ START_TEST(bad_options_name_option_value_and_what_is_allowed) {
 }
 END_TEST
 
+START_TEST(good_options_of_the_diagnosis) {
+  Config config;
+  ck_assert_double_eq(config.warning_percent, 80);
+  ck_assert_uint_eq(config.warning_minimum, 16);
+  ck_assert(config.stalled_after == 30s && config.missing_after == 60s);
+  ck_assert(config.notify.high && config.notify.overflow && config.notify.stalled &&
+            config.notify.missing);
+  const Tree tree({{"ReportOwner", {false}},
+                   {"NetNamespace", {text("blue")}},
+                   {"WarningPercent", {60.0}},
+                   {"WarningMinimum", {0.0}},
+                   {"StalledAfter", {5.0}},
+                   {"MissingAfter", {1.0}},
+                   {"Notify", {text("stalled"), text("missing")}}});
+  ck_assert(!apply_config(tree.root(), config));
+  ck_assert(!config.report_owner);
+  ck_assert(config.net_namespaces.selects("blue") && !config.net_namespaces.selects("green"));
+  ck_assert_double_eq(config.warning_percent, 60);
+  ck_assert_uint_eq(config.warning_minimum, 0);
+  ck_assert(config.stalled_after == 5s && config.missing_after == 1s);
+  ck_assert(!config.notify.high && !config.notify.overflow && config.notify.stalled &&
+            config.notify.missing);
+  const Tree none({{"Notify", {text("none")}}});
+  ck_assert(!apply_config(none.root(), config));
+  ck_assert(!config.notify.stalled && !config.notify.missing);
+}
+END_TEST
+
+START_TEST(what_several_watches_say_merges) {
+  Config config;
+  const Tree tree({
+      {"Watch", {text("/^tcp_/")}, false, {{"WarningPercent", {50.0}}, {"Expected", {true}}}},
+      {"Watch",
+       {text("tcp_any_443")},
+       false,
+       {{"Name", {text("https")}}, {"WarningPercent", {60.0}}}},
+      {"Watch", {text("/_22$/")}, false, {{"Expected", {false}}}},
+      {"Watch", {text("/run/a.b")}, false, {{"Name", {text("a_dot_b")}}}},
+      {"Watch", {text("idle")}},
+  });
+  ck_assert(!apply_config(tree.root(), config));
+  struct Case {
+    const char *listener;
+    bool watched;
+    const char *name; // "": none
+    double warning_percent;
+    bool expected;
+  };
+  constexpr Case cases[] = {
+      {"tcp_any_443", true, "https", 60, true}, {"tcp_any_80", true, "", 50, true},
+      {"tcp_any_22", true, "", 50, false},      {"unix_x", false, "", 80, false},
+      {"a_dot_b", true, "a_dot_b", 80, false},  {"idle", true, "", 80, false},
+  };
+  for (const Case &c : cases) {
+    const WatchFacts facts = watch_facts(config, c.listener);
+    ck_assert_msg(facts.watched == c.watched, "%s", c.listener);
+    assert_text(facts.name.value_or(""), c.name);
+    ck_assert_double_eq(facts.warning_percent, c.warning_percent);
+    ck_assert_msg(facts.expected == c.expected, "%s", c.listener);
+  }
+  assert_text(name_of_address(config, "/run/a.b").value_or(""), "a_dot_b");
+  ck_assert(!name_of_address(config, "/run/a-b"));
+  ck_assert(!name_of_address(config, "tcp_any_80"));
+}
+END_TEST
+
 int main() {
   return run_tests("config", good_options, good_options_of_the_sampler,
-                   good_options_of_what_is_reported, burst_interval_above_sample_interval,
+                   good_options_of_what_is_reported, good_options_of_the_diagnosis,
+                   what_several_watches_say_merges, burst_interval_above_sample_interval,
                    bad_options_name_option_value_and_what_is_allowed);
 }

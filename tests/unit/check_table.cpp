@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -46,10 +47,22 @@ KindHarvest kind_of(const std::vector<Told> &listeners) {
   return kind;
 }
 
+/// A <Watch> block.
+Watch watch_of(const std::string &entry, const char *name, bool expected) {
+  Watch watch;
+  watch.entry = entry;
+  ck_assert(!watch.listeners.add(entry));
+  if (*name != '\0')
+    watch.name = name;
+  watch.expected = expected;
+  return watch;
+}
+
 struct Settings {
   std::vector<std::string> listener{}; ///< Listener
   bool ignore_selected = false;
   std::size_t max_listeners = 200;
+  std::vector<std::tuple<std::string, const char *, bool>> watches{}; ///< as watch_of() takes them
 };
 
 /// A builder and its last table.
@@ -59,6 +72,7 @@ public:
 
   void build(const std::vector<Told> &tcp, const std::vector<Told> &unix_sockets = {}) {
     Harvest harvest;
+    harvest.measured = measured;
     harvest.own.tcp = kind_of(tcp);
     harvest.own.unix_sockets = kind_of(unix_sockets);
     harvest.own.drops_unattributed = unattributed;
@@ -91,6 +105,7 @@ public:
 
   Table table;
   std::chrono::duration<double> interval = 10s;
+  std::chrono::nanoseconds measured = 10s;
   std::optional<std::uint64_t> unattributed;
 
 private:
@@ -100,6 +115,8 @@ private:
       ck_assert(!config->listeners.add(entry));
     config->listeners.ignore_selected(settings.ignore_selected);
     config->max_listeners = settings.max_listeners;
+    for (const auto &[entry, name, expected] : settings.watches)
+      config->watches.push_back(watch_of(entry, name, expected));
     return config;
   }
 
@@ -406,6 +423,96 @@ START_TEST(syn_queue_of_the_fold_is_the_sum) {
 }
 END_TEST
 
+START_TEST(watched_listeners_have_series_and_names) {
+  Tables tables({.watches = {{"a", "alpha", false}, {"/^b/", "beta", false}}});
+  tables.build({{"a"}, {"b1"}, {"c"}});
+  assert_text(tables.series(), "alpha beta");
+  tables.build({{"a"}, {"b1"}, {"b2"}, {"c"}});
+  assert_text(tables.series(), "alpha b2 beta c"); // it keeps the name
+  ck_assert_uint_eq(tables.table.notices.size(), 1);
+  tables.build({{"a"}, {"b2"}, {"c"}});
+  assert_text(tables.series(), "alpha beta c");
+
+  Tables two({.watches = {{"/^b/", "beta", false}}});
+  two.build({{"b1"}, {"b2"}});
+  assert_text(two.series(), "b1 b2");
+}
+END_TEST
+
+START_TEST(expected_listeners_keep_their_series) {
+  Tables tables({.watches = {{"a", "", true}, {"/^b/", "", true}}});
+  tables.measured = 40s; // MissingAfter is 60 s
+  tables.build({{"b1"}, {"b2"}});
+  assert_text(tables.series(), "a b1 b2");
+  ck_assert(!tables.row("a").has_queue);
+  tables.build({{"b1"}});
+  tables.build({{"b1"}});
+  assert_text(tables.series(), "a b1 b2");
+  ck_assert(tables.row("a").diagnosis->state == ListenerState::missing);
+  ck_assert(tables.row("b1").diagnosis->state == ListenerState::ok);
+  tables.build({{"b1"}});
+  ck_assert(tables.row("b2").diagnosis->state == ListenerState::missing);
+  ck_assert_uint_eq(tables.table.host->missing, 2);
+  ck_assert_uint_eq(tables.table.host->listeners, 1);
+
+  Harvest failed; // nobody is missing because nothing could be read
+  failed.measured = 1h;
+  tables.take(failed);
+  ck_assert(!tables.table.is_complete);
+  tables.build({{"a"}, {"b1"}, {"b2"}});
+  for (const char *name : {"a", "b1", "b2"})
+    ck_assert(tables.row(name).diagnosis->state == ListenerState::ok);
+}
+END_TEST
+
+START_TEST(somaxconn_that_a_limit_comes_from) {
+  Tables tables;
+  Survey survey;
+  const auto take = [&](std::int64_t somaxconn, const std::vector<Told> &listeners) {
+    survey.own.limits.somaxconn = somaxconn;
+    Harvest harvest;
+    harvest.own.tcp = kind_of(listeners);
+    for (ListenerHarvest &listener : harvest.own.tcp.listeners)
+      listener.interval.lowest_limit = 128;
+    tables.take(harvest, survey);
+  };
+  take(128, {{"old"}});
+  take(128, {{"old"}, {"new"}});
+  ck_assert(tables.row("new").diagnosis->limit_source == LimitSource::somaxconn);
+  take(4096, {{"old"}, {"new"}});
+  ck_assert(tables.row("new").diagnosis->limit_source == LimitSource::stale);
+}
+END_TEST
+
+START_TEST(namespaces_have_kernel_rows_and_owners_reach_rows) {
+  Tables tables;
+  Harvest harvest;
+  harvest.own.tcp = kind_of({{"a"}});
+  harvest.own.tcp.listeners[0].interval.cookie = 7;
+  NamespaceHarvest &blue = harvest.others.emplace_back();
+  blue.label = {.name = "blue", .has_id = false};
+  blue.id = {1, 2};
+  blue.tcp = kind_of({{"a__netns_blue", 3}, {"x__netns_blue", 2, 0, 1, true}});
+  NamespaceHarvest &container = harvest.others.emplace_back();
+  container.label = {.name = "0123456789ab", .has_id = true};
+  container.id = {1, 3};
+  container.tcp = kind_of({{"y", 5, 0, 1, true}});
+  Survey survey;
+  survey.others[{1, 2}].limits.somaxconn = 99;
+  survey.others[{1, 2}].oldest_waits["a__netns_blue"] = 1500ms;
+  survey.owners[7] = Owner{.process = "nginx", .pid = 12, .unit = "nginx.service"};
+  tables.take(harvest, survey);
+  ck_assert_uint_eq(tables.table.kernels.size(), 2);
+  assert_text(tables.table.kernels[0].instance, "kernel");
+  assert_text(tables.table.kernels[1].instance, "kernel_netns_blue");
+  ck_assert(tables.table.kernels[1].limits->somaxconn == 99);
+  assert_text(tables.row("a").owner, "nginx.service");
+  ck_assert(tables.row("a__netns_blue").oldest_wait == 1.5s);
+  ck_assert_uint_eq(tables.row("tcp_unstable").queue.peak, 7);
+  ck_assert_uint_eq(tables.row("tcp_unstable").members, 2);
+}
+END_TEST
+
 int main() {
   return run_tests(
       "table", tcp_series_begin_with_the_second_harvest,
@@ -417,5 +524,7 @@ int main() {
       drops_before_the_series_are_in_its_counter, max_listeners, places_are_shared_by_both_kinds,
       places_are_200_a_second_of_the_interval, failed_read_moves_no_place,
       what_was_not_read_is_absent, host_figures, harvest_and_survey_are_passed_on,
-      syn_queue_of_the_fold_is_the_sum);
+      syn_queue_of_the_fold_is_the_sum, watched_listeners_have_series_and_names,
+      expected_listeners_keep_their_series, somaxconn_that_a_limit_comes_from,
+      namespaces_have_kernel_rows_and_owners_reach_rows);
 }

@@ -1,0 +1,177 @@
+#include "net_namespace.h"
+#include "test_program.h"
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+using namespace backlog;
+
+namespace {
+
+NetNamespaceId own_id() {
+  struct stat status {};
+  ck_assert_int_eq(stat("/proc/thread-self/ns/net", &status), 0);
+  return {status.st_dev, status.st_ino};
+}
+
+/// A process in a net namespace of its own; pid() is 0 where that is not permitted.
+class Inhabitant {
+public:
+  Inhabitant() {
+    int ready[2];
+    ck_assert_int_eq(pipe(ready), 0);
+    pid_ = fork();
+    ck_assert_int_ge(pid_, 0);
+    if (pid_ == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      const char done = unshare(CLONE_NEWNET) == 0 ? 'y' : 'n';
+      if (write(ready[1], &done, 1) != 1)
+        _exit(1);
+      for (;;)
+        pause();
+    }
+    char done = 0;
+    ck_assert_int_eq(read(ready[0], &done, 1), 1);
+    close(ready[0]);
+    close(ready[1]);
+    permitted_ = done == 'y';
+  }
+  Inhabitant(const Inhabitant &) = delete;
+  Inhabitant &operator=(const Inhabitant &) = delete;
+  ~Inhabitant() { end(); }
+
+  void end() {
+    if (pid_ <= 0)
+      return;
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+    pid_ = 0;
+  }
+  bool permitted() const { return permitted_; }
+  std::string path() const { return "/proc/" + std::to_string(pid_) + "/ns/net"; }
+
+private:
+  pid_t pid_ = 0;
+  bool permitted_ = false;
+};
+
+std::optional<NetNamespace> found_at(const std::string &path) {
+  for (const NetNamespace &found : NetNamespaceFinder(std::vector<std::string>{}).find())
+    if (std::find(found.paths.begin(), found.paths.end(), path) != found.paths.end())
+      return found;
+  return std::nullopt;
+}
+
+} // namespace
+
+START_TEST(container_ids) {
+  const std::string id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+  struct Case {
+    std::string cgroup;
+    const char *id;
+  };
+  const Case cases[] = {
+      {"0::/system.slice/docker-" + id + ".scope\n", "0123456789ab"},
+      {"12:cpu:/docker/" + id + "\n0::/\n", "0123456789ab"},
+      {"0::/kubepods.slice/cri-containerd-" + id + ".scope", "0123456789ab"},
+      {"0::/system.slice/nginx.service\n", ""},
+      {"0::/" + id.substr(1) + "\n", ""},
+      {"0::/" + id + "0\n", ""},
+      {"", ""},
+  };
+  for (const Case &c : cases)
+    assert_text(container_id(c.cgroup), c.id);
+}
+END_TEST
+
+START_TEST(own_namespace_is_not_found) {
+  for (const NetNamespace &found : NetNamespaceFinder().find())
+    ck_assert(found.id != own_id());
+}
+END_TEST
+
+START_TEST(namespace_of_a_process_is_found_entered_and_left) {
+  Inhabitant inhabitant;
+  if (!inhabitant.permitted())
+    return;
+  const auto found = found_at(inhabitant.path());
+  ck_assert(found.has_value());
+  ck_assert(found->has_id && !found->name.empty());
+
+  const NetNamespaceId before = own_id();
+  auto door = NetNamespaceDoor::make();
+  ck_assert(door);
+  NetNamespaceId inside;
+  ck_assert(!door->visit(*found, [&] { inside = own_id(); }));
+  ck_assert(inside == found->id);
+  ck_assert(own_id() == before);
+
+  bool thrown = false;
+  try {
+    (void)door->visit(*found, [] { throw std::bad_alloc(); });
+  } catch (const std::bad_alloc &) {
+    thrown = true;
+  }
+  ck_assert(thrown && own_id() == before);
+
+  inhabitant.end();
+  const Failure gone =
+      door->visit(*found, [] { ck_abort_msg("entered a namespace that is gone"); });
+  ck_assert(gone && gone->code == ENOENT);
+}
+END_TEST
+
+START_TEST(another_namespace_at_the_same_path_is_not_entered) {
+  Inhabitant inhabitant;
+  if (!inhabitant.permitted())
+    return;
+  auto found = found_at(inhabitant.path());
+  ck_assert(found.has_value());
+  ++found->id.inode;
+  auto door = NetNamespaceDoor::make();
+  const Failure failure = door->visit(*found, [] { ck_abort_msg("entered the wrong namespace"); });
+  ck_assert(failure && failure->code == ENOENT);
+}
+END_TEST
+
+START_TEST(files_name_namespaces_the_first_of_them) {
+  Inhabitant inhabitant;
+  if (!inhabitant.permitted())
+    return;
+  char folder[] = "/tmp/check_net_namespace.XXXXXX";
+  ck_assert(mkdtemp(folder) != nullptr);
+  const std::string base = folder;
+  // As bind mounts are, a link leads to the namespace's file.
+  for (const char *name : {"/green", "/blue", "/nothing"})
+    ck_assert_int_eq(
+        symlink(std::string(name) == "/nothing" ? "/dev/null" : inhabitant.path().c_str(),
+                (base + name).c_str()),
+        0);
+  const auto namespaces = NetNamespaceFinder(std::vector<std::string>{base}).find();
+  const auto named = std::count_if(namespaces.begin(), namespaces.end(), [](const auto &found) {
+    return found.name == "blue" && !found.has_id;
+  });
+  const bool others = std::any_of(namespaces.begin(), namespaces.end(), [](const auto &found) {
+    return found.name == "green" || found.name == "nothing";
+  });
+  for (const char *name : {"/green", "/blue", "/nothing"})
+    unlink((base + name).c_str());
+  rmdir(folder);
+  ck_assert_int_eq(named, 1);
+  ck_assert(!others);
+}
+END_TEST
+
+int main() {
+  return run_tests("net_namespace", container_ids, own_namespace_is_not_found,
+                   namespace_of_a_process_is_found_entered_and_left,
+                   another_namespace_at_the_same_path_is_not_entered,
+                   files_name_namespaces_the_first_of_them);
+}
