@@ -68,6 +68,27 @@ ListenerState Alarms::state_to_tell(const Diagnosis &diagnosis) const {
   return diagnosis.overflowed && notify_.overflow ? ListenerState::overflow : ListenerState::ok;
 }
 
+/// Of the newest of its recent states.
+Severity Alarms::severity_of(const Alarm &alarm, const Diagnosis &diagnosis) {
+  const auto &recent = alarm.recent;
+  switch (recent.front()) {
+  case ListenerState::ok:
+    return Severity::okay;
+  case ListenerState::high:
+    return Severity::warning;
+  case ListenerState::overflow:
+    return diagnosis.overflows >= failing_overflows ||
+                   std::count(recent.begin(), recent.end(), ListenerState::overflow) >=
+                       failing_intervals
+               ? Severity::failure
+               : Severity::warning;
+  case ListenerState::stalled:
+  case ListenerState::missing:
+    break;
+  }
+  return Severity::failure;
+}
+
 void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnosis,
                    std::vector<Change> &changes) const {
   Alarm &alarm = entry.second;
@@ -75,15 +96,7 @@ void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnos
   std::shift_right(alarm.recent.begin(), alarm.recent.end(), 1);
   alarm.recent.front() = current;
 
-  Severity severity = Severity::failure;
-  if (current == ListenerState::ok)
-    severity = Severity::okay;
-  else if (current == ListenerState::high)
-    severity = Severity::warning;
-  else if (current == ListenerState::overflow && diagnosis.overflows < failing_overflows &&
-           std::count(alarm.recent.begin(), alarm.recent.end(), current) < failing_intervals)
-    severity = Severity::warning;
-
+  const Severity severity = severity_of(alarm, diagnosis);
   const bool worse = std::tie(current, severity) > std::tie(alarm.state, alarm.severity);
   const bool better = std::all_of(alarm.recent.begin(), alarm.recent.end(),
                                   [&](ListenerState state) { return state < alarm.state; }) &&

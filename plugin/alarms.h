@@ -71,8 +71,8 @@ private:
   static constexpr std::size_t window = 3; // intervals
 
   struct Alarm {
-    std::array<ListenerState, window>
-        recent{};                            ///< of the last intervals it was there, newest first
+    /// Of the last intervals in which it was there, newest first.
+    std::array<ListenerState, window> recent{};
     ListenerState state = ListenerState::ok; ///< that stands
     Severity severity = Severity::okay;
     bool told = false;
@@ -89,6 +89,7 @@ private:
   void see(const AlarmInput &input, std::vector<Change> &changes);
   void judge(Entry &entry, ListenerState current, const Diagnosis &diagnosis,
              std::vector<Change> &changes) const;
+  static Severity severity_of(const Alarm &alarm, const Diagnosis &diagnosis);
   void miss(Entry &entry, std::vector<Change> &changes) const;
   ListenerState state_to_tell(const Diagnosis &diagnosis) const;
   std::vector<Notification> limit(std::vector<Change> changes);

@@ -201,7 +201,7 @@ std::string Judgement::figures(ListenerState state, Cause cause) const {
     text = "accept queue ok, " + peak() +
            (facts_.drops > 0 ? ", " + drops() + " without overflow" : "") + in_span();
   if (cause != Cause::none)
-    text.append("; ").append(name_of(cause)).append(": ") += advice(cause);
+    text.append("; ").append(name_of(cause)).append(": ").append(advice(cause));
   return text;
 }
 

@@ -44,7 +44,7 @@ std::string_view name_of(LimitSource source);
 /// What collectd's notification_t holds without its NUL.
 constexpr std::size_t message_max_bytes = 255;
 
-/// One listener's interval, as far as a judgement needs it.
+/// One listener's interval, as far as a judgement needs it. Borrows name and owner.
 struct ListenerFacts {
   std::string_view name;
   std::string_view owner; ///< "": not known

@@ -205,7 +205,9 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
 
 KindHarvest NamespaceSampler::harvest_tcp() {
   KindHarvest kind;
-  kind.read = !tcp_failure_;
+  if (tcp_failure_)
+    return kind; // what there is waits for the next harvest
+  kind.read = true;
   drops_.settle([this](std::uint32_t listener) { return tcp_.was_full(listener); });
   ListenerSet::Interval interval = tcp_.harvest();
   kind.collisions = std::move(interval.collisions);
@@ -232,7 +234,9 @@ KindHarvest NamespaceSampler::harvest_tcp() {
 
 KindHarvest NamespaceSampler::harvest_unix() {
   KindHarvest kind;
-  kind.read = !unix_failure_;
+  if (unix_failure_)
+    return kind;
+  kind.read = true;
   ListenerSet::Interval interval = unix_.harvest();
   kind.collisions = std::move(interval.collisions);
   kind.fold.interval = std::move(interval.fold);

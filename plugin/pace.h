@@ -5,7 +5,8 @@
 namespace backlog {
 
 /// CPU time that may be spent: a token bucket. It holds a tenth of a minute's worth and is filled
-/// at nine tenths of the share, so that no minute sees more than the share.
+/// at nine tenths of the share, so that no minute sees more than the share, but for a spending that
+/// is larger than the bucket.
 class CpuBudget {
 public:
   using TimePoint = std::chrono::steady_clock::time_point;

@@ -608,6 +608,18 @@ class Collectd:
         self.wait(lambda: sum(when > start for when, _ in self.values(instance, series)) > count,
                   10 + 3 * count * self.interval, f"{count} values of {instance}/{series}")
 
+    def wait_for_samples(self):
+        """Until the sampler has looked at the TCP listeners after now; with ReportUnix false, since
+        it wakes up for Unix listeners, too."""
+        tasks = pathlib.Path("/proc", str(self.pid), "task")
+        sampler = next(task for task in tasks.iterdir() if (task / "comm").read_text().strip() == "backlog sampler")
+
+        def wake_ups():
+            return int((sampler / "schedstat").read_text(encoding="ascii").split()[2])
+        # A sample may be under way now, and one may take two turns on a busy CPU.
+        enough = wake_ups() + 3
+        self.wait(lambda: wake_ups() >= enough, what="samples")
+
     # what it holds
 
     def descriptors(self):

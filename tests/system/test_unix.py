@@ -167,6 +167,11 @@ class UnixTest(SystemTest):
         collectd.wait_for_value(first.name, "count-sockets", 2)
         collectd.wait_for_value(first.name, "queue_length-accept", 3)
         collectd.wait_for_value(first.name, "queue_length-limit", 9)
+        second.close()
+        os.unlink(second.address)
+        collectd.wait_for_value(first.name, "count-sockets", 1)
+        self.listening("a-b", limit=5)
+        collectd.wait_for_value(first.name, "count-sockets", 2)
         self.wait_for_kernel(collectd)
         said = [line for line in collectd.log().splitlines() if "backlog plugin: " in line]
         self.assertEqual(len(said), 1, said)

@@ -149,19 +149,16 @@ START_TEST(changes_only) {
 END_TEST
 
 START_TEST(the_first_interval_is_a_baseline) {
-  for (const char *intervals : {"h", "o", "O", "u", "s", "m"}) {
-    const std::string first = intervals;
-    assert_text(told(first + "..........."), "............");
-    if (first != "o" && first != "u")
-      assert_text(told(first + first + first + first + "...."), "........");
-    assert_text(told(first + "...." + first + "..."),
-                std::string(".....") + (first == "u" ? "o" : first) + "..k");
-  }
+  for (const char *intervals :
+       {"h.......", "o.......", "O.......", "u.......", "s.......", "m.......", "hhhh....",
+        "OOOO....", "ssss....", "mmmm....", "sshh....", "h       "})
+    assert_text(told(intervals), "........");
+  assert_text(told("h....h..."), ".....h..k");
+  assert_text(told("O....o..."), ".....o..k");
+  assert_text(told("m....m..."), ".....m..k");
   assert_text(told("oo..."), ".O..k");
   assert_text(told("hs..."), ".s..k");
-  assert_text(told("sshh...."), "........");
   assert_text(told("sshhhhs..."), "......s..k");
-  assert_text(told("h         "), "..........");
   assert_text(told(" o..."), ".o..k");
 }
 END_TEST
@@ -315,12 +312,12 @@ START_TEST(names_that_come_and_go_leave_nothing) {
   const Diagnosis overflowed = diagnosis_of('o');
   std::size_t most = 0;
   for (int interval = 0; interval < 3000; ++interval) {
-    std::vector<std::string> names;
-    for (int i = 0; i < 20; ++i)
-      names.push_back("tcp_any_" + std::to_string(interval) + "_" + std::to_string(i));
+    std::array<std::string, 20> names;
     std::vector<AlarmInput> listeners;
-    for (std::size_t i = 0; i < names.size(); ++i)
-      listeners.push_back({names[i], i < 5 ? &overflowed : &healthy});
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      names.at(i) = "tcp_any_" + std::to_string(interval) + "_" + std::to_string(i);
+      listeners.push_back({names.at(i), i < 5 ? &overflowed : &healthy});
+    }
     (void)alarms.update(listeners);
     most = std::max(most, alarms.size());
   }
@@ -339,7 +336,6 @@ public:
   HealthyListener(std::size_t number, std::uint64_t seed) : kind_(number % 10), random_(seed) {
     facts_.is_tcp = kind_ != tiny_unix;
     name_ = (facts_.is_tcp ? "tcp_any_" : "unix_run_") + std::to_string(8000 + number);
-    facts_.name = name_;
     constexpr std::array<std::uint32_t, 10> limits = {4096, 511, 128, 5, 0, 1, 3, 511, 1, 128};
     facts_.limit = limits.at(kind_);
     facts_.lowest_limit = limits.at(kind_);
@@ -352,6 +348,7 @@ public:
   const std::string &name() const { return name_; }
 
   Diagnosis live(const NamespaceFacts &common, const DiagnosisLimits &limits, int interval) {
+    facts_.name = name_;
     const std::uint64_t peak = peak_of(interval);
     facts_.queue.peak = peak;
     facts_.queue.last = chance(3) ? std::min<std::uint64_t>(peak, below(3)) : 0;
@@ -428,7 +425,7 @@ START_TEST(a_healthy_day) {
   DiagnosisLimits limits_of_expected;
   limits_of_expected.expected = true;
   Alarms alarms{NotifyStates{}};
-  std::size_t high_intervals = 0;
+  std::size_t suspected = 0;
   for (int interval = 0; interval < 8640; ++interval) {
     NamespaceFacts common;
     common.measured = std::chrono::milliseconds(9900 + random() % 200);
@@ -444,11 +441,11 @@ START_TEST(a_healthy_day) {
       if (diagnoses[i].is_there || diagnoses[i].is_expected)
         inputs.push_back({listeners[i].name(), random() % 500 == 0 ? nullptr : &diagnoses[i]});
     for (const Diagnosis &diagnosis : diagnoses)
-      high_intervals += diagnosis.state != ok ? 1 : 0;
+      suspected += diagnosis.state != ok || diagnosis.cause != Cause::none ? 1 : 0;
     for (const Notification &notification : alarms.update(inputs))
       ck_abort_msg("interval %d: %s", interval, notification.message.c_str());
   }
-  ck_assert_uint_eq(high_intervals, 0);
+  ck_assert_uint_eq(suspected, 0);
 }
 END_TEST
 

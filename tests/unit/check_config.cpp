@@ -165,7 +165,7 @@ END_TEST
 START_TEST(bad_options_name_option_value_and_what_is_allowed) {
   struct Case {
     Item item;
-    const char *value, *allowed;
+    const char *value = nullptr, *allowed = nullptr;
   };
   const Case cases[] = {
       {{"Listeners", {text("x")}}, "\"x\"", "Listener, IgnoreSelected"},

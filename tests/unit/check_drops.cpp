@@ -1,3 +1,4 @@
+#include "count_allocations.h"
 #include "drops.h"
 #include "test_program.h"
 #include "window.h"
@@ -16,17 +17,6 @@
 #include <string>
 #include <utility>
 #include <vector>
-
-static std::size_t allocation_count = 0;
-
-void *operator new(std::size_t size) {
-  ++allocation_count;
-  if (void *memory = std::malloc(size))
-    return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void *memory) noexcept { std::free(memory); }
-void operator delete(void *memory, std::size_t) noexcept { std::free(memory); }
 
 namespace backlog {
 namespace {

@@ -1,3 +1,4 @@
+#include "count_allocations.h"
 #include "listener_set.h"
 #include "test_program.h"
 
@@ -10,8 +11,6 @@ using namespace backlog;
 using namespace std::chrono_literals;
 
 namespace {
-
-std::size_t allocations;
 
 /// A set whose listeners are told by the test, with a clock of its own.
 class Observed {
@@ -66,16 +65,6 @@ private:
 };
 
 } // namespace
-
-// Where it inlines only one of a pair, g++ takes them for mismatched.
-[[gnu::noinline]] void *operator new(std::size_t size) {
-  ++allocations;
-  if (void *memory = std::malloc(size))
-    return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void *memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void *memory, std::size_t) noexcept { std::free(memory); }
 
 START_TEST(members_of_one_name_are_one_listener) {
   Observed observed;
@@ -293,11 +282,11 @@ START_TEST(steady_samples_do_not_allocate) {
   for (std::size_t i = 0; i < idle.size(); ++i)
     idle[i].name = busy[i].name = names[i].c_str();
   observed.sample(idle);
-  const std::size_t before = allocations;
+  const std::size_t before = allocation_count;
   observed.sample(busy);
   observed.sample(idle);
   observed.sample(busy);
-  ck_assert_uint_eq(allocations - before, 0);
+  ck_assert_uint_eq(allocation_count - before, 0);
   ck_assert_uint_eq(observed.harvest().at("listener_7").queue.peak, 11);
 }
 END_TEST

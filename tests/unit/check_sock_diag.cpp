@@ -73,9 +73,38 @@ nlmsghdr *message_at(Datagram &datagram, std::size_t offset) {
 
 template <class Entry = inet_diag_msg> nlattr *attribute_of(nlmsghdr *message, std::uint16_t type) {
   auto *attribute = static_cast<nlattr *>(mnl_nlmsg_get_payload_offset(message, sizeof(Entry)));
-  while (mnl_attr_get_type(attribute) != type)
+  const auto *tail = static_cast<const char *>(mnl_nlmsg_get_payload_tail(message));
+  while (mnl_attr_get_type(attribute) != type) {
     attribute = mnl_attr_next(attribute);
+    ck_assert_msg(reinterpret_cast<const char *>(attribute) < tail, "no attribute %d", type);
+  }
   return attribute;
+}
+
+/// The first message that fits; a dump has no certain order.
+template <class Fits> nlmsghdr *find_message(std::vector<Datagram> &datagrams, Fits fits) {
+  for (Datagram &datagram : datagrams)
+    for (std::size_t offset = 0; offset < datagram.size();) {
+      nlmsghdr *message = message_at(datagram, offset);
+      if (fits(*message))
+        return message;
+      offset += MNL_ALIGN(message->nlmsg_len);
+    }
+  ck_abort_msg("no such message");
+}
+
+nlmsghdr *find_tcp_listener(std::vector<Datagram> &datagrams, int port) {
+  return find_message(datagrams, [&](const nlmsghdr &message) {
+    const auto listener = parse_tcp_listener(message);
+    return listener && listener->address.port == port;
+  });
+}
+
+nlmsghdr *find_unix_listener(std::vector<Datagram> &datagrams, std::string_view path) {
+  return find_message(datagrams, [&](const nlmsghdr &message) {
+    const auto listener = parse_unix_listener(message);
+    return listener && listener->address == path;
+  });
 }
 
 /// Gives each message of a recorded dump to take.
@@ -97,12 +126,12 @@ std::map<std::string, UnixListener> recorded_unix_listeners() {
   return listeners;
 }
 
-/// The first recorded Unix listener, at /mnt/stream, put together anew with other attributes.
+/// The recorded Unix listener at /mnt/stream, put together anew with other attributes.
 class UnixMessage {
 public:
   UnixMessage() {
     std::vector<Datagram> datagrams = recorded("unix.bin");
-    const nlmsghdr *message = message_at(datagrams[0], 0);
+    const nlmsghdr *message = find_unix_listener(datagrams, "/mnt/stream");
     const auto *entry = static_cast<const std::byte *>(mnl_nlmsg_get_payload(message));
     entry_.assign(entry, entry + sizeof(unix_diag_msg));
     const auto *attribute =
@@ -275,15 +304,14 @@ END_TEST
 // Kernels before 4.7 give eight memory words, without the drops.
 START_TEST(short_attributes_are_passed_over) {
   std::vector<Datagram> datagrams = recorded("both_families.bin");
-  nlmsghdr *first = message_at(datagrams[0], 0);
-  attribute_of(first, INET_DIAG_SKMEMINFO)->nla_len = MNL_ATTR_HDRLEN + 8 * 4;
-  attribute_of(first, INET_DIAG_SKV6ONLY)->nla_len = MNL_ATTR_HDRLEN;
-  const int port = read_all(recorded("both_families.bin")).by_port_and_limit.begin()->first.first;
-  ck_assert_int_eq(port, 1001);
-  const auto listener = parse_tcp_listener(*first);
-  ck_assert(listener);
-  ck_assert(!listener->drops.has_value());
-  ck_assert(!listener->address.v6only);
+  nlmsghdr *v6only = find_tcp_listener(datagrams, 1004);
+  ck_assert(parse_tcp_listener(*v6only)->drops.has_value());
+  ck_assert(parse_tcp_listener(*v6only)->address.v6only);
+  attribute_of(v6only, INET_DIAG_SKMEMINFO)->nla_len = MNL_ATTR_HDRLEN + 8 * sizeof(std::uint32_t);
+  ck_assert(!parse_tcp_listener(*v6only)->drops.has_value());
+  ck_assert(parse_tcp_listener(*v6only)->address.v6only);
+  attribute_of(v6only, INET_DIAG_SKV6ONLY)->nla_len = MNL_ATTR_HDRLEN;
+  ck_assert(!parse_tcp_listener(*v6only)->address.v6only);
 }
 END_TEST
 
@@ -406,9 +434,9 @@ START_TEST(unix_attribute_beyond_its_message_is_not_read) {
   for (const std::uint16_t type : {UNIX_DIAG_NAME, UNIX_DIAG_VFS, UNIX_DIAG_RQLEN})
     for (const std::uint16_t length : {0, 3, 5000, 65535}) {
       std::vector<Datagram> datagrams = recorded("unix.bin");
-      nlmsghdr *first = message_at(datagrams[0], 0);
-      attribute_of<unix_diag_msg>(first, type)->nla_len = length;
-      ck_assert(!parse_unix_listener(*first)); // the queue is among what is lost
+      nlmsghdr *message = find_unix_listener(datagrams, "/mnt/stream");
+      attribute_of<unix_diag_msg>(message, type)->nla_len = length;
+      ck_assert(!parse_unix_listener(*message)); // the queue is among what is lost
     }
 }
 END_TEST

@@ -297,6 +297,7 @@ END_TEST
 
 START_TEST(places_are_200_a_second_of_the_interval) {
   std::vector<Told> many;
+  many.reserve(300);
   for (int i = 0; i < 300; ++i)
     many.push_back({"listener_" + std::to_string(i)});
   struct Case {

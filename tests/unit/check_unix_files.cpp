@@ -2,6 +2,8 @@
 #include "unique_fd.h"
 #include "unix_files.h"
 
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -16,19 +18,26 @@ using namespace backlog;
 
 namespace {
 
-/// A folder that goes with everything in it.
+/// A folder that goes with everything in it. That of the program has those of the tests in it,
+/// which are processes of their own and do not clean up when they fail.
 class TemporaryFolder {
 public:
-  TemporaryFolder() {
-    std::string pattern = std::filesystem::temp_directory_path() / "check_unix_files_XXXXXX";
-    ck_assert_ptr_nonnull(mkdtemp(pattern.data()));
+  explicit TemporaryFolder(const std::string &parent = program_folder) {
+    std::string pattern = parent + "/check_unix_files_XXXXXX";
+    if (mkdtemp(pattern.data()) == nullptr) {
+      std::perror(pattern.c_str());
+      std::exit(EXIT_FAILURE);
+    }
     path_ = pattern;
   }
   ~TemporaryFolder() { std::filesystem::remove_all(path_); }
   TemporaryFolder(const TemporaryFolder &) = delete;
   TemporaryFolder &operator=(const TemporaryFolder &) = delete;
 
+  const std::string &path() const { return path_; }
   std::string path_of(const char *name) const { return path_ + "/" + name; }
+
+  static inline std::string program_folder;
 
 private:
   std::string path_;
@@ -192,6 +201,8 @@ START_TEST(kernel_tells_the_file_of_the_path) {
 END_TEST
 
 int main() {
+  const TemporaryFolder folder(std::filesystem::temp_directory_path());
+  TemporaryFolder::program_folder = folder.path();
   return run_tests(
       "unix_files", bound_again_replaces_the_first, when_the_file_comes_back_so_does_its_listener,
       all_count_where_the_path_leads_to_none_of_them,
