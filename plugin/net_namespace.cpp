@@ -69,7 +69,9 @@ std::vector<NetNamespace> NetNamespaceFinder::find() const {
     std::vector<std::string> names = entries_of(folder);
     std::sort(names.begin(), names.end());
     for (const std::string &name : names) {
-      const std::string path = folder + "/" + name;
+      std::string path = folder;
+      path += '/';
+      path += name;
       if (const auto id = id_at(path); id && id != own)
         found.try_emplace(*id, NetNamespace{*id, name, false, {path}});
     }

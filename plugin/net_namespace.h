@@ -18,7 +18,7 @@ struct NetNamespaceId {
   dev_t device = 0;
   ino_t inode = 0;
 
-  auto operator<=>(const NetNamespaceId &) const = default;
+  auto operator<=>(const NetNamespaceId &) const = default; // NOLINT(modernize-use-nullptr)
 };
 
 /// A net namespace other than collectd's own.

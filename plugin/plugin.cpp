@@ -86,7 +86,8 @@ void log_collisions(const NamespaceHarvest &harvest) {
 }
 
 void notify(const Table &table) {
-  if (!table.is_complete)
+  // The first harvest comes right after the start and has seen next to nothing.
+  if (!table.is_complete || !running->harvested)
     return;
   std::vector<AlarmInput> inputs;
   inputs.reserve(table.rows.size());
@@ -113,6 +114,7 @@ void publish(const Harvest &harvest, const std::optional<Survey> &survey, Second
     log_once(notice);
   dispatch_values(table, running->config->values, interval);
   notify(table);
+  running->harvested = true;
 }
 
 bool has_listeners(const NamespaceHarvest &harvest) {
@@ -153,10 +155,9 @@ int read_callback() {
     return 0;
   if (auto fresh = running->surveyor.take_until(deadline))
     survey = std::move(fresh);
+  const bool is_first = !running->harvested;
   publish(*harvest, survey, interval);
-  const bool failed = !running->harvested && !has_listeners(harvest->own);
-  running->harvested = true;
-  return failed ? -1 : 0;
+  return is_first && !has_listeners(harvest->own) ? -1 : 0;
 }
 
 int init_callback() {

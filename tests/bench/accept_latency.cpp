@@ -99,7 +99,8 @@ int body(int argc, char **argv) {
   for (int i = 0; i < turns; ++i) {
     without.push_back(turn(listener.get(), length));
     backlog::Sampler sampler;
-    if (sampler.start(std::make_shared<const backlog::Config>(), std::chrono::seconds(10)))
+    if (sampler.start(std::make_shared<const backlog::Config>(), std::chrono::seconds(10),
+                      std::make_shared<backlog::SurveyBoard>()))
       throw std::runtime_error("cannot start the sampler");
     sampler.ask();
     if (!sampler.take_until(Clock::now() + std::chrono::seconds(5)))

@@ -96,7 +96,8 @@ int body(int argc, char **argv) {
   enter_new_net_namespace();
   const UniqueFd listener = listen_on(first_port, limit);
   backlog::Sampler sampler;
-  if (sampler.start(std::make_shared<const backlog::Config>(), interval))
+  if (sampler.start(std::make_shared<const backlog::Config>(), interval,
+                    std::make_shared<backlog::SurveyBoard>()))
     throw std::runtime_error("cannot start the sampler");
 
   std::atomic<bool> stopping{false};

@@ -602,7 +602,8 @@ void judge(const Verdict &verdict, const CountByPort &truth, std::uint64_t all) 
 int play(const std::vector<Plan> &plans, Seconds length, Seconds interval) {
   Play play(plans);
   backlog::Sampler sampler;
-  if (sampler.start(std::make_shared<const backlog::Config>(), interval))
+  if (sampler.start(std::make_shared<const backlog::Config>(), interval,
+                    std::make_shared<backlog::SurveyBoard>()))
     throw std::runtime_error("cannot start the sampler");
   Verdict verdict;
   verdict.harvest(sampler);

@@ -235,8 +235,8 @@ struct Entry {
 
 Entry make_entry(const std::string &what) {
   if (what == "sample") {
-    auto sampler =
-        std::make_shared<backlog::NamespaceSampler>(std::make_shared<const backlog::Config>());
+    auto sampler = std::make_shared<backlog::NamespaceSampler>(
+        std::make_shared<const backlog::Config>(), backlog::NamespaceLabel{});
     return {what, std::make_unique<CallLook>(
                       [sampler] {
                         sampler->sample_tcp(max_weight);

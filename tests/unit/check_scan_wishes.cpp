@@ -1,0 +1,63 @@
+#include "scan_wishes.h"
+#include "test_program.h"
+
+using namespace backlog;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr NetNamespaceId blue{1, 2};
+
+/// A harvest in which the other namespace `blue` has these figures.
+Harvest harvest_of(std::uint64_t peak, std::uint64_t cookies) {
+  Harvest harvest;
+  NamespaceHarvest &other = harvest.others.emplace_back();
+  other.id = blue;
+  other.tcp.listeners.emplace_back().interval.queue.peak = peak;
+  other.counters.emplace();
+  other.counters->values[static_cast<std::size_t>(Counter::SyncookiesSent)] = cookies;
+  return harvest;
+}
+
+ListenerHarvest waiting(std::uint16_t port, std::uint64_t last, double used,
+                        std::chrono::nanoseconds not_empty_for) {
+  ListenerHarvest listener;
+  listener.interval.identity.port = port;
+  listener.interval.queue.last = last;
+  listener.interval.queue.used_percent = used;
+  listener.interval.runs.not_empty_for = not_empty_for;
+  return listener;
+}
+
+} // namespace
+
+START_TEST(syn_queues_of_others_where_something_stirs) {
+  ScanWisher wisher({.stalled_after = 30s, .warning_percent = 80});
+  ck_assert(wisher.wishes(harvest_of(0, 5)).syn_queues.empty());
+  ck_assert(wisher.wishes(harvest_of(0, 5)).syn_queues.empty());
+  ck_assert(wisher.wishes(harvest_of(0, 6)).syn_queues.contains(blue));
+  ck_assert(wisher.wishes(harvest_of(0, 6)).syn_queues.empty());
+  ck_assert(wisher.wishes(harvest_of(1, 6)).syn_queues.contains(blue));
+}
+END_TEST
+
+START_TEST(ports_whose_oldest_wait_is_asked_for) {
+  ScanWisher wisher({.stalled_after = 30s, .warning_percent = 80});
+  Harvest harvest;
+  harvest.own.tcp.listeners = {
+      waiting(80, 1, 10, 29s),  waiting(81, 1, 10, 30s), waiting(82, 9, 80, 1s),
+      waiting(83, 0, 100, 31s), waiting(81, 5, 90, 1s),
+  };
+  harvest.others.emplace_back().id = blue;
+  harvest.others[0].tcp.listeners = {waiting(84, 3, 100, 1s)};
+  const ScanWishes wishes = wisher.wishes(harvest);
+  ck_assert_uint_eq(wishes.wait_ports.size(), 2);
+  ck_assert(wishes.wait_ports.at({}) == (std::vector<std::uint16_t>{81, 82}));
+  ck_assert(wishes.wait_ports.at(blue) == (std::vector<std::uint16_t>{84}));
+}
+END_TEST
+
+int main() {
+  return run_tests("scan_wishes", syn_queues_of_others_where_something_stirs,
+                   ports_whose_oldest_wait_is_asked_for);
+}
