@@ -77,7 +77,7 @@ Severity Alarms::severity_of(const Alarm &alarm, const Diagnosis &diagnosis) {
   case ListenerState::high:
     return Severity::warning;
   case ListenerState::overflow:
-    return diagnosis.overflows >= failing_overflows ||
+    return (diagnosis.overflows >= failing_overflows && !diagnosis.cause_is_open) ||
                    std::count(recent.begin(), recent.end(), ListenerState::overflow) >=
                        failing_intervals
                ? Severity::failure
@@ -96,7 +96,10 @@ void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnos
   std::shift_right(alarm.recent.begin(), alarm.recent.end(), 1);
   alarm.recent.front() = current;
 
-  const Severity severity = severity_of(alarm, diagnosis);
+  Severity severity = severity_of(alarm, diagnosis);
+  // What overflows in the first interval may have done so for long.
+  if (interval_ == 1 && current == ListenerState::overflow)
+    severity = Severity::failure;
   const bool worse = std::tie(current, severity) > std::tie(alarm.state, alarm.severity);
   const bool better = std::all_of(alarm.recent.begin(), alarm.recent.end(),
                                   [&](ListenerState state) { return state < alarm.state; }) &&

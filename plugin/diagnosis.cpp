@@ -105,6 +105,7 @@ Diagnosis Judgement::pass() {
   Diagnosis diagnosis;
   diagnosis.state = state();
   diagnosis.cause = cause(diagnosis.state);
+  diagnosis.cause_is_open = diagnosis.cause == Cause::burst && facts_.runs.full_run_goes_on;
   diagnosis.limit_source = limit_source_;
   diagnosis.is_expected = limits_.expected;
   diagnosis.overflowed = overflowed();
@@ -319,6 +320,8 @@ void ListenerHistory::add(const ListenerFacts &facts, const NamespaceFacts &comm
   const bool high = facts.is_there && facts.queue.used_percent >= limits.warning_percent &&
                     facts.queue.peak >= limits.warning_minimum;
   high_ = static_cast<std::uint8_t>((high_ << 1 | static_cast<int>(high)) & high_window);
+  if (high && common.is_baseline)
+    high_ = high_window;
   syn_was_full_ = syn_full_;
   syn_full_ =
       facts.is_there && syn_queue_at_limit(facts) && syn_cause(facts, common) != Cause::none;

@@ -69,6 +69,7 @@ struct ListenerFacts {
 /// What all listeners of a net namespace have in common in an interval.
 struct NamespaceFacts {
   std::chrono::nanoseconds measured{0}; ///< the span of the interval
+  bool is_baseline = false;             ///< of the plugin: what it finds may have been so for long
   std::optional<std::int64_t> somaxconn;
   std::optional<std::int64_t> tcp_syncookies;
   bool cookies_rose = false;         ///< SyncookiesSent or TCPReqQFullDoCookies
@@ -114,6 +115,7 @@ struct Diagnosis {
   LimitSource limit_source = LimitSource::unknown;
   bool is_there = true;
   bool is_expected = false;
+  bool cause_is_open = false;  ///< a burst as far as is known, which is not over yet
   bool overflowed = false;     ///< in this interval, whatever else is wrong
   std::uint64_t overflows = 0; ///< segments; Unix listeners have no such count
   std::string message;         ///< for people, also when the state is ok

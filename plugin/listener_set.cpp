@@ -301,6 +301,7 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
   interval.runs.longest_full_run = listener.run.longest_full_run;
   interval.runs.longest_full = listener.run.longest_full;
   if (listener.length > 0 && last_) {
+    interval.runs.full_run_goes_on = listener.run.held_full;
     interval.runs.not_empty_for = *last_ - listener.run.last_empty;
     interval.runs.not_shrinking_for = *last_ - listener.run.last_fall;
   }

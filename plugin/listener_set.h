@@ -40,6 +40,7 @@ struct QueueRuns {
   Duration longest_full{0};      ///< longest run of full samples
   Duration not_empty_for{0};     ///< at the end, since it was last seen empty, or first seen at all
   Duration not_shrinking_for{0}; ///< at the end, since it was last seen to fall, likewise
+  bool full_run_goes_on = false; ///< at the end, one as of longest_full_run
 };
 
 /// One listener's interval.

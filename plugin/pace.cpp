@@ -25,6 +25,12 @@ CpuBudget::CpuBudget(double share, TimePoint now)
     : rate_(share * (1 - held_share)), capacity_seconds_(share * held_share * window.count()),
       as_of_(now) {}
 
+void CpuBudget::change_share(double share, TimePoint now) {
+  const double level = level_at(now);
+  *this = CpuBudget(share, now);
+  level_seconds_ = level;
+}
+
 double CpuBudget::level_at(TimePoint now) const {
   return std::min(capacity_seconds_, level_seconds_ + rate_ * Seconds(now - as_of_).count());
 }

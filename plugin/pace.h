@@ -15,6 +15,9 @@ public:
   /// share: of one CPU, 0.005 for half a percent.
   CpuBudget(double share, TimePoint now);
 
+  /// What is in the bucket stays there, as far as it has room.
+  void change_share(double share, TimePoint now);
+
   /// CPU time a second.
   double rate() const { return rate_; }
   void spend(Duration cpu_time, TimePoint now);

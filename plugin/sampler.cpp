@@ -18,8 +18,8 @@ using Clock = std::chrono::steady_clock;
 using Duration = std::chrono::nanoseconds;
 using Seconds = std::chrono::duration<double>;
 
-constexpr double unix_share = 0.5;   // of the budget, at most
-constexpr double others_share = 0.5; // likewise, for all other namespaces together
+constexpr double unix_share = 0.5;   // of the own namespace's budget, at most
+constexpr double others_share = 0.5; // of the whole budget, for all other namespaces together
 constexpr int max_weight_periods = 2;
 // Two samples that are due within this of each other share a wake-up.
 constexpr std::chrono::microseconds together{1000};
@@ -48,11 +48,10 @@ public:
         other_namespaces_(config_, board_),
         wisher_({.stalled_after = std::chrono::duration_cast<Duration>(config_->stalled_after),
                  .warning_percent = lowest_warning_percent(*config_)}),
-        only_at_harvests_(config_->sample_interval >= interval),
-        budget_(config_->sampler_budget_percent / 100, Clock::now()),
-        unix_budget_(unix_share * config_->sampler_budget_percent / 100, Clock::now()),
-        others_budget_(others_share * config_->sampler_budget_percent / 100, Clock::now()),
-        tcp_(limits_of(*config_)), unix_(limits_of(*config_)), others_(limits_of(*config_)) {}
+        only_at_harvests_(config_->sample_interval >= interval), own_budget_(share(), Clock::now()),
+        unix_budget_(unix_share * share(), Clock::now()),
+        others_budget_(others_share * share(), Clock::now()), tcp_(limits_of(*config_)),
+        unix_(limits_of(*config_)), others_(limits_of(*config_)) {}
 
   void run(Mailbox<Harvest> &mailbox) {
     for (;;) {
@@ -70,6 +69,9 @@ public:
   }
 
 private:
+  /// Of one CPU, for all sampling.
+  double share() const { return config_->sampler_budget_percent / 100; }
+
   static PaceLimits limits_of(const Config &config) {
     return {.sample_interval = std::chrono::duration_cast<Duration>(config.sample_interval),
             .burst_interval = std::chrono::duration_cast<Duration>(config.burst_interval())};
@@ -102,16 +104,18 @@ private:
       if (tcp_.due && *tcp_.due <= due_by) {
         own_.sample_tcp(tcp_.max_weight());
         ++tcp_samples_;
-        plan_tcp(spent());
+        plan_tcp(spent_of(own_budget_));
       }
       if (unix_.due && *unix_.due <= due_by) {
         own_.sample_unix(unix_.max_weight());
-        plan_unix(spent());
+        const Duration cost = spent_of(own_budget_);
+        unix_budget_.spend(cost, Clock::now());
+        plan_unix(cost);
       }
       if (others_.due && *others_.due <= due_by) {
         other_namespaces_.sample_next(others_max_weight());
         ++others_samples_;
-        plan_others(spent());
+        plan_others(spent_of(others_budget_));
       }
     } catch (const NamespaceLost &) {
       throw;
@@ -130,7 +134,7 @@ private:
     try {
       harvest.own = own_.harvest(tcp_.max_weight(), unix_.max_weight(), harvest.faults);
       ++tcp_samples_;
-      own_cost = spent();
+      own_cost = spent_of(own_budget_);
       harvest.others = other_namespaces_.harvest(others_max_weight(), harvest.faults);
       board_->post(wisher_.wishes(harvest));
     } catch (const NamespaceLost &) {
@@ -138,7 +142,7 @@ private:
     } catch (const std::exception &exception) {
       harvest.faults.push_back({"listeners", exception.what()});
     }
-    others_budget_.spend(spent(), Clock::now());
+    spent_of(others_budget_);
     harvest.taken_at = std::chrono::system_clock::now();
     const Clock::time_point now = Clock::now();
     harvest.measured = now - std::exchange(interval_begin_, now);
@@ -152,6 +156,7 @@ private:
     plan_tcp(tcp_.cost.count() > 0 ? tcp_.cost : own_cost);
     if (config_->report_unix)
       plan_unix(unix_.cost);
+    divide_budget();
     others_.due.reset();
     if (other_namespaces_.size() > 0)
       plan_others(others_.cost);
@@ -169,54 +174,53 @@ private:
     return figures;
   }
 
-  /// CPU time of this thread since the last call, which includes waking up; it is taken out of the
-  /// budget.
-  Duration spent() {
+  /// CPU time of this thread since the last call, which includes waking up.
+  Duration spent_of(CpuBudget &budget) {
     const Duration now = thread_cpu_time();
     const Duration cost = now - std::exchange(cpu_seen_, now);
-    budget_.spend(cost, Clock::now());
+    budget.spend(cost, Clock::now());
     return cost;
+  }
+
+  /// A part of the budget is the others' while there are any.
+  void divide_budget() {
+    const bool divided = other_namespaces_.size() > 0;
+    if (std::exchange(budget_is_divided_, divided) == divided)
+      return;
+    const Clock::time_point now = Clock::now();
+    const double own_share = divided ? share() * (1 - others_share) : share();
+    own_budget_.change_share(own_share, now);
+    unix_budget_.change_share(unix_share * own_share, now);
   }
 
   void plan_tcp(Duration cost) {
     const Clock::time_point now = Clock::now();
+    const double unix_rate = unix_.due ? std::min(unix_.rate(), unix_budget_.rate()) : 0;
     tcp_.cost = cost;
-    tcp_.period = tcp_.pace.next(now, cost, own_.tcp_filling(),
-                                 own_rate() - rate_of(unix_, unix_share * own_rate()),
-                                 budget_.until(cost, now));
+    tcp_.period = tcp_.pace.next(now, cost, own_.tcp_filling(), own_budget_.rate() - unix_rate,
+                                 own_budget_.until(cost, now));
     tcp_.due = due(now, tcp_.period, own_.tcp_failed());
   }
 
   void plan_unix(Duration cost) {
     const Clock::time_point now = Clock::now();
-    unix_budget_.spend(cost, now);
     unix_.cost = cost;
     unix_.period =
-        unix_.pace.next(now, cost, own_.unix_filling(), unix_share * own_rate(),
-                        std::max(budget_.until(cost, now), unix_budget_.until(cost, now)));
+        unix_.pace.next(now, cost, own_.unix_filling(), unix_budget_.rate(),
+                        std::max(own_budget_.until(cost, now), unix_budget_.until(cost, now)));
     unix_.due = due(now, unix_.period, own_.unix_failed());
   }
 
   void plan_others(Duration cost) {
     const Clock::time_point now = Clock::now();
-    others_budget_.spend(cost, now);
     others_.cost = cost;
     // Each of them as often as the own one, if the budget has it.
     const Duration in_turn = std::chrono::duration_cast<Duration>(config_->sample_interval) /
                              static_cast<Duration::rep>(other_namespaces_.size());
-    others_.period = Pace({.sample_interval = in_turn, .burst_interval = in_turn})
-                         .next(now, cost, false, others_budget_.rate(),
-                               std::max(budget_.until(cost, now), others_budget_.until(cost, now)));
+    others_.period =
+        Pace({.sample_interval = in_turn, .burst_interval = in_turn})
+            .next(now, cost, false, others_budget_.rate(), others_budget_.until(cost, now));
     others_.due = due(now, others_.period, false);
-  }
-
-  /// CPU time a second that a kind of dump takes as it goes now, at most so much.
-  static double rate_of(const Paced &paced, double most) {
-    return paced.due ? std::min(paced.rate(), most) : 0;
-  }
-  /// What is left for the own namespace.
-  double own_rate() const {
-    return budget_.rate() - rate_of(others_, others_share * budget_.rate());
   }
 
   std::optional<Clock::time_point> due(Clock::time_point now, Duration period, bool failed) const {
@@ -231,9 +235,10 @@ private:
   OtherNamespaces other_namespaces_;
   ScanWisher wisher_;
   bool only_at_harvests_;
-  CpuBudget budget_;
+  CpuBudget own_budget_;
   CpuBudget unix_budget_;
   CpuBudget others_budget_;
+  bool budget_is_divided_ = false;
   Paced tcp_;
   Paced unix_;
   Paced others_;

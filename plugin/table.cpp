@@ -84,6 +84,8 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
   draft.table.measured = harvest.measured;
   draft.table.sampler = harvest.sampler;
   draft.common.measured = harvest.measured;
+  // The first harvest comes right after the start and has seen next to nothing.
+  draft.common.is_baseline = interval_ <= 2;
 
   add_namespace(harvest.own, survey ? &survey->own : nullptr, draft);
   draft.table.is_complete = is_read(harvest.own);
@@ -119,6 +121,7 @@ void TableBuilder::add_namespace(const NamespaceHarvest &harvest, const Namespac
                                  Draft &draft) {
   NamespaceFacts common = facts_of(harvest, survey);
   common.measured = draft.common.measured;
+  common.is_baseline = draft.common.is_baseline;
   draft.common = common;
   draft.namespace_survey = survey;
   add_kind(harvest.tcp, true, draft);

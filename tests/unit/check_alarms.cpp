@@ -35,6 +35,13 @@ Diagnosis diagnosis_of(char interval) {
     diagnosis.overflowed = true;
     diagnosis.overflows = interval == 'o' ? 99 : interval == 'O' ? 100 : 0;
     break;
+  case 'b':
+    diagnosis.state = overflow;
+    diagnosis.cause = Cause::burst;
+    diagnosis.cause_is_open = true;
+    diagnosis.overflowed = true;
+    diagnosis.overflows = 1000;
+    break;
   case 'S':
     diagnosis.overflowed = true;
     [[fallthrough]];
@@ -142,6 +149,7 @@ START_TEST(changes_only) {
            {"better is told when it is so", ".ssooo.h.h.h...", ".s...O...h....k"},
            {"a flapping overflow", ".ohohohohoh...", ".o.O.........k"},
            {"it ends and comes again", ".h...h...", ".h..kh..k"},
+           {"a hundred in a burst that goes on", ".bO...", ".oO..k"},
        })
     assert_text(std::string(c.what) + ": " + told(c.intervals),
                 std::string(c.what) + ": " + c.told);
@@ -156,7 +164,7 @@ START_TEST(the_first_interval_is_a_baseline) {
   assert_text(told("h....h..."), ".....h..k");
   assert_text(told("O....o..."), ".....o..k");
   assert_text(told("m....m..."), ".....m..k");
-  assert_text(told("oo..."), ".O..k");
+  assert_text(told("oo..."), ".....");
   assert_text(told("hs..."), ".s..k");
   assert_text(told("sshhhhs..."), "......s..k");
   assert_text(told(" o..."), ".o..k");

@@ -280,15 +280,14 @@ START_TEST(what_several_watches_say_merges) {
   ck_assert(!apply_config(tree.root(), config));
   struct Case {
     const char *listener;
-    bool watched;
     const char *name; // "": none
     double warning_percent;
-    bool expected;
+    bool watched, expected;
   };
   constexpr Case cases[] = {
-      {"tcp_any_443", true, "https", 60, true}, {"tcp_any_80", true, "", 50, true},
-      {"tcp_any_22", true, "", 50, false},      {"unix_x", false, "", 80, false},
-      {"a_dot_b", true, "a_dot_b", 80, false},  {"idle", true, "", 80, false},
+      {"tcp_any_443", "https", 60, true, true}, {"tcp_any_80", "", 50, true, true},
+      {"tcp_any_22", "", 50, true, false},      {"unix_x", "", 80, false, false},
+      {"a_dot_b", "a_dot_b", 80, true, false},  {"idle", "", 80, true, false},
   };
   for (const Case &c : cases) {
     const WatchFacts facts = watch_facts(config, c.listener);

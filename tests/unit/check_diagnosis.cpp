@@ -301,7 +301,7 @@ START_TEST(full_unix_listeners) {
          s.set_limit(128);
          s.set_peak(129);
          s.facts.queue.last = 129;
-         s.facts.runs = {45s, 45s, 50s, 45s};
+         s.facts.runs = {45s, 45s, 50s, 45s, false};
        },
        stalled, not_accepting, application,
        "unix_run_php-fpm-sock (php-fpm.service): accept queue stalled, 129 waiting, none accepted "
@@ -422,7 +422,7 @@ START_TEST(stalls) {
        [](Scene &s) {
          s.facts.queue.last = 512;
          s.facts.oldest_wait = 5s;
-         s.facts.runs = {40s, 1s, 40s, 40s};
+         s.facts.runs = {40s, 1s, 40s, 40s, false};
        },
        stalled, not_accepting, application,
        "tcp_any_80 (nginx.service): accept queue stalled, 512 waiting, none accepted for 40 s; "
@@ -431,7 +431,7 @@ START_TEST(stalls) {
        [](Scene &s) {
          s.facts.queue.last = 3;
          s.facts.oldest_wait = 5s;
-         s.facts.runs = {40s, 40s, 35s, 35s};
+         s.facts.runs = {40s, 40s, 35s, 35s, false};
        },
        stalled, not_accepting, application,
        "tcp_any_80 (nginx.service): accept queue stalled, 3 waiting, none accepted for 35 s; "
@@ -441,7 +441,7 @@ START_TEST(stalls) {
          s.use_group();
          s.facts.queue.last = 516;
          s.facts.oldest_wait = 5s;
-         s.facts.runs = {40s, 40s, 40s, 40s};
+         s.facts.runs = {40s, 40s, 40s, 40s, false};
        },
        stalled, not_accepting, application,
        "tcp_any_80 (nginx.service): accept queue stalled, 516 waiting, none accepted for 40 s; "
@@ -840,6 +840,43 @@ START_TEST(states_have_the_numbers_of_gauge_state) {
 }
 END_TEST
 
+START_TEST(what_is_high_at_the_start_may_have_been_so_for_long) {
+  for (const bool is_baseline : {false, true}) {
+    NamespaceFacts common;
+    common.is_baseline = is_baseline;
+    ListenerFacts facts;
+    facts.queue.peak = 100;
+    facts.queue.used_percent = 90;
+    ListenerHistory history;
+    history.add(facts, common, DiagnosisLimits());
+    ck_assert_int_eq(history.is_high(), is_baseline);
+  }
+}
+END_TEST
+
+START_TEST(cause_of_a_burst_that_goes_on_is_open) {
+  struct Case {
+    QueueRuns::Duration longest_full_run;
+    bool goes_on, open;
+  };
+  constexpr Case cases[] = {{400ms, true, true}, {400ms, false, false}, {2s, true, false}};
+  for (const Case &c : cases) {
+    NamespaceFacts common;
+    common.measured = 10s;
+    ListenerFacts facts;
+    facts.limit = facts.lowest_limit = 8;
+    facts.overflows = facts.drops = 200;
+    facts.queue.peak = facts.queue.last = 9;
+    facts.queue.used_percent = 100;
+    facts.runs.longest_full_run = c.longest_full_run;
+    facts.runs.full_run_goes_on = c.goes_on;
+    ListenerHistory history;
+    history.add(facts, common, DiagnosisLimits());
+    ck_assert_int_eq(diagnose(facts, common, DiagnosisLimits(), history).cause_is_open, c.open);
+  }
+}
+END_TEST
+
 int main() {
   return run_tests(
       "diagnosis", overflows, skew_needs_a_stuck_member_among_idle_ones, full_unix_listeners,
@@ -848,5 +885,6 @@ int main() {
       drops_alone_are_no_alarm, tells_the_overflow_whatever_else_is_wrong, missing_ones,
       gone_ones_are_no_trouble, limit_sources, long_names_are_shortened_in_their_middle,
       the_longest_figures_leave_room_for_name_and_owner, messages_are_printable_ascii,
-      states_have_the_numbers_of_gauge_state);
+      states_have_the_numbers_of_gauge_state, what_is_high_at_the_start_may_have_been_so_for_long,
+      cause_of_a_burst_that_goes_on_is_open);
 }

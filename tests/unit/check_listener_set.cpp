@@ -312,6 +312,7 @@ START_TEST(runs_cross_intervals) {
   observed.sample({{1, "a", 4, 3}}, 200ms);
   QueueRuns runs = observed.harvest().at("a").runs;
   ck_assert(runs.longest_full_run == 300ms);
+  ck_assert(runs.full_run_goes_on);
   ck_assert(runs.longest_full == 200ms);
   ck_assert(runs.not_empty_for == 310ms);
   ck_assert(runs.not_shrinking_for == 310ms);
@@ -328,6 +329,7 @@ START_TEST(runs_cross_intervals) {
   observed.sample({{1, "a", 3, 3}});
   runs = observed.harvest().at("a").runs;
   ck_assert(runs.longest_full_run == 0ms); // the new run has none
+  ck_assert(!runs.full_run_goes_on);
   ck_assert(runs.not_empty_for == 20ms);
 
   observed.sample({{1, "a", 0, 3}});
