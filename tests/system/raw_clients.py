@@ -15,6 +15,7 @@ _CLIENT = "198.51.100.1"
 _DEVICE, _FAR_END = "raw0", "raw1"
 _ETHERTYPE_IPV4 = 0x0800
 _FIRST_PORT, _LAST_PORT = 1024, 65535
+_UNREACHABLE, _HOST_UNREACHABLE = 3, 1  # RFC 792
 _FIN, _SYN, _RST, _ACK = 0x01, 0x02, 0x04, 0x10
 
 
@@ -35,7 +36,13 @@ def _checksum(data):
     return ~total & 0xFFFF
 
 
-def _ipv4_packet(client, flags, payload):
+def _ipv4_header(source, target, length, protocol):
+    def header(checksum):
+        return struct.pack("!BBHHHBBH", 4 << 4 | 5, 0, length, 0, 0, 64, protocol, checksum) + source + target
+    return header(_checksum(header(0)))
+
+
+def _tcp_packet(client, flags, payload):
     source, target = socket.inet_aton(_CLIENT), socket.inet_aton(SERVER)
     length = 20 + len(payload)
 
@@ -43,11 +50,7 @@ def _ipv4_packet(client, flags, payload):
         return struct.pack("!HHIIBBHHH", client.port, client.server_port, client.sequence, client.acknowledge,
                            5 << 4, flags, 65535, checksum, 0) + payload
     pseudo_header = source + target + struct.pack("!BBH", 0, socket.IPPROTO_TCP, length)
-
-    def ip(checksum):
-        return struct.pack("!BBHHHBBH", 4 << 4 | 5, 0, 20 + length, 0, 0, 64, socket.IPPROTO_TCP,
-                           checksum) + source + target
-    return ip(_checksum(ip(0))) + tcp(_checksum(pseudo_header + tcp(0)))
+    return _ipv4_header(source, target, 20 + length, socket.IPPROTO_TCP) + tcp(_checksum(pseudo_header + tcp(0)))
 
 
 class RawClients:
@@ -79,9 +82,11 @@ class RawClients:
         words = run("ip", "-o", "link", "show", "dev", name).split()
         return bytes.fromhex(words[words.index("link/ether") + 1].replace(":", ""))
 
+    def _send_packet(self, packet):
+        self._socket.send(self._server_mac + self._own_mac + struct.pack("!H", _ETHERTYPE_IPV4) + packet)
+
     def _send(self, client, flags, payload=b""):
-        header = self._server_mac + self._own_mac + struct.pack("!H", _ETHERTYPE_IPV4)
-        self._socket.send(header + _ipv4_packet(client, flags, payload))
+        self._send_packet(_tcp_packet(client, flags, payload))
 
     def send_syns(self, port, count, payload=b""):
         """New clients, each with its SYN sent."""
@@ -123,6 +128,18 @@ class RawClients:
     def reset(self, clients):
         for client in clients:
             self._send(client, _RST)
+
+    def report_unreachable(self, clients):
+        """ICMP host unreachable, about the SYN-ACKs that these clients got."""
+        for client in clients:
+            source, target = socket.inet_aton(_CLIENT), socket.inet_aton(SERVER)
+            syn_ack = _ipv4_header(target, source, 40, socket.IPPROTO_TCP) + struct.pack(
+                "!HHI", client.server_port, client.port, client.acknowledge - 1 & 0xFFFFFFFF)
+
+            def icmp(checksum, quoted=syn_ack):
+                return struct.pack("!BBHI", _UNREACHABLE, _HOST_UNREACHABLE, checksum, 0) + quoted
+            packet = icmp(_checksum(icmp(0)))
+            self._send_packet(_ipv4_header(source, target, 20 + len(packet), socket.IPPROTO_ICMP) + packet)
 
     def close(self):
         self._socket.close()

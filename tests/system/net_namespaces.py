@@ -1,0 +1,65 @@
+"""Net namespaces beside the test's own. They have files in a /run/netns that only this program and its
+children see."""
+
+import contextlib
+import ctypes
+import os
+import pathlib
+import unittest
+
+from harness import run
+
+_CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
+_MS_REC, _MS_PRIVATE = 0x4000, 0x40000
+_FOLDER = "/run/netns"
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result, what):
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def make_private_run():
+    """Gives this process a /run of its own, once."""
+    if os.environ.get("BACKLOG_PRIVATE_RUN") == str(os.getpid()):
+        return
+    _check(_libc.unshare(_CLONE_NEWNS), "unshare")
+    _check(_libc.mount(b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None), "mount /")
+    _check(_libc.mount(b"tmpfs", b"/run", b"tmpfs", ctypes.c_ulong(0), None), "mount /run")
+    os.environ["BACKLOG_PRIVATE_RUN"] = str(os.getpid())
+
+
+class NetNamespace:
+    """One with a file, as `ip netns add` makes it."""
+
+    def __init__(self, name):
+        try:
+            make_private_run()
+        except OSError as error:
+            raise unittest.SkipTest(f"no net namespaces with files: {error}") from None
+        self.name = name
+        run("ip", "netns", "add", name)
+        run("ip", "-n", name, "link", "set", "lo", "up")
+
+    @property
+    def path(self):
+        return pathlib.Path(_FOLDER, self.name)
+
+    @contextlib.contextmanager
+    def entered(self):
+        """The calling thread is in it; a socket made meanwhile stays in it."""
+        with open("/proc/thread-self/ns/net", "rb") as own:
+            with open(self.path, "rb") as other:
+                _check(_libc.setns(other.fileno(), _CLONE_NEWNET), "setns")
+            try:
+                yield
+            finally:
+                _check(_libc.setns(own.fileno(), _CLONE_NEWNET), "setns")
+
+    def close(self):
+        """Takes its file away; it ends when nobody else holds it."""
+        if self.path.exists():
+            run("ip", "netns", "delete", self.name)

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Net namespaces beside collectd's own."""
+
+import os
+import re
+import socket
+import time
+
+import harness
+from harness import SystemTest, run
+from net_namespaces import NetNamespace
+from notifications import STATE
+
+NAMESPACES = 100
+LISTENERS = 20  # in each
+FIRST_PORT = 10001
+BUDGET = 0.5  # percent of one CPU, the default of SamplerBudget
+
+
+class NetNamespaceTest(SystemTest):
+    def namespace(self, name):
+        namespace = NetNamespace(f"{name}-{os.getpid()}")
+        self.addCleanup(namespace.close)
+        return namespace
+
+
+class DeletedNamespaceTest(NetNamespaceTest):
+    def mark(self, namespace):
+        """A device that ends with the namespace."""
+        device = f"end{os.getpid()}"
+        run("ip", "link", "add", device, "type", "veth", "peer", "name", "mark", "netns", namespace.name)
+        return device
+
+    def check_gone(self, device, within):
+        harness.wait_until(lambda: device not in (name for _, name in socket.if_nameindex()), within,
+                           "the end of the namespace")
+
+    def check_quiet(self, collectd, name):
+        """The series have ended, and nothing was said of it."""
+        last = {series: collectd.values(name, series)[-1][0] for series in collectd.series_names(name)}
+        collectd.wait_for_intervals(4)
+        self.assertEqual({series: collectd.values(name, series)[-1][0] for series in last}, last)
+        self.assertEqual(collectd.latest("host", "count-listeners"), 0)
+        said = re.findall(r"^.*(?:backlog plugin: |Notification: ).*$", collectd.log(), re.MULTILINE)
+        self.assertEqual(said, [])
+
+    def started_with_listener(self, namespace, config, interval):
+        with namespace.entered():
+            listener = self.listener(limit=16).fill(2)
+        name = f"{listener.name}__netns_{namespace.name}"
+        collectd = self.collectd(f'NetNamespace "{namespace.name}"\n<Watch "{name}">\n</Watch>\n{config}',
+                                 interval=interval)
+        collectd.wait_for_value(name, "queue_length-accept", 2)
+        return collectd, listener, name
+
+    def test_gone_while_sampled(self):
+        namespace = self.namespace("sampled")
+        device = self.mark(namespace)
+        collectd, listener, name = self.started_with_listener(namespace, "", interval=0.25)
+        collectd.wait_for_value(name, STATE, 0)
+        listener.close()
+        collectd.wait_for_value("host", "count-listeners", 0)
+        namespace.close()
+        self.check_gone(device, within=2)
+        collectd.wait_for_intervals(2)
+        self.check_quiet(collectd, name)
+        self.check_quiet(collectd, f"kernel_netns_{namespace.name}")
+
+    def test_nothing_is_held_between_samples(self):
+        """The next sample, which would find it gone, comes only after it must be gone."""
+        interval = 4
+        namespace = self.namespace("held")
+        device = self.mark(namespace)
+        collectd, listener, name = self.started_with_listener(namespace, "SampleInterval 60", interval)
+        values = len(collectd.values(name, STATE))
+        collectd.wait(lambda: len(collectd.values(name, STATE)) > values, 3 * interval, "another interval")
+        listener.close()
+        namespace.close()
+        began = time.monotonic()
+        self.check_gone(device, within=interval / 2)
+        self.assertEqual(len(collectd.values(name, STATE)), values + 1, f"after {time.monotonic() - began} s")
+
+
+class ManyNamespacesTest(NetNamespaceTest):
+    def listen_in(self, namespace):
+        with namespace.entered():
+            for port in range(FIRST_PORT, FIRST_PORT + LISTENERS):
+                listener = socket.socket()
+                self.addCleanup(listener.close)
+                listener.bind(("0.0.0.0", port))
+                listener.listen(16)
+
+    def test_a_hundred_within_the_budget(self):
+        harness.raise_descriptor_limit()
+        for number in range(NAMESPACES):
+            self.listen_in(self.namespace(f"many{number}"))
+        self.listener(limit=16)
+        collectd = self.collectd(f'NetNamespace "/^many[0-9]+-{os.getpid()}$/"', interval=10)
+        listeners = ("host", "count-listeners")
+        collectd.wait_for_value(*listeners, 1 + NAMESPACES * LISTENERS, timeout=40)
+        # The interval of which this is the end did not have them from its beginning.
+        complete = collectd.values(*listeners)[-1][0]
+
+        def figures(series):
+            return [value for when, value in collectd.values("sampler", series) if when > complete]
+        collectd.wait(lambda: len(figures("percent-cpu")) == 2, timeout=40, what="two intervals")
+        cpu, own, others = (figures(each) for each in ("percent-cpu", "duration-period", "duration-period_netns"))
+        print(f"percent-cpu {cpu}, duration-period {own}, duration-period_netns {others}", flush=True)
+        self.assertLessEqual(sum(cpu) / len(cpu), BUDGET * 1.3)
+        # Half of the budget is the own namespace's. The kernel has one table for all listeners of a host.
+        self.assertLess(max(own), 1)
+        self.assertLess(10 * max(own), min(others))
+        self.assertEqual(len(others), len(cpu))
+        self.assertGreater(min(others), 0.025)
+        self.assertLessEqual(max(others), 10.5)
+
+
+if __name__ == "__main__":
+    harness.main()
