@@ -16,9 +16,9 @@ class SamplerTest(SystemTest):
         self.listener().fill(1)
         collectd = self.collectd(interval=0.5)
         collectd.wait_for_intervals(4)
-        told = collectd.rows(("kernel", "gauge-somaxconn"), ("sampler", "duration-period"), ("sampler", "percent-cpu"))
-        self.assertGreater(len(told), 4)
-        for _, period, share in list(told.values())[1:]:
+        told = collectd.rows(("sampler", "duration-period"), ("sampler", "percent-cpu"))
+        self.assertGreater(len(told), 2)
+        for period, share in told.values():
             self.assertGreater(period, 0.02)
             self.assertLess(period, 1)
             self.assertGreater(share, 0)
@@ -42,7 +42,7 @@ class SamplerTest(SystemTest):
         collectd = self.collectd("SampleInterval 0.001\nSamplerBudget 0.2", interval=0.5)
         collectd.wait_for_intervals(6)
         told = collectd.rows(("sampler", "duration-period"), ("sampler", "percent-cpu"))
-        for period, share in list(told.values())[2:]:
+        for period, share in list(told.values())[1:]:
             self.assertGreater(period, 0.004)
             self.assertLess(share, 1)
 

@@ -80,7 +80,7 @@ class SynQueueTest(SystemTest):
         collectd = self.collectd("Values full")
         deferring.connect(6)
         self.wait_for_lengths(collectd, {deferring: 6})
-        self.assertEqual(collectd.latest(deferring.name, "queue_length-accept"), 0)
+        collectd.wait_for_value(deferring.name, "queue_length-accept", 0)
         for client in deferring.clients:
             client.send(b"GET")
         self.wait_for_lengths(collectd, {deferring: 0})
