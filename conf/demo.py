@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The plugin at work in a real collectd: this host's listeners beside what ss says, a listener
-that fills and overflows, another that has bursts between the reads, and the values as they arrive
-in csv. Started by conf/demo."""
+that fills and overflows until it is accepted from again, another that has bursts between the
+reads, the values as they arrive in csv, and the notifications. Started by conf/demo."""
 
 import argparse
 import collections
@@ -27,8 +27,9 @@ INTERVAL = 1
 PLUGIN_CONFIG = 'Listener "/./"'
 FIRST_SHOWN_INTERVAL = 1  # a listener has a series from its second interval on
 LIMIT = 8
-CLIENTS_AT_ONCE = 2
-OVERFLOWING_ROUNDS = 4
+CLIENTS_AT_ONCE = 3
+OVERFLOWING_ROUNDS = 3
+HEALTHY_ROUNDS = 4  # OKAY comes after three intervals without an overflow
 BURST_LIMIT = 128
 BURST_SECONDS = 0.05
 BURST_CLIENTS = (40, 120)
@@ -160,7 +161,8 @@ def clients(count):
 
 
 def play(listener):
-    """Fills the listener's queue, overflows it and accepts all, for ever; yields what it did."""
+    """Fills the listener's queue, overflows it, then accepts all that comes, for ever; yields what
+    it did."""
     full = listener.limit + 1
     yield "nobody has connected"
     while True:
@@ -175,7 +177,12 @@ def play(listener):
         listener.drop_clients()
         listener.accept(waiting)
         harness.wait_until(lambda: listener.length == 0, what="an empty queue")
-        yield f"{clients(waiting)} accepted"
+        yield f"the fix: accept() is called again, {clients(waiting)} accepted"
+        for _ in range(HEALTHY_ROUNDS):
+            listener.fill(CLIENTS_AT_ONCE)
+            listener.accept(CLIENTS_AT_ONCE)
+            listener.drop_clients()
+            yield f"{clients(CLIENTS_AT_ONCE)} accepted at once"
 
 
 class Bursts:
@@ -274,9 +281,24 @@ def print_csv_lines(lines, listener, shown):
             print(f"(4)     {path}: {line}")
 
 
+class Notifications:
+    """Those that went through collectd's chain, as its logfile plugin receives them."""
+
+    def __init__(self, collectd):
+        self._collectd = collectd
+        self._printed = 0
+
+    def print_new(self):
+        told = re.findall(r"Notification: severity = (\w+),.*?message = (.*)", self._collectd.log())
+        for severity, message in told[self._printed:]:
+            print(f"(5) notification {severity}: {message}")
+        self._printed = len(told)
+
+
 def run(collectd, listener, report, signals, deadline):
     csv_files = CsvFiles(collectd.directory / "csv" / harness.HOSTNAME)
     deeds, shown, counters = play(listener), {}, {}
+    notifications = Notifications(collectd)
     deed = next(deeds)
     for interval in itertools.count():
         lines = wait_for_interval(collectd, csv_files, signals, deadline)
@@ -294,6 +316,7 @@ def run(collectd, listener, report, signals, deadline):
         print_own_listener(listener, csv_files, counters, deed)
         report.print_second(csv_files)
         print_csv_lines(lines, listener, shown)
+        notifications.print_new()
         deed = next(deeds)
 
 
@@ -327,7 +350,8 @@ collectd {collectd.pid} reads this host's listeners every second{"" if arguments
 (1) the host's listeners beside ss, every {ROUNDS_PER_TABLE} s; used: the most within the last second
 (2) a listener of this demo, {listener.name}, that fills to its limit and overflows
 (3) another one, {bursts.listener.name}, to which many clients come at once, a moment each second
-(4) the lines of (2) in collectd's csv files as they arrive, where the value has changed""")
+(4) the lines of (2) in collectd's csv files as they arrive, where the value has changed
+(5) the notifications that the plugin sends, as any of collectd's receivers gets them""")
         report = BurstReport(bursts)
         run(collectd, listener, report, signals, deadline)
         report.print_end()

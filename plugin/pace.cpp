@@ -23,12 +23,12 @@ CpuBudget::Duration to_duration(Seconds time) {
 
 CpuBudget::CpuBudget(double share, TimePoint now)
     : rate_(share * (1 - held_share)), capacity_seconds_(share * held_share * window.count()),
-      as_of_(now) {}
+      level_seconds_(capacity_seconds_), as_of_(now) {}
 
 void CpuBudget::change_share(double share, TimePoint now) {
   const double level = level_at(now);
   *this = CpuBudget(share, now);
-  level_seconds_ = level;
+  level_seconds_ = std::min(level, capacity_seconds_);
 }
 
 double CpuBudget::level_at(TimePoint now) const {

@@ -4,9 +4,9 @@
 
 namespace backlog {
 
-/// CPU time that may be spent: a token bucket. It holds a tenth of a minute's worth and is filled
-/// at nine tenths of the share, so that no minute sees more than the share, but for a spending that
-/// is larger than the bucket.
+/// CPU time that may be spent: a token bucket, full at the beginning. It holds a tenth of a
+/// minute's worth and is filled at nine tenths of the share, so that no minute sees more than the
+/// share, but for a spending that is larger than the bucket.
 class CpuBudget {
 public:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -29,7 +29,7 @@ private:
 
   double rate_;
   double capacity_seconds_;
-  double level_seconds_ = 0;
+  double level_seconds_;
   TimePoint as_of_;
 };
 

@@ -89,8 +89,31 @@ private:
 
 } // namespace
 
-START_TEST(budget_fills_at_nine_tenths_of_the_share) {
+/// One whose bucket is empty.
+CpuBudget empty_budget() {
+  CpuBudget budget(share, start);
+  budget.spend(30ms, start);
+  return budget;
+}
+
+START_TEST(budget_is_full_at_the_beginning) {
   const CpuBudget budget(share, start);
+  assert_ms(budget.until(30ms, start), 0);
+}
+END_TEST
+
+START_TEST(budget_with_another_share_keeps_what_it_holds) {
+  CpuBudget budget = empty_budget();
+  budget.change_share(2 * share, start);
+  assert_ms(budget.until(90us, start), 10);
+  budget.change_share(share, start + 1h);
+  budget.spend(30ms, start + 1h);
+  assert_ms(budget.until(45us, start + 1h), 10);
+}
+END_TEST
+
+START_TEST(budget_fills_at_nine_tenths_of_the_share) {
+  const CpuBudget budget = empty_budget();
   ck_assert_double_eq_tol(budget.rate(), 0.0045, 1e-12);
   assert_ms(budget.until(45us, start), 10);
   assert_ms(budget.until(45us, start + 4ms), 6);
@@ -108,7 +131,7 @@ START_TEST(budget_holds_a_tenth_of_a_minute) {
 END_TEST
 
 START_TEST(debt_is_paid_back) {
-  CpuBudget budget(share, start);
+  CpuBudget budget = empty_budget();
   budget.spend(9ms, start);
   assert_ms(budget.until(0ns, start), 2000);
   assert_ms(budget.until(45us, start), 2010);
@@ -118,7 +141,7 @@ START_TEST(debt_is_paid_back) {
 END_TEST
 
 START_TEST(what_the_budget_cannot_hold_waits_until_it_is_full) {
-  CpuBudget budget(share, start);
+  CpuBudget budget = empty_budget();
   assert_ms(budget.until(1s, start), 30 / 0.0045);
   const TimePoint full = start + 6667ms;
   assert_ms(budget.until(1s, full), 0);
@@ -340,10 +363,11 @@ END_TEST
 
 int main() {
   return run_tests(
-      "pace", budget_fills_at_nine_tenths_of_the_share, budget_holds_a_tenth_of_a_minute,
-      debt_is_paid_back, what_the_budget_cannot_hold_waits_until_it_is_full,
-      no_minute_sees_more_than_the_share, period_at_rest,
-      burst_lasts_50_ms_beyond_the_last_filling_sample, burst_is_held_back_by_the_budget_only,
-      endless_burst_stays_within_the_budget, pace_follows_the_cost_within_a_second,
-      late_wake_up_is_not_made_up_for, peaks_of_recorded_bursts_are_seen);
+      "pace", budget_is_full_at_the_beginning, budget_with_another_share_keeps_what_it_holds,
+      budget_fills_at_nine_tenths_of_the_share, budget_holds_a_tenth_of_a_minute, debt_is_paid_back,
+      what_the_budget_cannot_hold_waits_until_it_is_full, no_minute_sees_more_than_the_share,
+      period_at_rest, burst_lasts_50_ms_beyond_the_last_filling_sample,
+      burst_is_held_back_by_the_budget_only, endless_burst_stays_within_the_budget,
+      pace_follows_the_cost_within_a_second, late_wake_up_is_not_made_up_for,
+      peaks_of_recorded_bursts_are_seen);
 }
