@@ -8,7 +8,7 @@ namespace backlog {
 
 OtherNamespaces::OtherNamespaces(std::shared_ptr<const Config> config,
                                  std::shared_ptr<SurveyBoard> board)
-    : config_(std::move(config)), board_(std::move(board)), list_(board_->namespaces()) {}
+    : config_(std::move(config)), board_(std::move(board)) {}
 
 template <class Visit> void OtherNamespaces::visit(Entry &entry, Visit visit) {
   Failure failure = door_->visit(entry.net_namespace, [&] {

@@ -38,7 +38,8 @@ private:
 
   std::shared_ptr<const Config> config_;
   std::shared_ptr<SurveyBoard> board_;
-  std::shared_ptr<const SurveyBoard::Namespaces> list_; ///< as of the last harvest
+  std::shared_ptr<const SurveyBoard::Namespaces>
+      list_; ///< as of the last harvest; nullptr: none yet
   std::optional<NetNamespaceDoor> door_;
   std::vector<Entry> entries_;
   std::size_t next_ = 0;

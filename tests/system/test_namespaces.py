@@ -27,7 +27,7 @@ class NetNamespaceTest(SystemTest):
 class DeletedNamespaceTest(NetNamespaceTest):
     def mark(self, namespace):
         """A device that ends with the namespace."""
-        device = f"end{os.getpid()}"
+        device = f"{namespace.name[:4]}-{os.getpid()}"
         run("ip", "link", "add", device, "type", "veth", "peer", "name", "mark", "netns", namespace.name)
         return device
 
