@@ -29,8 +29,8 @@ bool in_alphabet(const std::string &name) {
 START_TEST(tcp_names) {
   struct Case {
     TcpAddress address;
-    const char *device, *net_namespace, *name;
-    bool has_id;
+    const char *device = "", *net_namespace = "", *name = "";
+    bool has_id = false;
   };
   const Case cases[] = {
       {tcp("0.0.0.0", 80), "", "", "tcp_any_80", false},
@@ -115,8 +115,7 @@ START_TEST(awkward_unix_addresses_stay_apart) {
   std::vector<std::string> addresses{
       "/",
       "/run/with space, comma=eq;semi",
-      "/run/gr\xc3\xb6\xc3\x9f"
-      "e-\xe6\x97\xa5\xe6\x9c\xac",
+      "/run/gr\xc3\xb6ss-\xe6\x97\xa5\xe6\x9c\xac",
       "/run/quo\"te\\back",
       "rel.sock",
       "/run//rel.sock",
@@ -124,8 +123,7 @@ START_TEST(awkward_unix_addresses_stay_apart) {
       "/run/a__b",
       "/run/A_b",
       "/run/a\nb",
-      "/run/a\x01"
-      "b",
+      "/run/a\x01-b",
       "[::]:80",
       "127.0.0.1:80",
       "\0"s,

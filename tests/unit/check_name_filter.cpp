@@ -6,26 +6,25 @@ using namespace backlog;
 START_TEST(ignorelist_semantics) {
   struct Case {
     std::vector<std::string> entries;
-    bool ignore_selected;
     const char *name;
-    bool selects, names;
+    bool ignore_selected, selects, names;
   };
   const Case cases[] = {
-      {{}, false, "tcp_any_80", true, false},
-      {{}, true, "tcp_any_80", true, false},
-      {{"tcp_any_80"}, false, "tcp_any_80", true, true},
-      {{"tcp_any_80"}, false, "tcp_any_8", false, false},
-      {{"tcp_any_80"}, false, "tcp_any_800", false, false},
-      {{"TCP_any_80"}, false, "tcp_any_80", false, false},
-      {{"tcp_any_80"}, true, "tcp_any_80", false, false},
-      {{"tcp_any_80"}, true, "tcp_any_81", true, false},
-      {{"/any/"}, false, "tcp_any_80", true, true},
-      {{"/^any/"}, false, "tcp_any_80", false, false},
-      {{"/_(80|81)$/"}, false, "tcp_any_81", true, true},
-      {{"/_80$/", "tcp_any_22"}, false, "tcp_any_22", true, true},
-      {{"/./"}, true, "tcp_any_80", false, false},
-      {{"//"}, false, "tcp_any_80", false, false},
-      {{"/"}, false, "tcp_any_80", false, false},
+      {{}, "tcp_any_80", false, true, false},
+      {{}, "tcp_any_80", true, true, false},
+      {{"tcp_any_80"}, "tcp_any_80", false, true, true},
+      {{"tcp_any_80"}, "tcp_any_8", false, false, false},
+      {{"tcp_any_80"}, "tcp_any_800", false, false, false},
+      {{"TCP_any_80"}, "tcp_any_80", false, false, false},
+      {{"tcp_any_80"}, "tcp_any_80", true, false, false},
+      {{"tcp_any_80"}, "tcp_any_81", true, true, false},
+      {{"/any/"}, "tcp_any_80", false, true, true},
+      {{"/^any/"}, "tcp_any_80", false, false, false},
+      {{"/_(80|81)$/"}, "tcp_any_81", false, true, true},
+      {{"/_80$/", "tcp_any_22"}, "tcp_any_22", false, true, true},
+      {{"/./"}, "tcp_any_80", true, false, false},
+      {{"//"}, "tcp_any_80", false, false, false},
+      {{"/"}, "tcp_any_80", false, false, false},
   };
   for (const Case &c : cases) {
     NameFilter filter;

@@ -7,7 +7,7 @@ using namespace backlog;
 
 START_TEST(columns_are_found_by_name) {
   struct Case {
-    const char *text;
+    const char *text = "";
     std::optional<std::uint64_t> overflows, drops, retransmissions;
   };
   const Case cases[] = {

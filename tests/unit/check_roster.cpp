@@ -18,6 +18,7 @@ struct Wish {
 std::string placed(Roster &roster, const std::vector<Wish> &wishes, std::size_t places,
                    bool complete = true) {
   std::vector<RosterCandidate> candidates;
+  candidates.reserve(wishes.size());
   for (const Wish &wish : wishes)
     candidates.push_back({&wish.name, wish.eligible, wish.urgent});
   const std::vector<bool> result = roster.update(candidates, places, complete);

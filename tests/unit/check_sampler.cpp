@@ -125,6 +125,7 @@ START_TEST(listeners_come_and_go_under_it) {
     return;
   for (int i = 0; i < 100; ++i) {
     std::vector<Listener> listeners;
+    listeners.reserve(10);
     for (int k = 0; k < 10; ++k)
       listeners.emplace_back(k);
     const Harvest harvest = next_harvest(sampler);

@@ -14,7 +14,7 @@ namespace {
 /// Answers with the number of questions so far, each after `gate` has opened.
 class Counting : public AskedWorker<int> {
 public:
-  explicit Counting(std::shared_future<void> gate) {
+  explicit Counting(const std::shared_future<void> &gate) {
     const auto failure = start("counting", [gate](Mailbox<int> &mailbox) {
       int count = 0;
       while (mailbox.sleep_until(std::nullopt) != Mailbox<int>::Wake::stopping) {

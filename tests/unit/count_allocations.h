@@ -5,6 +5,7 @@
 #include <new>
 
 // Replaces the program's operator new; for programs of one source file.
+// NOLINTBEGIN(misc-definitions-in-headers)
 
 inline std::size_t allocation_count = 0;
 
@@ -17,3 +18,4 @@ inline std::size_t allocation_count = 0;
 }
 [[gnu::noinline]] void operator delete(void *memory) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void *memory, std::size_t) noexcept { std::free(memory); }
+// NOLINTEND(misc-definitions-in-headers)
