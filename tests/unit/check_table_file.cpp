@@ -1,3 +1,4 @@
+#include "table_bytes.h"
 #include "table_file.h"
 #include "test_program.h"
 
@@ -32,38 +33,6 @@ private:
   std::string path_ = "/tmp/collectd-backlog-XXXXXX";
 };
 
-Namespace make_namespace(std::string_view name) {
-  Namespace record{};
-  set_text(record.name, name);
-  record.has = has_somaxconn;
-  record.somaxconn = 4096;
-  return record;
-}
-
-Listener make_listener(std::string_view name) {
-  Listener record{};
-  set_text(record.name, name);
-  set_text(record.message, "all is well");
-  record.has = has_queue | has_dropped;
-  record.limit = 128;
-  record.used_percent = 12.5;
-  record.dropped = name.size();
-  record.port = 80;
-  record.address_type = AddressType::ipv4;
-  return record;
-}
-
-TableContents make_contents(const std::vector<std::string> &names) {
-  TableContents contents;
-  contents.header.taken_at_ns = 1'700'000'000'123'456'789;
-  contents.header.taken_at_boot_ns = 1000;
-  contents.header.interval_ns = 10'000'000'000;
-  contents.namespaces = {make_namespace("self"), make_namespace("green"), make_namespace("blue")};
-  for (const std::string &name : names)
-    contents.listeners.push_back(make_listener(name));
-  return contents;
-}
-
 void assert_published(const TableFile &file, TableContents contents) {
   const Failure failure = file.publish(contents);
   ck_assert_msg(!failure, "%s", failure ? failure->message().c_str() : "");
@@ -74,17 +43,6 @@ std::string published_bytes(TableContents contents) {
   assert_published(TableFile(folder / "table"), std::move(contents));
   std::ifstream file(folder / "table", std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
-}
-
-/// Hands the bytes out in pieces.
-TableReader reader_of(const std::string &bytes, std::size_t piece, std::uint64_t told) {
-  return {[&bytes, piece, at = std::size_t{0}](void *target, std::size_t wanted) mutable {
-            const std::size_t part = std::min({piece, wanted, bytes.size() - at});
-            std::memcpy(target, bytes.data() + at, part);
-            at += part;
-            return static_cast<ssize_t>(part);
-          },
-          told};
 }
 
 std::string refusal_of(const std::string &bytes) {
@@ -119,6 +77,7 @@ START_TEST(writes_what_is_read) {
   const Folder folder;
   const TableFile file(folder / "table");
   TableContents contents = make_contents({"unix_run_x", "tcp_any_80", "tcp_any_443"});
+  std::swap(contents.namespaces[1], contents.namespaces[2]);
   contents.listeners[0].net_namespace = 1;
   contents.listeners[1].net_namespace = 2;
   assert_published(file, contents);
