@@ -1,5 +1,7 @@
 #include "config.h"
 
+#include "table_file.h"
+
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -103,6 +105,27 @@ ConfigError read_name_filter(const oconfig_item_t &item, NameFilter &filter) {
   return std::nullopt;
 }
 
+ConfigError read_table_file(const oconfig_item_t &item, Config &config) {
+  const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
+  const std::string path = value != nullptr ? value->value.string : "-";
+  if (!path.empty() && (path.front() != '/' || path.back() == '/'))
+    return refusal(item, "the absolute path of a file, or \"\" for none");
+  config.table_file = path;
+  config.table_file_given = true;
+  return std::nullopt;
+}
+
+ConfigError read_table_group(const oconfig_item_t &item, std::optional<gid_t> &group) {
+  const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
+  if (value == nullptr)
+    return refusal(item, "the name of a group, or \"\" for collectd's own");
+  const std::string name = value->value.string;
+  group = name.empty() ? std::nullopt : find_group(name);
+  if (!name.empty() && !group)
+    return refusal(item, "the name of a group of this system, or \"\" for collectd's own");
+  return std::nullopt;
+}
+
 struct Option {
   const char *name;
   ConfigError (*take)(const oconfig_item_t &item, Config &config);
@@ -141,6 +164,9 @@ constexpr std::array options{
            [](const oconfig_item_t &item, Config &config) {
              return read_count(item, max_max_listeners, config.max_listeners);
            }},
+    Option{"TableFile", read_table_file},
+    Option{"TableGroup", [](const oconfig_item_t &item,
+                            Config &config) { return read_table_group(item, config.table_group); }},
     Option{"Values",
            [](const oconfig_item_t &item, Config &config) -> ConfigError {
              const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);

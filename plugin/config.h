@@ -7,12 +7,15 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <sys/types.h>
 
 extern "C" {
 #include <liboconfig/oconfig.h>
 }
 
 namespace backlog {
+
+constexpr const char *default_table_file = "/run/collectd-backlog/table";
 
 enum class ValueSet : std::uint8_t { basic, full };
 
@@ -28,6 +31,10 @@ struct Config {
   double sampler_budget_percent = 0.5;              ///< SamplerBudget: of one CPU, over any minute
   Seconds sample_interval{0.025};                   ///< SampleInterval
   std::optional<Seconds> configured_burst_interval; ///< BurstInterval
+
+  std::string table_file = default_table_file; ///< TableFile; empty: none
+  bool table_file_given = false;               ///< whether TableFile was said
+  std::optional<gid_t> table_group;            ///< TableGroup
 
   /// 5 ms by default, or SampleInterval if that is shorter.
   Seconds burst_interval() const {

@@ -51,7 +51,11 @@ void note_overflow(ListenerInterval &listener) {
 
 ListenerIdentity identify_tcp_listener(const TcpAddress &address) {
   ListenerName name = name_tcp_listener(address, device_name(address.device), "");
-  return {.name = std::move(name.text), .address = "", .port = address.port, .has_id = name.has_id};
+  return {.name = std::move(name.text),
+          .address = "",
+          .port = address.port,
+          .has_id = name.has_id,
+          .tcp = address};
 }
 
 NamespaceSampler::NamespaceSampler(std::shared_ptr<const Config> config)

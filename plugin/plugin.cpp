@@ -5,8 +5,11 @@
 #include "sampler.h"
 #include "surveyor.h"
 #include "table.h"
+#include "table_file.h"
+#include "table_records.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <exception>
 #include <memory>
@@ -29,12 +32,18 @@ constexpr std::size_t most_said_collisions = 1000;
 /// Everything between init and shutdown.
 struct Running {
   explicit Running(std::shared_ptr<const Config> configuration)
-      : config(std::move(configuration)), builder(config) {}
+      : config(std::move(configuration)), builder(config) {
+    if (!config->table_file.empty())
+      table_file.emplace(config->table_file, config->table_group);
+  }
 
   std::shared_ptr<const Config> config;
   Sampler sampler;
   Surveyor surveyor;
   TableBuilder builder;
+  std::optional<TableFile> table_file;
+  std::int64_t began_ns = clock_ns();
+  FaultLog table_faults;
   FaultLog sampler_faults;
   FaultLog survey_faults;
   std::set<std::string> said_collisions;
@@ -74,6 +83,18 @@ void log_collisions(const KindHarvest &kind) {
                  collision.first.c_str(), collision.second.c_str(), collision.name.c_str());
 }
 
+/// A folder that is not there is no fault where nobody asked for the file.
+void write_table(const Table &table, const Harvest &harvest, Seconds interval) {
+  if (!running->table_file)
+    return;
+  TableContents contents = table_contents(table, harvest, interval, running->began_ns);
+  std::vector<Fault> faults;
+  if (const Failure failure = running->table_file->publish(contents))
+    if (running->config->table_file_given || failure->code != ENOENT)
+      faults.push_back({"table file", failure->message()});
+  log_faults(running->table_faults, faults);
+}
+
 void publish(const Harvest &harvest, const std::optional<Survey> &survey, Seconds interval) {
   log_faults(running->sampler_faults, harvest.faults);
   if (survey)
@@ -81,8 +102,9 @@ void publish(const Harvest &harvest, const std::optional<Survey> &survey, Second
   log_collisions(harvest.own.tcp);
   if (harvest.own.unix_sockets)
     log_collisions(*harvest.own.unix_sockets);
-  dispatch_values(running->builder.build(harvest, survey, interval), running->config->values,
-                  interval);
+  const Table table = running->builder.build(harvest, survey, interval);
+  dispatch_values(table, running->config->values, interval);
+  write_table(table, harvest, interval);
 }
 
 bool has_listeners(const NamespaceHarvest &harvest) {

@@ -38,6 +38,7 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
   }
   give_places(draft, interval);
   drop_totals_.prune(draft.now);
+  overflow_totals_.prune(draft.now);
 
   if (harvest.own.tcp.read) {
     draft.host.dropped = dropped_ + harvest.own.drops_unattributed.value_or(0);
@@ -74,6 +75,7 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
     }
     const std::size_t row = draft.table.rows.size();
     add_row(listener, name, is_tcp, draft);
+    draft.table.rows.back().identity = &interval.identity;
     if (interval.folded)
       continue;
     const bool named = config_->listeners.names(name);
@@ -105,8 +107,12 @@ void TableBuilder::add_row(const ListenerHarvest &listener, const std::string &n
   row.queue = listener.interval.queue;
   row.limit = listener.interval.limit;
   row.members = listener.interval.members;
-  if (is_tcp)
+  if (is_tcp) {
     drop_totals_.add(name, listener.dropped.drops, draft.now);
+    overflow_totals_.add(name, listener.dropped.overflows, draft.now);
+    row.drops = drop_totals_.standing(name);
+    row.overflows = overflow_totals_.standing(name);
+  }
   draft.table.rows.push_back(std::move(row));
 }
 

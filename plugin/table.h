@@ -25,6 +25,10 @@ struct Row {
   std::optional<std::uint64_t> dropped;    ///< segments, ever
   std::optional<std::uint64_t> syn_length; ///< half-open connections
   bool has_series = false;
+  /// A listener of its own; nullptr for the sums of several. Valid as long as the harvest.
+  const ListenerIdentity *identity = nullptr;
+  std::optional<DropTotals::Standing> drops;     ///< also without a series; segments
+  std::optional<DropTotals::Standing> overflows; ///< those of them that found the queue full
 };
 
 /// Figures of all listeners together.
@@ -68,6 +72,7 @@ private:
   std::shared_ptr<const Config> config_;
   Roster roster_;
   DropTotals drop_totals_;
+  DropTotals overflow_totals_;
   std::uint64_t dropped_ = 0; ///< segments, by all listeners ever
   std::optional<std::uint64_t> unattributed_;
 };

@@ -1,0 +1,17 @@
+#pragma once
+
+#include "backlog/table_reader.h"
+#include "harvest.h"
+#include "table.h"
+
+#include <chrono>
+#include <cstdint>
+
+namespace backlog {
+
+/// The table as other processes get it. interval: collectd's; began_ns: CLOCK_BOOTTIME when the
+/// counters of the host began.
+TableContents table_contents(const Table &table, const Harvest &harvest,
+                             std::chrono::duration<double> interval, std::int64_t began_ns);
+
+} // namespace backlog
