@@ -29,6 +29,8 @@ constexpr const char *application = "backlog-agentx";
 // Between attempts to connect, between pings, and between attempts to register.
 constexpr int retry_seconds = 2;
 constexpr int request_timeout_seconds = 1;
+// Traps are UDP: 2000 at once overflow the receive buffer of snmptrapd, and are lost.
+constexpr std::chrono::milliseconds notification_distance{4};
 // What the library says when snmpd refuses a Register; it neither returns that nor tries again.
 constexpr std::string_view refused_message = "registering pdu failed";
 constexpr std::array<oid, 11> snmp_trap_oid{1, 3, 6, 1, 6, 3, 1, 1, 4, 1, 0};
@@ -145,6 +147,8 @@ private:
   void shut_down();
   void serve();
   void tell();
+  bool may_tell() const;
+  suseconds_t until_next_notification() const;
   void send(const Notification &notification);
   void add_listener(VariableList &variables, const ListenerAlarm &alarm) const;
   void add_monitor(VariableList &variables) const;
@@ -178,8 +182,9 @@ private:
 
   netsnmp_session *session_ = nullptr; ///< to snmpd; nullptr: none
   bool said_disconnected_ = false;
-  std::int64_t uptime_zero_ns_ = 0; ///< of snmpd, taken once per connection
-  std::size_t left_unanswered_ = 0; ///< of the connection before
+  std::int64_t uptime_zero_ns_ = 0;               ///< of snmpd, taken once per connection
+  std::size_t left_unanswered_ = 0;               ///< of the connection before
+  std::chrono::steady_clock::time_point tell_at_; ///< the next notification, at the earliest
   netsnmp_handler_registration *registration_ = nullptr;
   bool refused_ = false; ///< by the last Register
   bool said_refused_ = false;
@@ -239,6 +244,10 @@ void AgentX::Loop::serve() {
   snmp_select_info(&count, &fds, &timeout, &block);
   if (block != 0 || timeout.tv_sec >= retry_seconds)
     timeout = {retry_seconds, 0};
+  if (may_tell() && monitor_.notifications_wait() && timeout.tv_sec == 0)
+    timeout.tv_usec = std::min<suseconds_t>(timeout.tv_usec, until_next_notification());
+  else if (may_tell() && monitor_.notifications_wait())
+    timeout = {0, until_next_notification()};
   FD_SET(wake_fd_, &fds);
   const int ready = ::select(std::max(count, wake_fd_ + 1), &fds, nullptr, nullptr, &timeout);
   if (ready > 0 && FD_ISSET(wake_fd_, &fds)) {
@@ -264,11 +273,27 @@ std::size_t AgentX::Loop::unanswered() const {
   return stats.sent_count > over ? stats.sent_count - over : 0;
 }
 
+bool AgentX::Loop::may_tell() const {
+  return session_ != nullptr && !refused_ && unanswered() < notification_window;
+}
+
+/// Microseconds, less than a second.
+suseconds_t AgentX::Loop::until_next_notification() const {
+  const auto left = std::chrono::duration_cast<std::chrono::microseconds>(
+      tell_at_ - std::chrono::steady_clock::now());
+  return std::clamp<suseconds_t>(left.count() + 1, 0, 999999);
+}
+
 void AgentX::Loop::tell() {
-  while (session_ != nullptr && !refused_ && unanswered() < notification_window) {
+  while (may_tell()) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now < tell_at_)
+      return;
     const std::optional<Notification> notification = monitor_.next_notification();
     if (!notification)
       return;
+    tell_at_ = std::max(tell_at_, now - int{notification_window} * notification_distance) +
+               notification_distance;
     send(*notification);
   }
 }

@@ -110,7 +110,7 @@ class SnmpTest(harness.SystemTest):
         (self.directory / "state").mkdir()
         self.environment = dict(
             os.environ, LD_LIBRARY_PATH=library_path(), SNMP_PERSISTENT_DIR=str(self.directory / "state"),
-            SNMPCONFPATH=str(self.directory / "state"), TZ="UTC", LC_ALL="C", MIBS="+BACKLOG-MIB",
+            SNMPCONFPATH=str(self.directory / "state"), TZ="UTC", LC_ALL="C", MIBS="BACKLOG-MIB",
             MIBDIRS=":".join(map(str, [os.environ["BACKLOG_MIBS"], STAND_INS, "/usr/share/snmp/mibs"])))
         self.snmpd = self.trapd = None
 
@@ -184,8 +184,8 @@ class SnmpTest(harness.SystemTest):
         return result.returncode == 0 and "No Such" not in result.stdout
 
     def get(self, *names):
-        """The values, as -OqvQ prints them."""
-        return self.ask("snmpget", "-OqvQ", *names).splitlines()
+        """The values, as -Oqv prints them."""
+        return self.ask("snmpget", "-Oqv", *names).splitlines()
 
     def walk(self, name="BACKLOG-MIB::backlogMIB", *options, command="snmpbulkwalk"):
         """{name: value}, in the order of the walk."""
@@ -198,17 +198,18 @@ class SnmpTest(harness.SystemTest):
         return pairs
 
     def traps(self):
-        """What snmptrapd has printed: [{name without module: value, "trap": name}]."""
+        """What snmptrapd has printed: [{object: value}], and as "trap" the notification's name."""
         traps = []
         for line in self.trapd.output().splitlines():
             if not line.startswith("TRAP "):
                 continue
             trap = {}
-            for part in re.split(r"\t", line[line.index("DISMAN") if "DISMAN" in line else 5:]):
-                key, separator, value = part.partition(" = ")
-                if separator:
-                    trap[key.split("::")[-1].split(".")[0]] = value.strip('"').split("::")[-1]
-            traps.append(trap)
+            for part in line.split("\t"):
+                key, _, value = part.partition(" = ")
+                name = "trap" if "snmpModules.1.1.4.1.0" in key else key.split("::")[-1].split(".")[0]
+                trap[name] = value.strip('"').split("::")[-1]
+            if trap.get("trap", "").startswith("backlog"):
+                traps.append(trap)
         return traps
 
 
