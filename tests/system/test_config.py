@@ -29,6 +29,11 @@ REFUSED = [
     ('Values "some"', ["Values", "some", "basic", "full"]),
     ("Values 7", ["Values", "7", "basic", "full"]),
     ("Values basic full", ["Values", "basic", "full"]),
+    ('TableFile "relative/table"', ["TableFile", "relative/table", "absolute"]),
+    ('TableFile "/run/"', ["TableFile", "/run/", "absolute"]),
+    ("TableFile 5", ["TableFile", "5", "absolute"]),
+    ('TableGroup "no such group"', ["TableGroup", "no such group", "group"]),
+    ("TableGroup true", ["TableGroup", "true", "group"]),
     ("<Values>\nFull true\n</Values>", ["Values", "block", "basic", "full"]),
 ]
 
@@ -37,6 +42,7 @@ ACCEPTED = [
     "",
     'listener "tcp_any_80"\nLISTENER "/_(80|443)$/"\nIgnoreSelected true',
     "MaxListeners 0\nvalues FULL",
+    'TableFile ""\nTableGroup "root"',
     'MaxListeners 1000\nValues "basic"\nIgnoreSelected false',
 ]
 
