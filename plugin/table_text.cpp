@@ -22,6 +22,7 @@ __attribute__((format(printf, 1, 2))) std::string formatted(const char *format, 
   std::array<char, 1024> text{};
   va_list arguments;
   va_start(arguments, format);
+  // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is not seen through va_start()
   (void)std::vsnprintf(text.data(), text.size(), format, arguments);
   va_end(arguments);
   return text.data();
@@ -38,7 +39,8 @@ std::string bar(const Listener &listener) {
   if (!has(listener, layout::has_queue))
     return std::string(bar_columns, ' ');
   const auto part = [&](double percent) {
-    return static_cast<std::size_t>(std::clamp(percent, 0.0, 100.0) / 100 * bar_columns + 0.5);
+    return static_cast<std::size_t>(
+        std::lround(std::clamp(percent, 0.0, 100.0) / 100 * bar_columns));
   };
   const double capacity = static_cast<double>(listener.limit) + 1;
   const std::size_t peak = part(listener.used_percent);
@@ -195,7 +197,7 @@ std::string table_text(const TableContents &contents, std::int64_t now_ns, std::
   if (rows > 0 && all > rows)
     listeners.resize(rows);
   const std::size_t name = name_columns(listeners);
-  std::string text = formatted("%zu listeners, %s ago, over %s%s\n", all,
+  std::string text = formatted("%zu listener%s, %s ago, over %s%s\n", all, all == 1 ? "" : "s",
                                span_text(age_ns(contents.header, now_ns)).c_str(),
                                span_text(contents.header.measured_ns).c_str(),
                                is_stale(contents.header, now_ns) ? "; STALE" : "");

@@ -141,15 +141,16 @@ std::optional<MibValue> MibView::value(const Column &column, std::uint32_t posit
 
 bool MibView::is_object(OidView name) {
   return std::any_of(columns().begin(), columns().end(), [&](const Column &column) {
-    return name.size() >= column.prefix_length && column.compare(name) == 0;
+    return name.size() >= column.prefix_length && std::is_eq(column.compare(name));
   });
 }
 
 std::optional<MibValue> MibView::get(OidView name) const {
-  const auto column = std::lower_bound(columns().begin(), columns().end(), name,
-                                       [](const Column &a, OidView b) { return a.compare(b) > 0; });
+  const auto column =
+      std::lower_bound(columns().begin(), columns().end(), name,
+                       [](const Column &a, OidView b) { return std::is_gt(a.compare(b)); });
   if (column == columns().end() || name.size() != column->prefix_length + 1 ||
-      column->compare(name) != 0)
+      std::is_neq(column->compare(name)))
     return std::nullopt;
   const Snapshot::Order &order = instances(*column);
   const auto found =
@@ -160,12 +161,13 @@ std::optional<MibValue> MibView::get(OidView name) const {
 }
 
 std::optional<std::pair<Oid, MibValue>> MibView::next(OidView name) const {
-  auto column = std::lower_bound(columns().begin(), columns().end(), name,
-                                 [](const Column &a, OidView b) { return a.compare(b) > 0; });
+  auto column =
+      std::lower_bound(columns().begin(), columns().end(), name,
+                       [](const Column &a, OidView b) { return std::is_gt(a.compare(b)); });
   for (; column != columns().end(); ++column) {
     const Snapshot::Order &order = instances(*column);
     auto instance = order.begin();
-    if (column->compare(name) == 0 && name.size() > column->prefix_length)
+    if (std::is_eq(column->compare(name)) && name.size() > column->prefix_length)
       instance = std::upper_bound(
           order.begin(), order.end(), name[column->prefix_length],
           [](std::uint32_t wanted, const auto &entry) { return wanted < entry.first; });

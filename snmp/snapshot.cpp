@@ -7,7 +7,7 @@ namespace backlog {
 
 namespace {
 
-constexpr std::size_t text_block_bytes = 64 * 1024;
+constexpr std::size_t text_block_bytes = 65536;
 
 template <class Names> Snapshot::Order order_of(const Names &names) {
   const std::vector<std::uint32_t> indexes = name_indexes(names);

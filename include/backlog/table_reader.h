@@ -214,7 +214,7 @@ private:
     return true;
   }
 
-  static constexpr std::size_t buffer_bytes = 64 * 1024;
+  static constexpr std::size_t buffer_bytes = 65536;
 
   Source source_;
   std::uint64_t bytes_;

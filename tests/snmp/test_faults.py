@@ -284,7 +284,7 @@ class TableFaultsTest(SnmpTest):
         self.publish([table_writer.listener("a")])
         self.wait_for_status("fresh")
         lines = self.fault_lines(subagent)
-        self.assertEqual(len(lines), len(set(lines)), "a line for each reason, once")
+        self.assertEqual(len(lines), 1 + len(files))  # the first: there was none
 
     def test_what_is_no_file(self):
         subagent = self.start_subagent()
