@@ -169,7 +169,7 @@ std::string owner_of(const Listener &listener) {
 } // namespace
 
 std::string span_text(std::int64_t ns) {
-  const std::int64_t seconds = ns / 1'000'000'000;
+  const std::int64_t seconds = (ns + 500'000'000) / 1'000'000'000;
   if (seconds < 120)
     return std::to_string(seconds) + " s";
   if (seconds < 7200)

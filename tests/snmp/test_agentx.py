@@ -160,6 +160,8 @@ class AgentXTest(SnmpTest):
 
     def test_files(self):
         """The subagent reads and makes no file of net-snmp's."""
+        if snmp_harness.harness.sanitizers():
+            self.skipTest("the sanitizers' own files would be seen")
         if subprocess.run(["which", "strace"], capture_output=True, check=False).returncode != 0:
             self.skipTest("strace is missing")
         self.publish([table_writer.listener("a")])
