@@ -4,7 +4,6 @@
 import os
 import pathlib
 import random
-import signal
 import subprocess
 import threading
 import time
@@ -167,12 +166,11 @@ class AgentXTest(SnmpTest):
         self.publish([table_writer.listener("a")])
         self.start_snmpd()
         trace = self.directory / "trace"
-        process = self._process(["strace", "-f", "-o", trace, "-e", "trace=%file", os.environ["BACKLOG_AGENTX"],
+        process = self._process(["strace", "-D", "-f", "-o", trace, "-e", "trace=%file", os.environ["BACKLOG_AGENTX"],
                                  "--foreground", "--table", self.table_file, "--agentx", self.agentx_address], "strace.log")
         wait_until(lambda: self.answers(f"{MIB_OID}.1.1.1.0"), what="the MIB")
-        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as children:
-            os.kill(int(children.read().split()[0]), signal.SIGTERM)
-        process.process.wait(10)
+        process.stop()
+        wait_until(lambda: "+++ exited" in trace.read_text(), what="the end of the trace")
         for line in trace.read_text().splitlines():
             for folder in ("/etc/snmp", "/var/lib/snmp", "/usr/share/snmp", "/root/.snmp", "/.snmp"):
                 self.assertNotIn(f'"{folder}', line)
