@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import time
+import unittest
 
 import harness
 from harness import SystemTest, run
@@ -90,6 +91,7 @@ class ManyNamespacesTest(NetNamespaceTest):
                 listener.bind(("0.0.0.0", port))
                 listener.listen(16)
 
+    @unittest.skipIf(harness.sanitizers(), "a sanitizer takes CPU time of its own")
     def test_a_hundred_within_the_budget(self):
         harness.raise_descriptor_limit()
         for number in range(NAMESPACES):
@@ -102,8 +104,9 @@ class ManyNamespacesTest(NetNamespaceTest):
         complete = collectd.values(*listeners)[-1][0]
 
         def figures(series):
-            return [value for when, value in collectd.values("sampler", series) if when > complete]
-        collectd.wait(lambda: len(figures("percent-cpu")) == 2, timeout=40, what="two intervals")
+            # The first interval after that pays for having met them all.
+            return [value for when, value in collectd.values("sampler", series) if when > complete][1:]
+        collectd.wait(lambda: len(figures("percent-cpu")) == 2, timeout=60, what="two intervals")
         cpu, own, others = (figures(each) for each in ("percent-cpu", "duration-period", "duration-period_netns"))
         print(f"percent-cpu {cpu}, duration-period {own}, duration-period_netns {others}", flush=True)
         self.assertLessEqual(sum(cpu) / len(cpu), BUDGET * 1.3)
