@@ -95,6 +95,12 @@ private:
     std::optional<std::int64_t> somaxconn_at_listen; ///< as in ListenerFacts
     std::uint64_t seen = 0;                          ///< number of the interval
   };
+  /// What is kept of a net namespace from interval to interval, by name.
+  struct NamespaceMemory {
+    std::optional<NetCounters> counters;
+    std::uint64_t unattributed = 0; ///< segments
+    std::uint64_t seen = 0;         ///< number of the interval
+  };
   void add_namespace(const NamespaceHarvest &harvest, const NamespaceSurvey *survey, Draft &draft);
   void add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft);
   void count_drops(const ListenCounters &dropped, Row &row, const Draft &draft);
@@ -102,10 +108,11 @@ private:
   void add_fold(const std::vector<const KindHarvest *> &kinds, const char *name, bool is_tcp,
                 Draft &draft);
   void add_missing(Draft &draft);
-  void judge(const ListenerInterval &interval, std::uint64_t overflows, Row &row,
-             const std::string &name, Draft &draft);
-  void judge_missing(Row &row, const std::string &name, Draft &draft);
+  void judge(const ListenerInterval &interval, std::uint64_t overflows, const WatchFacts &watch,
+             Row &row, Draft &draft);
   NamespaceFacts facts_of(const NamespaceHarvest &harvest, const NamespaceSurvey *survey);
+  void count_unattributed(const NamespaceHarvest &harvest);
+  void forget_namespaces();
   void give_names(Draft &draft);
   void give_places(Draft &draft, std::chrono::duration<double> interval);
 
@@ -116,9 +123,8 @@ private:
   std::unordered_map<std::string, Memory> memories_;
   std::set<std::string> expected_;             ///< names that are to be there
   std::map<std::string, std::string> holders_; ///< listeners by the name that a Watch gave them
-  std::map<std::string, NetCounters> last_counters_;  ///< by net namespace
-  std::uint64_t dropped_ = 0;                         ///< segments, by all listeners ever
-  std::map<std::string, std::uint64_t> unattributed_; ///< by net namespace, segments
+  std::map<std::string, NamespaceMemory> namespaces_;
+  std::uint64_t dropped_ = 0; ///< segments ever, but for namespaces_' unattributed ones
   std::uint64_t interval_ = 0;
 };
 
