@@ -249,6 +249,8 @@ CheckResult check(const TableContents &contents, const CheckOptions &options) {
     ++counts[status];
     worst = std::max(worst, status);
   }
+  if (worst == ok && !is_complete(contents))
+    return {unknown, "BACKLOG UNKNOWN - not all listeners could be read: see collectd's log\n"};
   if (options.names && listeners.empty())
     return {unknown, "BACKLOG UNKNOWN - no listener of that name\n"};
 

@@ -95,8 +95,7 @@ void log_collisions(const NamespaceHarvest &harvest) {
 }
 
 void notify(const Table &table) {
-  // The first harvest comes right after the start and has seen next to nothing.
-  if (!table.is_complete || !running->harvested)
+  if (!table.is_complete)
     return;
   std::vector<AlarmInput> inputs;
   inputs.reserve(table.rows.size());
@@ -135,9 +134,11 @@ void publish(const Harvest &harvest, const std::optional<Survey> &survey, Second
   for (const std::string &notice : table.notices)
     log_once(notice);
   dispatch_values(table, running->config->values, interval);
-  notify(table);
-  write_table(table, harvest, interval);
-  running->harvested = true;
+  // The first harvest comes right after the start and has seen next to nothing.
+  if (std::exchange(running->harvested, true)) {
+    notify(table);
+    write_table(table, harvest, interval);
+  }
 }
 
 bool has_listeners(const NamespaceHarvest &harvest) {

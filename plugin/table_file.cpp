@@ -74,8 +74,9 @@ Failure complete(TableContents &contents) {
   if (contents.listeners.size() > layout::max_listeners)
     return Error{E2BIG, std::to_string(contents.listeners.size()) + " listeners"};
   sort_namespaces(contents);
-  std::sort(contents.listeners.begin(), contents.listeners.end(),
-            [&](const auto &a, const auto &b) { return name(a) < name(b); });
+  const auto by_name = [&](const auto &a, const auto &b) { return name(a) < name(b); };
+  if (!std::is_sorted(contents.listeners.begin(), contents.listeners.end(), by_name))
+    std::sort(contents.listeners.begin(), contents.listeners.end(), by_name);
 
   layout::Header &header = contents.header;
   header.magic = layout::magic;

@@ -5,9 +5,8 @@
 #include <algorithm>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
-#include <string_view>
+#include <vector>
 
 namespace backlog {
 
@@ -117,6 +116,28 @@ layout::Namespace namespace_record(const KernelRow &row) {
   return record;
 }
 
+/// As the namespace's record has it.
+std::string record_name(const std::string &net_namespace) {
+  decltype(layout::Namespace::name) field{};
+  layout::set_text(field, namespace_name(net_namespace));
+  return std::string(layout::text_of(field));
+}
+
+/// Those of single listeners, each name once: two namespaces can meet in the names of theirs.
+std::vector<const Row *> rows_by_name(const Table &table) {
+  std::vector<const Row *> rows;
+  rows.reserve(table.rows.size());
+  for (const Row &row : table.rows)
+    if (row.diagnosis)
+      rows.push_back(&row);
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const Row *a, const Row *b) { return a->name < b->name; });
+  rows.erase(std::unique(rows.begin(), rows.end(),
+                         [](const Row *a, const Row *b) { return a->name == b->name; }),
+             rows.end());
+  return rows;
+}
+
 /// Positions of the namespaces by name. Each name is there once, and the own one first.
 std::map<std::string, std::uint32_t> add_namespaces(const Table &table, TableContents &contents) {
   std::map<std::string, std::uint32_t> positions;
@@ -142,10 +163,8 @@ TableContents table_contents(const Table &table, const Harvest &harvest, duratio
   header.measured_ns = harvest.measured.count();
   header.counted_since_ns = began_ns;
   header.cpu_percent = table.sampler.cpu_percent.value_or(0);
-  if (harvest.own.tcp.read)
-    header.has |= layout::has_tcp;
-  if (harvest.own.unix_sockets && harvest.own.unix_sockets->read)
-    header.has |= layout::has_unix;
+  if (table.is_complete)
+    header.has |= layout::is_complete;
   if (table.sampler.period) {
     header.period_seconds = table.sampler.period->count();
     header.has |= layout::has_period;
@@ -155,16 +174,12 @@ TableContents table_contents(const Table &table, const Harvest &harvest, duratio
     header.unreported = static_cast<std::uint32_t>(table.host->unreported);
   }
   const std::map<std::string, std::uint32_t> positions = add_namespaces(table, contents);
-  std::set<std::string_view> names;
-  for (const Row &row : table.rows) {
-    // Two namespaces can meet in the names of their listeners.
-    if (!row.diagnosis || !names.insert(row.name).second)
-      continue;
+  const std::vector<const Row *> rows = rows_by_name(table);
+  contents.listeners.reserve(rows.size());
+  for (const Row *row : rows) {
     layout::Listener &record = contents.listeners.emplace_back(
-        listener_record(row, *row.diagnosis, alarms.standing_severity(row.name)));
-    layout::Text<sizeof record.name> net_namespace{};
-    layout::set_text(net_namespace, namespace_name(row.net_namespace));
-    if (const auto position = positions.find(std::string(layout::text_of(net_namespace)));
+        listener_record(*row, *row->diagnosis, alarms.standing_severity(row->name)));
+    if (const auto position = positions.find(record_name(row->net_namespace));
         position != positions.end())
       record.net_namespace = position->second;
   }

@@ -179,6 +179,10 @@ std::string span_text(std::int64_t ns) {
   return std::to_string(seconds / 86400) + " d";
 }
 
+bool is_complete(const TableContents &contents) {
+  return (contents.header.has & layout::is_complete) != 0;
+}
+
 std::vector<const Listener *> worst_first(const TableContents &contents) {
   std::vector<const Listener *> rows;
   for (const Listener &listener : contents.listeners)
@@ -197,9 +201,10 @@ std::string table_text(const TableContents &contents, std::int64_t now_ns, std::
   if (rows > 0 && all > rows)
     listeners.resize(rows);
   const std::size_t name = name_columns(listeners);
-  std::string text = formatted("%zu listener%s, %s ago, over %s%s\n", all, all == 1 ? "" : "s",
+  std::string text = formatted("%zu listener%s, %s ago, over %s%s%s\n", all, all == 1 ? "" : "s",
                                span_text(age_ns(contents.header, now_ns)).c_str(),
                                span_text(contents.header.measured_ns).c_str(),
+                               is_complete(contents) ? "" : "; others could not be read",
                                is_stale(contents.header, now_ns) ? "; STALE" : "");
   text += cut(padded("LISTENER", name) + "  STATE     WAITING    PEAK   LIMIT  USED  " +
                   padded("0 % . . . . .  100 %", bar_columns) + "  DROPPED  OWNER",
@@ -250,6 +255,7 @@ std::string table_json(const TableContents &contents, std::int64_t now_ns) {
   object.add("taken_at", formatted("%.3f", static_cast<double>(header.taken_at_ns) / 1e9))
       .real("age_seconds", static_cast<double>(age_ns(header, now_ns)) / 1e9)
       .add("stale", is_stale(header, now_ns) ? "true" : "false")
+      .add("complete", is_complete(contents) ? "true" : "false")
       .real("interval_seconds", static_cast<double>(header.interval_ns) / 1e9)
       .real("measured_seconds", static_cast<double>(header.measured_ns) / 1e9)
       .number("dropped", header.dropped)

@@ -8,6 +8,9 @@
 
 namespace backlog {
 
+/// False: there are listeners that could not be read, and are not in it.
+bool is_complete(const TableContents &contents);
+
 /// The listeners of a table, the worst first: by severity, state, use and name.
 std::vector<const layout::Listener *> worst_first(const TableContents &contents);
 

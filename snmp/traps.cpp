@@ -28,15 +28,17 @@ ListenerAlarm gone(const std::string &name, std::uint32_t index) {
 } // namespace
 
 void TrapQueue::note_table(const Snapshot &snapshot) {
-  for (auto &[name, told] : told_)
-    told.seen = false;
+  const bool complete = (snapshot.header().has & layout::is_complete) != 0;
+  if (complete)
+    for (auto &[name, told] : told_)
+      ++told.absent_for;
   for (const Snapshot::Listener &listener : snapshot.listeners()) {
     const bool okay = listener.severity == Severity::okay;
     if (okay && told_.empty() && queue_.empty())
       continue;
     std::string name(listener.name);
     if (const auto found = told_.find(name); found != told_.end())
-      found->second.seen = true;
+      found->second.absent_for = 0;
     else if (okay && !turns_.contains(name))
       continue;
     consider({.clear = okay,
@@ -47,9 +49,14 @@ void TrapQueue::note_table(const Snapshot &snapshot) {
               .severity = listener.severity,
               .message = std::string(listener.message)});
   }
+  if (complete)
+    clear_vanished(snapshot);
+}
+
+void TrapQueue::clear_vanished(const Snapshot &snapshot) {
   std::vector<ListenerAlarm> vanished;
   for (const auto &[name, told] : told_)
-    if (!told.seen)
+    if (told.absent_for >= layout::stale_intervals)
       vanished.push_back(gone(name, told.alarm.index));
   const auto is_there = [&rows = snapshot.listeners()](const std::string &name) {
     const auto row = std::lower_bound(
@@ -128,10 +135,13 @@ std::optional<Trap> TrapQueue::next() {
 }
 
 void TrapQueue::note_sent(const ListenerAlarm &alarm) {
-  if (alarm.clear)
+  if (alarm.clear) {
     told_.erase(alarm.name);
-  else
-    told_[alarm.name] = {.alarm = alarm, .repeat = false, .seen = true};
+  } else {
+    Told &told = told_[alarm.name];
+    told.alarm = alarm;
+    told.repeat = false;
+  }
   last_sent_.push_back(alarm);
   if (last_sent_.size() > notification_window)
     last_sent_.pop_front();

@@ -35,7 +35,8 @@ struct Trap {
 /// it keeps the place of the one that it supersedes.
 class TrapQueue {
 public:
-  /// Takes over the states of a table.
+  /// Takes over the states of a table. Who is not in it for three tables is gone: a restart of a
+  /// service is none.
   void note_table(const Snapshot &snapshot);
   void note_status(bool current);
   /// A connection has begun: what is not okay is told again, and so are clears among the newest
@@ -51,9 +52,10 @@ private:
   struct Told {
     ListenerAlarm alarm;
     bool repeat = false; ///< it has to be told once more
-    bool seen = false;   ///< in the table that is being taken over
+    int absent_for = 0;  ///< tables
   };
 
+  void clear_vanished(const Snapshot &snapshot);
   void consider(ListenerAlarm now);
   void put(ListenerAlarm alarm);
   void withdraw(const std::string &name);

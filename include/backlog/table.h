@@ -132,10 +132,9 @@ struct Namespace {
 
 /// Bits of Header::has.
 enum HeaderValue : std::uint32_t {
-  has_tcp = 1U << 0,    ///< TCP listeners could be read
-  has_unix = 1U << 1,   ///< Unix listeners could
-  has_period = 1U << 2, ///< period_seconds
-  header_values = (1U << 3) - 1
+  is_complete = 1U << 0, ///< all listeners could be read; otherwise some are not in the table
+  has_period = 1U << 1,  ///< period_seconds
+  header_values = (1U << 2) - 1
 };
 
 struct Header {

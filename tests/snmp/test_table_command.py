@@ -106,6 +106,13 @@ class CheckBacklogTest(CommandTest):
         os.mkfifo(self.table)
         self.assertEqual(self.check()[0], 3)
 
+    def test_not_all_listeners_could_be_read(self):
+        self.publish(listener("a"), complete=False)
+        self.assertEqual(self.check()[:2], (3, "BACKLOG UNKNOWN - not all listeners could be read: see collectd's log"))
+        self.assertIn("others could not be read", self.show().stdout)
+        self.publish(listener("a", state="high"), complete=False)
+        self.assertEqual(self.check()[0], 1)
+
     def test_help_and_version(self):
         for option in ("-h", "--help", "-V", "--version"):
             result = self.run_program("check_backlog", option)

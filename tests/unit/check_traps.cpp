@@ -19,9 +19,11 @@ struct Given {
   Severity severity;
 };
 
-void note(TrapQueue &traps, const std::vector<Given> &given) {
+void note(TrapQueue &traps, const std::vector<Given> &given, bool complete = true) {
   TableContents contents;
   contents = make_contents({});
+  if (!complete)
+    contents.header.has = 0;
   for (const Given &one : given) {
     layout::Listener row = make_listener(one.name);
     row.state = one.state;
@@ -116,12 +118,29 @@ START_TEST(a_listener_that_is_gone_is_cleared) {
   note(traps, {a_high, b_ok});
   assert_text(told(traps), "+a high");
   note(traps, {b_ok});
+  note(traps, {b_ok});
+  note(traps, {a_high, b_ok});
+  note(traps, {b_ok});
+  note(traps, {b_ok});
+  assert_text(told(traps), "");
+  note(traps, {b_ok});
   const auto trap = traps.next();
   ck_assert(trap && trap->listener.clear);
   assert_text(trap->listener.message, "a: no longer listening");
   ck_assert_uint_eq(trap->listener.index, layout::name_index("a"));
   note(traps, {b_ok});
   assert_text(told(traps), "");
+}
+END_TEST
+
+START_TEST(who_could_not_be_read_is_not_gone) {
+  TrapQueue traps;
+  note(traps, {a_high, b_stalled});
+  const auto first = traps.next();
+  ck_assert(first && first->listener.name == "a");
+  for (int table = 0; table < 5; ++table)
+    note(traps, {}, false);
+  assert_text(told(traps), "+b stalled");
 }
 END_TEST
 
@@ -196,6 +215,8 @@ START_TEST(every_final_state_arrives) {
         if (const auto trap = traps.next())
           receive(*trap);
     }
+    for (int table = 0; table < 2; ++table)
+      note(traps, rows);
     while (const auto trap = traps.next())
       receive(*trap);
     std::map<std::string, bool> wanted;
@@ -212,7 +233,7 @@ END_TEST
 int main() {
   return run_tests("traps", alarms_and_clears, the_newest_of_a_listener_waits,
                    what_was_never_told_is_not_cleared, a_listener_that_is_gone_is_cleared,
-                   a_new_connection_is_told_what_is_not_okay,
+                   who_could_not_be_read_is_not_gone, a_new_connection_is_told_what_is_not_okay,
                    a_clear_that_was_not_answered_is_told_again, stale_and_current,
                    every_final_state_arrives);
 }
