@@ -28,7 +28,11 @@ ListenerAlarm gone(const std::string &name, std::uint32_t index) {
 } // namespace
 
 void TrapQueue::note_table(const Snapshot &snapshot) {
-  const bool complete = (snapshot.header().has & layout::is_complete) != 0;
+  const layout::Header &header = snapshot.header();
+  // A collectd that has just begun does not know yet what stands.
+  const bool settled = header.taken_at_boot_ns - header.counted_since_ns >=
+                       layout::stale_intervals * header.interval_ns;
+  const bool complete = settled && (header.has & layout::is_complete) != 0;
   if (complete)
     for (auto &[name, told] : told_)
       ++told.absent_for;
@@ -40,6 +44,8 @@ void TrapQueue::note_table(const Snapshot &snapshot) {
     if (const auto found = told_.find(name); found != told_.end())
       found->second.absent_for = 0;
     else if (okay && !turns_.contains(name))
+      continue;
+    if (okay && !settled)
       continue;
     consider({.clear = okay,
               .name = std::move(name),

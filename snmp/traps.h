@@ -36,7 +36,7 @@ struct Trap {
 class TrapQueue {
 public:
   /// Takes over the states of a table. Who is not in it for three tables is gone: a restart of a
-  /// service is none.
+  /// service is none. Nothing ends by the first three tables after a start of collectd.
   void note_table(const Snapshot &snapshot);
   void note_status(bool current);
   /// A connection has begun: what is not okay is told again, and so are clears among the newest

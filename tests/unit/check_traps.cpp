@@ -19,11 +19,16 @@ struct Given {
   Severity severity;
 };
 
-void note(TrapQueue &traps, const std::vector<Given> &given, bool complete = true) {
+enum TableKind : std::uint8_t { whole, incomplete, young };
+
+void note(TrapQueue &traps, const std::vector<Given> &given, TableKind kind = whole) {
   TableContents contents;
   contents = make_contents({});
-  if (!complete)
+  if (kind == incomplete)
     contents.header.has = 0;
+  if (kind == young)
+    contents.header.counted_since_ns =
+        contents.header.taken_at_boot_ns - 3 * contents.header.interval_ns + 1;
   for (const Given &one : given) {
     layout::Listener row = make_listener(one.name);
     row.state = one.state;
@@ -139,8 +144,24 @@ START_TEST(who_could_not_be_read_is_not_gone) {
   const auto first = traps.next();
   ck_assert(first && first->listener.name == "a");
   for (int table = 0; table < 5; ++table)
-    note(traps, {}, false);
+    note(traps, {}, incomplete);
   assert_text(told(traps), "+b stalled");
+}
+END_TEST
+
+START_TEST(nothing_ends_by_the_start_of_collectd) {
+  TrapQueue traps;
+  note(traps, {a_high, b_stalled});
+  const auto first = traps.next();
+  ck_assert(first && first->listener.name == "a");
+  note(traps, {a_ok}, young);
+  assert_text(told(traps), "+b stalled");
+  note(traps, {a_overflow}, young);
+  assert_text(told(traps), "+a overflow");
+  note(traps, {a_ok, b_ok}, young);
+  assert_text(told(traps), "");
+  note(traps, {a_ok, b_ok});
+  assert_text(told(traps), "-a, -b");
 }
 END_TEST
 
@@ -233,7 +254,8 @@ END_TEST
 int main() {
   return run_tests("traps", alarms_and_clears, the_newest_of_a_listener_waits,
                    what_was_never_told_is_not_cleared, a_listener_that_is_gone_is_cleared,
-                   who_could_not_be_read_is_not_gone, a_new_connection_is_told_what_is_not_okay,
+                   who_could_not_be_read_is_not_gone, nothing_ends_by_the_start_of_collectd,
+                   a_new_connection_is_told_what_is_not_okay,
                    a_clear_that_was_not_answered_is_told_again, stale_and_current,
                    every_final_state_arrives);
 }
