@@ -14,7 +14,7 @@
 {
   BUILD_PACKAGES=(g++ cmake ninja-build pkg-config libmnl-dev libsnmp-dev)
   RUN_PACKAGES=(python3 iproute2 libcap2) # collectd needs libcap2
-  TEST_PACKAGES=(check)
+  TEST_PACKAGES=(check strace)
 }
 COLLECTD_PACKAGES=(collectd-core collectd-dev)
 # What the SNMP tests talk to. Unpacked like collectd, since snmpd's package enables a service.

@@ -173,6 +173,21 @@ class BacklogTableTest(CommandTest):
         self.assertEqual((row["length"], row["limit"], row["port"]), (3, 7, listening.port))
 
 
+class InstalledTest(CommandTest):
+    def test_what_is_installed_works(self):
+        self.publish(listener("a"))
+        (self.directory / "etc/collectd/collectd.conf.d").mkdir(parents=True)
+        result = subprocess.run([os.environ["CMAKE"], "--install", os.environ["BACKLOG_BUILD"], "--prefix", "/usr"],
+                                env=dict(os.environ, DESTDIR=str(self.directory)), capture_output=True, text=True, check=False)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        for program in ("usr/lib/nagios/plugins/check_backlog", "usr/bin/backlog-table"):
+            result = subprocess.run([self.directory / program, "--version"], capture_output=True, text=True, check=True)
+            self.assertTrue(result.stdout.startswith(pathlib.Path(program).name), result.stdout)
+        installed = {str(path.relative_to(self.directory)) for path in self.directory.rglob("*") if path.is_file()}
+        self.assertLessEqual({"usr/lib/tmpfiles.d/collectd-backlog.conf",
+                              "etc/collectd/collectd.conf.d/backlog.conf"}, installed)
+
+
 class PublishedTest(CommandTest):
     def test_collectd_publishes_what_it_dispatches(self):
         group = grp.getgrgid(os.getegid()).gr_name
