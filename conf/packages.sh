@@ -12,9 +12,9 @@
 # The commands hand these to provision.
 # shellcheck disable=SC2034
 {
-  BUILD_PACKAGES=(g++ cmake ninja-build pkg-config libmnl-dev libsnmp-dev)
+  BUILD_PACKAGES=(g++ cmake ninja-build pkg-config libmnl-dev)
   RUN_PACKAGES=(python3 iproute2 libcap2) # collectd needs libcap2
-  TEST_PACKAGES=(check strace)
+  TEST_PACKAGES=(check strace libsnmp-dev) # the last for the subagent
 }
 COLLECTD_PACKAGES=(collectd-core collectd-dev)
 # What the SNMP tests talk to. Unpacked like collectd, since snmpd's package enables a service.

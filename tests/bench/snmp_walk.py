@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What a walk over 10 000 rows x 10 columns costs the subagent, beside the least that a subagent
-over libnetsnmpagent can be, and what the subagent's memory and reading of a table are.
+over libnetsnmpagent can be, and what the subagent's memory and reading of a table are. Prints
+lines of name and number; the argument: how often to walk.
 
 Environment as tests/snmp/snmp_harness.py, and SNMP_BARE_AGENT, BACKLOG_READ_TABLE."""
 
@@ -17,11 +18,8 @@ from harness import wait_until  # noqa: E402
 
 ROWS = 10000
 COLUMNS = range(2, 12)
-ROUNDS = 5
+ROUNDS = int(sys.argv.pop(1))
 BARE_OID = "1.3.6.1.4.1.8072.9999.9999.4343.1.1"
-MOST_CPU = 1.15      # of the bare agent's
-MOST_MIB = 25
-MOST_READ_MS = 20
 
 
 class WalkBenchmark(SnmpTest):
@@ -59,18 +57,13 @@ class WalkBenchmark(SnmpTest):
         for _ in range(ROUNDS):
             for name, process, table in (("bare", bare, BARE_OID), ("subagent", subagent, TABLE_OID)):
                 best[name] = min(best.get(name, (1e9, 0)), self.walk_cost(process, table))
-        ratio = best["subagent"][0] / best["bare"][0]
-        for name, (cpu, wall) in best.items():
-            print(f"snmp walk {ROWS} x {len(COLUMNS)}, {name}: {cpu:.2f} us of CPU a cell, {wall:.2f} us a cell in all")
-        print(f"snmp walk, subagent / bare: {ratio:.3f} (at most {MOST_CPU})")
-        print(f"snmp subagent with {ROWS} rows: {subagent.resident_mib():.1f} MiB (at most {MOST_MIB})")
-        read_ms = float(subprocess.run([os.environ["BACKLOG_READ_TABLE"], self.table_file], check=True, capture_output=True,
-                                       text=True).stdout)
-        print(f"snmp read a table of {ROWS} rows: {read_ms:.1f} ms (at most {MOST_READ_MS})")
-        self.assertLessEqual(ratio, MOST_CPU)
-        self.assertLessEqual(subagent.resident_mib(), MOST_MIB)
-        self.assertLessEqual(read_ms, MOST_READ_MS)
+        for name, costs in best.items():
+            for kind, cost in zip(("cpu_us", "wall_us"), costs):
+                print(name, kind, sep="_", end=f" {cost}\n")
+        print("resident_mb", subagent.resident_mib() * 1.048576)
+        print("read_ms", subprocess.run([os.environ["BACKLOG_READ_TABLE"], self.table_file], check=True,
+                                        capture_output=True, text=True).stdout.strip())
 
 
 if __name__ == "__main__":
-    snmp_harness.main()
+    snmp_harness.main(namespace=False)

@@ -213,7 +213,7 @@ class SnmpTest(harness.SystemTest):
         return traps
 
 
-def main():
+def main(namespace=True):
     for variable in ("BACKLOG_AGENTX", "BACKLOG_MIBS"):
         if not os.environ.get(variable):
             harness._skip(f"{variable} is not set")
@@ -222,4 +222,4 @@ def main():
             program(name)
     except unittest.SkipTest as error:
         harness._skip(str(error))
-    harness.main()
+    harness.main(namespace)
