@@ -266,7 +266,8 @@ CheckResult check(const TableContents &contents, const CheckOptions &options) {
     }
   }
   if (named == 0)
-    text += std::to_string(listeners.size()) + " listeners" +
+    text += std::to_string(listeners.size()) +
+            (listeners.size() == 1 ? " listener" : " listeners") +
             (listeners.empty() ? "" : ", worst " + without_bars(line_of(*listeners.front())));
   else if (named > most_named)
     text += "; and " + std::to_string(named - most_named) + " more";
