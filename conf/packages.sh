@@ -14,9 +14,12 @@
 {
   BUILD_PACKAGES=(g++ cmake ninja-build pkg-config libmnl-dev)
   RUN_PACKAGES=(python3 iproute2 libcap2) # collectd needs libcap2
-  TEST_PACKAGES=(check)
+  TEST_PACKAGES=(check strace libsnmp-dev) # the last for the subagent
 }
 COLLECTD_PACKAGES=(collectd-core collectd-dev)
+# What the SNMP tests talk to. Unpacked like collectd, since snmpd's package enables a service.
+SNMP_PACKAGES=(snmpd snmp snmptrapd smitools libsmi2ldbl prometheus-snmp-exporter
+  python3-pysnmp4 python3-pyasn1 python3-pycryptodome python3-pysmi python3-ply)
 
 has_collectd() {
   [[ -x $1/usr/sbin/collectd && -e $1/usr/include/collectd/core/daemon/plugin.h ]]
@@ -26,6 +29,16 @@ if has_collectd ""; then
   COLLECTD_ROOT=
 else
   COLLECTD_ROOT=$SOURCE_DIR/build/collectd
+fi
+
+has_snmp() {
+  [[ -x $1/usr/sbin/snmpd && -x $1/usr/sbin/snmptrapd && -x $1/usr/bin/snmpbulkwalk ]]
+}
+
+if has_snmp ""; then
+  SNMP_ROOT=
+else
+  SNMP_ROOT=$SOURCE_DIR/build/snmp-tools
 fi
 
 as_root() {
@@ -82,6 +95,34 @@ unpack_collectd() {
   fi
   rm -rf "$work" "$unpacked"
   has_collectd "$target"
+}
+
+# Those that this distribution has; without snmpd and the rest the SNMP tests are skipped.
+provision_snmp_tools() {
+  local work unpacked package
+  if has_snmp "$SNMP_ROOT"; then
+    return
+  fi
+  echo "To be unpacked below build/, not installed:"
+  print_list "${SNMP_PACKAGES[@]}"
+  mkdir -p "$(dirname "$SNMP_ROOT")"
+  work=$(mktemp -d)
+  unpacked=$(mktemp -d "$SNMP_ROOT.XXXXXX")
+  if ((EUID == 0)) && id _apt >/dev/null 2>&1; then
+    chown _apt "$work"
+  fi
+  for package in "${SNMP_PACKAGES[@]}"; do
+    if has_candidate "$package"; then
+      (cd "$work" && apt-get -qq download "$package") || echo "Could not download $package." >&2
+    fi
+  done
+  for package in "$work"/*.deb; do
+    [[ ! -e $package ]] || dpkg-deb -x "$package" "$unpacked"
+  done
+  chmod 755 "$unpacked"
+  has_snmp "$SNMP_ROOT" || rm -rf "$SNMP_ROOT"
+  mv -T "$unpacked" "$SNMP_ROOT" 2>/dev/null || true
+  rm -rf "$work" "$unpacked"
 }
 
 fail_to_provision() {
@@ -170,5 +211,6 @@ configure_project() {
   local -a generator=()
   shift
   [[ -e $build_dir/CMakeCache.txt ]] || generator=(-G Ninja)
-  cmake -S "$SOURCE_DIR" -B "$build_dir" "${generator[@]}" -DCOLLECTD_ROOT="$COLLECTD_ROOT" "$@"
+  cmake -S "$SOURCE_DIR" -B "$build_dir" "${generator[@]}" -DCOLLECTD_ROOT="$COLLECTD_ROOT" \
+    -DSNMP_ROOT="$SNMP_ROOT" "$@"
 }

@@ -70,6 +70,7 @@ struct TableBuilder::Draft {
   // Of the namespace whose rows are being added.
   NamespaceFacts common;
   const NamespaceSurvey *namespace_survey = nullptr;
+  std::string net_namespace;
 };
 
 TableBuilder::TableBuilder(std::shared_ptr<const Config> config) : config_(std::move(config)) {
@@ -112,6 +113,7 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
   give_places(draft, interval);
   give_names(draft);
   drop_totals_.prune(draft.now);
+  overflow_totals_.prune(draft.now);
   forget_namespaces();
 
   if (harvest.own.tcp.read) {
@@ -130,15 +132,17 @@ void TableBuilder::add_namespace(const NamespaceHarvest &harvest, const Namespac
   common.is_baseline = draft.common.is_baseline;
   draft.common = common;
   draft.namespace_survey = survey;
+  draft.net_namespace = harvest.label.name;
   add_kind(harvest.tcp, true, draft);
   if (harvest.unix_sockets)
     add_kind(*harvest.unix_sockets, false, draft);
 
   count_unattributed(harvest);
-  if (harvest.label.has_id) // another name after the next start of the same container
-    return;
   KernelRow kernel;
   kernel.instance = kernel_instance(harvest.label);
+  kernel.net_namespace = harvest.label.name;
+  kernel.has_series = !harvest.label.has_id;
+  kernel.counted_since = harvest.counted_since;
   kernel.counters = harvest.counters;
   kernel.drops_unattributed = harvest.drops_unattributed;
   if (survey != nullptr) {
@@ -207,6 +211,8 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
     row.members = interval.members;
     row.is_tcp = is_tcp;
     row.interval_drops = listener.dropped.drops;
+    row.identity = &interval.identity;
+    row.net_namespace = draft.net_namespace;
     if (is_there) {
       ++draft.host.listeners;
       draft.host.worst_used_percent =
@@ -216,7 +222,7 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
       judge(interval, listener.dropped.overflows, watch, row, draft);
     }
     if (is_tcp)
-      drop_totals_.add(name, listener.dropped.drops, draft.now);
+      count_drops(listener.dropped, row, draft);
     if (interval.folded && row.syn_length)
       draft.folded_syn_length = draft.folded_syn_length.value_or(0) + *row.syn_length;
     if (!interval.folded) {
@@ -309,6 +315,13 @@ void TableBuilder::add_missing(Draft &draft) {
     draft.listeners.push_back({name, watch});
     draft.table.rows.push_back(std::move(row));
   }
+}
+
+void TableBuilder::count_drops(const ListenCounters &dropped, Row &row, const Draft &draft) {
+  drop_totals_.add(row.name, dropped.drops, draft.now);
+  overflow_totals_.add(row.name, dropped.overflows, draft.now);
+  row.drops = drop_totals_.standing(row.name);
+  row.overflows = overflow_totals_.standing(row.name);
 }
 
 void TableBuilder::add_folds(const Harvest &harvest, Draft &draft) {

@@ -505,7 +505,10 @@ START_TEST(namespaces_have_kernel_rows_and_owners_reach_rows) {
   survey.others[{1, 2}].oldest_waits["a__netns_blue"] = 1500ms;
   survey.owners[7] = Owner{.process = "nginx", .pid = 12, .unit = "nginx.service"};
   tables.take(harvest, survey);
-  ck_assert_uint_eq(tables.table.kernels.size(), 2);
+  ck_assert_uint_eq(tables.table.kernels.size(), 3);
+  ck_assert(tables.table.kernels[1].has_series);
+  ck_assert(!tables.table.kernels[2].has_series);
+  assert_text(tables.table.kernels[2].net_namespace, "0123456789ab");
   assert_text(tables.table.kernels[0].instance, "kernel");
   assert_text(tables.table.kernels[1].instance, "kernel_netns_blue");
   ck_assert(tables.table.kernels[1].limits->somaxconn == 99);
