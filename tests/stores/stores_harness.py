@@ -344,7 +344,8 @@ def start_graphite_web(carbon, directory=None, port=None):
 
 def graphite_snippet(carbon_port):
     """conf/stores/graphite.conf for a carbon at this port."""
-    return shipped("stores/graphite.conf", {'"carbon.example.com"': f'"{LOOPBACK}"', 'Port "2003"': f'Port "{carbon_port}"'})
+    return shipped("stores/graphite.conf", {
+        '"carbon.example.com"': f'"{LOOPBACK}"', 'Port "2003"': f'Port "{carbon_port}"'})
 
 
 # --- InfluxDB -----------------------------------------------------------------
@@ -604,5 +605,5 @@ def collectd(*snippets, environment=None, **options):
     """A harness.Collectd, not yet started, with the plugin and these snippets, at an interval of 1 s."""
     options.setdefault("interval", 1)
     own_plugins = f'PluginDir "{os.environ["COLLECTD_PLUGIN_DIR"]}"'
-    return harness.Collectd(config="\n".join([own_plugins, *snippets]), environment=dict(library_environment(), **(environment or {})),
-                            **options)
+    environment = dict(library_environment(), **(environment or {}))
+    return harness.Collectd(config="\n".join([own_plugins, *snippets]), environment=environment, **options)

@@ -107,8 +107,8 @@ class FaultsTest(SystemTest):
             connection.connect(self.socket_path)
             answers = connection.makefile("rb")
             for round_ in range(FED_ROUNDS):
-                connection.sendall(b"".join(
-                    b'PUTVAL "fed/fed-%d/gauge-x" interval=1 N:%d\n' % (number, round_) for number in range(FED_SERIES)))
+                lines = (f'PUTVAL "fed/fed-{number}/gauge-x" interval=1 N:{round_}\n' for number in range(FED_SERIES))
+                connection.sendall("".join(lines).encode())
                 for _ in range(FED_SERIES):
                     self.assertTrue(answers.readline().startswith(b"0 "))
 
@@ -135,7 +135,8 @@ class FaultsTest(SystemTest):
         """Every address refuses."""
         influxdb = self.started_influxdb()
         collectd = self.started(
-            stores.influxdb_snippet(influxdb.collectd_port), stores.graphite_snippet(stores.free_port(socket.SOCK_DGRAM)),
+            stores.influxdb_snippet(influxdb.collectd_port),
+            stores.graphite_snippet(stores.free_port(socket.SOCK_DGRAM)),
             stores.influxdb_encrypted_snippet(stores.free_port(socket.SOCK_DGRAM)),
             stores.leaf_snippet(stores.free_port(socket.SOCK_DGRAM)), stores.kafka_snippet(stores.free_port()))
         longest = self.check_goes_on(collectd)

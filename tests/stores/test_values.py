@@ -260,12 +260,13 @@ class ValuesTest(unittest.TestCase):
         }
         for series, method in methods.items():
             path = world.graphite_path(*series)
-            world.collectd.wait(lambda path=path: world.carbon.file(path).exists(), ARRIVAL_TIMEOUT, f"a file of {path}")
+            file = world.carbon.file(path)
+            world.collectd.wait(file.exists, ARRIVAL_TIMEOUT, f"a file of {path}")
             with self.subTest(path):
                 self.assertEqual(world.carbon.file_setting(path, "aggregationMethod"), method)
                 self.assertEqual(float(world.carbon.file_setting(path, "xFilesFactor")), 0)
                 self.assertEqual(world.carbon.file_setting(path, "maxRetention"), str(365 * 24 * 3600))
-                self.assertEqual(world.carbon.file(path).stat().st_size // 1000, 252)
+                self.assertEqual(file.stat().st_size // 1000, 252)
 
     def test_graphite_draws_the_queue(self):
         """The line is as high as the queue is long."""
