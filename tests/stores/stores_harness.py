@@ -51,7 +51,7 @@ def program(*names):
             return str(path)
         if path := shutil.which(name):
             return path
-    raise unittest.SkipTest(f"{' or '.join(names)} is missing")
+    raise unittest.SkipTest(f"{' or '.join(names)} is missing (tests/run unpacks it)")
 
 
 def library_environment():
@@ -309,6 +309,7 @@ class GraphiteWeb(Store):
         made = subprocess.run(migrate, capture_output=True, text=True, check=False, cwd=self.directory,
                               env=dict(os.environ, **self._environment))
         if made.returncode != 0:
+            self.close()
             raise AssertionError(f"graphite-web has no database:\n{made.stdout}{made.stderr}")
         command = [PYTHON, "-m", "gunicorn", "--bind", f"{LOOPBACK}:{self.port}", "--threads", "4",
                    "--worker-tmp-dir", self.directory, "graphite.wsgi:application"]
@@ -607,3 +608,14 @@ def collectd(*snippets, environment=None, **options):
     own_plugins = f'PluginDir "{os.environ["COLLECTD_PLUGIN_DIR"]}"'
     environment = dict(library_environment(), **(environment or {}))
     return harness.Collectd(config="\n".join([own_plugins, *snippets]), environment=environment, **options)
+
+
+def main(*programs):
+    """harness.main() for tests of stores that have these programs."""
+    try:
+        for name in programs:
+            program(name)
+    except unittest.SkipTest as reason:
+        print(f"SKIP: {reason}", flush=True)
+        sys.exit(harness.SKIPPED)
+    harness.main()

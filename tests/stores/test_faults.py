@@ -10,7 +10,7 @@ import time
 
 import stores_harness as stores
 import harness  # found by stores_harness
-from harness import HOSTNAME, SystemTest, main, wait_until
+from harness import HOSTNAME, SystemTest, wait_until
 
 INTERVAL = 1.0  # seconds
 LONGEST_GAP = 2.5 * INTERVAL
@@ -117,7 +117,10 @@ class FaultsTest(SystemTest):
         self.feed()
         growth = resident_bytes(collectd.pid) - before
         _seen[what] = f"{growth / MEGABYTE:.0f} MB more after {FED_SERIES * FED_ROUNDS} values"
-        self.assertLess(growth, MOST_GROWTH)
+        if harness.sanitizers():
+            _seen[what] += " (not judged: a sanitizer keeps what was freed)"
+        else:
+            self.assertLess(growth, MOST_GROWTH)
 
     def started_influxdb(self):
         return self.keep(stores.start_influxdb())
@@ -221,4 +224,4 @@ def tearDownModule():  # pylint: disable=invalid-name
 
 
 if __name__ == "__main__":
-    main()
+    stores.main("carbon-cache", "influxd")

@@ -6,6 +6,7 @@ import collections
 import contextlib
 import math
 import re
+import socket
 import subprocess
 import tempfile
 import time
@@ -13,7 +14,7 @@ import unittest
 
 import stores_harness as stores
 import harness  # found by stores_harness
-from harness import Listener, UnixListener, kernel_counters, main, percent_used, wait_until
+from harness import Listener, UnixListener, kernel_counters, percent_used
 
 setUpModule = stores.set_up_network  # pylint: disable=invalid-name
 
@@ -75,7 +76,7 @@ class World:
         self.consumer = self._enter(stores.start_kafka_consumer(self.kafka.port))
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="collectd-backlog-rrd-"))
         self.rrd = stores.RrdFiles(folder, HOST)
-        self.central_port = stores.free_port(harness.socket.SOCK_DGRAM)
+        self.central_port = stores.free_port(socket.SOCK_DGRAM)
 
     def _listen(self):
         """{name: (length, limit, state)} of those whose queues stay as they are."""
@@ -352,4 +353,4 @@ def tearDownModule():
 
 
 if __name__ == "__main__":
-    main()
+    stores.main("carbon-cache", "influxd", "prometheus", "rrdtool", "promtool")
