@@ -196,7 +196,9 @@ std::optional<MibValue> MibView::monitor_value(std::uint32_t number) const {
   };
   switch (number) {
   case mib::table_status:
-    return integer_value(static_cast<std::uint64_t>(moment_.status));
+    return integer_value(current && (snapshot_->header().has & layout::is_complete) == 0
+                             ? partial_status
+                             : static_cast<std::uint64_t>(moment_.status));
   case mib::table_last_change:
     return time_stamp(moment_.last_change_ns);
   case mib::listeners:

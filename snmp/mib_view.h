@@ -17,6 +17,8 @@ using OidView = std::span<const std::uint32_t>;
 
 /// backlogTableStatus.
 enum class TableStatus : std::uint8_t { current = 1, stale = 2, absent = 3, refused = 4 };
+/// In the place of `current`: some listeners could not be read.
+constexpr std::uint64_t partial_status = 5;
 
 /// What the MIB shows besides the table, at one moment.
 struct MibMoment {

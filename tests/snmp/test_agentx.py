@@ -43,6 +43,8 @@ class AgentXTest(SnmpTest):
         self.assertEqual(self.get("BACKLOG-MIB::backlogWorstName.0", "BACKLOG-MIB::backlogTableStatus.0"),
                          ["tcp_any_80", "fresh"])
         self.assertIn("tcp_any_80", self.ask("snmptable", "-Cb", "BACKLOG-MIB::backlogListenerTable"))
+        self.publish([table_writer.listener("tcp_any_80")], complete=False)
+        wait_until(lambda: self.get("BACKLOG-MIB::backlogTableStatus.0") == ["partial"], what="the table that is partial")
 
     def test_order_bulk_and_get(self):
         # What a value's absence does to a walk shows at its edges.

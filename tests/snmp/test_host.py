@@ -6,7 +6,7 @@ import datetime
 import re
 
 import snmp_harness
-from snmp_harness import MIB_OID, SnmpTest, TRAP_PORT, table_writer
+from snmp_harness import MIB_OID, SnmpTest, TABLE_OID, TRAP_PORT, table_writer
 from harness import kernel_counters, wait_until
 from net_namespaces import NetNamespace
 from notifications import NotificationTest
@@ -64,7 +64,7 @@ class HostTest(SnmpTest, NotificationTest):
         """wanted: {object: (series, parse, delta)}. The time that was compared."""
         at, texts = self.asked(list(wanted))
         for name, (series, parse, delta) in wanted.items():
-            value = wait_until(lambda: self.stored(collectd, instance, series, at), what=f"{series} of {name} at {at} in {collectd.values(instance, series)[-3:]}")[0]
+            value = wait_until(lambda: self.stored(collectd, instance, series, at), what=f"{series} of {instance} at {at}")[0]
             self.assertAlmostEqual(parse(texts[name]), value, delta=delta, msg=f"{what} {name} {texts}")
         return at
 
@@ -85,7 +85,8 @@ class HostTest(SnmpTest, NotificationTest):
         overflowing.fill(9)
         overflowing.connect(5)
         collectd.wait_for_value(overflowing.name, "packets-dropped", lambda value: value > 0)
-        collectd.wait_for_value(inside_name, "packets-dropped", 0)
+        for name in (overflowing.name, waiting.name, inside_name):
+            wait_until(lambda: self.answers(f"{TABLE_OID}.2.{table_writer.name_index(name)}"), what=f"{name} by SNMP")
 
         times = set()
         for step in range(4):

@@ -254,6 +254,15 @@ START_TEST(values) {
 }
 END_TEST
 
+START_TEST(a_table_that_is_not_complete) {
+  TableContents contents = make_contents({"a"});
+  contents.header.has = 0;
+  const MibView view(snapshot_of(contents), current_moment());
+  ck_assert_uint_eq(value_of(view, {1, 1, mib::table_status, 0}).number, 5);
+  assert_text(value_of(view, {1, 2, 1, mib::listener_name, layout::name_index("a")}).octets, "a");
+}
+END_TEST
+
 START_TEST(an_event_before_the_agent_began_is_at_0) {
   const auto snapshot = snapshot_of(make_contents({"a"}));
   const MibView view(snapshot, {.status = TableStatus::current,
@@ -300,6 +309,6 @@ END_TEST
 
 int main() {
   return run_tests("mib_view", get_and_next_against_a_map, names_that_meet_in_one_index, values,
-                   an_event_before_the_agent_began_is_at_0,
+                   a_table_that_is_not_complete, an_event_before_the_agent_began_is_at_0,
                    without_a_current_table_there_are_no_rows, objects_and_instances);
 }
