@@ -345,6 +345,17 @@ class ValuesTest(unittest.TestCase):
                 self.assertFalse((world.central.directory / "csv" / leaf.hostname).exists())
 
 
+    def test_central_forwards_to_influxdb(self):
+        world = self.world
+        port = stores.free_port(socket.SOCK_DGRAM)
+        central = stores.start_central(port, stores.influxdb_snippet(world.influxdb.collectd_port), forward=True)
+        self.addCleanup(central.close)
+        name, (length, *_) = next(iter(world.still.items()))
+        with stores.collectd(stores.leaf_snippet(port), hostname="leaf") as leaf:
+            leaf.wait(lambda: world.influxdb.latest(name, *ACCEPT, host="leaf") == length, ARRIVAL_TIMEOUT,
+                      "a value by way of the central collectd")
+
+
 class FullHostTest(SystemTest):
 
     def test_as_many_listeners_as_have_series(self):
