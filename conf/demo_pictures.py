@@ -68,7 +68,7 @@ def draw_picture(picture, moments, interval):
         legend += [f"{kind}:{name}#{colour}:{text:24}", f"GPRINT:{name}_last:%6.0lf", f"GPRINT:{name}_max:%6.0lf\\l"]
     rrdtool("graph", picture.png, "--full-size-mode", "--width", WIDTH, "--height", HEIGHT,
             "--start", moments[0].time - interval, "--end", moments[-1].time,
-            "--lower-limit", 0, "--upper-limit", f"{1.2 * highest:g}", "--left-axis-format", "%4.0lf",
+            "--rigid", "--lower-limit", 0, "--upper-limit", f"{1.2 * highest:g}", "--left-axis-format", "%4.0lf",
             "--title", f"Accept queue of {picture.listener}", "--vertical-label", "connections, drops per second",
             *values, *legend, cwd=picture.rrd.parent)
 

@@ -15,7 +15,7 @@
   BUILD_PACKAGES=(g++ cmake ninja-build pkg-config libmnl-dev)
   RUN_PACKAGES=(python3 iproute2 libcap2) # collectd needs libcap2
   PICTURE_PACKAGES=(rrdtool)
-  TEST_PACKAGES=(check "${PICTURE_PACKAGES[@]}")
+  TEST_PACKAGES=(check python3-yaml "${PICTURE_PACKAGES[@]}")
 }
 COLLECTD_PACKAGES=(collectd-core collectd-dev)
 
