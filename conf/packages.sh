@@ -4,10 +4,12 @@
 #
 #   SOURCE_DIR=... ; source conf/packages.sh
 #   provision [--yes] PACKAGE...
+#   provide_stores
 #   configure_project BUILD_DIR [ARGUMENTS OF CMAKE]
 #
 # COLLECTD_ROOT is the root below which collectd is: empty for the system's own, else the
 # folder that it is unpacked to. It is never installed, since its package enables a service.
+# STORES_ROOT is the same for the stores of tests/stores, for which the same holds.
 
 # The commands hand these to provision.
 # shellcheck disable=SC2034
@@ -18,6 +20,10 @@
   TEST_PACKAGES=(check python3-yaml "${PICTURE_PACKAGES[@]}")
 }
 COLLECTD_PACKAGES=(collectd-core collectd-dev)
+# The stores, and the libraries that collectd's plugins for them load.
+STORE_PACKAGES=(graphite-carbon graphite-web python3-gunicorn fonts-dejavu-core influxdb prometheus rrdtool kafkacat
+  libmicrohttpd12 libprotobuf-c1 librdkafka1 librrd8 libyajl2)
+STORES_ROOT=$SOURCE_DIR/build/stores
 
 has_collectd() {
   [[ -x $1/usr/sbin/collectd && -e $1/usr/include/collectd/core/daemon/plugin.h ]]
@@ -61,9 +67,11 @@ print_list() {
   printf '\n'
 }
 
+# unpack TARGET COMPLETE PACKAGE...: COMPLETE is a command that tells whether a root is as it should be.
 # Unpacks beside the target and renames, so that two runs at once do no harm to each other.
-unpack_collectd() {
-  local target=$1 work unpacked package
+unpack() {
+  local target=$1 complete=$2 work unpacked package
+  shift 2
   mkdir -p "$(dirname "$target")"
   work=$(mktemp -d)
   unpacked=$(mktemp -d "$target.XXXXXX")
@@ -71,18 +79,56 @@ unpack_collectd() {
   if ((EUID == 0)) && id _apt >/dev/null 2>&1; then
     chown _apt "$work"
   fi
-  if (cd "$work" && apt-get -qq download "${COLLECTD_PACKAGES[@]}"); then
+  if (cd "$work" && apt-get -qq download "$@"); then
     for package in "$work"/*.deb; do
       dpkg-deb -x "$package" "$unpacked"
     done
   fi
-  if has_collectd "$unpacked"; then
+  if "$complete" "$unpacked"; then
     chmod 755 "$unpacked"
-    has_collectd "$target" || rm -rf "$target"
+    "$complete" "$target" || rm -rf "$target"
     mv -T "$unpacked" "$target" 2>/dev/null
   fi
   rm -rf "$work" "$unpacked"
-  has_collectd "$target"
+  "$complete" "$target"
+}
+
+unpack_collectd() {
+  unpack "$1" has_collectd "${COLLECTD_PACKAGES[@]}"
+}
+
+# What a system without any package would need for those named, one per line, in order.
+whole_closure() {
+  LC_ALL=C apt-get install -s --no-install-recommends -o Dir::State::status=/dev/null "$@" 2>/dev/null |
+    awk '$1 == "Inst" {print $2}' | sort
+}
+
+has_stores() {
+  local program
+  for program in carbon-cache influxd prometheus promtool rrdtool; do
+    [[ -x $1/usr/bin/$program ]] || return
+  done
+  [[ -d $1/usr/lib/python3/dist-packages/gunicorn && -e $1/usr/lib/python3/dist-packages/graphite ]]
+}
+
+# Downloads the stores and all that they need, but what is on every system that runs the tests
+# (RUN_PACKAGES) and what only scripts of packages call (adduser, perl).
+unpack_stores() {
+  local -a packages
+  mapfile -t packages < <(comm -23 <(whole_closure "${STORE_PACKAGES[@]}") \
+    <(whole_closure "${RUN_PACKAGES[@]}" adduser perl))
+  ((${#packages[@]} > 0)) && unpack "$1" has_stores "${packages[@]}"
+}
+
+# The tests of the stores are skipped, with a reason, where this fails.
+provide_stores() {
+  has_stores "$STORES_ROOT" && return
+  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 0
+  echo "To be unpacked below build/, not installed, 200 MB to download at most:"
+  print_list "${STORE_PACKAGES[@]}"
+  unpack_stores "$STORES_ROOT" || {
+    apt_get_as_root update && unpack_stores "$STORES_ROOT"
+  } || echo "apt-get could not download the stores; their tests will be skipped." >&2
 }
 
 fail_to_provision() {
@@ -171,5 +217,6 @@ configure_project() {
   local -a generator=()
   shift
   [[ -e $build_dir/CMakeCache.txt ]] || generator=(-G Ninja)
-  cmake -S "$SOURCE_DIR" -B "$build_dir" "${generator[@]}" -DCOLLECTD_ROOT="$COLLECTD_ROOT" "$@"
+  cmake -S "$SOURCE_DIR" -B "$build_dir" "${generator[@]}" -DCOLLECTD_ROOT="$COLLECTD_ROOT" \
+    -DSTORES_ROOT="$STORES_ROOT" "$@"
 }
