@@ -192,7 +192,7 @@ def top_by_hours_above():
     """Minutes in which used was higher once, as hours."""
     series = Series("percent", "used", "*")
     minutes = f'SELECT max("value") AS "used" {series.influxdb} GROUP BY time(1m), "host", "instance"'
-    hours = (f'SELECT count("used") / 60 AS "hours" FROM ({minutes}) WHERE "used" > {HOURS_ABOVE_PERCENT} '
+    hours = (f'SELECT count("used") / 60.0 AS "hours" FROM ({minutes}) WHERE "used" > {HOURS_ABOVE_PERCENT} '
              'AND $timeFilter GROUP BY "host", "instance"')
     above = f'isNonNull(removeBelowValue(summarize({series.graphite}, "1min", "max"), {HOURS_ABOVE_PERCENT}.001))'
     return Query(f'aliasByNode(highest(integral(scale({above}, 0.0166667)), {TOP}, "max"), 1, 3)',
