@@ -10,6 +10,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -323,6 +324,9 @@ def run(collectd, listener, report, signals, deadline):
 
 
 def print_pictures(collectd):
+    if not shutil.which("rrdtool"):
+        print("\nrrdtool is missing: no pictures.")
+        return
     pictures = demo_pictures.draw_pictures(collectd.directory / "csv" / harness.HOSTNAME,
                                            collectd.directory / "pictures", INTERVAL)
     if pictures:

@@ -30,6 +30,9 @@ PLUGIN_CONFIG = """
   </Watch>
 """
 MISSING = "tcp_127-0-0-1_1"
+# What Grafana puts in for one host, all, and two of several.
+HOSTS = {"graphite": (HOSTNAME, "*", f"{{{HOSTNAME},web1}}"), "influxdb": (HOSTNAME, ".*", f"({HOSTNAME}|web1)"),
+         "prometheus": (HOSTNAME, ".*", f"({HOSTNAME}|web1)")}
 POINTS = 4  # of 10 s, in Graphite
 
 
@@ -84,7 +87,8 @@ class DashboardsTest(unittest.TestCase):
             cls.web = stack.enter_context(stores.start_graphite_web(carbon))
             cls.influxdb = stack.enter_context(stores.start_influxdb())
             port = stores.free_port()
-            cls.prometheus = stack.enter_context(stores.start_prometheus(port))
+            cls.prometheus = stack.enter_context(stores.start_prometheus(
+                port, rules=[conf("alerts", "prometheus.rules.yml")]))
             cls.full = stack.enter_context(Listener(limit=FULL_LIMIT)).fill(FULL_LIMIT + 1)
             cls.busy = stack.enter_context(Listener(limit=BUSY_LIMIT)).fill(BUSY_LENGTH)
             cls.idle = stack.enter_context(Listener(limit=IDLE_LIMIT))
@@ -122,9 +126,7 @@ class DashboardsTest(unittest.TestCase):
         asked = 0
         for store in STORES:
             for page in ("fleet", "listener", "sampler"):
-                for host in (HOSTNAME, "*" if store == "graphite" else ".*"):
-                    if page == "listener" and host != HOSTNAME:
-                        continue
+                for host in [HOSTNAME] if page == "listener" else HOSTS[store]:
                     for panel, target in self.targets(store, page):
                         with self.subTest(store=store, page=page, panel=panel["title"], target=target["refId"]):
                             answers = self.view.panel_target(store, target, host, self.full.name)
@@ -243,7 +245,19 @@ class DashboardsTest(unittest.TestCase):
                 except AssertionError:
                     self.assertEqual(last[0], wanted)
 
-    def test_7_silence_is_noticed(self):
+    def test_7_prometheus_evaluates_its_rules(self):
+        def groups():
+            return json.loads(stores.fetch(f"{self.prometheus.url}/api/v1/rules"))["data"]["groups"]
+        wait_until(lambda: all(rule["health"] != "unknown" for group in groups() for rule in group["rules"]), 40,
+                   "an evaluation of all rules", pause=0.5)
+        rules = {rule["name"]: rule for group in groups() for rule in group["rules"]}
+        self.assertEqual(rules.keys(), alert_rules("prometheus.rules.yml").keys())
+        self.assertEqual({rule["health"] for rule in rules.values()}, {"ok"})
+        (alert,) = rules["BacklogMissing"]["alerts"]
+        self.assertEqual(alert["state"], "firing")
+        self.assertEqual(alert["annotations"]["summary"], f"{MISSING} on {HOSTNAME}: an expected listener is absent")
+
+    def test_8_silence_is_noticed(self):
         self.collectd.stop()
         for store in reversed(STORES):  # in the order of the time that it takes
             with self.subTest(store=store):
