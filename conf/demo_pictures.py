@@ -22,24 +22,30 @@ def rrdtool(*arguments, cwd=None):
         raise AssertionError(f"rrdtool {arguments[0]}: {error.stderr.strip()}") from None
 
 
-def _read_series(folder, series, interval):
-    """{epoch in whole intervals: value} of one series; an RRD takes one value an interval."""
+def _read_series(folder, series):
+    """{epoch: value}"""
     values = {}
-    for file in sorted(folder.glob(f"{series}-[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]")):
+    for file in folder.glob(f"{series}-[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"):
         for line in file.read_text(encoding="ascii").splitlines()[1:]:
             when, value = map(float, line.split(","))
-            values[round(when / interval) * interval] = value
+            values[when] = value
     return values
 
 
 def read_moments(folder, interval):
-    """What collectd stored of the listener of this folder, oldest first."""
-    waiting, peak, limit, dropped = (_read_series(folder, series, interval) for series in (
+    """What collectd stored of the listener of this folder, oldest first; their times are whole
+    intervals apart, since an RRD takes one value an interval."""
+    waiting, peak, limit, dropped = (_read_series(folder, series) for series in (
         "queue_length-accept", "queue_length-accept_peak", "queue_length-limit", "packets-dropped"))
     times = sorted(waiting.keys() & peak.keys() & limit.keys())
-    drops = {time: (dropped[time] - dropped[before]) / (time - before)
-             for before, time in zip(times, times[1:]) if before in dropped and time in dropped}
-    return [Moment(time, waiting[time], peak[time], limit[time], drops.get(time)) for time in times]
+    moments = {}
+    for before, when in zip([None, *times], times):
+        drops = None
+        if before in dropped and when in dropped:
+            drops = (dropped[when] - dropped[before]) / max(1, round((when - before) / interval)) / interval
+        at = int(times[0]) + round((when - times[0]) / interval) * interval
+        moments[at] = Moment(at, waiting[when], peak[when], limit[when], drops)
+    return list(moments.values())
 
 
 def write_rrd(moments, rrd, interval):

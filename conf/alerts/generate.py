@@ -12,6 +12,7 @@ import json
 import pathlib
 import sys
 
+INTERVAL = "15s"
 GRAFANA_FOLDER = "collectd-backlog"
 DATASOURCE_UID = {"graphite": "graphite", "influxdb": "influxdb"}
 
@@ -50,7 +51,8 @@ GRAPHITE_STATE = [query("A", graphite_series("*", "gauge", "state"), 60)]
 INFLUXDB_STATE = [query("A", influxdb_select('last("value")', "gauge", "state"), 60)]
 
 # Each: what Prometheus asks; for the others the queries and a condition over the reduced values,
-# either (evaluator, bounds) of A or an expression; how long it must hold; what is said.
+# either (evaluator, bounds) of A or an expression; how long it must hold; how often it is asked, if that
+# is costly; what is said.
 CONDITIONS = [
     {
         "name": "BacklogOverflow", "severity": "ticket", "for": "2m",
@@ -101,7 +103,7 @@ CONDITIONS = [
         "description": "The next burst will be dropped. Add workers, or raise the limit while waiting is short.",
     },
     {
-        "name": "BacklogLimitFell", "severity": "ticket", "for": "2m",
+        "name": "BacklogLimitFell", "severity": "ticket", "for": "2m", "interval": "1m",
         # The median bears a reload, during which old and new workers of SO_REUSEPORT listen together.
         "prometheus": f"last_over_time({LIMIT}[{FRESH}]) < quantile_over_time(0.5, {LIMIT}[1h])",
         "graphite": [query("A", graphite_series("*", "queue_length", "limit"), 60),
@@ -141,15 +143,24 @@ def annotations(condition, store):
     return {"summary": condition["summary"].format(**words), "description": condition["description"]}
 
 
+def groups_of(rules):
+    """[(suffix of a name, interval, rules)] of (condition, rule)s, in the order in which they come."""
+    intervals = list(dict.fromkeys(condition.get("interval", INTERVAL) for condition, _ in rules))
+    return [("" if interval == INTERVAL else f"-{interval}", interval,
+             [rule for condition, rule in rules if condition.get("interval", INTERVAL) == interval])
+            for interval in intervals]
+
+
 def prometheus_rules():
     rules = []
     for condition in CONDITIONS:
         rule = {"alert": condition["name"], "expr": condition["prometheus"]}
         if "for" in condition:
             rule["for"] = condition["for"]
-        rules.append({**rule, "labels": {"severity": condition["severity"]},
-                      "annotations": annotations(condition, "prometheus")})
-    return {"groups": [{"name": "backlog", "interval": "15s", "rules": rules}]}
+        rules.append((condition, {**rule, "labels": {"severity": condition["severity"]},
+                                  "annotations": annotations(condition, "prometheus")}))
+    return {"groups": [{"name": f"backlog{suffix}", "interval": interval, "rules": group}
+                       for suffix, interval, group in groups_of(rules)]}
 
 
 def grafana_model(store, each):
@@ -182,19 +193,19 @@ def grafana_data(store, condition):
                                       conditions=[{"evaluator": {"type": evaluator, "params": bounds}}])]
 
 
-def grafana_rules(store):
-    rules = []
-    for condition in CONDITIONS:
-        if store not in condition:
-            continue
-        rules.append({
-            "uid": f"backlog-{store}-{condition['name'].removeprefix('Backlog').lower()}",
+def grafana_rule(store, condition):
+    return {"uid": f"backlog-{store}-{condition['name'].removeprefix('Backlog').lower()}",
             "title": condition["name"], "condition": "C", "data": grafana_data(store, condition),
             "for": condition.get("for", "0s"), "noDataState": condition.get("no_data", "OK"),
             "execErrState": "Error", "labels": {"severity": condition["severity"]},
-            "annotations": annotations(condition, store)})
+            "annotations": annotations(condition, store)}
+
+
+def grafana_rules(store):
+    rules = [(condition, grafana_rule(store, condition)) for condition in CONDITIONS if store in condition]
     return {"apiVersion": 1, "groups": [
-        {"orgId": 1, "name": f"backlog-{store}", "folder": GRAFANA_FOLDER, "interval": "15s", "rules": rules}]}
+        {"orgId": 1, "name": f"backlog-{store}{suffix}", "folder": GRAFANA_FOLDER, "interval": interval, "rules": group}
+        for suffix, interval, group in groups_of(rules)]}
 
 
 def yaml_lines(value, indent=0):
@@ -230,8 +241,8 @@ def files():
             "For Grafana: provisioning/alerting. The data source of the type InfluxDB (InfluxQL) has the uid\n"
             f'"{DATASOURCE_UID["influxdb"]}"; edit datasourceUid if yours has another.', grafana_rules("influxdb")),
     }
-    written_by = "# Written by conf/alerts/generate.py.\n"
-    return {name: written_by + "".join(f"# {line}\n" for line in head.splitlines()) + "\n".join(yaml_lines(value)) + "\n"
+    written_by = "# Written by conf/alerts/generate.py."
+    return {name: "\n".join([written_by, *(f"# {line}" for line in head.splitlines()), *yaml_lines(value), ""])
             for name, (head, value) in contents.items()}
 
 

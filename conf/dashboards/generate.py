@@ -336,7 +336,8 @@ def panel_options(each):
         return {"legend": {"displayMode": "table", "placement": "bottom", "showLegend": True,
                            "calcs": ["lastNotNull", "max"]}, "tooltip": {"mode": "multi", "sort": "desc"}}
     if each.type == "state-timeline":
-        return {"showValue": "auto", "mergeValues": True, "rowHeight": 0.8, "tooltip": {"mode": "single", "sort": "none"},
+        return {"showValue": "auto", "mergeValues": True, "rowHeight": 0.8,
+                "tooltip": {"mode": "single", "sort": "none"},
                 "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []}}
     return {"showHeader": True, "cellHeight": "sm", "frameIndex": 0}
 
@@ -399,7 +400,8 @@ def grafana_dashboard(store, page):
     title, panels = PAGES[page]
     one_listener = page == "listener"
     variables = [{"name": "datasource", "label": "Data source", "type": "datasource", "query": store, "refresh": 1,
-                  "includeAll": False, "multi": False, "hide": 0, "skipUrlSync": False, "options": [], "current": UNSET},
+                  "includeAll": False, "multi": False, "hide": 0, "skipUrlSync": False, "options": [],
+                  "current": UNSET},
                  variable(store, "host", several=not one_listener)]
     if one_listener:
         variables.append(variable(store, "listener", several=False))
