@@ -19,6 +19,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -118,6 +119,29 @@ def _answers(url):
         with urllib.request.urlopen(url, timeout=2) as answer:
             return answer.status < 400
     return False
+
+
+_DECODE_PICTURE = """
+import sys, cairocffi
+picture = cairocffi.ImageSurface.create_from_png(sys.stdin.buffer)
+canvas = cairocffi.ImageSurface(cairocffi.FORMAT_RGB24, picture.get_width(), picture.get_height())
+context = cairocffi.Context(canvas)
+context.set_source_surface(picture)
+context.paint()
+sys.stdout.buffer.write(b"%d %d %d\\n" % (canvas.get_width(), canvas.get_height(), canvas.get_stride()))
+sys.stdout.buffer.write(canvas.get_data())
+"""
+
+
+def pixels_of_colour(png, colour):
+    """(height of the picture, [(x, y)] of the pixels of a colour such as "ff00ff")."""
+    data = subprocess.run([PYTHON, "-c", _DECODE_PICTURE], input=png, check=True, capture_output=True,
+                          env=dict(os.environ, **_python_environment())).stdout
+    size, _, data = data.partition(b"\n")
+    width, height, stride = map(int, size.split())
+    wanted = int(colour, 16)
+    rows = (struct.unpack_from(f"={width}I", data, y * stride) for y in range(height))
+    return height, [(x, y) for y, row in enumerate(rows) for x, pixel in enumerate(row) if pixel & 0xFFFFFF == wanted]
 
 
 class Store:
@@ -454,7 +478,127 @@ def prometheus_snippet(port):
     return shipped("stores/prometheus.conf", {'Port "9103"': f'Port "{port}"'})
 
 
+# --- RRD ----------------------------------------------------------------------
+
+class RrdFiles:
+    """The files that collectd writes with conf/stores/rrd.conf."""
+
+    def __init__(self, directory, host=harness.HOSTNAME):
+        self.folder = pathlib.Path(directory)
+        self.host = host
+        self.snippet = shipped("stores/rrd.conf", {'"/var/lib/collectd/rrd"': f'"{self.folder}"'})
+
+    def path(self, instance, type_, type_instance):
+        return self.folder / self.host / f"backlog-{instance}" / f"{type_}-{type_instance}.rrd"
+
+    @staticmethod
+    def tool(*command):
+        return subprocess.run([program("rrdtool"), *map(str, command)], check=True, capture_output=True,
+                              env=dict(os.environ, **library_environment())).stdout
+
+    def latest(self, *series):
+        """The value that was written last, or None; of a counter the counter."""
+        path = self.path(*series)
+        if not path.exists() or path.stat().st_size == 0:
+            return None
+        text = self.tool("lastupdate", path).decode().splitlines()[-1].partition(": ")[2]
+        return float(text) if text and text != "U" else None
+
+    def fetch(self, *series, consolidation="AVERAGE", start="-60s"):
+        """(seconds of a row, [(epoch, value)] without gaps)."""
+        text = self.tool("fetch", self.path(*series), consolidation, "--resolution", "1", "--start", start).decode()
+        rows = [line.split(": ") for line in text.splitlines() if ": " in line]
+        times = [int(when) for when, _ in rows]
+        values = [(when, float(value)) for when, (_, value) in zip(times, rows) if "nan" not in value]
+        return times[1] - times[0], values
+
+
+# --- Kafka --------------------------------------------------------------------
+
+KAFKA_TOPIC = "collectd"
+
+
+class Kafka(Store):
+    """librdkafka's own broker in memory, with the network protocol of a real one. port: for producers and
+    consumers."""
+
+    port = None
+
+    def run(self):
+        command = [program("kcat", "kafkacat"), "-P", "-b", "none", "-t", "none", "-X", "test.mock.num.brokers=1"]
+        self.start(command, self._find_port, stdin=subprocess.PIPE)
+        return self
+
+    def _find_port(self):
+        if found := re.search(rf"{re.escape(LOOPBACK)}:(\d+)", self.output()):
+            self.port = int(found[1])
+        return self.port and accepts(self.port)
+
+
+class KafkaConsumer(Store):
+    """Follows the topic of conf/stores/kafka.conf from its beginning."""
+
+    def __init__(self, port, directory=None):
+        super().__init__("kafka-consumer", directory)
+        self._port = port
+        self._offset = 0
+        self._values = {}
+
+    def run(self):
+        command = [program("kcat", "kafkacat"), "-C", "-q", "-u", "-b", f"{LOOPBACK}:{self._port}", "-t", KAFKA_TOPIC,
+                   "-o", "beginning"]
+        return self.start(command, lambda: True)
+
+    def _read_new(self):
+        with open(self.directory / "output", "rb") as file:
+            file.seek(self._offset)
+            lines = file.read().splitlines(keepends=True)
+        for line in lines:
+            if not line.endswith(b"\n"):
+                break
+            self._offset += len(line)
+            if line.startswith(b"[{"):
+                for entry in json.loads(line):
+                    self._values[tuple(entry[name] for name in (
+                        "host", "plugin", "plugin_instance", "type", "type_instance"))] = entry["values"]
+
+    def latest(self, instance, type_, type_instance, host=harness.HOSTNAME):
+        self._read_new()
+        values = self._values.get((host, "backlog", instance, type_, type_instance))
+        return values[0] if values else None
+
+
+def start_kafka(directory=None):
+    return Kafka("kafka", directory).run()
+
+
+def start_kafka_consumer(port, directory=None):
+    return KafkaConsumer(port, directory).run()
+
+
+def kafka_snippet(port):
+    """conf/stores/kafka.conf for a broker at this port."""
+    return shipped("stores/kafka.conf", {"kafka1.example.com:9092,kafka2.example.com:9092": f"{LOOPBACK}:{port}"})
+
+
 # --- collectd -----------------------------------------------------------------
+
+def leaf_snippet(port):
+    """conf/stores/leaf.conf for a central collectd at this port."""
+    return shipped("stores/leaf.conf", {'"collectd.example.com" "25826"': f'"{LOOPBACK}" "{port}"'})
+
+
+def start_central(port, password=INFLUXDB_PASSWORD, environment=None):
+    """A collectd without the plugin that takes what leaves send to this port."""
+    central = harness.Collectd(load_backlog=False, hostname="central", interval=1, environment=environment)
+    users = central.directory / "auth_file"
+    users.write_text(f"collectd: {password}\n", encoding="ascii")
+    users.chmod(0o600)
+    with open(central.config_file, "a", encoding="utf-8") as config:
+        config.write(shipped("stores/central.conf", {
+            '"0.0.0.0" "25826"': f'"{LOOPBACK}" "{port}"', '"/etc/collectd/auth_file"': f'"{users}"'}))
+    return central.start()
+
 
 def collectd(*snippets, environment=None, **options):
     """A harness.Collectd, not yet started, with the plugin and these snippets, at an interval of 1 s."""
