@@ -206,13 +206,16 @@ def top_by_hours_above():
 PAGES = {
     "fleet": ("Accept queues of all hosts", (
         panel(f"Top {TOP} by drops", top_by_drops(), kind="table", unit="cps",
+              column="drops per second", reducer="mean",
               description="Mean number of segments a second that the kernel dropped for a listener, over the time "
                           "shown."),
-        panel(f"Top {TOP} by use", top_by_used(), kind="table", unit="percent",
+        panel(f"Top {TOP} by use", top_by_used(), kind="table", unit="percent", column="used",
+              reducer="max",
               description="The highest share of an accept queue that was used, over the time shown."),
         panel("Hosts by state", hosts_with("listeners", "all"), *(hosts_with(state, state) for state, _ in STATES[1:]),
               colors=dict(STATES), description="Hosts with at least one listener in that state."),
         panel(f"Top {TOP} by hours above {HOURS_ABOVE_PERCENT} %", top_by_hours_above(), kind="table", unit="h",
+              column="hours", reducer="max",
               description=f"Minutes of the time shown in which more than {HOURS_ABOVE_PERCENT} % of the queue was "
                           "used once, as hours."),
         panel("Drops per second", drops_of_all_hosts(), unit="cps"),
@@ -343,24 +346,25 @@ def panel_options(each):
 
 
 def transformations(store, each):
-    """Tables: one row for each listener, the highest first."""
+    """Tables: one row for each listener, the highest first; the last column is named by the panel."""
     if each.type != "table":
         return []
+    column = each.options["column"]
     if store == "graphite":
-        reducer = {"cps": "mean", "percent": "max", "h": "max"}[each.unit]
-        shown = {"mean": "Mean", "max": "Max"}[reducer]
-        return [{"id": "reduce", "options": {"mode": "seriesToRows", "reducers": [reducer]}},
-                {"id": "sortBy", "options": {"sort": [{"field": shown, "desc": True}]}}]
-    if store == "prometheus":
-        return [{"id": "organize", "options": {
-            "excludeByName": {"Time": True}, "indexByName": {"instance": 0, "backlog": 1, "Value": 2},
-            "renameByName": {"instance": "host", "backlog": "listener"}}},
-            {"id": "sortBy", "options": {"sort": [{"field": "Value", "desc": True}]}}]
-    column = {"cps": "drops per second", "percent": "used", "h": "hours"}[each.unit]
-    return [{"id": "organize", "options": {
-        "excludeByName": {"Time": True}, "indexByName": {"host": 0, "instance": 1, column: 2},
-        "renameByName": {"instance": "listener"}}},
-        {"id": "sortBy", "options": {"sort": [{"field": column, "desc": True}]}}]
+        reducer = each.options["reducer"]
+        value = {"mean": "Mean", "max": "Max"}[reducer]
+        steps = [{"id": "reduce", "options": {"mode": "seriesToRows", "reducers": [reducer]}}]
+        names = {"Field": "listener", value: column}
+    else:
+        host, listener, value = {"prometheus": ("instance", "backlog", "Value"),
+                                 "influxdb": ("host", "instance", column)}[store]
+        steps = []
+        names = {host: "host", listener: "listener", value: column}
+    return [*steps,
+            {"id": "sortBy", "options": {"sort": [{"field": value, "desc": True}]}},
+            {"id": "organize", "options": {
+                "excludeByName": {"Time": True}, "indexByName": {name: index for index, name in enumerate(names)},
+                "renameByName": {name: new for name, new in names.items() if name != new}}}]
 
 
 def grafana_panel(store, each, number, position):
