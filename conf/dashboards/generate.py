@@ -170,35 +170,39 @@ def hosts_with(count, legend):
                  f"count({series.prometheus} > 0) or vector(0)", legend)
 
 
+def top(graphite, reducer, influxdb, column, prometheus):
+    """The TOP listeners of those above 0. influxdb: a query that gives one figure, "figure", for each host
+    and instance; prometheus: likewise by instance and backlog."""
+    return Query(f'aliasByNode(highest(maximumAbove({graphite}, 0), {TOP}, "{reducer}"), 1, 3)',
+                 f'SELECT top("figure", {TOP}) AS "{column}", "host", "instance" FROM ({influxdb}) WHERE "figure" > 0',
+                 f"topk({TOP}, {prometheus} > 0)", "{host} {listener}")
+
+
 def top_by_drops():
     series = Series("packets", "dropped", "*")
-    inner = every_interval('non_negative_derivative(last("value"), 1s) AS "drops"', series, '"host", "instance"')
-    mean_of_each = f'SELECT mean("drops") AS "drops" FROM ({inner}) WHERE $timeFilter GROUP BY "host", "instance"'
-    return Query(f'aliasByNode(highest({series.graphite}, {TOP}, "average"), 1, 3)',
-                 f'SELECT top("drops", {TOP}) AS "drops per second", "host", "instance" FROM ({mean_of_each})',
-                 f"topk({TOP}, sum by (instance, backlog) (rate({series.prometheus}[$__range])))", "{host} {listener}")
+    drops = every_interval('non_negative_derivative(last("value"), 1s) AS "drops"', series, '"host", "instance"')
+    return top(series.graphite, "average",
+               f'SELECT mean("drops") AS "figure" FROM ({drops}) WHERE $timeFilter GROUP BY "host", "instance"',
+               "drops per second", f"sum by (instance, backlog) (rate({series.prometheus}[$__range]))")
 
 
 def top_by_used():
     series = Series("percent", "used", "*")
-    inner = f'SELECT max("value") AS "used" {series.influxdb} GROUP BY "host", "instance"'
-    return Query(f'aliasByNode(highest(consolidateBy({series.graphite}, "max"), {TOP}, "max"), 1, 3)',
-                 f'SELECT top("used", {TOP}) AS "used", "host", "instance" FROM ({inner})',
-                 f"topk({TOP}, max by (instance, backlog) (max_over_time({series.prometheus}[$__range])))",
-                 "{host} {listener}")
+    return top(f'consolidateBy({series.graphite}, "max")', "max",
+               f'SELECT max("value") AS "figure" {series.influxdb} GROUP BY "host", "instance"',
+               "used", f"max by (instance, backlog) (max_over_time({series.prometheus}[$__range]))")
 
 
 def top_by_hours_above():
-    """Minutes in which used was higher once, as hours."""
+    """Minutes in which more was used at least once, as hours."""
     series = Series("percent", "used", "*")
-    minutes = f'SELECT max("value") AS "used" {series.influxdb} GROUP BY time(1m), "host", "instance"'
-    hours = (f'SELECT count("used") / 60.0 AS "hours" FROM ({minutes}) WHERE "used" > {HOURS_ABOVE_PERCENT} '
-             'AND $timeFilter GROUP BY "host", "instance"')
     above = f'isNonNull(removeBelowValue(summarize({series.graphite}, "1min", "max"), {HOURS_ABOVE_PERCENT}.001))'
-    return Query(f'aliasByNode(highest(integral(scale({above}, 0.0166667)), {TOP}, "max"), 1, 3)',
-                 f'SELECT top("hours", {TOP}) AS "hours", "host", "instance" FROM ({hours})',
-                 f"topk({TOP}, count_over_time((max by (instance, backlog) (max_over_time({series.prometheus}[1m]))"
-                 f" > {HOURS_ABOVE_PERCENT})[$__range:1m]) / 60)", "{host} {listener}")
+    minutes = f'SELECT max("value") AS "used" {series.influxdb} GROUP BY time(1m), "host", "instance"'
+    minute = f"max by (instance, backlog) (max_over_time({series.prometheus}[1m]))"
+    return top(f"integral(scale({above}, 0.0166667))", "max",
+               f'SELECT count("used") / 60.0 AS "figure" FROM ({minutes}) WHERE "used" > {HOURS_ABOVE_PERCENT} '
+               'AND $timeFilter GROUP BY "host", "instance"',
+               "hours", f"count_over_time(({minute} > {HOURS_ABOVE_PERCENT})[$__range:1m]) / 60")
 
 
 # --- pages ---------------------------------------------------------------------
@@ -425,27 +429,29 @@ def grafana_dashboard(store, page):
 
 GRAPH_WIDTH, GRAPH_HEIGHT = 600, 300
 GRAPHITE_WEB_TOP = 10  # more lines cannot be told apart
+UNIT_TITLES = {"short": "", "cps": "per second", "percent": "%", "h": "hours", "s": "seconds"}
 
 
 def graphite_web_graphs():
-    """Each page's panels but the listener's, for which graphite-web has no variables; of all hosts."""
+    """(title, unit, targets) of each page's panels but the listener's, for which graphite-web has no
+    variables; of all hosts."""
     for page in ("fleet", "sampler"):
         for each in PAGES[page][1]:
             targets = [query.graphite.replace("$host", "*").replace(f", {TOP},", f", {GRAPHITE_WEB_TOP},")
                        for query in each.queries]
-            yield each.title.replace(f"Top {TOP}", f"Top {GRAPHITE_WEB_TOP}"), targets
+            yield each.title.replace(f"Top {TOP}", f"Top {GRAPHITE_WEB_TOP}"), UNIT_TITLES[each.unit], targets
     for name, title in (("accept_peak", "Most seen waiting"), ("limit", "Limits")):
-        yield (f"{title}: the {GRAPHITE_WEB_TOP} highest",
-               [f'aliasByNode(highest(consolidateBy(collectd.*.backlog.*.queue_length.{name}, "max"), '
-                f'{GRAPHITE_WEB_TOP}, "max"), 1, 3)'])
+        series = f'consolidateBy(collectd.*.backlog.*.queue_length.{name}, "max")'
+        yield (f"{title}: the {GRAPHITE_WEB_TOP} highest", "connections",
+               [f'aliasByNode(highest(maximumAbove({series}, 0), {GRAPHITE_WEB_TOP}, "max"), 1, 3)'])
 
 
 def graphite_web_dashboard():
     size = {"width": GRAPH_WIDTH, "height": GRAPH_HEIGHT}
     shown_time = {"from": "-6hours", "until": "now"}
     graphs = []
-    for title, targets in graphite_web_graphs():
-        parameters = {"target": targets, "title": title, "yMin": 0, "lineMode": "connected"}
+    for title, unit, targets in graphite_web_graphs():
+        parameters = {"target": targets, "title": title, "vtitle": unit, "yMin": 0, "lineMode": "staircase"}
         url = urllib.parse.urlencode({**shown_time, **size, **parameters}, doseq=True)
         graphs.append([urllib.parse.urlencode({"target": targets}, doseq=True), parameters, f"/render?{url}"])
     return {"name": "collectd-backlog",

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import threading
+import time
 import unittest
 import urllib.parse
 import urllib.request
@@ -97,7 +98,10 @@ class DashboardsTest(unittest.TestCase):
                 stores.graphite_snippet(carbon.port), stores.influxdb_snippet(cls.influxdb.collectd_port),
                 stores.prometheus_snippet(port), plugin_config=PLUGIN_CONFIG))
             cls.view = View(cls.web, cls.influxdb, cls.prometheus)
+            begin = time.time()
             cls.wait_for_points(cls.full.name)
+            # Prometheus looks at whole minutes for the hours above 70 %.
+            cls.collectd.wait(lambda: time.time() // 60 > (begin + 5) // 60, 70, "the next minute")
             cls.addClassCleanup(stack.pop_all().close)
 
     @classmethod
@@ -191,15 +195,14 @@ class DashboardsTest(unittest.TestCase):
                 used = self.rows(store, "Top 20 by use")
                 self.assertEqual(used[self.full.name], 100)
                 self.assertAlmostEqual(used[self.busy.name], percent_used(BUSY_LENGTH, BUSY_LIMIT), places=3)
-                self.assertEqual(used[self.idle.name], 0)
+                self.assertNotIn(self.idle.name, used)
                 drops = self.rows(store, "Top 20 by drops")
-                self.assertEqual(max(drops, key=drops.get), self.full.name)
-                self.assertNotIn("host", drops)
+                self.assertEqual(drops.keys(), {self.full.name})
                 hours = self.rows(store, "Top 20 by hours above 70 %")
                 for listener in (self.full, self.busy):
                     self.assertGreater(hours[listener.name], 0)
                     self.assertLess(hours[listener.name], 0.2)
-                self.assertFalse(hours.get(self.idle.name, 0))
+                self.assertEqual(hours.keys(), {self.full.name, self.busy.name})
 
     def test_5_graphite_web_takes_its_dashboard_and_draws_it(self):
         state = conf("dashboards", "graphite-web.json").read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ CONF = pathlib.Path(__file__).resolve().parent.parent.parent / "conf"
 sys.path.insert(0, str(CONF))
 import demo_pictures  # noqa: E402 (found by the path above)
 
-DEMO_SECONDS = 6
+DEMO_SECONDS = 10
 SERIES = ("queue_length-accept", "queue_length-accept_peak", "queue_length-limit")
 
 
