@@ -122,13 +122,19 @@ unpack_stores() {
 
 # The tests of the stores are skipped, with a reason, where this fails.
 provide_stores() {
-  has_stores "$STORES_ROOT" && return
-  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 0
-  echo "To be unpacked below build/, not installed, 200 MB to download at most:"
-  print_list "${STORE_PACKAGES[@]}"
-  unpack_stores "$STORES_ROOT" || {
-    apt_get_as_root update && unpack_stores "$STORES_ROOT"
-  } || echo "apt-get could not download the stores; their tests will be skipped." >&2
+  local library
+  if ! has_stores "$STORES_ROOT"; then
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 0
+    echo "To be unpacked below build/, not installed, with what they need, some 100 MB to download:"
+    print_list "${STORE_PACKAGES[@]}"
+    unpack_stores "$STORES_ROOT" || {
+      apt_get_as_root update && unpack_stores "$STORES_ROOT"
+    } || echo "apt-get could not download the stores; their tests will be skipped." >&2
+  fi
+  # xcffib asks for the name that only a -dev package has, where ldconfig does not know the library.
+  for library in "$STORES_ROOT"/usr/lib/*/libxcb.so.1; do
+    [[ ! -e $library || -e ${library%.1} ]] || ln -sf libxcb.so.1 "${library%.1}"
+  done
 }
 
 fail_to_provision() {

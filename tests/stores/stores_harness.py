@@ -51,7 +51,7 @@ def program(*names):
             return str(path)
         if path := shutil.which(name):
             return path
-    raise unittest.SkipTest(f"{' or '.join(names)} is missing")
+    raise unittest.SkipTest(f"{' or '.join(names)} is missing (tests/run unpacks it)")
 
 
 def library_environment():
@@ -309,6 +309,7 @@ class GraphiteWeb(Store):
         made = subprocess.run(migrate, capture_output=True, text=True, check=False, cwd=self.directory,
                               env=dict(os.environ, **self._environment))
         if made.returncode != 0:
+            self.close()
             raise AssertionError(f"graphite-web has no database:\n{made.stdout}{made.stderr}")
         command = [PYTHON, "-m", "gunicorn", "--bind", f"{LOOPBACK}:{self.port}", "--threads", "4",
                    "--worker-tmp-dir", self.directory, "graphite.wsgi:application"]
@@ -344,7 +345,8 @@ def start_graphite_web(carbon, directory=None, port=None):
 
 def graphite_snippet(carbon_port):
     """conf/stores/graphite.conf for a carbon at this port."""
-    return shipped("stores/graphite.conf", {'"carbon.example.com"': f'"{LOOPBACK}"', 'Port "2003"': f'Port "{carbon_port}"'})
+    return shipped("stores/graphite.conf", {
+        '"carbon.example.com"': f'"{LOOPBACK}"', 'Port "2003"': f'Port "{carbon_port}"'})
 
 
 # --- InfluxDB -----------------------------------------------------------------
@@ -604,5 +606,16 @@ def collectd(*snippets, environment=None, **options):
     """A harness.Collectd, not yet started, with the plugin and these snippets, at an interval of 1 s."""
     options.setdefault("interval", 1)
     own_plugins = f'PluginDir "{os.environ["COLLECTD_PLUGIN_DIR"]}"'
-    return harness.Collectd(config="\n".join([own_plugins, *snippets]), environment=dict(library_environment(), **(environment or {})),
-                            **options)
+    environment = dict(library_environment(), **(environment or {}))
+    return harness.Collectd(config="\n".join([own_plugins, *snippets]), environment=environment, **options)
+
+
+def main(*programs):
+    """harness.main() for tests of stores that have these programs."""
+    try:
+        for name in programs:
+            program(name)
+    except unittest.SkipTest as reason:
+        print(f"SKIP: {reason}", flush=True)
+        sys.exit(harness.SKIPPED)
+    harness.main()

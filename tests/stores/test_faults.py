@@ -10,7 +10,7 @@ import time
 
 import stores_harness as stores
 import harness  # found by stores_harness
-from harness import HOSTNAME, SystemTest, main, wait_until
+from harness import HOSTNAME, SystemTest, wait_until
 
 INTERVAL = 1.0  # seconds
 LONGEST_GAP = 2.5 * INTERVAL
@@ -107,8 +107,8 @@ class FaultsTest(SystemTest):
             connection.connect(self.socket_path)
             answers = connection.makefile("rb")
             for round_ in range(FED_ROUNDS):
-                connection.sendall(b"".join(
-                    b'PUTVAL "fed/fed-%d/gauge-x" interval=1 N:%d\n' % (number, round_) for number in range(FED_SERIES)))
+                lines = (f'PUTVAL "fed/fed-{number}/gauge-x" interval=1 N:{round_}\n' for number in range(FED_SERIES))
+                connection.sendall("".join(lines).encode())
                 for _ in range(FED_SERIES):
                     self.assertTrue(answers.readline().startswith(b"0 "))
 
@@ -117,7 +117,10 @@ class FaultsTest(SystemTest):
         self.feed()
         growth = resident_bytes(collectd.pid) - before
         _seen[what] = f"{growth / MEGABYTE:.0f} MB more after {FED_SERIES * FED_ROUNDS} values"
-        self.assertLess(growth, MOST_GROWTH)
+        if harness.sanitizers():
+            _seen[what] += " (not judged: a sanitizer keeps what was freed)"
+        else:
+            self.assertLess(growth, MOST_GROWTH)
 
     def started_influxdb(self):
         return self.keep(stores.start_influxdb())
@@ -135,7 +138,8 @@ class FaultsTest(SystemTest):
         """Every address refuses."""
         influxdb = self.started_influxdb()
         collectd = self.started(
-            stores.influxdb_snippet(influxdb.collectd_port), stores.graphite_snippet(stores.free_port(socket.SOCK_DGRAM)),
+            stores.influxdb_snippet(influxdb.collectd_port),
+            stores.graphite_snippet(stores.free_port(socket.SOCK_DGRAM)),
             stores.influxdb_encrypted_snippet(stores.free_port(socket.SOCK_DGRAM)),
             stores.leaf_snippet(stores.free_port(socket.SOCK_DGRAM)), stores.kafka_snippet(stores.free_port()))
         longest = self.check_goes_on(collectd)
@@ -220,4 +224,4 @@ def tearDownModule():  # pylint: disable=invalid-name
 
 
 if __name__ == "__main__":
-    main()
+    stores.main("carbon-cache", "influxd")

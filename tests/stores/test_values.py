@@ -6,6 +6,7 @@ import collections
 import contextlib
 import math
 import re
+import socket
 import subprocess
 import tempfile
 import time
@@ -13,7 +14,7 @@ import unittest
 
 import stores_harness as stores
 import harness  # found by stores_harness
-from harness import Listener, UnixListener, kernel_counters, main, percent_used, wait_until
+from harness import Listener, SystemTest, UnixListener, kernel_counters, percent_used
 
 setUpModule = stores.set_up_network  # pylint: disable=invalid-name
 
@@ -22,6 +23,8 @@ ACCEPT, PEAK, LIMIT = [("queue_length", name) for name in ("accept", "accept_pea
 USED, STATE, DROPPED = ("percent", "used"), ("gauge", "state"), ("packets", "dropped")
 OK, HIGH = 0, 1  # of gauge-state
 ARRIVAL_TIMEOUT = 40
+MAX_LISTENERS = 200  # the option's default
+COUNTED_INTERVALS = 5
 MOST_CLIENTS = 200
 GRAPHITE_STEP = 10  # seconds, in the shipped storage-schemas.conf
 MOVES = (23, 64, 31)  # connections waiting at the listener whose values are timed
@@ -75,7 +78,7 @@ class World:
         self.consumer = self._enter(stores.start_kafka_consumer(self.kafka.port))
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="collectd-backlog-rrd-"))
         self.rrd = stores.RrdFiles(folder, HOST)
-        self.central_port = stores.free_port(harness.socket.SOCK_DGRAM)
+        self.central_port = stores.free_port(socket.SOCK_DGRAM)
 
     def _listen(self):
         """{name: (length, limit, state)} of those whose queues stay as they are."""
@@ -260,12 +263,13 @@ class ValuesTest(unittest.TestCase):
         }
         for series, method in methods.items():
             path = world.graphite_path(*series)
-            world.collectd.wait(lambda path=path: world.carbon.file(path).exists(), ARRIVAL_TIMEOUT, f"a file of {path}")
+            file = world.carbon.file(path)
+            world.collectd.wait(file.exists, ARRIVAL_TIMEOUT, f"a file of {path}")
             with self.subTest(path):
                 self.assertEqual(world.carbon.file_setting(path, "aggregationMethod"), method)
                 self.assertEqual(float(world.carbon.file_setting(path, "xFilesFactor")), 0)
                 self.assertEqual(world.carbon.file_setting(path, "maxRetention"), str(365 * 24 * 3600))
-                self.assertEqual(world.carbon.file(path).stat().st_size // 1000, 252)
+                self.assertEqual(file.stat().st_size // 1000, 252)
 
     def test_graphite_draws_the_queue(self):
         """The line is as high as the queue is long."""
@@ -344,6 +348,51 @@ class ValuesTest(unittest.TestCase):
                 self.assertFalse((world.central.directory / "csv" / leaf.hostname).exists())
 
 
+class FullHostTest(SystemTest):
+
+    def test_as_many_listeners_as_have_series(self):
+        """MaxListeners of them: the packets of an interval find room in the buffers of the receivers."""
+        listeners = [self.listener(limit=16).fill(number % 8) for number in range(MAX_LISTENERS)]
+        lengths = {listener.name: listener.length for listener in listeners}
+        carbon = stores.start_carbon()
+        self.addCleanup(carbon.close)
+        web = stores.start_graphite_web(carbon)
+        self.addCleanup(web.close)
+        influxdb = stores.start_influxdb()
+        self.addCleanup(influxdb.close)
+        # All of these, and not the stores' own.
+        config = "\n".join(f'Listener "{name}"' for name in lengths)
+        collectd = stores.collectd(
+            stores.graphite_snippet(carbon.port), stores.influxdb_snippet(influxdb.collectd_port), plugin_config=config)
+        self.addCleanup(collectd.__exit__, None, None, None)
+        collectd.start()
+        collectd.wait(lambda: len(collectd.listeners()) == MAX_LISTENERS, ARRIVAL_TIMEOUT, "all listeners in csv")
+        collectd.wait_for_intervals(COUNTED_INTERVALS)
+
+        name = listeners[0].name
+        times = [when for when, _ in collectd.values(name, "queue_length-accept")][-COUNTED_INTERVALS:]
+        begin, end = ((when + delta) * 1e9 for when, delta in ((times[0], -0.5), (times[-1], 0.5)))
+        statement = ("""SELECT count("value") FROM "backlog_value" WHERE "type_instance" = 'accept' """
+                     f"AND time > {begin:.0f} AND time < {end:.0f}")
+        wanted = MAX_LISTENERS * len(times)
+
+        def count():
+            series = influxdb.query(statement)
+            return series[0]["values"][0][1] if series else 0
+        collectd.wait(lambda: count() >= wanted, ARRIVAL_TIMEOUT, f"{wanted} values in InfluxDB")
+        self.assertEqual(count(), wanted)
+
+        pattern = f"aliasByNode(collectd.{harness.HOSTNAME}.backlog.tcp*.queue_length.accept, 3)"
+        shown = {}
+
+        def all_there():
+            shown.update((name, points[-1][1]) for name, points in web.render(pattern).items() if points)
+            return shown == lengths
+        collectd.wait(all_there, ARRIVAL_TIMEOUT, f"all {MAX_LISTENERS} listeners in Graphite")
+        _seen["InfluxDB"]["full host"] = f"{wanted} of {wanted} values"
+        _seen["Graphite"]["full host"] = f"{len(shown)} listeners"
+
+
 def tearDownModule():
     print("\nSummary of the stores:")
     for store, what in _seen.items():
@@ -351,4 +400,4 @@ def tearDownModule():
 
 
 if __name__ == "__main__":
-    main()
+    stores.main("carbon-cache", "influxd", "prometheus", "rrdtool", "promtool")
