@@ -3,9 +3,11 @@
 valid by the types that Grafana publishes."""
 
 import copy
+import functools
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -23,25 +25,38 @@ def load(store, page):
     return json.loads((DASHBOARDS / f"grafana-{store}-{page}.json").read_text(encoding="utf-8"))
 
 
-def npm_modules():
-    """The folder of node_modules with what package.json pins, below the build directory."""
+@functools.cache
+def _install_modules():
+    """(the folder of node_modules with what package.json pins, below the build directory, None), or
+    (None, why there is none)."""
     for program in ("node", "npm"):
         if not shutil.which(program):
-            raise unittest.SkipTest(f"{program} is missing")
+            return None, f"{program} is missing"
     folder = pathlib.Path(os.environ.get("NPM_CACHE") or tempfile.gettempdir(), "grafana")
-    modules = folder / "node_modules"
     wanted = (HERE / "package.json").read_text(encoding="utf-8")
     installed = folder / "installed.json"
     if not installed.exists() or installed.read_text(encoding="utf-8") != wanted:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "package.json").write_text(wanted, encoding="utf-8")
-        done = subprocess.run(
-            ["npm", "install", "--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund", "--no-package-lock",
-             "--fetch-retries=1"],
-            cwd=folder, capture_output=True, text=True, check=False, timeout=240)
+        try:
+            done = subprocess.run(
+                ["npm", "install", "--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund",
+                 "--no-package-lock", "--fetch-retries=0", "--fetch-timeout=20000"],
+                cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=240)
+        except subprocess.TimeoutExpired:
+            return None, "npm install takes more than 240 s"
         if done.returncode != 0:
-            raise unittest.SkipTest("npm cannot install what package.json names: " + done.stderr.strip().splitlines()[-1])
+            code = re.search(r"^npm ERR\S* code (\S+)|^npm error code (\S+)", done.stderr, re.MULTILINE)
+            reason = next(filter(None, code.groups()), "") if code else done.stderr.strip()[-200:]
+            return None, f"npm cannot install what package.json names: {reason}"
         installed.write_text(wanted, encoding="utf-8")
+    return folder / "node_modules", None
+
+
+def npm_modules():
+    modules, reason = _install_modules()
+    if reason:
+        raise unittest.SkipTest(reason)
     return modules
 
 
@@ -138,7 +153,12 @@ class TransformationsTest(unittest.TestCase):
     """By Grafana's own code, as it runs in the browser."""
 
     def grafana(self, asked):
-        done = subprocess.run(["node", str(HERE / "transform_grafana.mjs"), str(npm_modules())], check=False,
+        modules = npm_modules()
+        can_load = subprocess.run(["node", "-p", "process.features.require_module"], check=True, capture_output=True,
+                                  text=True).stdout.strip()
+        if can_load != "true":
+            self.skipTest("this node cannot load @grafana/data: 20.19 or newer is needed")
+        done = subprocess.run(["node", str(HERE / "transform_grafana.mjs"), str(modules)], check=False,
                               input=json.dumps(asked), capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout)
