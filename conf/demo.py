@@ -10,6 +10,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +22,8 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "system"))
 import harness  # noqa: E402 (found by the path above)
+
+import demo_pictures  # noqa: E402
 
 INTERVAL = 1
 # "Listener" is given so that listeners on ephemeral ports have a series of their own, too.
@@ -332,6 +335,18 @@ def print_published(collectd):
         print("".join(f"    {line[:150]}\n" for line in shown.stdout.splitlines()[:8]))
 
 
+def print_pictures(collectd):
+    if not shutil.which("rrdtool"):
+        print("\nrrdtool is missing: no pictures.")
+        return
+    pictures = demo_pictures.draw_pictures(collectd.directory / "csv" / harness.HOSTNAME,
+                                           collectd.directory / "pictures", INTERVAL)
+    if pictures:
+        print("\nPictures of the busy listeners, by rrdtool:")
+    for picture in pictures:
+        print(f"    {os.path.relpath(picture.png)}")
+
+
 def print_end(collectd, build_directory):
     shown = pathlib.Path(os.path.relpath(build_directory))
     cache = (build_directory / "CMakeCache.txt").read_text(encoding="utf-8")
@@ -369,6 +384,7 @@ collectd {collectd.pid} reads this host's listeners every second{"" if arguments
         report = BurstReport(bursts)
         run(collectd, listener, report, signals, deadline)
         report.print_end()
+    print_pictures(collectd)
     print_end(collectd, arguments.directory)
 
 

@@ -17,7 +17,8 @@
 {
   BUILD_PACKAGES=(g++ cmake ninja-build pkg-config libmnl-dev)
   RUN_PACKAGES=(python3 iproute2 libcap2) # collectd needs libcap2
-  TEST_PACKAGES=(check strace libsnmp-dev) # the last for the subagent
+  PICTURE_PACKAGES=(rrdtool)
+  TEST_PACKAGES=(check strace libsnmp-dev python3-yaml "${PICTURE_PACKAGES[@]}") # libsnmp-dev for the subagent
 }
 COLLECTD_PACKAGES=(collectd-core collectd-dev)
 # What the SNMP tests talk to. Unpacked like collectd, since snmpd's package enables a service.

@@ -380,8 +380,8 @@ class Collectd:
 
     def __init__(self, plugin_config=None, *, interval=0.25, plugins=(), config="", load_backlog=True,
                  daemonise=False, preload=(), environment=None, refuse_sock_diag=False, directory=None,
-                 hostname=HOSTNAME):
-        self.hostname = hostname
+                 hostname=None):
+        self.hostname = hostname or HOSTNAME  # which the demo sets
         self.binary = _required("COLLECTD")
         self.interval = interval
         self.daemonise = daemonise

@@ -1,0 +1,256 @@
+#!/usr/bin/env python3
+"""Writes the alert rules of all stores from one list of conditions:
+
+    conf/alerts/generate.py [DIRECTORY]     default: the folder of this file
+
+prometheus.rules.yml is for Prometheus itself; grafana-graphite.yml and grafana-influxdb.yml are
+provisioning files for Grafana's alerting. Names of series are those of write_prometheus, of
+write_graphite with Prefix "collectd." and SeparateInstances true, and of InfluxDB's collectd
+listener with parse-multivalue-plugin = "split"."""
+
+import json
+import pathlib
+import sys
+
+INTERVAL = "15s"
+GRAFANA_FOLDER = "collectd-backlog"
+DATASOURCE_UID = {"graphite": "graphite", "influxdb": "influxdb"}
+
+# Three of collectd's intervals of 10 s. A range as short as this keeps a host that went away from
+# alarming on its last values for the five minutes that Prometheus would hand them out.
+FRESH = "30s"
+STATE = 'collectd_backlog_gauge{type="state"}'
+LIMIT = 'collectd_backlog_queue_length{type="limit"}'
+SIGN_OF_LIFE = 'collectd_backlog_count{backlog="host",type="listeners"}'
+
+SUBJECT = {
+    "prometheus": "{{ $labels.backlog }} on {{ $labels.instance }}",
+    "graphite": "{{ .Labels.name }}",
+    "influxdb": "{{ .Labels.instance }} on {{ .Labels.host }}",
+}
+HOST = {"prometheus": "{{ $labels.instance }}", "graphite": "{{ .Labels.name }}", "influxdb": "{{ .Labels.host }}"}
+
+
+def graphite_series(instance, kind, name):
+    return f"collectd.*.backlog.{instance}.{kind}.{name}"
+
+
+def influxdb_select(what, kind, name, tags='"host", "instance"', every="", condition="", fill=""):
+    group = f"time({every}), {tags}" if every else tags
+    return (f'SELECT {what} FROM "backlog_value" WHERE "type" = \'{kind}\' AND "type_instance" = \'{name}\''
+            f"{condition} AND $timeFilter GROUP BY {group}{fill}")
+
+
+def query(ref, text, seconds, reducer="last"):
+    """A query over the last seconds, and how the values of each series become one."""
+    return {"ref": ref, "text": text, "seconds": seconds, "reducer": reducer}
+
+
+LISTENERS_OF_INFLUXDB = " AND \"instance\" != 'host'"
+GRAPHITE_STATE = [query("A", graphite_series("*", "gauge", "state"), 60)]
+INFLUXDB_STATE = [query("A", influxdb_select('last("value")', "gauge", "state"), 60)]
+
+# Each: what Prometheus asks; for the others the queries and a condition over the reduced values,
+# either (evaluator, bounds) of A or an expression; how long it must hold; how often it is asked, if that
+# is costly; what is said.
+CONDITIONS = [
+    {
+        "name": "BacklogOverflow", "severity": "ticket", "for": "2m",
+        "prometheus": f"last_over_time({STATE}[{FRESH}]) == 2",
+        "graphite": GRAPHITE_STATE, "influxdb": INFLUXDB_STATE, "condition": ("within_range", [1.5, 2.5]),
+        "summary": "{subject}: the accept queue overflows for 2 minutes",
+        "description": "Clients wait for seconds or give up. The notification and the listener's page tell the cause. "
+                       "burst: raise the backlog of the application's listen(), or net.core.somaxconn if the limit "
+                       "is that, and restart the service. slow_accept: give the application more workers or less "
+                       "to do; a longer queue only adds waiting.",
+    },
+    {
+        "name": "BacklogDrops", "severity": "page", "for": "1m",
+        "prometheus": f'rate(collectd_backlog_packets_total{{type="dropped",backlog!="host"}}[{FRESH}]) > 5',
+        "graphite": [query("A", f'exclude({graphite_series("*", "packets", "dropped")}, "backlog\\.host\\.")',
+                           60, "mean")],
+        "influxdb": [query("A", influxdb_select('non_negative_derivative(last("value"), 1s)', "packets", "dropped",
+                                                every="10s", condition=LISTENERS_OF_INFLUXDB), 60, "mean")],
+        "condition": ("gt", [5]),
+        "summary": "{subject}: more than 5 connection attempts a second are dropped",
+        "description": "Users are refused now. Look at the listener's page: with the queue at its limit take load "
+                       "away or add workers, and see BacklogOverflow; with the queue not full look at the SYN "
+                       "queue, at security modules and at memory.",
+    },
+    {
+        "name": "BacklogStalled", "severity": "page", "for": "1m",
+        "prometheus": f"last_over_time({STATE}[{FRESH}]) == 3",
+        "graphite": GRAPHITE_STATE, "influxdb": INFLUXDB_STATE, "condition": ("within_range", [2.5, 3.5]),
+        "summary": "{subject}: nobody accepts connections",
+        "description": "Connections wait and the queue does not shrink: the application hangs, or a process that "
+                       "holds the socket never calls accept(). Take a stack trace, then restart the service.",
+    },
+    {
+        "name": "BacklogMissing", "severity": "page",
+        "prometheus": f"last_over_time({STATE}[{FRESH}]) == 4",
+        "graphite": GRAPHITE_STATE, "influxdb": INFLUXDB_STATE, "condition": ("within_range", [3.5, 4.5]),
+        "summary": "{subject}: an expected listener is absent",
+        "description": "Nobody listens there for MissingAfter. Start the service and see why it ended; if it was "
+                       "taken out on purpose, take Expected out of its Watch block.",
+    },
+    {
+        "name": "BacklogNearlyFull", "severity": "ticket", "for": "15m",
+        "prometheus": f'last_over_time(collectd_backlog_percent{{type="used"}}[{FRESH}]) > 80',
+        "graphite": [query("A", graphite_series("*", "percent", "used"), 60)],
+        "influxdb": [query("A", influxdb_select('last("value")', "percent", "used"), 60)],
+        "condition": ("gt", [80]),
+        "summary": "{subject}: more than 80 % of the accept queue was used in every interval of 15 minutes",
+        "description": "The next burst will be dropped. Add workers, or raise the limit while waiting is short.",
+    },
+    {
+        "name": "BacklogLimitFell", "severity": "ticket", "for": "2m", "interval": "1m",
+        # The median bears a reload, during which old and new workers of SO_REUSEPORT listen together.
+        "prometheus": f"last_over_time({LIMIT}[{FRESH}]) < quantile_over_time(0.5, {LIMIT}[1h])",
+        "graphite": [query("A", graphite_series("*", "queue_length", "limit"), 60),
+                     query("B", f'movingMedian({graphite_series("*", "queue_length", "limit")}, "1h")', 60)],
+        "influxdb": [query("A", influxdb_select('last("value")', "queue_length", "limit"), 60),
+                     query("B", influxdb_select('median("value")', "queue_length", "limit"), 3600)],
+        "condition": "$A < $B",
+        "summary": "{subject}: the limit of the accept queue fell",
+        "description": "It is lower than in most of the last hour. The service was restarted with a smaller backlog "
+                       "or under a smaller net.core.somaxconn, or has lost SO_REUSEPORT members. The alert ends "
+                       "after half an hour, whether mended or not.",
+    },
+    {
+        "name": "BacklogSilent", "severity": "page", "for": "1m", "no_data": "Alerting",
+        "prometheus": f"present_over_time({SIGN_OF_LIFE}[1h])\n  unless present_over_time({SIGN_OF_LIFE}[{FRESH}])",
+        "graphite": [query("A", f'isNonNull({graphite_series("host", "count", "listeners")})', 60, "sum"),
+                     query("B", f'isNonNull({graphite_series("host", "count", "listeners")})', 3600, "sum")],
+        "influxdb": [query("A", influxdb_select('count("value")', "count", "listeners", tags='"host"', every="1m",
+                                                condition=" AND \"instance\" = 'host'", fill=" fill(0)"), 3600)],
+        "condition": {"graphite": "$A == 0 && $B > 0", "influxdb": ("lt", [1])},
+        "summary": "{host}: no values of the plugin backlog",
+        "description": "There were some within the last hour, and there are none for three intervals: collectd, the "
+                       "plugin or the way to the store has stopped. See collectd's log on the host. A host that was "
+                       "taken out of service is forgotten after an hour.",
+    },
+    {
+        "name": "BacklogAbsent", "severity": "page", "for": "1m",
+        "prometheus": f"absent(present_over_time({SIGN_OF_LIFE}[{FRESH}]))",
+        "summary": "no host sends values of the plugin backlog",
+        "description": "Look at the way to the store: write_prometheus of collectd, and Prometheus' targets.",
+    },
+]
+
+
+def annotations(condition, store):
+    words = {"subject": SUBJECT[store], "host": HOST[store]}
+    return {"summary": condition["summary"].format(**words), "description": condition["description"]}
+
+
+def groups_of(rules):
+    """[(suffix of a name, interval, rules)] of (condition, rule)s, in the order in which they come."""
+    intervals = list(dict.fromkeys(condition.get("interval", INTERVAL) for condition, _ in rules))
+    return [("" if interval == INTERVAL else f"-{interval}", interval,
+             [rule for condition, rule in rules if condition.get("interval", INTERVAL) == interval])
+            for interval in intervals]
+
+
+def prometheus_rules():
+    rules = []
+    for condition in CONDITIONS:
+        rule = {"alert": condition["name"], "expr": condition["prometheus"]}
+        if "for" in condition:
+            rule["for"] = condition["for"]
+        rules.append((condition, {**rule, "labels": {"severity": condition["severity"]},
+                                  "annotations": annotations(condition, "prometheus")}))
+    return {"groups": [{"name": f"backlog{suffix}", "interval": interval, "rules": group}
+                       for suffix, interval, group in groups_of(rules)]}
+
+
+def grafana_model(store, each):
+    if store == "graphite":
+        return {"refId": each["ref"], "target": each["text"]}
+    return {"refId": each["ref"], "rawQuery": True, "resultFormat": "time_series", "query": each["text"]}
+
+
+def grafana_expression(ref, **model):
+    return {"refId": ref, "datasourceUid": "__expr__", "model": {"refId": ref, **model}}
+
+
+def grafana_data(store, condition):
+    """Queries A, B; reduced RA, RB; the condition C over these."""
+    data = []
+    for each in condition[store]:
+        data.append({"refId": each["ref"], "relativeTimeRange": {"from": each["seconds"], "to": 0},
+                     "datasourceUid": DATASOURCE_UID[store], "model": grafana_model(store, each)})
+    for each in condition[store]:
+        data.append(grafana_expression(f"R{each['ref']}", type="reduce", expression=each["ref"],
+                                       reducer=each["reducer"], settings={"mode": "dropNN"}))
+    holds = condition["condition"]
+    if isinstance(holds, dict):
+        holds = holds[store]
+    if isinstance(holds, str):
+        expression = holds.replace("$", "$R")
+        return [*data, grafana_expression("C", type="math", expression=expression)]
+    evaluator, bounds = holds
+    return [*data, grafana_expression("C", type="threshold", expression="RA",
+                                      conditions=[{"evaluator": {"type": evaluator, "params": bounds}}])]
+
+
+def grafana_rule(store, condition):
+    return {"uid": f"backlog-{store}-{condition['name'].removeprefix('Backlog').lower()}",
+            "title": condition["name"], "condition": "C", "data": grafana_data(store, condition),
+            "for": condition.get("for", "0s"), "noDataState": condition.get("no_data", "OK"),
+            "execErrState": "Error", "labels": {"severity": condition["severity"]},
+            "annotations": annotations(condition, store)}
+
+
+def grafana_rules(store):
+    rules = [(condition, grafana_rule(store, condition)) for condition in CONDITIONS if store in condition]
+    return {"apiVersion": 1, "groups": [
+        {"orgId": 1, "name": f"backlog-{store}{suffix}", "folder": GRAFANA_FOLDER, "interval": interval, "rules": group}
+        for suffix, interval, group in groups_of(rules)]}
+
+
+def yaml_lines(value, indent=0):
+    """Block style; texts are double-quoted as in JSON, or literal blocks if they have lines or quotes."""
+    space = " " * indent
+    pairs = value.items() if isinstance(value, dict) else ((None, item) for item in value)
+    for key, item in pairs:
+        prefix = f"{space}-" if key is None else f"{space}{key}:"
+        if isinstance(item, str) and ("\n" in item or "\"" in item):
+            yield f"{prefix} |-"
+            yield from (f"{space}  {line}" for line in item.splitlines())
+        elif key is None and isinstance(item, dict):
+            first, *rest = yaml_lines(item, indent + 2)
+            yield f"{prefix} {first.lstrip()}"
+            yield from rest
+        elif isinstance(item, (dict, list)) and not all(isinstance(each, (int, float)) for each in item):
+            yield prefix
+            yield from yaml_lines(item, indent + 2)
+        else:
+            yield f"{prefix} {json.dumps(item, ensure_ascii=False)}"
+
+
+def files():
+    """{name: text}"""
+    contents = {
+        "prometheus.rules.yml": (
+            "For Prometheus: rule_files. Made for collectd's interval of 10 s and a scrape_interval of at most\n"
+            f"15 s; with longer ones let {FRESH} be three times the longer one.", prometheus_rules()),
+        "grafana-graphite.yml": (
+            "For Grafana: provisioning/alerting. The data source of the type Graphite has the uid\n"
+            f'"{DATASOURCE_UID["graphite"]}"; edit datasourceUid if yours has another.', grafana_rules("graphite")),
+        "grafana-influxdb.yml": (
+            "For Grafana: provisioning/alerting. The data source of the type InfluxDB (InfluxQL) has the uid\n"
+            f'"{DATASOURCE_UID["influxdb"]}"; edit datasourceUid if yours has another.', grafana_rules("influxdb")),
+    }
+    written_by = "# Written by conf/alerts/generate.py."
+    return {name: "\n".join([written_by, *(f"# {line}" for line in head.splitlines()), *yaml_lines(value), ""])
+            for name, (head, value) in contents.items()}
+
+
+def main():
+    directory = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).resolve().parent
+    for name, text in files().items():
+        (directory / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

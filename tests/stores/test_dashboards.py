@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+"""Every query of the dashboards and alert rules, against real stores that hold what the plugin saw of
+known queues."""
+
+import contextlib
+import json
+import os
+import pathlib
+import threading
+import time
+import unittest
+import urllib.parse
+import urllib.request
+
+import stores_harness as stores
+from harness import HOSTNAME, Listener, main, percent_used, wait_until
+from view_queries import View
+
+setUpModule = stores.set_up_network  # pylint: disable=invalid-name
+
+STORES = ("graphite", "influxdb", "prometheus")
+FULL_LIMIT, BUSY_LIMIT, BUSY_LENGTH, IDLE_LIMIT, LOWERED_LIMIT = 8, 128, 100, 16, 4
+PLUGIN_CONFIG = """
+  Listener "/./"
+  Values full
+  WarningPercent 60
+  StalledAfter 86400
+  MissingAfter 1
+  <Watch "tcp_127-0-0-1_1">
+    Expected true
+  </Watch>
+"""
+MISSING = "tcp_127-0-0-1_1"
+# What Grafana puts in for one host, all, and two of several.
+HOSTS = {"graphite": (HOSTNAME, "*", f"{{{HOSTNAME},web1}}"), "influxdb": (HOSTNAME, ".*", f"({HOSTNAME}|web1)"),
+         "prometheus": (HOSTNAME, ".*", f"({HOSTNAME}|web1)")}
+POINTS = 4  # of 10 s, in Graphite
+
+
+def conf(*parts):
+    return pathlib.Path(os.environ["BACKLOG_CONF"], *parts)
+
+
+def dashboard(store, page):
+    return json.loads(conf("dashboards", f"grafana-{store}-{page}.json").read_text(encoding="utf-8"))
+
+
+def alert_rules(name):
+    import yaml  # SkipTest by setUpClass if it is missing
+    document = yaml.safe_load(conf("alerts", name).read_text(encoding="utf-8"))
+    return {rule.get("alert") or rule["title"]: rule for group in document["groups"] for rule in group["rules"]}
+
+
+class Refused:
+    """Clients that come to a full listener, 20 a second, until close()."""
+
+    def __init__(self, listener):
+        self._listener = listener
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self):
+        waiting = len(self._listener.clients)
+        while not self._ending.wait(0.1):
+            self._listener.connect(2)
+            if len(self._listener.clients) > waiting + 100:
+                for client in self._listener.clients[waiting:waiting + 50]:
+                    client.close()
+                del self._listener.clients[waiting:waiting + 50]
+
+    def close(self):
+        self._ending.set()
+        self._thread.join()
+
+
+class DashboardsTest(unittest.TestCase):
+    """One scene for all: a listener that overflows, one three quarters full, one idle, one missing."""
+
+    @classmethod
+    def setUpClass(cls):
+        try:
+            import yaml  # noqa: F401  pylint: disable=unused-import
+        except ImportError:
+            raise unittest.SkipTest("python3-yaml is missing") from None
+        with contextlib.ExitStack() as stack:
+            carbon = stack.enter_context(stores.start_carbon())
+            cls.web = stack.enter_context(stores.start_graphite_web(carbon))
+            cls.influxdb = stack.enter_context(stores.start_influxdb())
+            port = stores.free_port()
+            cls.prometheus = stack.enter_context(stores.start_prometheus(
+                port, rules=[conf("alerts", "prometheus.rules.yml")]))
+            cls.full = stack.enter_context(Listener(limit=FULL_LIMIT)).fill(FULL_LIMIT + 1)
+            cls.busy = stack.enter_context(Listener(limit=BUSY_LIMIT)).fill(BUSY_LENGTH)
+            cls.idle = stack.enter_context(Listener(limit=IDLE_LIMIT))
+            cls.refused = stack.enter_context(contextlib.closing(Refused(cls.full)))
+            cls.collectd = stack.enter_context(stores.collectd(
+                stores.graphite_snippet(carbon.port), stores.influxdb_snippet(cls.influxdb.collectd_port),
+                stores.prometheus_snippet(port), plugin_config=PLUGIN_CONFIG))
+            cls.view = View(cls.web, cls.influxdb, cls.prometheus)
+            begin = time.time()
+            cls.wait_for_points(cls.full.name)
+            # Prometheus looks at whole minutes for the hours above 70 %.
+            cls.collectd.wait(lambda: time.time() // 60 > (begin + 5) // 60, 70, "the next minute")
+            cls.addClassCleanup(stack.pop_all().close)
+
+    @classmethod
+    def wait_for_points(cls, listener):
+        """In Graphite, whose step of 10 s is the longest, and in the others, whose delay is about 2 s."""
+        path = f"collectd.{HOSTNAME}.backlog.{listener}.packets.dropped"
+        cls.collectd.wait(lambda: len(cls.web.render(path, since="-10min").get(path, [])) >= POINTS, 90,
+                          f"{POINTS} values of {path} in Graphite")
+        for latest in (lambda: cls.influxdb.latest(listener, "packets", "dropped"),
+                       lambda: cls.prometheus.latest("collectd_backlog_packets_total", backlog=listener)):
+            cls.collectd.wait(latest, 30, "drops in every store")
+
+    def targets(self, store, page):
+        for panel in dashboard(store, page)["panels"]:
+            for target in panel["targets"]:
+                yield panel, target
+
+    # Hosts by state, of InfluxDB: where no host ever was in a state there is no row.
+    def may_be_empty(self, store, panel, target):
+        if store != "influxdb" or panel["title"] != "Hosts by state":
+            return False
+        values = self.collectd.values("host", f"count-{target['alias']}")
+        return target["alias"] != "all" and not any(value for _, value in values)
+
+    def test_1_every_panel_has_data(self):
+        asked = 0
+        for store in STORES:
+            for page in ("fleet", "listener", "sampler"):
+                for host in [HOSTNAME] if page == "listener" else HOSTS[store]:
+                    for panel, target in self.targets(store, page):
+                        with self.subTest(store=store, page=page, panel=panel["title"], target=target["refId"]):
+                            answers = self.view.panel_target(store, target, host, self.full.name)
+                            asked += 1
+                            if not self.may_be_empty(store, panel, target):
+                                self.assertTrue(answers, target)
+                            if page == "listener":
+                                self.assertLessEqual(len(answers), 1)
+        self.assertGreater(asked, 100)
+
+    def test_2_variables_offer_hosts_and_listeners(self):
+        for store in STORES:
+            hosts, listeners = (variable for variable in dashboard(store, "listener")["templating"]["list"]
+                                if variable["type"] == "query")
+            with self.subTest(store=store):
+                self.assertEqual(self.view.variable(store, hosts, ""), {HOSTNAME})
+                offered = self.view.variable(store, listeners, HOSTNAME)
+                self.assertLessEqual({self.full.name, self.busy.name, self.idle.name}, offered)
+                self.assertFalse({"host", "kernel", "sampler"} & offered)
+
+    def figures(self, store, panel_title, listener):
+        """The newest figure of each target of a panel of the listener's page, in its order."""
+        figures = []
+        for panel, target in self.targets(store, "listener"):
+            if panel["title"] == panel_title:
+                (answer,) = self.view.panel_target(store, target, HOSTNAME, listener.name)
+                figures.append(answer.points[-1][1])
+        return figures
+
+    def test_3_listener_page_shows_known_queues(self):
+        for store in STORES:
+            for listener, length, limit, state in ((self.full, FULL_LIMIT + 1, FULL_LIMIT, 2),
+                                                   (self.busy, BUSY_LENGTH, BUSY_LIMIT, 1),
+                                                   (self.idle, 0, IDLE_LIMIT, 0)):
+                with self.subTest(store=store, length=length):
+                    peak, mean, newest, full = self.figures(store, "Accept queue", listener)
+                    self.assertEqual((peak, newest, full), (length, length, limit + 1))
+                    self.assertAlmostEqual(mean, length, places=3)
+                    (used,) = self.figures(store, "Used", listener)
+                    self.assertAlmostEqual(used, percent_used(length, limit), places=3)
+                    self.assertEqual(self.figures(store, "Limit", listener), [limit, 0])
+                    self.assertEqual(self.figures(store, "State", listener), [state])
+                    (drops,) = self.figures(store, "Drops per second", listener)
+                    self.assertEqual(drops > 0, listener is self.full)
+
+    def rows(self, store, title):
+        """{listener: figure} of a table of the fleet's page."""
+        for panel, target in self.targets(store, "fleet"):
+            if panel["title"] == title:
+                answers = self.view.panel_target(store, target, HOSTNAME)
+                return {self.listener_of(store, answer): answer.points[-1][1] for answer in answers}
+        raise AssertionError(title)
+
+    def listener_of(self, store, answer):
+        labels = dict(answer.labels)
+        return {"graphite": lambda: labels["name"].split(".")[3], "influxdb": lambda: labels["instance"],
+                "prometheus": lambda: labels["backlog"]}[store]()
+
+    def test_4_fleet_page_ranks_listeners(self):
+        for store in STORES:
+            with self.subTest(store=store):
+                used = self.rows(store, "Top 20 by use")
+                self.assertEqual(used[self.full.name], 100)
+                self.assertAlmostEqual(used[self.busy.name], percent_used(BUSY_LENGTH, BUSY_LIMIT), places=3)
+                self.assertNotIn(self.idle.name, used)
+                drops = self.rows(store, "Top 20 by drops")
+                self.assertEqual(drops.keys(), {self.full.name})
+                hours = self.rows(store, "Top 20 by hours above 70 %")
+                for listener in (self.full, self.busy):
+                    self.assertGreater(hours[listener.name], 0)
+                    self.assertLess(hours[listener.name], 0.2)
+                self.assertEqual(hours.keys(), {self.full.name, self.busy.name})
+
+    def test_5_graphite_web_takes_its_dashboard_and_draws_it(self):
+        state = conf("dashboards", "graphite-web.json").read_text(encoding="utf-8")
+        request = urllib.request.Request(f"{self.web.url}/dashboard/save/collectd-backlog",
+                                         urllib.parse.urlencode({"state": state}).encode())
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            self.assertEqual(json.load(answer), {"success": True})
+        loaded = json.loads(stores.fetch(f"{self.web.url}/dashboard/load/collectd-backlog"))["state"]
+        self.assertEqual(loaded, json.loads(state))
+        self.assertGreater(len(loaded["graphs"]), 5)
+        for _, parameters, url in loaded["graphs"]:
+            with self.subTest(parameters["title"]):
+                answers = [answer for target in parameters["target"]
+                           for answer in self.view.panel_target("graphite", {"target": target}, "")]
+                self.assertTrue(answers)
+                self.assertEqual(stores.fetch(self.web.url + url)[:8], b"\x89PNG\r\n\x1a\n")
+
+    def firing(self, store):
+        """{alert: names of the listeners or hosts for which its condition holds now}."""
+        firing = {}
+        if store == "prometheus":
+            for name, rule in alert_rules("prometheus.rules.yml").items():
+                firing[name] = {labels.get("backlog") for labels in self.view.prometheus_condition(rule["expr"])}
+        else:
+            for name, rule in alert_rules(f"grafana-{store}.yml").items():
+                found = self.view.grafana_condition(store, rule)
+                firing[name] = {labels["name"].split(".")[3] if store == "graphite" else labels.get("instance", "host")
+                                for labels in found}
+        return {name: found for name, found in firing.items() if found}
+
+    def test_6_alert_conditions_hold_where_they_must(self):
+        self.idle.listen(LOWERED_LIMIT)
+        wanted = {"BacklogOverflow": {self.full.name}, "BacklogDrops": {self.full.name},
+                  "BacklogMissing": {MISSING}, "BacklogNearlyFull": {self.full.name},
+                  "BacklogLimitFell": {self.idle.name}}
+        for store in STORES:
+            with self.subTest(store=store):
+                last = [None]
+
+                def as_wanted(store=store, last=last):
+                    last[0] = self.firing(store)
+                    return last[0] == wanted
+                try:
+                    self.collectd.wait(as_wanted, 40, "the alerts")
+                except AssertionError:
+                    self.assertEqual(last[0], wanted)
+
+    def test_7_prometheus_evaluates_its_rules(self):
+        def groups():
+            return json.loads(stores.fetch(f"{self.prometheus.url}/api/v1/rules"))["data"]["groups"]
+        wait_until(lambda: all(rule["health"] != "unknown" for group in groups() for rule in group["rules"]), 90,
+                   "an evaluation of all rules", pause=0.5)
+        rules = {rule["name"]: rule for group in groups() for rule in group["rules"]}
+        self.assertEqual(rules.keys(), alert_rules("prometheus.rules.yml").keys())
+        self.assertEqual({rule["health"] for rule in rules.values()}, {"ok"})
+        (alert,) = rules["BacklogMissing"]["alerts"]
+        self.assertEqual(alert["state"], "firing")
+        self.assertEqual(alert["annotations"]["summary"], f"{MISSING} on {HOSTNAME}: an expected listener is absent")
+
+    def test_8_silence_is_noticed(self):
+        self.collectd.stop()
+        for store in reversed(STORES):  # in the order of the time that it takes
+            with self.subTest(store=store):
+                wait_until(lambda store=store: "BacklogSilent" in self.firing(store), 150, f"BacklogSilent of {store}",
+                           pause=1)
+                if store == "prometheus":
+                    self.assertEqual(self.firing(store), {"BacklogSilent": {"host"}, "BacklogAbsent": {None}})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""The dashboards' files: as the generator writes them, one page like the other in every store, and
+valid by the types that Grafana publishes."""
+
+import copy
+import functools
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import frame
+
+HERE = pathlib.Path(__file__).resolve().parent
+DASHBOARDS = frame.CONF / "dashboards"
+STORES = ("graphite", "influxdb", "prometheus")
+PAGES = ("fleet", "listener", "sampler")
+
+
+def load(store, page):
+    return json.loads((DASHBOARDS / f"grafana-{store}-{page}.json").read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _install_modules():
+    """(the folder of node_modules with what package.json pins, below the build directory, None), or
+    (None, why there is none)."""
+    for program in ("node", "npm"):
+        if not shutil.which(program):
+            return None, f"{program} is missing"
+    folder = pathlib.Path(os.environ.get("NPM_CACHE") or tempfile.gettempdir(), "grafana")
+    wanted = (HERE / "package.json").read_text(encoding="utf-8")
+    installed = folder / "installed.json"
+    if not installed.exists() or installed.read_text(encoding="utf-8") != wanted:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "package.json").write_text(wanted, encoding="utf-8")
+        try:
+            done = subprocess.run(
+                ["npm", "install", "--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund",
+                 "--no-package-lock", "--fetch-retries=0", "--fetch-timeout=20000"],
+                cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=240)
+        except subprocess.TimeoutExpired:
+            return None, "npm install takes more than 240 s"
+        if done.returncode != 0:
+            code = re.search(r"^npm ERR\S* code (\S+)|^npm error code (\S+)", done.stderr, re.MULTILINE)
+            reason = next(filter(None, code.groups()), "") if code else done.stderr.strip()[-200:]
+            return None, f"npm cannot install what package.json names: {reason}"
+        installed.write_text(wanted, encoding="utf-8")
+    return folder / "node_modules", None
+
+
+def npm_modules():
+    modules, reason = _install_modules()
+    if reason:
+        raise unittest.SkipTest(reason)
+    return modules
+
+
+class FilesTest(unittest.TestCase):
+    def test_files_are_as_generated(self):
+        frame.check_generated(self, "dashboards")
+
+    def test_every_store_has_the_same_panels(self):
+        for page in PAGES:
+            shapes = [[(panel["title"], panel["type"], panel["gridPos"], len(panel["targets"]))
+                       for panel in load(store, page)["panels"]] for store in STORES]
+            self.assertGreater(len(shapes[0]), 3)
+            self.assertEqual(shapes[0], shapes[1])
+            self.assertEqual(shapes[0], shapes[2])
+
+    def test_uids_are_distinct(self):
+        uids = [load(store, page)["uid"] for store in STORES for page in PAGES]
+        self.assertEqual(len(uids), len(set(uids)))
+        self.assertLessEqual(max(map(len, uids)), 40)  # Grafana's limit
+
+    def test_panels_do_not_overlap(self):
+        for page in PAGES:
+            cells = [(x, y) for panel in load("graphite", page)["panels"] for position in [panel["gridPos"]]
+                     for x in range(position["x"], position["x"] + position["w"])
+                     for y in range(position["y"], position["y"] + position["h"])]
+            self.assertEqual(len(cells), len(set(cells)), page)
+            self.assertLess(max(x for x, _ in cells), 24)
+
+    def test_every_variable_used_is_defined(self):
+        for store in STORES:
+            for page in PAGES:
+                dashboard = load(store, page)
+                known = {variable["name"] for variable in dashboard["templating"]["list"]}
+                used = {name for name in ("host", "listener", "datasource")
+                        if f"${name}" in json.dumps(dashboard["panels"]).replace("${datasource}", "$datasource")}
+                self.assertEqual(used, known)
+
+
+class SchemaTest(unittest.TestCase):
+    def validate(self, *files):
+        """The validator's exit status and lines."""
+        command = ["node", str(HERE / "validate_grafana.mjs"), str(npm_modules()), *map(str, files)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        self.assertIn(done.returncode, (0, 1), done.stderr)
+        return done.returncode, done.stdout + done.stderr
+
+    def test_dashboards_are_valid(self):
+        files = sorted(DASHBOARDS.glob("grafana-*.json"))
+        self.assertEqual(len(files), len(STORES) * len(PAGES))
+        status, said = self.validate(*files)
+        self.assertEqual(status, 0, said)
+
+    def test_mistakes_are_found(self):
+        good = load("prometheus", "listener")
+        mistakes = []
+        for place, key in ((lambda d: d, "refersh"), (lambda d: d["panels"][0], "gridpos"),
+                           (lambda d: d["panels"][0]["options"]["legend"], "showLegends"),
+                           (lambda d: d["panels"][0]["fieldConfig"]["defaults"]["custom"], "linewidth")):
+            bad = copy.deepcopy(good)
+            place(bad)[key] = 1
+            mistakes.append((key, bad))
+        with tempfile.TemporaryDirectory() as folder:
+            files = []
+            for key, bad in mistakes:
+                files.append(pathlib.Path(folder, f"{key}.json"))
+                files[-1].write_text(json.dumps(bad), encoding="utf-8")
+            status, said = self.validate(*files)
+        self.assertEqual(status, 1)
+        for key, _ in mistakes:
+            self.assertRegex(said, rf'{key}\.json.*"additionalProperty":"{key}"')
+
+
+TABLES = {"Top 20 by drops": "drops per second", "Top 20 by use": "used", "Top 20 by hours above 70 %": "hours"}
+HIGHEST, SECOND = ["web1", "tcp_any_443", 7], ["web1", "tcp_any_80", 3]
+
+
+def frames(store, column):
+    """What Grafana makes of a store's answer to a table's query, not in the order of the values."""
+    def field(name, kind, values, **config):
+        return {"name": name, "type": kind, "values": values, "config": config}
+    host, listener, value = zip(SECOND, HIGHEST)
+    if store == "graphite":  # one frame a series, named by aliasByNode
+        return [{"fields": [field("time", "time", [0, 10]),
+                            field("Value", "number", [row[2], row[2]], displayNameFromDS=f"{row[0]}.{row[1]}")]}
+                for row in (SECOND, HIGHEST)]
+    if store == "influxdb":
+        return [{"fields": [field("Time", "time", [0, 0]), field(column, "number", value),
+                            field("host", "string", host), field("instance", "string", listener)]}]
+    return [{"fields": [field("Time", "time", [0, 0]), field("backlog", "string", listener),
+                        field("instance", "string", host), field("Value", "number", value)]}]
+
+
+class TransformationsTest(unittest.TestCase):
+    """By Grafana's own code, as it runs in the browser."""
+
+    def grafana(self, asked):
+        modules = npm_modules()
+        can_load = subprocess.run(["node", "-p", "process.features.require_module"], check=True, capture_output=True,
+                                  text=True).stdout.strip()
+        if can_load != "true":
+            self.skipTest("this node cannot load @grafana/data: 20.19 or newer is needed")
+        done = subprocess.run(["node", str(HERE / "transform_grafana.mjs"), str(modules)], check=False,
+                              input=json.dumps(asked), capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def panel(self, store, page, title):
+        return next(panel for panel in load(store, page)["panels"] if panel["title"] == title)
+
+    def test_tables_show_the_highest_first(self):
+        cases = [(store, title, column) for store in STORES for title, column in TABLES.items()]
+        made = self.grafana([{"transformations": self.panel(store, "fleet", title)["transformations"],
+                              "frames": frames(store, column)} for store, title, column in cases])
+        for (store, title, column), table in zip(cases, made):
+            with self.subTest(store=store, title=title):
+                if store == "graphite":
+                    self.assertEqual(table, {"fields": ["listener", column],
+                                             "rows": [[f"{host}.{listener}", value]
+                                                      for host, listener, value in (HIGHEST, SECOND)]})
+                else:
+                    self.assertEqual(table, {"fields": ["host", "listener", column], "rows": [HIGHEST, SECOND]})
+
+    def test_states_have_names(self):
+        for store in STORES:
+            mappings = self.panel(store, "listener", "State")["fieldConfig"]["defaults"]["mappings"]
+            (texts,) = self.grafana([{"mappings": mappings, "values": [0, 1, 2, 3, 4, 5]}])
+            self.assertEqual(texts, ["ok", "high", "overflow", "stalled", "missing", "5"])
+
+
+if __name__ == "__main__":
+    frame.main()
