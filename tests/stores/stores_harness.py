@@ -33,11 +33,10 @@ import harness  # noqa: E402 (found by the path above)
 from harness import wait_until  # noqa: E402
 
 LOOPBACK = "127.0.0.1"
+USER, PASSWORD = "collectd", "a password of your own"  # in the shipped snippets
 START_TIMEOUT = 60
 PYTHON = "/usr/bin/python3"  # the one that the distribution's modules are built for
 
-
-# --- programs and configuration ----------------------------------------------
 
 def _root():
     return pathlib.Path(os.environ.get("STORES_ROOT") or "/")
@@ -218,8 +217,6 @@ class Store:
         self.close()
 
 
-# --- Graphite -----------------------------------------------------------------
-
 class Carbon(Store):
     """port: the line protocol, TCP and UDP; query_port: for graphite-web; whisper: the files."""
 
@@ -349,9 +346,6 @@ def graphite_snippet(carbon_port):
         '"carbon.example.com"': f'"{LOOPBACK}"', 'Port "2003"': f'Port "{carbon_port}"'})
 
 
-# --- InfluxDB -----------------------------------------------------------------
-
-INFLUXDB_USER, INFLUXDB_PASSWORD = "collectd", "a password of your own"
 INFLUXDB_DATABASE, INFLUXDB_ENCRYPTED_DATABASE = "collectd", "collectd_encrypted"
 
 _INFLUXDB_CONFIG = """\
@@ -384,7 +378,7 @@ class InfluxDb(Store):
         self.url = f"http://{LOOPBACK}:{self.http_port}"
         self.collectd_port, self.encrypted_port = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
         typesdb = os.environ["COLLECTD_TYPESDB"]
-        users = self.write("auth_file", f"{INFLUXDB_USER}: {INFLUXDB_PASSWORD}\n", mode=0o600)
+        users = self.write("auth_file", f"{USER}: {PASSWORD}\n", mode=0o600)
         collectd = shipped("stores/influxdb/plain.conf", {
             '":25826"': f'"{LOOPBACK}:{self.collectd_port}"', '"/usr/share/collectd/types.db"': f'"{typesdb}"'})
         collectd += shipped("stores/influxdb/encrypted.conf", {
@@ -438,8 +432,6 @@ def influxdb_encrypted_snippet(port):
     return shipped("stores/influxdb-encrypted.conf", {'"influxdb.example.com" "25827"': f'"{LOOPBACK}" "{port}"'})
 
 
-# --- Prometheus ---------------------------------------------------------------
-
 class Prometheus(Store):
     """url: queries. Fetches from a collectd with prometheus_snippet(scraped_port), each second."""
 
@@ -480,8 +472,6 @@ def prometheus_snippet(port):
     return shipped("stores/prometheus.conf", {'Port "9103"': f'Port "{port}"'})
 
 
-# --- RRD ----------------------------------------------------------------------
-
 class RrdFiles:
     """The files that collectd writes with conf/stores/rrd.conf."""
 
@@ -514,8 +504,6 @@ class RrdFiles:
         values = [(when, float(value)) for when, (_, value) in zip(times, rows) if "nan" not in value]
         return times[1] - times[0], values
 
-
-# --- Kafka --------------------------------------------------------------------
 
 KAFKA_TOPIC = "collectd"
 
@@ -583,22 +571,21 @@ def kafka_snippet(port):
     return shipped("stores/kafka.conf", {"kafka1.example.com:9092,kafka2.example.com:9092": f"{LOOPBACK}:{port}"})
 
 
-# --- collectd -----------------------------------------------------------------
-
 def leaf_snippet(port):
     """conf/stores/leaf.conf for a central collectd at this port."""
     return shipped("stores/leaf.conf", {'"collectd.example.com" "25826"': f'"{LOOPBACK}" "{port}"'})
 
 
-def start_central(port, password=INFLUXDB_PASSWORD, environment=None):
-    """A collectd without the plugin that takes what leaves send to this port."""
-    central = harness.Collectd(load_backlog=False, hostname="central", interval=1, environment=environment)
+def start_central(port, *snippets, forward=False):
+    """A collectd without the plugin that takes what leaves send to this port, and has these snippets."""
+    central = harness.Collectd(load_backlog=False, hostname="central", interval=1, config="\n".join(snippets))
     users = central.directory / "auth_file"
-    users.write_text(f"collectd: {password}\n", encoding="ascii")
+    users.write_text(f"{USER}: {PASSWORD}\n", encoding="ascii")
     users.chmod(0o600)
     with open(central.config_file, "a", encoding="utf-8") as config:
         config.write(shipped("stores/central.conf", {
-            '"0.0.0.0" "25826"': f'"{LOOPBACK}" "{port}"', '"/etc/collectd/auth_file"': f'"{users}"'}))
+            '"0.0.0.0" "25826"': f'"{LOOPBACK}" "{port}"', '"/etc/collectd/auth_file"': f'"{users}"',
+            **({"#Forward true": "Forward true"} if forward else {})}))
     return central.start()
 
 
