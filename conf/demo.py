@@ -327,11 +327,11 @@ def run(collectd, listener, report, signals, deadline):
 
 def print_published(collectd):
     """What other processes see: backlog-table, and check_backlog for a monitoring system."""
-    command = pathlib.Path(os.environ["BACKLOG_TABLE"])
-    for program, option in ((command, "--table"), (command.with_name("check_backlog"), "-f")):
-        shown = subprocess.run([program, option, collectd.directory / "table"],
+    folder = pathlib.Path(os.environ["BACKLOG_PLUGIN_DIR"])
+    for program, option in (("backlog-table", "--table"), ("check_backlog", "-f")):
+        shown = subprocess.run([folder / program, option, collectd.directory / "table"],
                                capture_output=True, text=True, check=False)
-        print(f"(6) {program.name}")
+        print(f"(6) {program}")
         print("".join(f"    {line[:150]}\n" for line in shown.stdout.splitlines()[:8]))
 
 
