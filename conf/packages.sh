@@ -252,6 +252,6 @@ configure_project() {
   local -a generator=()
   shift
   [[ -e $build_dir/CMakeCache.txt ]] || generator=(-G Ninja)
-  cmake -S "$SOURCE_DIR" -B "$build_dir" --no-warn-unused-cli "${generator[@]}" \
+  cmake -S "$SOURCE_DIR" -B "$build_dir" "${generator[@]}" \
     -DCOLLECTD_ROOT="$COLLECTD_ROOT" -DSNMP_ROOT="$SNMP_ROOT" -DSTORES_ROOT="$STORES_ROOT" "$@"
 }
