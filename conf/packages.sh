@@ -14,7 +14,7 @@
 {
   BUILD_PACKAGES=(g++ cmake ninja-build pkg-config libmnl-dev)
   RUN_PACKAGES=(python3 iproute2 libcap2) # collectd needs libcap2
-  TEST_PACKAGES=(check)
+  TEST_PACKAGES=(check mandoc man-db)
 }
 COLLECTD_PACKAGES=(collectd-core collectd-dev)
 
