@@ -15,6 +15,8 @@
   BUILD_PACKAGES=(g++ cmake ninja-build pkg-config libmnl-dev)
   RUN_PACKAGES=(python3 iproute2 libcap2) # collectd needs libcap2
   TEST_PACKAGES=(check mandoc man-db)
+  DEB_PACKAGES=(dpkg-dev file)                       # what building packages needs
+  DEB_TEST_PACKAGES=(debootstrap lintian util-linux) # and what testing them does
 }
 COLLECTD_PACKAGES=(collectd-core collectd-dev)
 
