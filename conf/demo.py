@@ -24,7 +24,7 @@ import harness  # noqa: E402 (found by the path above)
 
 INTERVAL = 1
 # "Listener" is given so that listeners on ephemeral ports have a series of their own, too.
-PLUGIN_CONFIG = 'Listener "/./"'
+PLUGIN_CONFIG = 'Listener "/./"\nTableFile "{}/table"'
 FIRST_SHOWN_INTERVAL = 1  # a listener has a series from its second interval on
 LIMIT = 8
 CLIENTS_AT_ONCE = 3
@@ -317,7 +317,19 @@ def run(collectd, listener, report, signals, deadline):
         report.print_second(csv_files)
         print_csv_lines(lines, listener, shown)
         notifications.print_new()
+        if (interval - FIRST_SHOWN_INTERVAL) % ROUNDS_PER_TABLE == ROUNDS_PER_TABLE - 1:
+            print_published(collectd)
         deed = next(deeds)
+
+
+def print_published(collectd):
+    """What other processes see: backlog-table, and check_backlog for a monitoring system."""
+    command = pathlib.Path(os.environ["BACKLOG_TABLE"])
+    for program, option in ((command, "--table"), (command.with_name("check_backlog"), "-f")):
+        shown = subprocess.run([program, option, collectd.directory / "table"],
+                               capture_output=True, text=True, check=False)
+        print(f"(6) {program.name}")
+        print("".join(f"    {line[:150]}\n" for line in shown.stdout.splitlines()[:8]))
 
 
 def print_end(collectd, build_directory):
@@ -344,14 +356,16 @@ def main():
     harness.HOSTNAME = socket.gethostname()
     directory = tempfile.mkdtemp(prefix="demo.", dir=arguments.directory)
     with harness.Listener(limit=LIMIT) as listener, Bursts() as bursts, \
-            harness.Collectd(PLUGIN_CONFIG, interval=INTERVAL, directory=directory) as collectd:
+            harness.Collectd(PLUGIN_CONFIG.format(pathlib.Path(directory).resolve()), interval=INTERVAL,
+                             directory=directory) as collectd:
         print(f"""
 collectd {collectd.pid} reads this host's listeners every second{"" if arguments.seconds else "; Ctrl-C ends it"}.
 (1) the host's listeners beside ss, every {ROUNDS_PER_TABLE} s; used: the most within the last second
 (2) a listener of this demo, {listener.name}, that fills to its limit and overflows
 (3) another one, {bursts.listener.name}, to which many clients come at once, a moment each second
 (4) the lines of (2) in collectd's csv files as they arrive, where the value has changed
-(5) the notifications that the plugin sends, as any of collectd's receivers gets them""")
+(5) the notifications that the plugin sends, as any of collectd's receivers gets them
+(6) the table that the plugin publishes for other processes, every {ROUNDS_PER_TABLE} s""")
         report = BurstReport(bursts)
         run(collectd, listener, report, signals, deadline)
         report.print_end()

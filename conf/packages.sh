@@ -4,21 +4,31 @@
 #
 #   SOURCE_DIR=... ; source conf/packages.sh
 #   provision [--yes] PACKAGE...
+#   provide_snmp_tools
+#   provide_stores
 #   configure_project BUILD_DIR [ARGUMENTS OF CMAKE]
 #
 # COLLECTD_ROOT is the root below which collectd is: empty for the system's own, else the
 # folder that it is unpacked to. It is never installed, since its package enables a service.
+# SNMP_ROOT and STORES_ROOT are the same for what tests/snmp and tests/stores talk to.
 
 # The commands hand these to provision.
 # shellcheck disable=SC2034
 {
   BUILD_PACKAGES=(g++ cmake ninja-build pkg-config libmnl-dev)
   RUN_PACKAGES=(python3 iproute2 libcap2) # collectd needs libcap2
-  TEST_PACKAGES=(check mandoc man-db)
-  DEB_PACKAGES=(dpkg-dev file)                       # what building packages needs
-  DEB_TEST_PACKAGES=(debootstrap lintian util-linux) # and what testing them does
+  TEST_PACKAGES=(check strace libsnmp-dev mandoc man-db) # libsnmp-dev for the subagent
+  DEB_PACKAGES=(dpkg-dev file libsnmp-dev)               # what building packages needs
+  DEB_TEST_PACKAGES=(debootstrap lintian util-linux)     # and what testing them does
 }
 COLLECTD_PACKAGES=(collectd-core collectd-dev)
+# What the SNMP tests talk to. Unpacked like collectd, since snmpd's package enables a service.
+SNMP_PACKAGES=(snmpd snmp snmptrapd smitools libsmi2ldbl prometheus-snmp-exporter
+  python3-pysnmp4 python3-pyasn1 python3-pycryptodome python3-pysmi python3-ply)
+# The stores, and the libraries that collectd's plugins for them load.
+STORE_PACKAGES=(graphite-carbon graphite-web python3-gunicorn fonts-dejavu-core influxdb prometheus rrdtool kafkacat
+  libmicrohttpd12 libprotobuf-c1 librdkafka1 librrd8 libyajl2)
+STORES_ROOT=$SOURCE_DIR/build/stores
 
 has_collectd() {
   [[ -x $1/usr/sbin/collectd && -e $1/usr/include/collectd/core/daemon/plugin.h ]]
@@ -28,6 +38,16 @@ if has_collectd ""; then
   COLLECTD_ROOT=
 else
   COLLECTD_ROOT=$SOURCE_DIR/build/collectd
+fi
+
+has_snmp() {
+  [[ -x $1/usr/sbin/snmpd && -x $1/usr/sbin/snmptrapd && -x $1/usr/bin/snmpbulkwalk ]]
+}
+
+if has_snmp ""; then
+  SNMP_ROOT=
+else
+  SNMP_ROOT=$SOURCE_DIR/build/snmp-tools
 fi
 
 as_root() {
@@ -62,9 +82,11 @@ print_list() {
   printf '\n'
 }
 
+# unpack TARGET COMPLETE PACKAGE...: COMPLETE is a command that tells whether a root is as it should be.
 # Unpacks beside the target and renames, so that two runs at once do no harm to each other.
-unpack_collectd() {
-  local target=$1 work unpacked package
+unpack() {
+  local target=$1 complete=$2 work unpacked package
+  shift 2
   mkdir -p "$(dirname "$target")"
   work=$(mktemp -d)
   unpacked=$(mktemp -d "$target.XXXXXX")
@@ -72,18 +94,77 @@ unpack_collectd() {
   if ((EUID == 0)) && id _apt >/dev/null 2>&1; then
     chown _apt "$work"
   fi
-  if (cd "$work" && apt-get -qq download "${COLLECTD_PACKAGES[@]}"); then
+  if (cd "$work" && apt-get -qq download "$@"); then
     for package in "$work"/*.deb; do
       dpkg-deb -x "$package" "$unpacked"
     done
   fi
-  if has_collectd "$unpacked"; then
+  if "$complete" "$unpacked"; then
     chmod 755 "$unpacked"
-    has_collectd "$target" || rm -rf "$target"
+    "$complete" "$target" || rm -rf "$target"
     mv -T "$unpacked" "$target" 2>/dev/null
   fi
   rm -rf "$work" "$unpacked"
-  has_collectd "$target"
+  "$complete" "$target"
+}
+
+unpack_collectd() {
+  unpack "$1" has_collectd "${COLLECTD_PACKAGES[@]}"
+}
+
+# What a system without any package would need for those named, one per line, in order.
+whole_closure() {
+  LC_ALL=C apt-get install -s --no-install-recommends -o Dir::State::status=/dev/null "$@" 2>/dev/null |
+    awk '$1 == "Inst" {print $2}' | sort
+}
+
+has_stores() {
+  local program
+  for program in carbon-cache influxd prometheus promtool rrdtool; do
+    [[ -x $1/usr/bin/$program ]] || return
+  done
+  [[ -d $1/usr/lib/python3/dist-packages/gunicorn && -e $1/usr/lib/python3/dist-packages/graphite ]]
+}
+
+# Downloads the stores and all that they need, but what is on every system that runs the tests
+# (RUN_PACKAGES) and what only scripts of packages call (adduser, perl).
+unpack_stores() {
+  local -a packages
+  mapfile -t packages < <(comm -23 <(whole_closure "${STORE_PACKAGES[@]}") \
+    <(whole_closure "${RUN_PACKAGES[@]}" adduser perl))
+  ((${#packages[@]} > 0)) && unpack "$1" has_stores "${packages[@]}"
+}
+
+# The tests of the stores are skipped, with a reason, where this fails.
+provide_stores() {
+  local library
+  if ! has_stores "$STORES_ROOT"; then
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 0
+    echo "To be unpacked below build/, not installed, with what they need, some 100 MB to download:"
+    print_list "${STORE_PACKAGES[@]}"
+    unpack_stores "$STORES_ROOT" || {
+      apt_get_as_root update && unpack_stores "$STORES_ROOT"
+    } || echo "apt-get could not download the stores; their tests will be skipped." >&2
+  fi
+  # xcffib asks for the name that only a -dev package has, where ldconfig does not know the library.
+  for library in "$STORES_ROOT"/usr/lib/*/libxcb.so.1; do
+    [[ ! -e $library || -e ${library%.1} ]] || ln -sf libxcb.so.1 "${library%.1}"
+  done
+}
+
+# Without them the SNMP tests are skipped, with a reason.
+provide_snmp_tools() {
+  local package
+  local -a packages=()
+  has_snmp "$SNMP_ROOT" && return
+  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 0
+  for package in "${SNMP_PACKAGES[@]}"; do
+    ! has_candidate "$package" || packages+=("$package")
+  done
+  echo "To be unpacked below build/, not installed:"
+  print_list "${packages[@]}"
+  unpack "$SNMP_ROOT" has_snmp "${packages[@]}" ||
+    echo "apt-get could not download the SNMP tools; their tests will be skipped." >&2
 }
 
 fail_to_provision() {
@@ -172,5 +253,6 @@ configure_project() {
   local -a generator=()
   shift
   [[ -e $build_dir/CMakeCache.txt ]] || generator=(-G Ninja)
-  cmake -S "$SOURCE_DIR" -B "$build_dir" "${generator[@]}" -DCOLLECTD_ROOT="$COLLECTD_ROOT" "$@"
+  cmake -S "$SOURCE_DIR" -B "$build_dir" "${generator[@]}" -DCOLLECTD_ROOT="$COLLECTD_ROOT" \
+    -DSNMP_ROOT="$SNMP_ROOT" -DSTORES_ROOT="$STORES_ROOT" "$@"
 }

@@ -44,6 +44,11 @@ std::vector<Notification> Alarms::update(std::span<const AlarmInput> listeners) 
   return notifications;
 }
 
+Severity Alarms::standing_severity(std::string_view name) const {
+  const auto found = alarms_.find(name);
+  return found == alarms_.end() ? Severity::okay : found->second.severity;
+}
+
 void Alarms::see(const AlarmInput &input, std::vector<Change> &changes) {
   const Diagnosis *diagnosis = input.diagnosis;
   const ListenerState state = diagnosis == nullptr ? ListenerState::ok : state_to_tell(*diagnosis);

@@ -62,6 +62,9 @@ public:
   /// others, that sums those up.
   std::vector<Notification> update(std::span<const AlarmInput> listeners);
 
+  /// Of the alarm that stands, told or not; `okay` where there is none.
+  Severity standing_severity(std::string_view name) const;
+
   std::size_t size() const { return alarms_.size(); }
 
   /// In place of a listener's name; reserved, so that no listener has it.

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "listener_name.h"
+#include "table_file.h"
 
 #include <algorithm>
 #include <array>
@@ -170,6 +171,25 @@ ConfigError read_shown_name(const oconfig_item_t &item, std::optional<std::strin
   return std::nullopt;
 }
 
+ConfigError read_table_file(const oconfig_item_t &item, Config &config) {
+  const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
+  const std::string path = value != nullptr ? value->value.string : "-";
+  if (!path.empty() && (path.front() != '/' || path.back() == '/'))
+    return refusal(item, "the absolute path of a file, or \"\" for none");
+  config.table_file = path;
+  config.table_file_given = true;
+  return std::nullopt;
+}
+
+ConfigError read_table_group(const oconfig_item_t &item, std::optional<gid_t> &group) {
+  const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
+  const std::string name = value != nullptr ? value->value.string : "";
+  group = name.empty() ? std::nullopt : find_group(name);
+  if (value == nullptr || (!name.empty() && !group))
+    return refusal(item, "the name of a group of this system, or \"\" for collectd's own");
+  return std::nullopt;
+}
+
 template <class Target> struct Option {
   const char *name;
   ConfigError (*take)(const oconfig_item_t &item, Target &target);
@@ -292,6 +312,11 @@ constexpr std::array plugin_options{
     PluginOption{"MaxListeners",
                  [](const oconfig_item_t &item, Config &config) {
                    return read_count(item, max_max_listeners, config.max_listeners);
+                 }},
+    PluginOption{"TableFile", read_table_file},
+    PluginOption{"TableGroup",
+                 [](const oconfig_item_t &item, Config &config) {
+                   return read_table_group(item, config.table_group);
                  }},
     PluginOption{"Values",
                  [](const oconfig_item_t &item, Config &config) -> ConfigError {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <sys/types.h>
 #include <vector>
 
 extern "C" {
@@ -16,6 +17,8 @@ extern "C" {
 }
 
 namespace backlog {
+
+constexpr const char *default_table_file = "/run/collectd-backlog/table";
 
 enum class ValueSet : std::uint8_t { basic, full };
 
@@ -51,6 +54,9 @@ struct Config {
   Seconds missing_after{60};                        ///< MissingAfter
   NotifyStates notify;                              ///< Notify
   std::vector<Watch> watches;                       ///< Watch, in order
+  std::string table_file = default_table_file;      ///< TableFile; empty: none
+  bool table_file_given = false;                    ///< whether TableFile was said
+  std::optional<gid_t> table_group;                 ///< TableGroup; empty: that of the process
 
   /// 5 ms by default, or SampleInterval if that is shorter.
   Seconds burst_interval() const {

@@ -12,7 +12,10 @@ constexpr std::size_t kept_vanished = 10000;
 } // namespace
 
 void DropTotals::add(const std::string &name, std::uint64_t drops, TimePoint now) {
-  Total &total = totals_[name];
+  const auto [entry, is_new] = totals_.try_emplace(name);
+  Total &total = entry->second;
+  if (is_new)
+    total.since = now;
   total.drops += drops;
   total.last_present = now;
 }
@@ -20,6 +23,13 @@ void DropTotals::add(const std::string &name, std::uint64_t drops, TimePoint now
 std::uint64_t DropTotals::tell(const std::string &name) {
   Total &total = totals_[name];
   return std::exchange(total.told, true) ? total.drops : 0;
+}
+
+std::optional<DropTotals::Standing> DropTotals::standing(const std::string &name) const {
+  const auto total = totals_.find(name);
+  if (total == totals_.end())
+    return std::nullopt;
+  return Standing{total->second.drops, total->second.since};
 }
 
 void DropTotals::prune(TimePoint now) {

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -18,6 +19,12 @@ public:
   /// The counter, in segments; 0 when it is told for the first time, since no store shows a rate
   /// for a first value, and what it holds already is to be seen in the next.
   std::uint64_t tell(const std::string &name);
+  /// A counter as it is, and since when it counts.
+  struct Standing {
+    std::uint64_t drops = 0;
+    TimePoint since;
+  };
+  std::optional<Standing> standing(const std::string &name) const;
   /// Forgets what need not be kept.
   void prune(TimePoint now);
 
@@ -27,6 +34,7 @@ private:
   struct Total {
     std::uint64_t drops = 0;
     bool told = false;
+    TimePoint since;
     TimePoint last_present;
   };
 

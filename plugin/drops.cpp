@@ -9,13 +9,109 @@ namespace backlog {
 
 namespace {
 
+// A likelihood of 0 or 1 would not change any more.
+constexpr double least_likelihood = 0.005;
+// The fit: how many claims, one at a time, tell as much as the prior does; how much of what it
+// knows is left after a sample; and how many claims have as much variance from what changes from
+// sample to sample as from being counted. By the recordings, of which none cares for a factor 2.
+constexpr double prior_weight = 20;
+constexpr double memory = 0.98;
+constexpr double even_variance_claims = 20;
+
 Suspicion suspicion_of(const DropsMoved &moved) {
   if (moved.full)
     return Suspicion::full;
   return moved.half_full ? Suspicion::half_full : Suspicion::moved;
 }
 
+bool is_near_full(const Claim &claim) { return claim.suspicion != Suspicion::moved; }
+
 } // namespace
+
+void ShareFit::claim(std::uint32_t listener, double amount, double prior) {
+  Fitted *fitted = place_for(listener);
+  if (fitted == nullptr) {
+    not_fitted_ += amount * prior;
+    return;
+  }
+  if (!fitted->listener) {
+    fitted->listener = listener;
+    fitted->share = prior;
+  }
+  fitted->prior = prior;
+  fitted->claimed += amount;
+}
+
+/// Its own place, a free one, or that of the listener of which the least is known among those
+/// that claim nothing now.
+ShareFit::Fitted *ShareFit::place_for(std::uint32_t listener) {
+  std::optional<std::size_t> least;
+  for (std::size_t i = 0; i < most_listeners; ++i) {
+    Fitted &fitted = fitted_[i];
+    if (fitted.listener == listener)
+      return &fitted;
+    if (fitted.claimed == 0 && (!least || fitted.products[i] < fitted_[*least].products[*least]))
+      least = i;
+  }
+  if (!least)
+    return nullptr;
+  clear(*least);
+  return &fitted_[*least];
+}
+
+void ShareFit::end_sample(double amount) {
+  take_in(std::max(0.0, amount - std::exchange(not_fitted_, 0)));
+  fit();
+}
+
+void ShareFit::take_in(double amount) {
+  double claimed = 0;
+  for (const Fitted &fitted : fitted_)
+    claimed += fitted.claimed;
+  const double variance = claimed + claimed * claimed / even_variance_claims;
+  for (std::size_t i = 0; i < most_listeners; ++i) {
+    Fitted &fitted = fitted_[i];
+    fitted.amount = memory * fitted.amount + fitted.claimed * amount / variance;
+    for (std::size_t other = 0; other < most_listeners; ++other)
+      fitted.products[other] =
+          memory * fitted.products[other] + fitted.claimed * fitted_[other].claimed / variance;
+  }
+  for (Fitted &fitted : fitted_)
+    fitted.claimed = 0;
+}
+
+// A step of Gauss and Seidel each sample: the sums hardly change from one to the next.
+void ShareFit::fit() {
+  for (std::size_t i = 0; i < most_listeners; ++i) {
+    Fitted &fitted = fitted_[i];
+    if (!fitted.listener)
+      continue;
+    double left = fitted.amount + prior_weight * fitted.prior;
+    for (std::size_t other = 0; other < most_listeners; ++other)
+      if (other != i)
+        left -= fitted.products[other] * fitted_[other].share;
+    fitted.share = std::clamp(left / (fitted.products[i] + prior_weight), 0.0, 1.0);
+  }
+}
+
+std::optional<double> ShareFit::share(std::uint32_t listener) const {
+  for (const Fitted &fitted : fitted_)
+    if (fitted.listener == listener)
+      return fitted.share;
+  return std::nullopt;
+}
+
+void ShareFit::forget(std::uint32_t listener) {
+  for (std::size_t i = 0; i < most_listeners; ++i)
+    if (fitted_[i].listener == listener)
+      clear(i);
+}
+
+void ShareFit::clear(std::size_t place) {
+  fitted_[place] = Fitted{};
+  for (Fitted &fitted : fitted_)
+    fitted.products[place] = 0;
+}
 
 void CounterSplit::claim(const Claim &claim) {
   if (claim.listener >= accounts_.size())
@@ -27,18 +123,20 @@ void CounterSplit::claim(const Claim &claim) {
 void CounterSplit::end_sample(std::uint64_t amount, bool claimants_known,
                               std::vector<Claim> &granted) {
   amount_ = amount;
+  const bool tells_shares = claimants_known && claim_shares();
   const bool single =
       claimants_known && (carried_claimants_known_ || carried_amount_ == 0) && single_claimant();
-  match(Suspicion::full, granted);
-  match(Suspicion::half_full, granted);
+  match(true, granted);
   if (single)
-    match(Suspicion::moved, granted);
+    match(false, granted);
 
   left_ += carried_amount_;
   carried_amount_ = amount_;
   carried_claimants_known_ = claimants_known;
   for (const Claim &claim : carried_claims_)
     accounts_[claim.listener].unmatched += claim.amount;
+  if (tells_shares)
+    fit_.end_sample(static_cast<double>(amount));
   learn_claims();
   std::swap(carried_claims_, claims_);
   claims_.clear();
@@ -58,22 +156,50 @@ bool CounterSplit::single_claimant() const {
 }
 
 // What is carried of both sides has met already.
-void CounterSplit::match(Suspicion suspicion, std::vector<Claim> &granted) {
-  gather(claims_, suspicion);
+void CounterSplit::match(bool near_full, std::vector<Claim> &granted) {
+  gather(claims_, near_full);
   const std::uint64_t shared = share(carried_amount_ + amount_, granted);
   const std::uint64_t of_carried = std::min(shared, carried_amount_);
   carried_amount_ -= of_carried;
   amount_ -= shared - of_carried;
 
-  gather(carried_claims_, suspicion);
+  gather(carried_claims_, near_full);
   amount_ -= share(amount_, granted);
 }
 
-void CounterSplit::gather(std::vector<Claim> &claims, Suspicion suspicion) {
+void CounterSplit::gather(std::vector<Claim> &claims, bool near_full) {
   shares_.clear();
   for (Claim &claim : claims)
-    if (claim.suspicion == suspicion && claim.amount > 0)
+    if (is_near_full(claim) == near_full && claim.amount > 0)
       shares_.push_back({.claim = &claim});
+}
+
+/// The share of its recent claims that was met.
+double CounterSplit::experience(std::uint32_t listener) const {
+  const Account &account = accounts_[listener];
+  return std::min(1.0, (account.recently_granted + 1) / (account.recently_claimed + 1));
+}
+
+double CounterSplit::likelihood(const Claim &claim) const {
+  double expected = fit_.share(claim.listener).value_or(experience(claim.listener));
+  // What else moves the drops of a queue is likelier the emptier it is.
+  if (claim.suspicion != Suspicion::full) {
+    const Account &account = accounts_[claim.listener];
+    expected = std::min(expected, (account.recently_granted + 1) / (account.recently_claimed + 2));
+  }
+  return std::clamp(expected, least_likelihood, 1 - least_likelihood);
+}
+
+/// Returns whether there are claims for the sample's amount to tell of.
+bool CounterSplit::claim_shares() {
+  bool any = false;
+  for (const Claim &claim : claims_) {
+    if (!is_near_full(claim))
+      continue;
+    any = true;
+    fit_.claim(claim.listener, static_cast<double>(claim.amount), experience(claim.listener));
+  }
+  return any;
 }
 
 // Only when the sample is over: counted against itself, a larger claim would be the less likely.
@@ -91,66 +217,67 @@ std::uint64_t CounterSplit::share(std::uint64_t total, std::vector<Claim> &grant
   std::uint64_t claimed = 0;
   for (const Share &share : shares_)
     claimed += share.claim->amount;
-  if (total < claimed)
-    return total - share_by_likelihood(total, granted);
+  if (total < claimed) {
+    share_as_expected(static_cast<double>(total));
+    return total - grant_rounded(total, granted);
+  }
   for (const Share &share : shares_)
     grant(*share.claim, share.claim->amount, granted);
   return claimed;
 }
 
-/// total is less than the sum of the claims. Returns what is left of it.
-std::uint64_t CounterSplit::share_by_likelihood(std::uint64_t total, std::vector<Claim> &granted) {
+/// total is less than the sum of the claims. What it is more or less than what is expected is
+/// spread by the variances: a listener whose claims are all met has them met.
+void CounterSplit::share_as_expected(double total) {
+  double surplus = total;
+  double variance = 0;
   for (Share &share : shares_) {
-    const Account &account = accounts_[share.claim->listener];
-    share.likelihood =
-        std::min(1.0, (account.recently_granted + 1) / (account.recently_claimed + 1));
+    const auto claimed = static_cast<double>(share.claim->amount);
+    share.likelihood = likelihood(*share.claim);
+    share.exact = share.likelihood * claimed;
+    share.variance = share.exact * (1 - share.likelihood);
+    surplus -= share.exact;
+    variance += share.variance;
   }
-  std::sort(shares_.begin(), shares_.end(), [](const Share &a, const Share &b) {
-    return std::tuple(-a.likelihood, a.claim->listener, a.claim->amount) <
-           std::tuple(-b.likelihood, b.claim->listener, b.claim->amount);
+  // Those that reach nothing, or all that they claim, do so before the others.
+  const bool more = surplus > 0;
+  std::sort(shares_.begin(), shares_.end(), [more](const Share &a, const Share &b) {
+    return std::tuple(more ? -a.likelihood : a.likelihood, a.claim->listener, a.claim->amount) <
+           std::tuple(more ? -b.likelihood : b.likelihood, b.claim->listener, b.claim->amount);
   });
-  double weight = 0;
-  for (auto share = shares_.rbegin(); share != shares_.rend(); ++share) {
-    weight += share->likelihood * static_cast<double>(share->claim->amount);
-    share->weight_from_here = weight;
+  for (Share &share : shares_) {
+    const auto claimed = static_cast<double>(share.claim->amount);
+    const double part = variance > 0 ? surplus * share.variance / variance : surplus;
+    const double exact = std::clamp(share.exact + part, 0.0, claimed);
+    surplus -= exact - share.exact;
+    variance -= share.variance;
+    share.exact = exact;
   }
-  // In proportion, the likeliest could have more than they claim.
-  std::uint64_t left = total;
-  std::size_t met = 0;
-  while (met + 1 < shares_.size() &&
-         static_cast<double>(left) * shares_[met].likelihood >= shares_[met].weight_from_here) {
-    Claim &claim = *shares_[met++].claim;
-    const std::uint64_t amount = std::min(claim.amount, left);
-    grant(claim, amount, granted);
-    left -= amount;
-  }
-  return share_in_proportion(std::span(shares_).subspan(met), left, granted);
 }
 
 /// By largest remainder, the remainders of earlier samples included: of equal claims, no one is
 /// rounded up for good. Returns what is left of total.
-std::uint64_t CounterSplit::share_in_proportion(std::span<Share> shares, std::uint64_t total,
-                                                std::vector<Claim> &granted) {
-  const double unit = static_cast<double>(total) / shares.front().weight_from_here;
+std::uint64_t CounterSplit::grant_rounded(std::uint64_t total, std::vector<Claim> &granted) {
   std::uint64_t left = total;
-  for (Share &share : shares) {
+  for (Share &share : shares_) {
     Claim &claim = *share.claim;
-    const double exact = unit * share.likelihood * static_cast<double>(claim.amount);
-    const std::uint64_t amount = std::min({static_cast<std::uint64_t>(exact), claim.amount, left});
+    const std::uint64_t amount =
+        std::min({static_cast<std::uint64_t>(share.exact), claim.amount, left});
     double &rounding = accounts_[claim.listener].rounding;
-    rounding += exact - static_cast<double>(amount);
+    rounding += share.exact - static_cast<double>(amount);
     grant(claim, amount, granted);
     left -= amount;
   }
-  const auto rounded_up = static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(left, shares.size()));
-  std::nth_element(shares.begin(), shares.begin() + rounded_up, shares.end(),
+  const auto rounded_up =
+      static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(left, shares_.size()));
+  std::nth_element(shares_.begin(), shares_.begin() + rounded_up, shares_.end(),
                    [this](const Share &a, const Share &b) {
                      return std::tuple(-accounts_[a.claim->listener].rounding, a.claim->listener,
                                        a.claim->amount) <
                             std::tuple(-accounts_[b.claim->listener].rounding, b.claim->listener,
                                        b.claim->amount);
                    });
-  for (const Share &share : shares.first(static_cast<std::size_t>(rounded_up))) {
+  for (const Share &share : std::span(shares_).first(static_cast<std::size_t>(rounded_up))) {
     if (share.claim->amount == 0)
       continue;
     accounts_[share.claim->listener].rounding -= 1;
@@ -184,7 +311,7 @@ void CounterSplit::settle(FunctionRef<bool(std::uint32_t)> was_full, std::vector
     if (unmatched > 0 && was_full(listener))
       claims_.push_back({listener, Suspicion::full, unmatched});
   }
-  gather(claims_, Suspicion::full);
+  gather(claims_, true);
   unattributed_ += left_ - share(left_, granted);
   left_ = 0;
   claims_.clear();
@@ -206,6 +333,7 @@ void CounterSplit::clear_attributed() {
 void CounterSplit::forget(std::uint32_t listener) {
   if (listener < accounts_.size())
     accounts_[listener] = Account{};
+  fit_.forget(listener);
 }
 
 bool DropLedger::wants_counters(bool any_moved, bool members_changed) const {
@@ -219,8 +347,9 @@ void DropLedger::sample(std::span<const DropsMoved> moved, bool members_changed,
     last_ = counters;
     return;
   }
-  const bool claimants_known = !members_changed && !unread_;
+  const bool was_unread = unread_;
   unread_ = !counters && wants_counters(!moved.empty(), members_changed);
+  const bool claimants_known = !members_changed && !unread_ && !was_unread;
   const ListenCounters risen = counters ? advance(*counters) : ListenCounters{};
 
   for (const DropsMoved &socket : moved)

@@ -2,6 +2,8 @@
 
 #include "function_ref.h"
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -26,7 +28,8 @@ struct ListenCounters {
   std::uint64_t overflows = 0;
 };
 
-/// How likely it is that a socket's moved drops are the namespace's; the likeliest first.
+/// Where the socket's queue was at either end of the sample: how likely it is that its moved drops
+/// are the namespace's.
 enum class Suspicion : std::uint8_t { full, half_full, moved };
 
 /// The most that a socket may have of what a counter of its namespace moved by.
@@ -36,10 +39,49 @@ struct Claim {
   std::uint64_t amount = 0;
 };
 
-/// Hands out what one counter of a net namespace moved by to the listeners that claim it. Claims
-/// are met in proportion to what can be expected of them: amount x the share of the listener's
-/// recent claims that was met. So the drops of an overflowing queue are not shared with the noise
-/// of a deferred accept, nor evenly with final ACKs, of which half can be met.
+/// Which share of a listener's claims is met by the counter's amounts, learnt from whole samples:
+/// least squares over the shares, each from 0 to 1, that make an amount of the claims beside it.
+/// Recent samples count most.
+class ShareFit {
+public:
+  /// @param amount  > 0
+  /// @param prior  the share, as far as the samples do not tell
+  void claim(std::uint32_t listener, double amount, double prior);
+  /// Ends a sample in which the counter moved by amount.
+  void end_sample(double amount);
+  /// nullopt: not among those that are fitted.
+  std::optional<double> share(std::uint32_t listener) const;
+  void forget(std::uint32_t listener);
+
+private:
+  /// Those of more listeners at once are taken for what their prior says.
+  static constexpr std::size_t most_listeners = 16;
+
+  struct Fitted {
+    std::optional<std::uint32_t> listener;
+    double claimed = 0; ///< in the sample under way
+    double prior = 0;
+    double share = 0;
+    double amount = 0;                             ///< sum of its claims x amount
+    std::array<double, most_listeners> products{}; ///< sums of its claims x those of each
+  };
+
+  void take_in(double amount);
+  Fitted *place_for(std::uint32_t listener);
+  void fit();
+  void clear(std::size_t place);
+
+  std::array<Fitted, most_listeners> fitted_;
+  double not_fitted_ = 0; ///< expected of the other claims of the sample under way
+};
+
+/// Hands out what one counter of a net namespace moved by to the listeners that claim it, first to
+/// those at least half full, then to a single other one. A queue that is served is full between the
+/// samples, and one or two short of it at them: those come at once. Claims are met as is expected
+/// of them, by a ShareFit and by the share of the listener's recent claims that was met, and what
+/// is more or less than that where it is the least certain. So the drops of an overflowing queue
+/// are not shared with the noise of a deferred accept, nor evenly with final ACKs, of which half is
+/// met.
 class CounterSplit {
 public:
   void claim(const Claim &claim);
@@ -47,7 +89,7 @@ public:
   /// the claims meets those of the next sample, and no later ones. The parts handed out are
   /// appended to granted.
   /// @param claimants_known  whoever dropped something is among the claims, so that a single
-  ///                         claimant has it
+  ///                         claimant has it, and the amount tells how much of the claims is met
   void end_sample(std::uint64_t amount, bool claimants_known, std::vector<Claim> &granted);
   /// Hands out what the samples of the interval left, to those of was_full by what is left of
   /// their claims. The rest is nobody's.
@@ -68,27 +110,31 @@ private:
     double recently_granted = 0;
     double rounding = 0; ///< share that rounding to integers still owes
   };
-  /// A claim with its weight while an amount is shared.
+  /// A claim while an amount is shared.
   struct Share {
     Claim *claim = nullptr;
-    double likelihood = 0;       ///< that a claimed unit is granted
-    double weight_from_here = 0; ///< amount x likelihood, of it and of all less likely ones
+    double likelihood = 0; ///< that a claimed unit is granted
+    double variance = 0;   ///< of what is granted
+    double exact = 0;      ///< what is granted, before it is rounded
   };
 
   bool single_claimant() const;
-  void match(Suspicion suspicion, std::vector<Claim> &granted);
+  void match(bool near_full, std::vector<Claim> &granted);
+  double experience(std::uint32_t listener) const;
+  double likelihood(const Claim &claim) const;
+  bool claim_shares();
   void learn_claims();
-  void gather(std::vector<Claim> &claims, Suspicion suspicion);
+  void gather(std::vector<Claim> &claims, bool near_full);
   std::uint64_t share(std::uint64_t total, std::vector<Claim> &granted);
-  std::uint64_t share_by_likelihood(std::uint64_t total, std::vector<Claim> &granted);
-  std::uint64_t share_in_proportion(std::span<Share> shares, std::uint64_t total,
-                                    std::vector<Claim> &granted);
+  void share_as_expected(double total);
+  std::uint64_t grant_rounded(std::uint64_t total, std::vector<Claim> &granted);
   void grant(Claim &claim, std::uint64_t amount, std::vector<Claim> &granted);
 
   std::vector<Account> accounts_; ///< by listener
   std::vector<Claim> claims_;     ///< of the sample under way
   std::vector<Claim> carried_claims_;
   std::vector<Share> shares_; ///< scratch
+  ShareFit fit_;              ///< of claims of full queues
   std::uint64_t amount_ = 0;  ///< of the sample under way
   std::uint64_t carried_amount_ = 0;
   bool carried_claimants_known_ = false;

@@ -45,7 +45,8 @@ struct NamespaceHarvest {
   KindHarvest tcp;
   std::optional<KindHarvest> unix_sockets; ///< empty: not asked for
   std::optional<NetCounters> counters;
-  std::optional<std::uint64_t> drops_unattributed; ///< segments since the plugin's baseline
+  std::optional<std::uint64_t> drops_unattributed;     ///< segments since the plugin's baseline
+  std::chrono::steady_clock::time_point counted_since; ///< when that was
 };
 
 /// How the sampler fared; empty in the first interval, which is none.

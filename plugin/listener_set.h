@@ -2,6 +2,7 @@
 
 #include "drops.h"
 #include "function_ref.h"
+#include "listener_address.h"
 #include "window.h"
 
 #include <chrono>
@@ -21,6 +22,7 @@ struct ListenerIdentity {
   std::string address;    ///< where others could have the same name: told apart by this
   std::uint16_t port = 0; ///< 0: none
   bool has_id = false;    ///< as in ListenerName
+  TcpAddress tcp = {};    ///< of a TCP listener
 };
 
 /// One listening socket in one sample.

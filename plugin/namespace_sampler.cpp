@@ -54,7 +54,8 @@ ListenerIdentity identify_tcp_listener(const TcpAddress &address, const Namespac
   return {.name = std::move(name.text),
           .address = "",
           .port = address.port,
-          .has_id = name.has_id || label.has_id};
+          .has_id = name.has_id || label.has_id,
+          .tcp = address};
 }
 
 NamespaceSampler::NamespaceSampler(std::shared_ptr<const Config> config, NamespaceLabel label)
@@ -177,6 +178,7 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
                                            std::vector<Fault> &faults) {
   NamespaceHarvest harvest;
   harvest.label = label_;
+  harvest.counted_since = began_;
   take_tcp_sample(tcp_max_weight, true);
   // Who went shortly before is not told for an interval more.
   if (tcp_.has_missed())

@@ -63,6 +63,7 @@ private:
   ListenerSet unix_;
   UnixFiles unix_files_;
   DropLedger drops_;
+  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
   std::optional<NetCounters> counters_; ///< as of the last sample of a harvest
   Failure tcp_failure_;                 ///< of the last sample
   Failure unix_failure_;                ///< of the last sample

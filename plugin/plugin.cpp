@@ -7,8 +7,11 @@
 #include "survey_board.h"
 #include "surveyor.h"
 #include "table.h"
+#include "table_file.h"
+#include "table_records.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <exception>
 #include <memory>
@@ -31,7 +34,10 @@ constexpr std::size_t most_said = 1000;
 /// Everything between init and shutdown.
 struct Running {
   explicit Running(std::shared_ptr<const Config> configuration)
-      : config(std::move(configuration)), builder(config), alarms(config->notify) {}
+      : config(std::move(configuration)), builder(config), alarms(config->notify) {
+    if (!config->table_file.empty())
+      table_file.emplace(config->table_file, config->table_group);
+  }
 
   std::shared_ptr<const Config> config;
   std::shared_ptr<SurveyBoard> board = std::make_shared<SurveyBoard>();
@@ -41,6 +47,9 @@ struct Running {
   FaultLog sampler_faults;
   FaultLog survey_faults;
   Alarms alarms;
+  std::optional<TableFile> table_file;
+  FaultLog table_faults;
+  std::int64_t began_ns = clock_ns();
   std::set<std::string> said;
   bool harvested = false;
 };
@@ -86,8 +95,7 @@ void log_collisions(const NamespaceHarvest &harvest) {
 }
 
 void notify(const Table &table) {
-  // The first harvest comes right after the start and has seen next to nothing.
-  if (!table.is_complete || !running->harvested)
+  if (!table.is_complete)
     return;
   std::vector<AlarmInput> inputs;
   inputs.reserve(table.rows.size());
@@ -102,6 +110,19 @@ void notify(const Table &table) {
   }
 }
 
+/// A folder that is not there is no fault where nobody asked for the file.
+void write_table(const Table &table, const Harvest &harvest, Seconds interval) {
+  if (!running->table_file)
+    return;
+  TableContents contents =
+      table_contents(table, harvest, interval, running->alarms, running->began_ns);
+  std::vector<Fault> faults;
+  if (const Failure failure = running->table_file->publish(contents))
+    if (running->config->table_file_given || failure->code != ENOENT)
+      faults.push_back({"table file", failure->message()});
+  log_faults(running->table_faults, faults);
+}
+
 void publish(const Harvest &harvest, const std::optional<Survey> &survey, Seconds interval) {
   log_faults(running->sampler_faults, harvest.faults);
   if (survey)
@@ -113,8 +134,11 @@ void publish(const Harvest &harvest, const std::optional<Survey> &survey, Second
   for (const std::string &notice : table.notices)
     log_once(notice);
   dispatch_values(table, running->config->values, interval);
-  notify(table);
-  running->harvested = true;
+  // The first harvest comes right after the start and has seen next to nothing.
+  if (std::exchange(running->harvested, true)) {
+    notify(table);
+    write_table(table, harvest, interval);
+  }
 }
 
 bool has_listeners(const NamespaceHarvest &harvest) {

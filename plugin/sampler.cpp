@@ -27,13 +27,12 @@ constexpr Duration after_failure = std::chrono::seconds(1);
 
 /// One kind of dump: when its next sample is due and what the last one cost.
 struct Paced {
-  explicit Paced(PaceLimits limits) : pace(limits), period(limits.sample_interval) {}
+  explicit Paced(Duration sample_interval) : period(sample_interval) {}
 
   Duration max_weight() const { return max_weight_periods * period; }
   /// CPU time a second that it takes as it goes now.
   double rate() const { return Seconds(cost).count() / Seconds(period).count(); }
 
-  Pace pace;
   Duration cost{0};
   Duration period; ///< planned
   std::optional<Clock::time_point> due;
@@ -50,8 +49,9 @@ public:
                  .warning_percent = lowest_warning_percent(*config_)}),
         only_at_harvests_(config_->sample_interval >= interval), own_budget_(share(), Clock::now()),
         unix_budget_(unix_share * share(), Clock::now()),
-        others_budget_(others_share * share(), Clock::now()), tcp_(limits_of(*config_)),
-        unix_(limits_of(*config_)), others_(limits_of(*config_)) {}
+        others_budget_(others_share * share(), Clock::now()), tcp_pace_(limits_of(*config_)),
+        unix_pace_(limits_of(*config_)), tcp_(limits_of(*config_).sample_interval),
+        unix_(limits_of(*config_).sample_interval), others_(limits_of(*config_).sample_interval) {}
 
   void run(Mailbox<Harvest> &mailbox) {
     for (;;) {
@@ -197,7 +197,7 @@ private:
     const Clock::time_point now = Clock::now();
     const double unix_rate = unix_.due ? std::min(unix_.rate(), unix_budget_.rate()) : 0;
     tcp_.cost = cost;
-    tcp_.period = tcp_.pace.next(now, cost, own_.tcp_filling(), own_budget_.rate() - unix_rate,
+    tcp_.period = tcp_pace_.next(now, cost, own_.tcp_filling(), own_budget_.rate() - unix_rate,
                                  own_budget_.until(cost, now));
     tcp_.due = due(now, tcp_.period, own_.tcp_failed());
   }
@@ -206,7 +206,7 @@ private:
     const Clock::time_point now = Clock::now();
     unix_.cost = cost;
     unix_.period =
-        unix_.pace.next(now, cost, own_.unix_filling(), unix_budget_.rate(),
+        unix_pace_.next(now, cost, own_.unix_filling(), unix_budget_.rate(),
                         std::max(own_budget_.until(cost, now), unix_budget_.until(cost, now)));
     unix_.due = due(now, unix_.period, own_.unix_failed());
   }
@@ -239,6 +239,8 @@ private:
   CpuBudget unix_budget_;
   CpuBudget others_budget_;
   bool budget_is_divided_ = false;
+  Pace tcp_pace_;
+  Pace unix_pace_;
   Paced tcp_;
   Paced unix_;
   Paced others_;

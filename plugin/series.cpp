@@ -103,7 +103,8 @@ void for_each_value(const Table &table, ValueSet values, Sink sink) {
     if (row.has_series)
       listener_values(row, values, sink);
   for (const KernelRow &kernel : table.kernels)
-    kernel_values(kernel, sink);
+    if (kernel.has_series)
+      kernel_values(kernel, sink);
   if (table.host)
     host_values(*table.host, sink);
   sampler_values(table.sampler, sink);

@@ -58,13 +58,19 @@ struct TableBuilder::Draft {
   const Survey *survey = nullptr;
   Table table;
   HostFigures host;
-  std::vector<std::string> names; ///< of each row's listener, before a Watch block gave another
+  /// Of each row.
+  struct Listener {
+    std::string name; ///< before a Watch block gave another
+    WatchFacts watch;
+  };
+  std::vector<Listener> listeners;
   std::vector<RosterCandidate> candidates;
   std::vector<std::size_t> candidate_rows;        ///< the row of each candidate
   std::optional<std::uint64_t> folded_syn_length; ///< sum over those that are folded
   // Of the namespace whose rows are being added.
   NamespaceFacts common;
   const NamespaceSurvey *namespace_survey = nullptr;
+  std::string net_namespace;
 };
 
 TableBuilder::TableBuilder(std::shared_ptr<const Config> config) : config_(std::move(config)) {
@@ -107,11 +113,13 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
   give_places(draft, interval);
   give_names(draft);
   drop_totals_.prune(draft.now);
+  overflow_totals_.prune(draft.now);
+  forget_namespaces();
 
   if (harvest.own.tcp.read) {
     draft.host.dropped = dropped_;
-    for (const auto &[name, unattributed] : unattributed_)
-      draft.host.dropped += unattributed;
+    for (const auto &[name, memory] : namespaces_)
+      draft.host.dropped += memory.unattributed;
     draft.table.host = draft.host;
   }
   return std::move(draft.table);
@@ -124,16 +132,17 @@ void TableBuilder::add_namespace(const NamespaceHarvest &harvest, const Namespac
   common.is_baseline = draft.common.is_baseline;
   draft.common = common;
   draft.namespace_survey = survey;
+  draft.net_namespace = harvest.label.name;
   add_kind(harvest.tcp, true, draft);
   if (harvest.unix_sockets)
     add_kind(*harvest.unix_sockets, false, draft);
 
-  if (harvest.drops_unattributed)
-    unattributed_[harvest.label.name] = *harvest.drops_unattributed;
-  if (harvest.label.has_id) // another name after the next start of the same container
-    return;
+  count_unattributed(harvest);
   KernelRow kernel;
   kernel.instance = kernel_instance(harvest.label);
+  kernel.net_namespace = harvest.label.name;
+  kernel.has_series = !harvest.label.has_id;
+  kernel.counted_since = harvest.counted_since;
   kernel.counters = harvest.counters;
   kernel.drops_unattributed = harvest.drops_unattributed;
   if (survey != nullptr) {
@@ -151,17 +160,36 @@ NamespaceFacts TableBuilder::facts_of(const NamespaceHarvest &harvest,
     facts.somaxconn = survey->limits.somaxconn;
     facts.tcp_syncookies = survey->limits.tcp_syncookies;
   }
+  NamespaceMemory &memory = namespaces_[harvest.label.name];
+  memory.seen = interval_;
   if (!harvest.counters)
     return facts;
-  const auto [entry, is_first] = last_counters_.try_emplace(harvest.label.name, *harvest.counters);
-  if (!is_first) {
-    const NetCounters &now = *harvest.counters;
-    facts.cookies_rose = rose(Counter::SyncookiesSent, now, entry->second) ||
-                         rose(Counter::TCPReqQFullDoCookies, now, entry->second);
-    facts.req_q_full_drop_rose = rose(Counter::TCPReqQFullDrop, now, entry->second);
-    entry->second = now;
-  }
+  const NetCounters &now = *harvest.counters;
+  const NetCounters before = memory.counters.value_or(now);
+  facts.cookies_rose = rose(Counter::SyncookiesSent, now, before) ||
+                       rose(Counter::TCPReqQFullDoCookies, now, before);
+  facts.req_q_full_drop_rose = rose(Counter::TCPReqQFullDrop, now, before);
+  memory.counters = now;
   return facts;
+}
+
+// The namespace's counter begins anew when another one is known by its name.
+void TableBuilder::count_unattributed(const NamespaceHarvest &harvest) {
+  if (!harvest.drops_unattributed)
+    return;
+  std::uint64_t &unattributed = namespaces_[harvest.label.name].unattributed;
+  if (*harvest.drops_unattributed < unattributed)
+    dropped_ += unattributed;
+  unattributed = *harvest.drops_unattributed;
+}
+
+void TableBuilder::forget_namespaces() {
+  std::erase_if(namespaces_, [this](const auto &entry) {
+    const bool gone = entry.second.seen != interval_;
+    if (gone)
+      dropped_ += entry.second.unattributed;
+    return gone;
+  });
 }
 
 void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) {
@@ -183,16 +211,18 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
     row.members = interval.members;
     row.is_tcp = is_tcp;
     row.interval_drops = listener.dropped.drops;
+    row.identity = &interval.identity;
+    row.net_namespace = draft.net_namespace;
     if (is_there) {
       ++draft.host.listeners;
       draft.host.worst_used_percent =
           std::max(draft.host.worst_used_percent, interval.queue.used_percent);
       if (watch.expected)
         expected_.insert(name);
-      judge(interval, listener.dropped.overflows, row, name, draft);
+      judge(interval, listener.dropped.overflows, watch, row, draft);
     }
     if (is_tcp)
-      drop_totals_.add(name, listener.dropped.drops, draft.now);
+      count_drops(listener.dropped, row, draft);
     if (interval.folded && row.syn_length)
       draft.folded_syn_length = draft.folded_syn_length.value_or(0) + *row.syn_length;
     if (!interval.folded) {
@@ -204,13 +234,14 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
            .urgent = named});
       draft.candidate_rows.push_back(draft.table.rows.size());
     }
-    draft.names.push_back(name);
+    draft.listeners.push_back({name, watch});
     draft.table.rows.push_back(std::move(row));
   }
 }
 
-void TableBuilder::judge(const ListenerInterval &interval, std::uint64_t overflows, Row &row,
-                         const std::string &name, Draft &draft) {
+void TableBuilder::judge(const ListenerInterval &interval, std::uint64_t overflows,
+                         const WatchFacts &watch, Row &row, Draft &draft) {
+  const std::string &name = row.name;
   const auto [entry, is_new] = memories_.try_emplace(name);
   Memory &memory = entry->second;
   // What limits the first interval of all finds were set before anyone looked.
@@ -232,7 +263,6 @@ void TableBuilder::judge(const ListenerInterval &interval, std::uint64_t overflo
         found != draft.survey->owners.end())
       row.owner = found->second.text();
 
-  const WatchFacts watch = watch_facts(*config_, name);
   ListenerFacts facts;
   facts.name = watch.name ? std::string_view(*watch.name) : std::string_view(name);
   facts.owner = row.owner;
@@ -272,18 +302,26 @@ void TableBuilder::add_missing(Draft &draft) {
     row.diagnosis = diagnose(facts, draft.common, limits, memory.history);
     count_state(row.diagnosis->state, draft.host);
     // It may have a row already, that of the interval in which it went.
-    const auto known = std::find(draft.names.begin(), draft.names.end(), name);
-    if (known != draft.names.end()) {
-      draft.table.rows[static_cast<std::size_t>(known - draft.names.begin())].diagnosis =
+    const auto known = std::find_if(draft.listeners.begin(), draft.listeners.end(),
+                                    [&](const auto &listener) { return listener.name == name; });
+    if (known != draft.listeners.end()) {
+      draft.table.rows[static_cast<std::size_t>(known - draft.listeners.begin())].diagnosis =
           std::move(row.diagnosis);
       continue;
     }
     draft.candidates.push_back({.name = &name, .eligible = true, .urgent = true});
     draft.candidate_rows.push_back(draft.table.rows.size());
     row.is_tcp = false; // its counter goes on when it is back
-    draft.names.push_back(name);
+    draft.listeners.push_back({name, watch});
     draft.table.rows.push_back(std::move(row));
   }
+}
+
+void TableBuilder::count_drops(const ListenCounters &dropped, Row &row, const Draft &draft) {
+  drop_totals_.add(row.name, dropped.drops, draft.now);
+  overflow_totals_.add(row.name, dropped.overflows, draft.now);
+  row.drops = drop_totals_.standing(row.name);
+  row.overflows = overflow_totals_.standing(row.name);
 }
 
 void TableBuilder::add_folds(const Harvest &harvest, Draft &draft) {
@@ -329,7 +367,7 @@ void TableBuilder::add_fold(const std::vector<const KindHarvest *> &kinds, const
     row.dropped = drop_totals_.tell(name);
     row.syn_length = draft.folded_syn_length;
   }
-  draft.names.emplace_back(name);
+  draft.listeners.push_back({.name = name, .watch = {}});
   draft.table.rows.push_back(std::move(row));
 }
 
@@ -343,7 +381,7 @@ void TableBuilder::give_places(Draft &draft, std::chrono::duration<double> inter
     Row &row = draft.table.rows[index];
     row.has_series = placed[i];
     if (placed[i] && row.is_tcp)
-      row.dropped = drop_totals_.tell(draft.names[index]);
+      row.dropped = drop_totals_.tell(draft.listeners[index].name);
     if (!placed[i] && draft.candidates[i].eligible)
       ++draft.host.unreported;
   }
@@ -352,25 +390,26 @@ void TableBuilder::give_places(Draft &draft, std::chrono::duration<double> inter
 // A name that a Watch block gives goes to one listener, which keeps it until it is gone.
 void TableBuilder::give_names(Draft &draft) {
   std::map<std::string, std::vector<std::size_t>> wanted; // rows by the name that they want
-  for (std::size_t i = 0; i < draft.names.size(); ++i) {
-    const WatchFacts watch = watch_facts(*config_, draft.names[i]);
-    if (watch.name && *watch.name != draft.names[i])
+  for (std::size_t i = 0; i < draft.listeners.size(); ++i) {
+    const auto &[name, watch] = draft.listeners[i];
+    if (watch.name && *watch.name != name)
       wanted[*watch.name].push_back(i);
   }
+  const auto name_of = [&draft](std::size_t row) { return draft.listeners[row].name; };
   for (const auto &[name, rows] : wanted) {
     std::string &holder = holders_[name];
     const bool held = std::any_of(rows.begin(), rows.end(),
-                                  [&](std::size_t row) { return draft.names[row] == holder; });
+                                  [&](std::size_t row) { return name_of(row) == holder; });
     if (!held && rows.size() == 1)
-      holder = draft.names[rows.front()];
+      holder = name_of(rows.front());
     else if (!held)
       holder.clear();
     for (const std::size_t row : rows)
-      if (draft.names[row] == holder)
+      if (name_of(row) == holder)
         draft.table.rows[row].name = name;
     if (rows.size() > 1)
       draft.table.notices.push_back("the name " + name + " of a <Watch> block is wanted by " +
-                                    draft.names[rows[0]] + " and " + draft.names[rows[1]] +
+                                    name_of(rows[0]) + " and " + name_of(rows[1]) +
                                     ", and goes to one listener at most");
   }
 }

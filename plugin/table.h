@@ -33,6 +33,11 @@ struct Row {
   std::optional<std::chrono::duration<double>> oldest_wait;
   std::optional<Diagnosis> diagnosis; ///< empty for the sum of several listeners
   bool has_series = false;
+  /// Valid as long as the harvest; nullptr for the sum of several and for what is missing.
+  const ListenerIdentity *identity = nullptr;
+  std::string net_namespace;                     ///< "" for collectd's own
+  std::optional<DropTotals::Standing> drops;     ///< also without a series; segments
+  std::optional<DropTotals::Standing> overflows; ///< those of them that found the queue full
 };
 
 /// Figures of all listeners together.
@@ -49,7 +54,10 @@ struct HostFigures {
 
 /// What the kernel has for a net namespace as a whole.
 struct KernelRow {
-  std::string instance; ///< kernel, or kernel_netns_NAME
+  std::string instance;      ///< kernel, or kernel_netns_NAME
+  std::string net_namespace; ///< "" for collectd's own
+  bool has_series = true; ///< false: its name is another after the next start of the same container
+  std::chrono::steady_clock::time_point counted_since; ///< of drops_unattributed
   std::optional<NetCounters> counters;
   std::optional<std::uint64_t> drops_unattributed; ///< segments since the plugin's baseline
   std::optional<std::uint64_t> syn_total;          ///< half-open connections
@@ -87,28 +95,36 @@ private:
     std::optional<std::int64_t> somaxconn_at_listen; ///< as in ListenerFacts
     std::uint64_t seen = 0;                          ///< number of the interval
   };
+  /// What is kept of a net namespace from interval to interval, by name.
+  struct NamespaceMemory {
+    std::optional<NetCounters> counters;
+    std::uint64_t unattributed = 0; ///< segments
+    std::uint64_t seen = 0;         ///< number of the interval
+  };
   void add_namespace(const NamespaceHarvest &harvest, const NamespaceSurvey *survey, Draft &draft);
   void add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft);
+  void count_drops(const ListenCounters &dropped, Row &row, const Draft &draft);
   void add_folds(const Harvest &harvest, Draft &draft);
   void add_fold(const std::vector<const KindHarvest *> &kinds, const char *name, bool is_tcp,
                 Draft &draft);
   void add_missing(Draft &draft);
-  void judge(const ListenerInterval &interval, std::uint64_t overflows, Row &row,
-             const std::string &name, Draft &draft);
-  void judge_missing(Row &row, const std::string &name, Draft &draft);
+  void judge(const ListenerInterval &interval, std::uint64_t overflows, const WatchFacts &watch,
+             Row &row, Draft &draft);
   NamespaceFacts facts_of(const NamespaceHarvest &harvest, const NamespaceSurvey *survey);
+  void count_unattributed(const NamespaceHarvest &harvest);
+  void forget_namespaces();
   void give_names(Draft &draft);
   void give_places(Draft &draft, std::chrono::duration<double> interval);
 
   std::shared_ptr<const Config> config_;
   Roster roster_;
   DropTotals drop_totals_;
+  DropTotals overflow_totals_;
   std::unordered_map<std::string, Memory> memories_;
   std::set<std::string> expected_;             ///< names that are to be there
   std::map<std::string, std::string> holders_; ///< listeners by the name that a Watch gave them
-  std::map<std::string, NetCounters> last_counters_;  ///< by net namespace
-  std::uint64_t dropped_ = 0;                         ///< segments, by all listeners ever
-  std::map<std::string, std::uint64_t> unattributed_; ///< by net namespace, segments
+  std::map<std::string, NamespaceMemory> namespaces_;
+  std::uint64_t dropped_ = 0; ///< segments ever, but for namespaces_' unattributed ones
   std::uint64_t interval_ = 0;
 };
 

@@ -48,7 +48,7 @@ class Programs:
         result = subprocess.run([self.directory / program, *map(str, arguments)], check=False, text=True,
                                 stdin=subprocess.DEVNULL, capture_output=True)
         if result.returncode == SKIPPED:
-            raise Skipped(result.stderr.strip())
+            raise Skipped((result.stderr or result.stdout).strip())
         if result.returncode != 0:
             raise RuntimeError(f"{program} {arguments} ended with {result.returncode}: {result.stderr}")
         return {name: float(number) for name, number in map(str.split, result.stdout.splitlines())}
@@ -186,6 +186,25 @@ class Bench:
         if memory_goal:
             self.table.at_most(f"collectd's resident growth, {sockets}", growth, memory_goal, " MB")
 
+    # What the SNMP subagent costs
+
+    def snmp(self):
+        """A walk over 10 000 listeners against a handler that does the least."""
+        title = "CPU of a cell, walk of 10 000 x 10 / bare handler of libnetsnmpagent"
+        if not os.environ.get("BACKLOG_AGENTX"):
+            self.table.skip(title, "built without SNMP")
+            return
+        try:
+            figures = self.programs.figures(pathlib.Path(__file__).with_name("snmp_walk.py"), 2 if self.is_short else 5)
+        except Skipped as reason:
+            self.table.skip(title, str(reason))
+            return
+        self.table.at_most(title, figures["subagent_cpu_us"] / figures["bare_cpu_us"], 1.15, "x",
+                           "{subagent_cpu_us:.1f} / {bare_cpu_us:.1f} us; "
+                           "wall {subagent_wall_us:.0f} / {bare_wall_us:.0f} us".format(**figures))
+        self.table.at_most("subagent's memory, 10 000 rows", figures["resident_mb"], 25, " MB")
+        self.table.at_most("subagent's reading of a new table, 10 000 rows", figures["read_ms"], 20, " ms", "CPU, median of 21")
+
     # Whether it disturbs
 
     def latency(self):
@@ -242,7 +261,7 @@ def resident_mb(pid):
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-PARTS = ("sample", "connections", "others", "daemon", "latency", "bursts", "drops")
+PARTS = ("sample", "connections", "others", "daemon", "snmp", "latency", "bursts", "drops")
 
 
 def main():

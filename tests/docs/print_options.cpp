@@ -77,6 +77,9 @@ const std::vector<Option> &plugin_options() {
       {"Values",
        [](Config &c) { return std::string(c.values == ValueSet::basic ? "basic" : "full"); },
        "full"},
+      {"TableFile", [](Config &c) { return c.table_file; }, "/table"},
+      {"TableGroup", [](Config &c) { return std::string(c.table_group ? "something" : ""); },
+       "root"},
   };
   return options;
 }

@@ -37,7 +37,8 @@ def options_of_manual(text):
         for item in re.split(r"^\.It ", section, flags=re.MULTILINE)[1:]:
             name = re.match(r"Cm (\w+)", item)[1]
             default = re.search(r"^Defaults to\s+(?:(none)\b|\.Cm (.*?) ?[.,:]?$)", item, re.MULTILINE)
-            options[block, name] = Option(default and (default[1] or default[2]), item)
+            value = default and (default[1] or default[2]).replace(r"\(dq", "")
+            options[block, name] = Option(value, item)
     return options
 
 
@@ -49,7 +50,7 @@ def options_of_readme(text):
         for row in table.splitlines():
             name, default, allowed = (cell.strip() for cell in row.split(" | ")[:3])
             value = re.match("`([^`]*)`", default)
-            options[block, name.strip("|` ")] = Option(value[1] if value else "none", allowed)
+            options[block, name.strip("|` ")] = Option(value[1].strip('"') if value else "none", allowed)
     return options
 
 
@@ -68,7 +69,7 @@ def options_of_snippet(text):
             block = "Plugin"
         else:
             name, value = line.split(None, 1)
-            options[block, name] = Option(value, "")
+            options[block, name] = Option(value.strip('"'), "")
     return options
 
 

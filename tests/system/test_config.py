@@ -41,6 +41,11 @@ REFUSED = [
     ('Values "some"', ["Values", "some", "basic", "full"]),
     ("Values 7", ["Values", "7", "basic", "full"]),
     ("Values basic full", ["Values", "basic", "full"]),
+    ('TableFile "relative/table"', ["TableFile", "relative/table", "absolute"]),
+    ('TableFile "/run/"', ["TableFile", "/run/", "absolute"]),
+    ("TableFile 5", ["TableFile", "5", "absolute"]),
+    ('TableGroup "no such group"', ["TableGroup", "no such group", "group"]),
+    ("TableGroup true", ["TableGroup", "true", "group"]),
     ("<Values>\nFull true\n</Values>", ["Values", "block", "basic", "full"]),
 ]
 
@@ -51,6 +56,7 @@ ACCEPTED = [
     "MaxListeners 0\nvalues FULL",
     "BurstInterval 1\nSampleInterval 1\nSamplerBudget 100",
     "SampleInterval 0.002\nReportUnix false\nReportSynQueue off",
+    'TableFile ""\nTableGroup "root"',
     'MaxListeners 1000\nValues "basic"\nIgnoreSelected false',
 ]
 

@@ -174,7 +174,7 @@ class UnixTest(SystemTest):
             self.unix_listener(listener.address)
             collectd.wait_for_value(first.name, "count-sockets", 2)
         self.wait_for_kernel(collectd)
-        said = [line for line in collectd.log().splitlines() if "backlog plugin: " in line]
+        said = collectd.messages()
         self.assertEqual(len(said), 1, said)
         for word in ("[notice]", first.address, second.address, first.name):
             self.assertIn(word, said[0])

@@ -144,6 +144,21 @@ START_TEST(good_options_of_what_is_reported) {
 }
 END_TEST
 
+START_TEST(good_options_of_the_table) {
+  Config config;
+  assert_text(config.table_file, default_table_file);
+  ck_assert(!config.table_file_given && !config.table_group);
+  const Tree some({{"TableFile", {text("/a/b")}}, {"TableGroup", {text("root")}}});
+  ck_assert(!apply_config(some.root(), config));
+  assert_text(config.table_file, "/a/b");
+  ck_assert(config.table_file_given && config.table_group == gid_t{0});
+  const Tree none({{"TableFile", {text("")}}, {"TableGroup", {text("")}}});
+  ck_assert(!apply_config(none.root(), config));
+  assert_text(config.table_file, "");
+  ck_assert(config.table_file_given && !config.table_group);
+}
+END_TEST
+
 START_TEST(burst_interval_above_sample_interval) {
   const std::vector<Item> cases[] = {
       {{"BurstInterval", {0.026}}},
@@ -222,6 +237,12 @@ START_TEST(bad_options_name_option_value_and_what_is_allowed) {
       {{"Watch", {text("a")}, false, {{"WarningPercent", {0.0}}}}, "0", "1 to 100"},
       {{"Watch", {text("a")}, false, {{"Expected", {text("x")}}}}, "\"x\"", "true or false"},
       {{"Watch", {text("a")}, false, {{"Unexpected", {true}}}}, "true", "Name, WarningPercent"},
+      {{"TableFile", {text("table")}}, "\"table\"", "absolute path"},
+      {{"TableFile", {text("/run/")}}, "\"/run/\"", "absolute path"},
+      {{"TableFile", {5.0}}, "5", "absolute path"},
+      {{"TableFile", {}}, "nothing", "absolute path"},
+      {{"TableGroup", {text("no such group")}}, "\"no such group\"", "name of a group"},
+      {{"TableGroup", {true}}, "true", "name of a group"},
       {{"Values", {text("some")}}, "\"some\"", "basic or full"},
       {{"Values", {1.0}}, "1", "basic or full"},
   };
@@ -303,8 +324,8 @@ START_TEST(what_several_watches_say_merges) {
 END_TEST
 
 int main() {
-  return run_tests("config", good_options, good_options_of_the_sampler,
-                   good_options_of_what_is_reported, good_options_of_the_diagnosis,
-                   what_several_watches_say_merges, burst_interval_above_sample_interval,
-                   bad_options_name_option_value_and_what_is_allowed);
+  return run_tests(
+      "config", good_options, good_options_of_the_sampler, good_options_of_what_is_reported,
+      good_options_of_the_table, good_options_of_the_diagnosis, what_several_watches_say_merges,
+      burst_interval_above_sample_interval, bad_options_name_option_value_and_what_is_allowed);
 }

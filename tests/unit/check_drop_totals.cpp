@@ -20,6 +20,22 @@ START_TEST(first_told_is_0_then_the_counter) {
 }
 END_TEST
 
+START_TEST(the_standing_counter_and_since_when) {
+  DropTotals totals;
+  ck_assert(!totals.standing("a"));
+  totals.add("a", 5, start);
+  totals.add("a", 2, start + 10s);
+  ck_assert_uint_eq(totals.standing("a")->drops, 7);
+  ck_assert(totals.standing("a")->since == start);
+  ck_assert_uint_eq(totals.tell("a"), 0);
+  totals.prune(start + 30h);
+  ck_assert(!totals.standing("a"));
+  totals.add("a", 1, start + 31h);
+  ck_assert_uint_eq(totals.standing("a")->drops, 1);
+  ck_assert(totals.standing("a")->since == start + 31h);
+}
+END_TEST
+
 START_TEST(counter_survives_an_absence) {
   DropTotals totals;
   totals.add("a", 5, start);
@@ -74,7 +90,8 @@ START_TEST(no_more_than_ten_thousand_of_those_that_vanish_at_once) {
 END_TEST
 
 int main() {
-  return run_tests("drop_totals", first_told_is_0_then_the_counter, counter_survives_an_absence,
+  return run_tests("drop_totals", first_told_is_0_then_the_counter,
+                   the_standing_counter_and_since_when, counter_survives_an_absence,
                    vanished_for_more_than_a_day_begins_anew,
                    of_the_vanished_the_last_ten_thousand_are_kept,
                    no_more_than_ten_thousand_of_those_that_vanish_at_once);

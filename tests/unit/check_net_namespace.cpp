@@ -1,13 +1,11 @@
+#include "child_process.h"
 #include "net_namespace.h"
 #include "test_program.h"
 
 #include <algorithm>
-#include <csignal>
 #include <cstdlib>
 #include <sched.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
@@ -21,45 +19,11 @@ NetNamespaceId own_id() {
   return {status.st_dev, status.st_ino};
 }
 
-/// A process in a net namespace of its own; pid() is 0 where that is not permitted.
-class Inhabitant {
+/// A process in a net namespace of its own; it has not begun where that is not permitted.
+class Inhabitant : public ChildProcess {
 public:
-  Inhabitant() {
-    int ready[2];
-    ck_assert_int_eq(pipe(ready), 0);
-    pid_ = fork();
-    ck_assert_int_ge(pid_, 0);
-    if (pid_ == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      const char done = unshare(CLONE_NEWNET) == 0 ? 'y' : 'n';
-      if (write(ready[1], &done, 1) != 1)
-        _exit(1);
-      for (;;)
-        pause();
-    }
-    char done = 0;
-    ck_assert_int_eq(read(ready[0], &done, 1), 1);
-    close(ready[0]);
-    close(ready[1]);
-    permitted_ = done == 'y';
-  }
-  Inhabitant(const Inhabitant &) = delete;
-  Inhabitant &operator=(const Inhabitant &) = delete;
-  ~Inhabitant() { end(); }
-
-  void end() {
-    if (pid_ <= 0)
-      return;
-    kill(pid_, SIGKILL);
-    waitpid(pid_, nullptr, 0);
-    pid_ = 0;
-  }
-  bool permitted() const { return permitted_; }
-  std::string path() const { return "/proc/" + std::to_string(pid_) + "/ns/net"; }
-
-private:
-  pid_t pid_ = 0;
-  bool permitted_ = false;
+  Inhabitant() : ChildProcess([] { return unshare(CLONE_NEWNET) == 0; }) {}
+  std::string path() const { return "/proc/" + std::to_string(pid()) + "/ns/net"; }
 };
 
 std::optional<NetNamespace> found_at(const std::string &path) {
@@ -99,7 +63,7 @@ END_TEST
 
 START_TEST(namespace_of_a_process_is_found_entered_and_left) {
   Inhabitant inhabitant;
-  if (!inhabitant.permitted())
+  if (!inhabitant.has_begun())
     return;
   const auto found = found_at(inhabitant.path());
   ck_assert(found.has_value());
@@ -130,7 +94,7 @@ END_TEST
 
 START_TEST(another_namespace_at_the_same_path_is_not_entered) {
   Inhabitant inhabitant;
-  if (!inhabitant.permitted())
+  if (!inhabitant.has_begun())
     return;
   auto found = found_at(inhabitant.path());
   ck_assert(found.has_value());
@@ -143,7 +107,7 @@ END_TEST
 
 START_TEST(files_name_namespaces_the_first_of_them) {
   Inhabitant inhabitant;
-  if (!inhabitant.permitted())
+  if (!inhabitant.has_begun())
     return;
   char folder[] = "/tmp/check_net_namespace.XXXXXX";
   ck_assert(mkdtemp(folder) != nullptr);

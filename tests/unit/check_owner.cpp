@@ -1,3 +1,4 @@
+#include "child_process.h"
 #include "owner.h"
 #include "test_program.h"
 #include "unique_fd.h"
@@ -150,43 +151,6 @@ bool may_open_by_handle(const fs::path &path) {
   return name_to_handle_at(AT_FDCWD, path.c_str(), handle, &mount_id, 0) == 0 &&
          UniqueFd(open_by_handle_at(mount.get(), handle, O_PATH | O_CLOEXEC));
 }
-
-/// A child that does what it is told and then lives until it is ended here.
-class Child {
-public:
-  explicit Child(const std::function<void()> &work) {
-    std::array<int, 2> ready{};
-    ck_assert_int_eq(pipe2(ready.data(), O_CLOEXEC), 0);
-    const UniqueFd from(ready[0]);
-    UniqueFd to(ready[1]);
-    pid_ = fork();
-    if (pid_ == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      work();
-      to = UniqueFd(); // the parent waits for the end of file
-      for (;;)
-        pause();
-    }
-    to = UniqueFd();
-    char byte = 0;
-    ck_assert_int_eq(read(from.get(), &byte, 1), 0);
-  }
-  ~Child() { end(); }
-  Child(const Child &) = delete;
-  Child &operator=(const Child &) = delete;
-
-  pid_t pid() const { return pid_; }
-  void end() {
-    if (pid_ <= 0)
-      return;
-    kill(pid_, SIGKILL);
-    waitpid(pid_, nullptr, 0);
-    pid_ = 0;
-  }
-
-private:
-  pid_t pid_ = 0;
-};
 
 /// Runs a check in a child without privileges; it tells what is wrong, "" for nothing.
 std::string as_nobody(const std::function<std::string()> &check) {
@@ -561,8 +525,9 @@ END_TEST
 START_TEST(prefork_children_share_a_socket) {
   UniqueFd fd = listen_on_loopback();
   const std::vector<OwnedSocket> listening{socket_of(1, inode_of(fd))};
-  Child one([] { prctl(PR_SET_NAME, "worker"); });
-  Child two([] { prctl(PR_SET_NAME, "worker"); });
+  const auto work_as = [](const char *name) { return prctl(PR_SET_NAME, name) == 0; };
+  ChildProcess one([&] { return work_as("worker"); });
+  ChildProcess two([&] { return work_as("worker"); });
   OwnerBook book;
   update(book, listening);
   const pid_t lowest = std::min({getpid(), one.pid(), two.pid()});
@@ -571,8 +536,8 @@ START_TEST(prefork_children_share_a_socket) {
   fd = UniqueFd(); // as a parent that becomes a daemon
   update(book, listening);
   const bool one_is_lower = one.pid() < two.pid();
-  Child &lower = one_is_lower ? one : two;
-  Child &higher = one_is_lower ? two : one;
+  ChildProcess &lower = one_is_lower ? one : two;
+  ChildProcess &higher = one_is_lower ? two : one;
   assert_text(shown(book, 1), "worker[" + std::to_string(lower.pid()) + "]");
   lower.end();
   update(book, listening);

@@ -2,6 +2,8 @@
 #include "test_program.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -503,7 +505,10 @@ START_TEST(namespaces_have_kernel_rows_and_owners_reach_rows) {
   survey.others[{1, 2}].oldest_waits["a__netns_blue"] = 1500ms;
   survey.owners[7] = Owner{.process = "nginx", .pid = 12, .unit = "nginx.service"};
   tables.take(harvest, survey);
-  ck_assert_uint_eq(tables.table.kernels.size(), 2);
+  ck_assert_uint_eq(tables.table.kernels.size(), 3);
+  ck_assert(tables.table.kernels[1].has_series);
+  ck_assert(!tables.table.kernels[2].has_series);
+  assert_text(tables.table.kernels[2].net_namespace, "0123456789ab");
   assert_text(tables.table.kernels[0].instance, "kernel");
   assert_text(tables.table.kernels[1].instance, "kernel_netns_blue");
   ck_assert(tables.table.kernels[1].limits->somaxconn == 99);
@@ -511,6 +516,62 @@ START_TEST(namespaces_have_kernel_rows_and_owners_reach_rows) {
   ck_assert(tables.row("a__netns_blue").oldest_wait == 1.5s);
   ck_assert_uint_eq(tables.row("tcp_unstable").queue.peak, 7);
   ck_assert_uint_eq(tables.row("tcp_unstable").members, 2);
+}
+END_TEST
+
+START_TEST(drops_of_namespaces_that_come_and_go_stay_counted) {
+  Tables tables;
+  const auto take = [&](const std::vector<std::pair<std::string, std::uint64_t>> &others) {
+    Harvest harvest;
+    harvest.own.tcp = kind_of({});
+    harvest.own.drops_unattributed = 1;
+    for (const auto &[name, unattributed] : others) {
+      NamespaceHarvest &other = harvest.others.emplace_back();
+      other.label.name = name;
+      other.tcp = kind_of({});
+      other.drops_unattributed = unattributed;
+    }
+    tables.take(harvest);
+    return tables.table.host->dropped;
+  };
+  ck_assert_uint_eq(take({{"blue", 10}, {"green", 100}}), 111);
+  ck_assert_uint_eq(take({{"green", 100}}), 111);
+  ck_assert_uint_eq(take({{"blue", 0}, {"green", 100}}), 111);
+  ck_assert_uint_eq(take({{"blue", 3}, {"green", 100}}), 114);
+  ck_assert_uint_eq(take({{"blue", 3}, {"green", 2}}), 116); // another one under the same name
+}
+END_TEST
+
+START_TEST(counters_of_a_namespace_that_returns_are_a_baseline) {
+  Tables tables({.watches = {{"a__netns_blue", "", false}}});
+  const auto take = [&](std::optional<std::uint64_t> cookies) {
+    Harvest harvest;
+    harvest.own.tcp = kind_of({});
+    if (cookies) {
+      NamespaceHarvest &blue = harvest.others.emplace_back();
+      blue.label.name = "blue";
+      blue.id = {1, 2};
+      blue.tcp = kind_of({{"a__netns_blue"}});
+      blue.tcp.listeners.front().interval.limit = 16;
+      NetCounters counters;
+      counters.values[static_cast<std::size_t>(Counter::SyncookiesSent)] = *cookies;
+      blue.counters = counters;
+    }
+    Survey survey;
+    survey.others[{1, 2}].limits.tcp_syncookies = 1;
+    survey.others[{1, 2}].syn_queues.emplace().by_listener["a__netns_blue"] = 17;
+    tables.take(harvest, survey);
+  };
+  const auto cause = [&] { return tables.row("a__netns_blue").diagnosis->cause; };
+  for (const std::uint64_t cookies : {1, 2, 3, 4})
+    take(cookies);
+  ck_assert(cause() == Cause::syn_flood);
+  take({});
+  take(9);
+  take(10);
+  ck_assert(cause() != Cause::syn_flood);
+  take(11);
+  ck_assert(cause() == Cause::syn_flood);
 }
 END_TEST
 
@@ -527,5 +588,7 @@ int main() {
       what_was_not_read_is_absent, host_figures, harvest_and_survey_are_passed_on,
       syn_queue_of_the_fold_is_the_sum, watched_listeners_have_series_and_names,
       expected_listeners_keep_their_series, somaxconn_that_a_limit_comes_from,
-      namespaces_have_kernel_rows_and_owners_reach_rows);
+      namespaces_have_kernel_rows_and_owners_reach_rows,
+      drops_of_namespaces_that_come_and_go_stay_counted,
+      counters_of_a_namespace_that_returns_are_a_baseline);
 }

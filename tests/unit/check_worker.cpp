@@ -15,15 +15,23 @@ namespace {
 class Counting : public AskedWorker<int> {
 public:
   explicit Counting(const std::shared_future<void> &gate) {
-    const auto failure = start("counting", [gate](Mailbox<int> &mailbox) {
+    const auto failure = start("counting", [gate, asked = asked_](Mailbox<int> &mailbox) {
       int count = 0;
       while (mailbox.sleep_until(std::nullopt) != Mailbox<int>::Wake::stopping) {
+        if (count == 0)
+          asked->set_value();
         gate.wait();
         mailbox.deliver(++count);
       }
     });
     ck_assert(!failure);
   }
+
+  /// Until the thread has taken its first question.
+  void wait_until_asked() { asked_->get_future().wait(); }
+
+private:
+  std::shared_ptr<std::promise<void>> asked_ = std::make_shared<std::promise<void>>();
 };
 
 } // namespace
@@ -57,6 +65,7 @@ START_TEST(a_thread_that_is_late_is_left_behind) {
   auto gate = std::make_shared<std::promise<void>>();
   Counting worker(gate->get_future().share());
   worker.ask();
+  worker.wait_until_asked();
   ck_assert(!worker.take_until(Clock::now() + 1ms));
   ck_assert(!worker.stop(1ms));
   gate->set_value();

@@ -1,0 +1,247 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <type_traits>
+
+/// The table file: one interval of the host, as the plugin publishes it for other processes.
+///
+///     Header, Header::namespaces times Namespace, Header::listeners times Listener
+///
+/// and nothing behind that; host byte order. The first namespace is the plugin's own, `self`; the
+/// others, and all listeners, are in ascending order of names and each name is there once. The file
+/// is never changed: a new one is renamed over it, thus who has it open reads one whole interval.
+namespace backlog::layout {
+
+constexpr std::array<char, 8> magic{'B', 'A', 'C', 'K', 'L', 'O', 'G', '\n'};
+constexpr std::uint32_t version = 1;
+
+constexpr std::uint32_t max_namespaces = 4096;
+constexpr std::uint32_t max_listeners = 100000;
+/// A table older than so many intervals is stale.
+constexpr int stale_intervals = 3;
+
+constexpr std::string_view own_namespace = "self";
+
+/// Text of printable ASCII, ended by a NUL; the rest of the field is NULs. Other bytes are there as
+/// \xHH, a backslash as \\.
+template <std::size_t size> using Text = std::array<char, size>;
+
+/// The numbers are those of collectd's gauge-state.
+enum class State : std::uint8_t { ok, high, overflow, stalled, missing, count };
+
+enum class Cause : std::uint8_t {
+  none,
+  burst,
+  slow_accept,
+  skew,
+  syn_flood,
+  syn_queue_full,
+  not_accepting,
+  count
+};
+
+/// Who set the limit.
+enum class LimitSource : std::uint8_t { unknown, application, somaxconn, stale, zero, count };
+
+/// As of the notifications: after a state has become better it stays until OKAY was told.
+enum class Severity : std::uint8_t { okay, warning, failure, count };
+
+enum class AddressType : std::uint8_t { none, ipv4, ipv6, count }; ///< none: a Unix listener
+
+/// Bits of Listener::has: which of the values are known.
+enum ListenerValue : std::uint32_t {
+  has_queue = 1U << 0,   ///< length, peak, limit, mean, used, full, members
+  has_dropped = 1U << 1, ///< dropped, overflows
+  has_syn_length = 1U << 2,
+  has_oldest_wait = 1U << 3,
+  listener_values = (1U << 4) - 1
+};
+
+/// A listener's interval.
+struct Listener {
+  Text<104> name;
+  Text<128> owner;   ///< "": unknown
+  Text<256> path;    ///< of a Unix listener; begins with @ where the name is abstract
+  Text<256> message; ///< "": nothing to say
+  std::array<std::uint8_t, 16> address; ///< network order; IPv4 uses the first four
+  std::uint32_t scope;                  ///< index of the device of a link-local address, or 0
+  std::uint32_t net_namespace;          ///< position in the file
+  std::uint32_t has;                    ///< of ListenerValue
+  std::uint32_t members;                ///< sockets
+  std::uint64_t length;                 ///< connections waiting at the end of the interval
+  std::uint64_t peak;                   ///< connections
+  std::uint64_t limit;                  ///< connections
+  std::uint64_t dropped;                ///< segments, since counted_since
+  std::uint64_t overflows;              ///< of them those that found the accept queue full
+  std::uint64_t syn_length;             ///< half-open connections
+  std::int64_t counted_since_ns;        ///< CLOCK_BOOTTIME
+  double mean;                          ///< connections
+  double used_percent;                  ///< 0 to 100
+  double full_percent;                  ///< 0 to 100
+  double oldest_wait_seconds;
+  std::uint16_t port; ///< host order; 0: a Unix listener
+  State state;
+  Cause cause;
+  LimitSource limit_source;
+  Severity severity;
+  AddressType address_type;
+  std::uint8_t reserved;
+};
+
+/// The counters of a net namespace, in the order of Namespace::counters.
+constexpr std::array<std::string_view, 15> counter_names{
+    "ListenOverflows",    "ListenDrops",
+    "TCPReqQFullDrop",    "TCPReqQFullDoCookies",
+    "SyncookiesSent",     "SyncookiesRecv",
+    "SyncookiesFailed",   "EmbryonicRsts",
+    "TCPDeferAcceptDrop", "TCPFastOpenListenOverflow",
+    "TCPSynRetrans",      "TCPTimeouts",
+    "RetransSegs",        "PassiveOpens",
+    "AttemptFails"};
+
+/// Bits of Namespace::has; the counters' own are bits of Namespace::has_counter.
+enum NamespaceValue : std::uint32_t {
+  has_somaxconn = 1U << 0,
+  has_tcp_max_syn_backlog = 1U << 1,
+  has_tcp_syncookies = 1U << 2,
+  has_tcp_abort_on_overflow = 1U << 3,
+  has_unattributed = 1U << 4,
+  has_syn_total = 1U << 5,
+  namespace_values = (1U << 6) - 1
+};
+
+/// A net namespace's interval.
+struct Namespace {
+  Text<104> name;
+  std::uint32_t has;         ///< of NamespaceValue
+  std::uint32_t has_counter; ///< bit i: counters[i]
+  std::int64_t somaxconn;    ///< the sysctls
+  std::int64_t tcp_max_syn_backlog;
+  std::int64_t tcp_syncookies;
+  std::int64_t tcp_abort_on_overflow;
+  std::uint64_t unattributed;    ///< segments of ListenDrops that were given to no listener
+  std::uint64_t syn_total;       ///< half-open connections
+  std::int64_t counted_since_ns; ///< of unattributed, CLOCK_BOOTTIME
+  std::array<std::uint64_t, counter_names.size()> counters; ///< events, since it was made
+};
+
+/// Bits of Header::has.
+enum HeaderValue : std::uint32_t {
+  is_complete = 1U << 0, ///< all listeners could be read; otherwise some are not in the table
+  has_period = 1U << 1,  ///< period_seconds
+  header_values = (1U << 2) - 1
+};
+
+struct Header {
+  std::array<char, 8> magic;
+  std::uint32_t version;
+  std::uint32_t header_bytes;
+  std::uint32_t namespace_bytes;
+  std::uint32_t listener_bytes;
+  std::uint32_t namespaces;
+  std::uint32_t listeners;
+  std::int64_t taken_at_ns;      ///< CLOCK_REALTIME
+  std::int64_t taken_at_boot_ns; ///< CLOCK_BOOTTIME: the age does not depend on the time of day
+  std::int64_t interval_ns;      ///< between two tables
+  std::int64_t measured_ns;      ///< what the windows of this one cover
+  std::int64_t counted_since_ns; ///< of dropped, CLOCK_BOOTTIME
+  std::uint64_t dropped;         ///< segments, of all listeners and of none
+  double period_seconds;         ///< between samples
+  double cpu_percent;            ///< of one CPU, by the sampling thread
+  std::uint32_t unreported;      ///< listeners without a series because of MaxListeners
+  std::uint32_t has;             ///< of HeaderValue
+};
+
+template <class Record> constexpr bool is_plain() {
+  return std::is_trivially_copyable_v<Record> && std::is_standard_layout_v<Record>;
+}
+static_assert(is_plain<Header>() && is_plain<Namespace>() && is_plain<Listener>());
+static_assert(sizeof(Header) == 104 && sizeof(Namespace) == 288 && sizeof(Listener) == 872);
+static_assert(offsetof(Listener, address) == 744 && offsetof(Listener, members) == 772 &&
+              offsetof(Listener, length) == 776 && offsetof(Listener, mean) == 832 &&
+              offsetof(Listener, port) == 864 && offsetof(Listener, reserved) == 871);
+static_assert(offsetof(Namespace, has) == 104 && offsetof(Namespace, somaxconn) == 112 &&
+              offsetof(Namespace, counters) == 168);
+static_assert(offsetof(Header, taken_at_ns) == 32 && offsetof(Header, unreported) == 96);
+static_assert(sizeof(double) == 8);
+
+constexpr std::array<std::string_view, 5> state_names{"ok", "high", "overflow", "stalled",
+                                                      "missing"};
+constexpr std::array<std::string_view, 7> cause_names{
+    "none", "burst", "slow_accept", "skew", "syn_flood", "syn_queue_full", "not_accepting"};
+constexpr std::array<std::string_view, 5> limit_source_names{"unknown", "application", "somaxconn",
+                                                             "stale", "zero"};
+constexpr std::array<std::string_view, 3> severity_names{"okay", "warning", "failure"};
+static_assert(state_names.size() == static_cast<std::size_t>(State::count));
+static_assert(cause_names.size() == static_cast<std::size_t>(Cause::count));
+static_assert(limit_source_names.size() == static_cast<std::size_t>(LimitSource::count));
+static_assert(severity_names.size() == static_cast<std::size_t>(Severity::count));
+
+constexpr std::string_view name_of(State state) {
+  return state_names[static_cast<std::size_t>(state)];
+}
+constexpr std::string_view name_of(Cause cause) {
+  return cause_names[static_cast<std::size_t>(cause)];
+}
+constexpr std::string_view name_of(LimitSource source) {
+  return limit_source_names[static_cast<std::size_t>(source)];
+}
+constexpr std::string_view name_of(Severity severity) {
+  return severity_names[static_cast<std::size_t>(severity)];
+}
+
+template <std::size_t size> constexpr std::string_view text_of(const Text<size> &field) {
+  return {field.data(),
+          static_cast<std::size_t>(std::find(field.begin(), field.end(), '\0') - field.begin())};
+}
+
+/// Takes over the text as Text has it; what does not fit is left out.
+template <std::size_t size> constexpr void set_text(Text<size> &field, std::string_view text) {
+  constexpr std::string_view hex = "0123456789abcdef";
+  field = {};
+  std::size_t length = 0;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    std::array<char, 4> shown{c};
+    std::size_t bytes = 1;
+    if (c == '\\') {
+      shown[1] = '\\';
+      bytes = 2;
+    } else if (byte < ' ' || byte > '~') {
+      shown = {'\\', 'x', hex[byte >> 4U], hex[byte & 15U]};
+      bytes = 4;
+    }
+    if (length + bytes >= size)
+      return;
+    for (std::size_t i = 0; i < bytes; ++i)
+      field[length++] = shown[i];
+  }
+}
+
+/// A listener's or a namespace's integer index in SNMP: the CRC-32 (IEEE 802.3) of its name without
+/// the top bit, 0 becomes 1. See name_indexes() for names that meet in one.
+constexpr std::uint32_t name_index(std::string_view name) {
+  constexpr auto table = [] {
+    std::array<std::uint32_t, 256> steps{};
+    for (std::uint32_t byte = 0; byte < steps.size(); ++byte) {
+      steps[byte] = byte;
+      for (int bit = 0; bit < 8; ++bit)
+        steps[byte] = (steps[byte] >> 1U) ^ (0xedb88320U & (0U - (steps[byte] & 1U)));
+    }
+    return steps;
+  }();
+  std::uint32_t crc = ~0U;
+  for (const char c : name)
+    crc = (crc >> 8U) ^ table[(crc ^ static_cast<unsigned char>(c)) & 0xffU];
+  const std::uint32_t index = ~crc & 0x7fffffffU;
+  return index == 0 ? 1 : index;
+}
+constexpr std::uint32_t max_name_index = 0x7fffffff;
+static_assert(name_index("123456789") == (0xcbf43926U & 0x7fffffffU));
+
+} // namespace backlog::layout

@@ -1,0 +1,336 @@
+#pragma once
+
+#include "backlog/table.h"
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <fcntl.h>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+namespace backlog {
+
+/// Nanoseconds of CLOCK_BOOTTIME, or of another clock.
+inline std::int64_t clock_ns(clockid_t clock = CLOCK_BOOTTIME) {
+  timespec time{};
+  clock_gettime(clock, &time);
+  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+inline std::int64_t age_ns(const layout::Header &header, std::int64_t boot_ns) {
+  return boot_ns - header.taken_at_boot_ns;
+}
+
+/// Also a table from before this start of the system, or of one to come.
+inline bool is_stale(const layout::Header &header, std::int64_t boot_ns) {
+  const std::int64_t age = age_ns(header, boot_ns);
+  return age < 0 || age / layout::stale_intervals >= header.interval_ns;
+}
+
+/// Reads a table record by record and believes nothing: what is damaged is refused with a reason,
+/// whatever the bytes are.
+class TableReader {
+public:
+  /// As read(2): bytes got, 0 at the end, or -1 with errno.
+  using Source = std::function<ssize_t(void *target, std::size_t bytes)>;
+
+  /// bytes: the length of the whole.
+  TableReader(Source source, std::uint64_t bytes) : source_(std::move(source)), bytes_(bytes) {
+    read_header();
+  }
+
+  /// Why the table is refused; empty as long as it is not.
+  const std::string &refusal() const { return refusal_; }
+  bool refused() const { return !refusal_.empty(); }
+
+  const layout::Header &header() const { return header_; }
+
+  /// The next record; false when there is no further one, or the table is refused. All namespaces
+  /// come before the first listener. A table is whole only when the last next_listener() has
+  /// returned false and it is still not refused.
+  bool next_namespace(layout::Namespace &record) {
+    if (refused() || namespaces_read_ == header_.namespaces || !read_record(record, "namespace"))
+      return false;
+    if (!accept(record))
+      return false;
+    ++namespaces_read_;
+    return true;
+  }
+  bool next_listener(layout::Listener &record) {
+    layout::Namespace skipped{};
+    while (next_namespace(skipped)) {
+    }
+    if (refused())
+      return false;
+    if (listeners_read_ == header_.listeners) {
+      expect_end();
+      return false;
+    }
+    if (!read_record(record, "listener") || !accept(record))
+      return false;
+    ++listeners_read_;
+    return true;
+  }
+
+private:
+  bool refuse(std::string reason) {
+    if (!refused())
+      refusal_ = std::move(reason);
+    return false;
+  }
+
+  template <class Record> bool read_record(Record &record, const char *what) {
+    std::size_t got = 0;
+    while (got < sizeof record) {
+      if (used_ == filled_) {
+        const ssize_t result = source_(buffer_.data(), buffer_.size());
+        if (result < 0)
+          return refuse(std::string("cannot be read: ") + std::strerror(errno));
+        if (result == 0)
+          return refuse(std::string("ends within a ") + what);
+        used_ = 0;
+        filled_ = static_cast<std::size_t>(result);
+      }
+      const std::size_t part = std::min(sizeof record - got, filled_ - used_);
+      std::memcpy(reinterpret_cast<char *>(&record) + got, buffer_.data() + used_, part);
+      got += part;
+      used_ += part;
+    }
+    return true;
+  }
+
+  void expect_end() {
+    ssize_t result = 1;
+    if (used_ == filled_)
+      result = source_(buffer_.data(), 1);
+    if (result != 0)
+      refuse("goes on behind its last listener");
+  }
+
+  void read_header() {
+    if (bytes_ < sizeof header_) {
+      refuse("is shorter than a header");
+      return;
+    }
+    if (!read_record(header_, "header") || !accept_sizes() || !accept_figures())
+      return;
+    const std::uint64_t expected = sizeof header_ +
+                                   std::uint64_t{header_.namespaces} * sizeof(layout::Namespace) +
+                                   std::uint64_t{header_.listeners} * sizeof(layout::Listener);
+    if (bytes_ != expected)
+      refuse("has " + std::to_string(bytes_) + " bytes, not the " + std::to_string(expected) +
+             " that its header tells");
+  }
+
+  bool accept_sizes() {
+    if (header_.magic != layout::magic)
+      return refuse("is no table of collectd-backlog");
+    if (header_.version != layout::version)
+      return refuse("has layout version " + std::to_string(header_.version) + ", not " +
+                    std::to_string(layout::version));
+    if (header_.header_bytes != sizeof(layout::Header) ||
+        header_.namespace_bytes != sizeof(layout::Namespace) ||
+        header_.listener_bytes != sizeof(layout::Listener))
+      return refuse("has records of other sizes");
+    if (header_.namespaces == 0 || header_.namespaces > layout::max_namespaces)
+      return refuse("tells of " + std::to_string(header_.namespaces) + " namespaces");
+    if (header_.listeners > layout::max_listeners)
+      return refuse("tells of " + std::to_string(header_.listeners) + " listeners");
+    return true;
+  }
+
+  bool accept_figures() {
+    constexpr std::int64_t longest_interval_ns = 366LL * 86400 * 1'000'000'000;
+    if (header_.taken_at_ns < 0 || header_.taken_at_boot_ns < 0 || header_.measured_ns < 0 ||
+        header_.counted_since_ns < 0 || header_.interval_ns <= 0 ||
+        header_.interval_ns > longest_interval_ns)
+      return refuse("has impossible times");
+    if (!is_amount(header_.period_seconds) || !is_amount(header_.cpu_percent) ||
+        (header_.has & ~layout::header_values) != 0)
+      return refuse("has impossible figures");
+    return true;
+  }
+
+  static bool is_amount(double value) { return std::isfinite(value) && value >= 0; }
+  static bool is_percent(double value) { return is_amount(value) && value <= 100; }
+
+  template <std::size_t size> static bool is_text(const layout::Text<size> &field) {
+    const std::string_view text = layout::text_of(field);
+    return text.size() < size &&
+           std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+  }
+  template <std::size_t size> static bool is_name(const layout::Text<size> &field) {
+    const std::string_view text = layout::text_of(field);
+    return !text.empty() && is_text(field) &&
+           std::none_of(text.begin(), text.end(), [](char c) { return c == ' '; });
+  }
+
+  std::string at(const char *what, std::uint32_t position) const {
+    return std::string(what) + " " + std::to_string(position) + " ";
+  }
+
+  bool accept(const layout::Namespace &record) {
+    const std::string what = at("namespace", namespaces_read_);
+    if (!is_name(record.name))
+      return refuse(what + "has no name");
+    const std::string_view name = layout::text_of(record.name);
+    if ((namespaces_read_ == 0) != (name == layout::own_namespace))
+      return refuse(what + "is not where self is");
+    if (namespaces_read_ > 1 && name <= last_name_)
+      return refuse(what + "is out of order");
+    if ((record.has & ~layout::namespace_values) != 0 ||
+        (record.has_counter >> layout::counter_names.size()) != 0 || record.counted_since_ns < 0)
+      return refuse(what + "has impossible figures");
+    last_name_ = namespaces_read_ == 0 ? "" : name;
+    return true;
+  }
+
+  bool accept(const layout::Listener &record) {
+    if (!is_name(record.name))
+      return refuse(at("listener", listeners_read_) + "has no name");
+    const std::string_view name = layout::text_of(record.name);
+    if (listeners_read_ > 0 && name <= last_name_)
+      return refuse(at("listener", listeners_read_) + "is out of order");
+    if (!is_text(record.owner) || !is_text(record.path) || !is_text(record.message))
+      return refuse(at("listener", listeners_read_) + "has text that does not end or is not ASCII");
+    if (record.net_namespace >= header_.namespaces ||
+        (record.has & ~layout::listener_values) != 0 || record.state >= layout::State::count ||
+        record.cause >= layout::Cause::count || record.limit_source >= layout::LimitSource::count ||
+        record.severity >= layout::Severity::count ||
+        record.address_type >= layout::AddressType::count || record.counted_since_ns < 0 ||
+        !is_amount(record.mean) || !is_percent(record.used_percent) ||
+        !is_percent(record.full_percent) || !is_amount(record.oldest_wait_seconds))
+      return refuse(at("listener", listeners_read_) + "has impossible figures");
+    last_name_ = name;
+    return true;
+  }
+
+  static constexpr std::size_t buffer_bytes = 65536;
+
+  Source source_;
+  std::uint64_t bytes_;
+  std::vector<char> buffer_ = std::vector<char>(buffer_bytes);
+  std::size_t used_ = 0;
+  std::size_t filled_ = 0;
+  layout::Header header_{};
+  std::uint32_t namespaces_read_ = 0;
+  std::uint32_t listeners_read_ = 0;
+  std::string last_name_;
+  std::string refusal_;
+};
+
+/// A table file that is open, and which file it is.
+class OpenTable {
+public:
+  /// Tells one file from the next that was renamed over it.
+  struct Identity {
+    dev_t device = 0;
+    ino_t inode = 0;
+    std::int64_t changed_ns = 0; ///< ctime
+    off_t bytes = 0;
+
+    bool operator==(const Identity &) const = default;
+  };
+
+  explicit OpenTable(const std::string &path)
+      : fd_(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)) {
+    struct stat file {};
+    if (fd_ < 0)
+      refusal_ = errno == ELOOP ? "is a symbolic link" : std::strerror(errno);
+    else if (::fstat(fd_, &file) != 0)
+      refusal_ = std::strerror(errno);
+    else if (!S_ISREG(file.st_mode))
+      refusal_ = "is no regular file";
+    else
+      identity_ = identify(file);
+  }
+  OpenTable(const OpenTable &) = delete;
+  OpenTable &operator=(const OpenTable &) = delete;
+  ~OpenTable() {
+    if (fd_ >= 0)
+      ::close(fd_);
+  }
+
+  /// Why the file cannot be a table; empty if it can.
+  const std::string &refusal() const { return refusal_; }
+  const Identity &identity() const { return identity_; }
+
+  TableReader reader() const {
+    const int fd = fd_;
+    return {[fd](void *target, std::size_t bytes) {
+              ssize_t result = -1;
+              do
+                result = ::read(fd, target, bytes);
+              while (result < 0 && errno == EINTR);
+              return result;
+            },
+            static_cast<std::uint64_t>(identity_.bytes)};
+  }
+
+  static Identity identify(const struct stat &file) {
+    return {file.st_dev, file.st_ino,
+            std::int64_t{file.st_ctim.tv_sec} * 1'000'000'000 + file.st_ctim.tv_nsec, file.st_size};
+  }
+
+private:
+  int fd_;
+  Identity identity_;
+  std::string refusal_;
+};
+
+/// All of a table.
+struct TableContents {
+  layout::Header header{};
+  std::vector<layout::Namespace> namespaces;
+  std::vector<layout::Listener> listeners;
+};
+
+/// The whole table, or why it is refused.
+inline std::pair<std::unique_ptr<TableContents>, std::string> read_table(TableReader reader) {
+  auto contents = std::make_unique<TableContents>();
+  contents->header = reader.header();
+  for (layout::Namespace record{}; reader.next_namespace(record);)
+    contents->namespaces.push_back(record);
+  for (layout::Listener record{}; reader.next_listener(record);)
+    contents->listeners.push_back(record);
+  if (reader.refused())
+    return {nullptr, reader.refusal()};
+  return {std::move(contents), ""};
+}
+
+inline std::pair<std::unique_ptr<TableContents>, std::string>
+read_table_file(const std::string &path) {
+  const OpenTable table(path);
+  if (!table.refusal().empty())
+    return {nullptr, table.refusal()};
+  return read_table(table.reader());
+}
+
+/// The SNMP index of each name, given in ascending order. Of names that meet in one, the first has
+/// it; then the others take the next free numbers, in the order of names.
+inline std::vector<std::uint32_t> name_indexes(const std::vector<std::string_view> &names) {
+  std::vector<std::uint32_t> indexes;
+  std::vector<std::size_t> losers;
+  std::unordered_set<std::uint32_t> taken(2 * names.size());
+  indexes.reserve(names.size());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    indexes.push_back(layout::name_index(names[i]));
+    if (!taken.insert(indexes[i]).second)
+      losers.push_back(i);
+  }
+  for (const std::size_t i : losers)
+    while (!taken.insert(indexes[i]).second)
+      indexes[i] = indexes[i] == layout::max_name_index ? 1 : indexes[i] + 1;
+  return indexes;
+}
+
+} // namespace backlog

@@ -1,0 +1,229 @@
+#include "backlog/table_reader.h"
+#include "check_backlog.h"
+#include "config.h"
+#include "live_table.h"
+#include "table_text.h"
+
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <vector>
+
+namespace {
+
+using namespace backlog;
+
+constexpr std::string_view usage =
+    "usage: backlog-table [OPTIONS]\n"
+    "Shows the accept queues of this host, the worst first, as collectd's plugin backlog has\n"
+    "published them.\n"
+    "  --watch           show it again with each new table, until Ctrl-C\n"
+    "  --json            as JSON\n"
+    "  --audit           limits and who set them\n"
+    "  --oid NAME        the listener's index in BACKLOG-MIB\n"
+    "  --live [SECONDS]  sample this host for so long (1), without collectd\n"
+    "  --table FILE      the table file (/run/collectd-backlog/table)\n"
+    "  --version, --help\n"
+    "Called as check_backlog it is a monitoring plugin; see check_backlog -h.\n";
+
+constexpr std::chrono::milliseconds look_period{200};
+constexpr const char *clear_screen = "\x1b[H\x1b[2J\x1b[3J";
+constexpr double longest_live_seconds = 3600;
+
+struct Options {
+  std::string table = default_table_file;
+  bool watch = false;
+  bool json = false;
+  bool audit = false;
+  std::optional<std::string> oid;
+  std::optional<std::chrono::milliseconds> live;
+};
+
+volatile std::sig_atomic_t ended = 0;
+
+int fail(const std::string &text) {
+  (void)std::fprintf(stderr, "backlog-table: %s\n", text.c_str());
+  return EXIT_FAILURE;
+}
+
+std::optional<double> parse_seconds(const std::string &text) {
+  double seconds = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (error != std::errc() || rest != text.data() + text.size() || !(seconds > 0) ||
+      seconds > longest_live_seconds)
+    return std::nullopt;
+  return seconds;
+}
+
+/// Returns the exit status if there is nothing to show.
+std::optional<int> parse(const std::vector<std::string> &arguments, Options &options) {
+  for (auto argument = arguments.begin(); argument != arguments.end(); ++argument) {
+    const bool is_last = argument + 1 == arguments.end();
+    if (*argument == "--help" || *argument == "-h") {
+      (void)std::fputs(std::string(usage).c_str(), stdout);
+      return EXIT_SUCCESS;
+    }
+    if (*argument == "--version" || *argument == "-V") {
+      (void)std::puts("backlog-table " BACKLOG_VERSION);
+      return EXIT_SUCCESS;
+    }
+    if (*argument == "--watch") {
+      options.watch = true;
+    } else if (*argument == "--json") {
+      options.json = true;
+    } else if (*argument == "--audit") {
+      options.audit = true;
+    } else if (*argument == "--live") {
+      options.live = std::chrono::seconds(1);
+      if (!is_last && !(argument + 1)->starts_with("-")) {
+        const std::optional<double> seconds = parse_seconds(*++argument);
+        if (!seconds)
+          return fail("option --live: " + *argument + " is no number of seconds up to 3600");
+        options.live = std::chrono::duration_cast<std::chrono::milliseconds>(
+            std::chrono::duration<double>(*seconds));
+      }
+    } else if (*argument == "--oid" || *argument == "--table") {
+      if (is_last)
+        return fail("option " + *argument + " needs a value");
+      if (*argument == "--oid")
+        options.oid = *++argument;
+      else
+        options.table = *++argument;
+    } else {
+      return fail("option " + *argument + " is unknown; see --help");
+    }
+  }
+  return std::nullopt;
+}
+
+winsize screen() {
+  winsize size{};
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
+    size = {};
+  return size;
+}
+
+std::string shown(const TableContents &contents, const Options &options) {
+  if (options.json)
+    return table_json(contents, clock_ns());
+  if (options.audit)
+    return audit_text(contents);
+  const winsize size = screen();
+  const std::size_t rows = options.watch && size.ws_row > 4 ? size.ws_row - 4U : 0;
+  return table_text(contents, clock_ns(), size.ws_col, rows);
+}
+
+bool print(const std::string &text) {
+  return std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
+}
+
+int show(const TableContents &contents, const Options &options) {
+  if (options.watch && ::isatty(STDOUT_FILENO) != 0 && !print(clear_screen))
+    return EXIT_FAILURE;
+  return print(shown(contents, options)) ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/// The index of the listener in the table, or what it would be without others.
+int print_index(const std::string &name, const std::string &table) {
+  std::uint32_t index = layout::name_index(name);
+  if (const auto contents = read_table_file(table).first) {
+    std::vector<std::string_view> names;
+    for (const layout::Listener &listener : contents->listeners)
+      names.push_back(layout::text_of(listener.name));
+    const std::vector<std::uint32_t> indexes = name_indexes(names);
+    for (std::size_t i = 0; i < names.size(); ++i)
+      if (names[i] == name)
+        index = indexes[i];
+  }
+  return print(std::to_string(index) + "\n") ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int show_live(const Options &options) {
+  LiveTable live;
+  do {
+    const Result<TableContents> contents = live.sample(*options.live);
+    if (!contents)
+      return fail(contents.error().message());
+    if (const int status = show(*contents, options); status != EXIT_SUCCESS)
+      return status;
+  } while (options.watch && ended == 0);
+  return EXIT_SUCCESS;
+}
+
+int show_table(const Options &options) {
+  const auto [contents, refusal] = read_table_file(options.table);
+  if (!contents)
+    return fail(options.table + ": " + refusal +
+                (refusal == std::strerror(ENOENT)
+                     ? "; is collectd at work with the plugin backlog? --live needs neither"
+                     : ""));
+  return show(*contents, options);
+}
+
+int watch_table(const Options &options) {
+  OpenTable::Identity seen;
+  int status = show_table(options);
+  while (status == EXIT_SUCCESS && ended == 0) {
+    const OpenTable table(options.table);
+    if (table.identity() != seen) {
+      status = seen == OpenTable::Identity() ? status : show_table(options);
+      seen = table.identity();
+    }
+    ::usleep(static_cast<useconds_t>(std::chrono::microseconds(look_period).count()));
+  }
+  return status;
+}
+
+int run(const std::vector<std::string> &arguments) {
+  Options options;
+  if (const std::optional<int> status = parse(arguments, options))
+    return *status;
+  if (options.oid)
+    return print_index(*options.oid, options.table);
+  for (const int number : {SIGINT, SIGTERM}) {
+    struct sigaction action {};
+    action.sa_handler = [](int) { ended = 1; };
+    if (options.watch)
+      ::sigaction(number, &action, nullptr);
+  }
+  if (options.live)
+    return show_live(options);
+  return options.watch ? watch_table(options) : show_table(options);
+}
+
+/// What a monitoring system shows when the time is up.
+void end_late(int) {
+  constexpr std::string_view text = "BACKLOG UNKNOWN - no answer in time\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDOUT_FILENO, text.data(), text.size());
+  ::_exit(3);
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+  const std::string_view program = argc > 0 ? argv[0] : "";
+  const bool check = program.substr(program.rfind('/') + 1) == "check_backlog";
+  try {
+    if (!check)
+      return run(arguments);
+    (void)std::signal(SIGALRM, end_late);
+    const CheckResult result = check_backlog(arguments);
+    return print(result.output) ? result.status : 3;
+  } catch (const std::exception &exception) {
+    if (!check)
+      return fail(exception.what());
+    print(std::string("BACKLOG UNKNOWN - ") + exception.what() + "\n");
+    return 3;
+  }
+}

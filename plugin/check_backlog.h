@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace backlog {
+
+struct CheckResult {
+  int status = 3; ///< 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN
+  std::string output;
+};
+
+/// check_backlog: a monitoring plugin by the Monitoring Plugins guidelines.
+CheckResult check_backlog(const std::vector<std::string> &arguments);
+
+} // namespace backlog

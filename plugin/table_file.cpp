@@ -1,0 +1,149 @@
+#include "table_file.h"
+
+#include "unique_fd.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <fcntl.h>
+#include <grp.h>
+#include <numeric>
+#include <span>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <vector>
+
+namespace backlog {
+
+namespace {
+
+constexpr mode_t file_mode = 0640;
+
+Error error_of(std::string what) { return {errno, std::move(what)}; }
+
+Failure write_all(int fd, std::span<const std::byte> bytes, const std::string &path) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR)
+      continue;
+    if (written < 0)
+      return error_of("write " + path);
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+  return std::nullopt;
+}
+
+template <class Record>
+Failure write_records(int fd, std::span<const Record> records, const std::string &path) {
+  return write_all(fd, std::as_bytes(records), path);
+}
+
+Failure check_folder(int fd, const std::string &path) {
+  struct stat folder {};
+  if (::fstat(fd, &folder) != 0)
+    return error_of("look at " + path);
+  if (folder.st_uid != ::geteuid())
+    return Error{EPERM, "folder " + path + " belongs to another user"};
+  if ((folder.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+    return Error{EPERM, "folder " + path + " is writable by others"};
+  return std::nullopt;
+}
+
+/// Orders the namespaces after the own one, and lets the listeners follow.
+void sort_namespaces(TableContents &contents) {
+  std::vector<std::uint32_t> order(contents.namespaces.size());
+  std::iota(order.begin(), order.end(), 0U);
+  const auto name = [&](std::uint32_t i) { return layout::text_of(contents.namespaces[i].name); };
+  std::sort(order.begin() + 1, order.end(), [&](auto a, auto b) { return name(a) < name(b); });
+  std::vector<layout::Namespace> sorted;
+  std::vector<std::uint32_t> position(order.size());
+  sorted.reserve(order.size());
+  for (const std::uint32_t from : order) {
+    position[from] = static_cast<std::uint32_t>(sorted.size());
+    sorted.push_back(contents.namespaces[from]);
+  }
+  contents.namespaces = std::move(sorted);
+  for (layout::Listener &listener : contents.listeners)
+    listener.net_namespace = position[listener.net_namespace];
+}
+
+Failure complete(TableContents &contents) {
+  const auto name = [](const layout::Listener &listener) { return layout::text_of(listener.name); };
+  if (contents.namespaces.empty() || contents.namespaces.size() > layout::max_namespaces)
+    return Error{EINVAL, std::to_string(contents.namespaces.size()) + " namespaces"};
+  if (contents.listeners.size() > layout::max_listeners)
+    return Error{E2BIG, std::to_string(contents.listeners.size()) + " listeners"};
+  sort_namespaces(contents);
+  const auto by_name = [&](const auto &a, const auto &b) { return name(a) < name(b); };
+  if (!std::is_sorted(contents.listeners.begin(), contents.listeners.end(), by_name))
+    std::sort(contents.listeners.begin(), contents.listeners.end(), by_name);
+
+  layout::Header &header = contents.header;
+  header.magic = layout::magic;
+  header.version = layout::version;
+  header.header_bytes = sizeof(layout::Header);
+  header.namespace_bytes = sizeof(layout::Namespace);
+  header.listener_bytes = sizeof(layout::Listener);
+  header.namespaces = static_cast<std::uint32_t>(contents.namespaces.size());
+  header.listeners = static_cast<std::uint32_t>(contents.listeners.size());
+  return std::nullopt;
+}
+
+} // namespace
+
+TableFile::TableFile(std::string path, std::optional<gid_t> group) : group_(group) {
+  const std::size_t slash = path.rfind('/');
+  folder_ = slash == std::string::npos ? "." : path.substr(0, std::max<std::size_t>(slash, 1));
+  name_ = slash == std::string::npos ? std::move(path) : path.substr(slash + 1);
+  temporary_name_ = "." + name_ + ".new";
+}
+
+Failure TableFile::publish(TableContents &contents) const {
+  if (Failure failure = complete(contents))
+    return failure;
+  const UniqueFd folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder)
+    return error_of("open folder " + folder_);
+  if (Failure failure = check_folder(folder.get(), folder_))
+    return failure;
+  if (Failure failure = write_to(folder.get(), contents)) {
+    ::unlinkat(folder.get(), temporary_name_.c_str(), 0);
+    return failure;
+  }
+  if (::renameat(folder.get(), temporary_name_.c_str(), folder.get(), name_.c_str()) == 0)
+    return std::nullopt;
+  Error error = error_of("rename to " + folder_ + "/" + name_);
+  ::unlinkat(folder.get(), temporary_name_.c_str(), 0);
+  return error;
+}
+
+Failure TableFile::write_to(int folder, const TableContents &contents) const {
+  const std::string path = folder_ + "/" + temporary_name_;
+  constexpr int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  UniqueFd file(::openat(folder, temporary_name_.c_str(), flags, S_IRUSR | S_IWUSR));
+  if (!file && errno == EEXIST && ::unlinkat(folder, temporary_name_.c_str(), 0) == 0)
+    file = UniqueFd(::openat(folder, temporary_name_.c_str(), flags, S_IRUSR | S_IWUSR));
+  if (!file)
+    return error_of("make " + path);
+  if (group_ && ::fchown(file.get(), static_cast<uid_t>(-1), *group_) != 0)
+    return error_of("give " + path + " to the group");
+  if (::fchmod(file.get(), file_mode) != 0)
+    return error_of("change mode of " + path);
+  if (Failure failure = write_records(file.get(), std::span(&contents.header, 1), path))
+    return failure;
+  if (Failure failure =
+          write_records(file.get(), std::span<const layout::Namespace>(contents.namespaces), path))
+    return failure;
+  return write_records(file.get(), std::span<const layout::Listener>(contents.listeners), path);
+}
+
+std::optional<gid_t> find_group(const std::string &name) {
+  std::vector<char> buffer(16384);
+  group entry{};
+  group *found = nullptr;
+  while (::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == ERANGE)
+    buffer.resize(2 * buffer.size());
+  return found == nullptr ? std::nullopt : std::optional(found->gr_gid);
+}
+
+} // namespace backlog

@@ -1,0 +1,35 @@
+#pragma once
+
+#include "backlog/table_reader.h"
+#include "result.h"
+
+#include <optional>
+#include <string>
+#include <sys/types.h>
+
+namespace backlog {
+
+/// The table file's writer. Its folder belongs to this process's user and nobody else may write
+/// there; it is looked at each time.
+class TableFile {
+public:
+  /// group: who may read it; empty: the group of the process.
+  explicit TableFile(std::string path, std::optional<gid_t> group = std::nullopt);
+
+  /// Puts the contents in order of names, fills in what the layout says of itself, and puts a new
+  /// file in the place of the old one. The old one stays where that fails.
+  Failure publish(TableContents &contents) const;
+
+private:
+  Failure write_to(int folder, const TableContents &contents) const;
+
+  std::string folder_;
+  std::string name_;
+  std::string temporary_name_;
+  std::optional<gid_t> group_;
+};
+
+/// The number of the group of that name on this system.
+std::optional<gid_t> find_group(const std::string &name);
+
+} // namespace backlog

@@ -1,0 +1,189 @@
+#include "table_records.h"
+
+#include "listener_name.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace backlog {
+
+namespace {
+
+using namespace std::chrono;
+
+std::int64_t boot_ns(steady_clock::time_point time) {
+  const auto age = duration_cast<nanoseconds>(steady_clock::now() - time).count();
+  return std::max<std::int64_t>(clock_ns() - age, 0);
+}
+
+/// Takes over the value, and the bit that says so, if there is one.
+template <class From, class To>
+void take(const std::optional<From> &from, To &to, std::uint32_t bit, std::uint32_t &has) {
+  if (!from)
+    return;
+  to = static_cast<To>(*from);
+  has |= bit;
+}
+
+void take_address(const ListenerIdentity &identity, bool is_tcp, layout::Listener &record) {
+  if (!is_tcp) {
+    layout::set_text(record.path, identity.address);
+    return;
+  }
+  record.address_type = identity.tcp.ipv6 ? layout::AddressType::ipv6 : layout::AddressType::ipv4;
+  record.address = identity.tcp.bytes;
+  record.scope = identity.tcp.device;
+  record.port = identity.tcp.port;
+}
+
+/// How a net namespace is called in the table. Its own name could be `self`, too.
+std::string namespace_name(const std::string &net_namespace) {
+  if (net_namespace.empty())
+    return std::string(layout::own_namespace);
+  const std::string name = net_namespace_part(net_namespace);
+  return name == layout::own_namespace ? name + "_" : name;
+}
+
+/// The layout numbers them alike.
+template <class To, class From> constexpr To same(From from) { return static_cast<To>(from); }
+static_assert(layout::state_names.size() == listener_states);
+static_assert(same<layout::State>(ListenerState::missing) == layout::State::missing);
+static_assert(same<layout::Cause>(Cause::not_accepting) == layout::Cause::not_accepting);
+static_assert(same<layout::LimitSource>(LimitSource::zero) == layout::LimitSource::zero);
+static_assert(same<layout::Severity>(Severity::failure) == layout::Severity::failure);
+
+void take_queue(const Row &row, layout::Listener &record) {
+  if (!row.has_queue)
+    return;
+  record.has |= layout::has_queue;
+  record.members = row.members;
+  record.length = row.queue.last;
+  record.peak = row.queue.peak;
+  record.limit = row.limit;
+  record.mean = row.queue.mean;
+  record.used_percent = std::clamp(row.queue.used_percent, 0.0, 100.0);
+  record.full_percent = std::clamp(row.queue.full_percent, 0.0, 100.0);
+}
+
+layout::Listener listener_record(const Row &row, const Diagnosis &diagnosis, Severity severity) {
+  layout::Listener record{};
+  layout::set_text(record.name, row.name);
+  layout::set_text(record.owner, row.owner);
+  layout::set_text(record.message, diagnosis.message);
+  record.state = same<layout::State>(diagnosis.state);
+  record.cause = same<layout::Cause>(diagnosis.cause);
+  record.limit_source = same<layout::LimitSource>(diagnosis.limit_source);
+  record.severity = same<layout::Severity>(severity);
+  if (row.identity != nullptr)
+    take_address(*row.identity, row.is_tcp, record);
+  take_queue(row, record);
+  if (row.drops && row.overflows) {
+    record.has |= layout::has_dropped;
+    record.dropped = row.drops->drops;
+    record.overflows = row.overflows->drops;
+    record.counted_since_ns = boot_ns(row.drops->since);
+  }
+  take(row.syn_length, record.syn_length, layout::has_syn_length, record.has);
+  if (row.oldest_wait) {
+    record.oldest_wait_seconds = std::max(row.oldest_wait->count(), 0.0);
+    record.has |= layout::has_oldest_wait;
+  }
+  return record;
+}
+
+layout::Namespace namespace_record(const KernelRow &row) {
+  static_assert(counter_count == layout::counter_names.size());
+  layout::Namespace record{};
+  layout::set_text(record.name, namespace_name(row.net_namespace));
+  if (row.counters)
+    for (std::size_t i = 0; i < counter_count; ++i)
+      take(row.counters->values[i], record.counters[i], 1U << i, record.has_counter);
+  if (row.limits) {
+    const NetLimits &limits = *row.limits;
+    take(limits.somaxconn, record.somaxconn, layout::has_somaxconn, record.has);
+    take(limits.tcp_max_syn_backlog, record.tcp_max_syn_backlog, layout::has_tcp_max_syn_backlog,
+         record.has);
+    take(limits.tcp_syncookies, record.tcp_syncookies, layout::has_tcp_syncookies, record.has);
+    take(limits.tcp_abort_on_overflow, record.tcp_abort_on_overflow,
+         layout::has_tcp_abort_on_overflow, record.has);
+  }
+  take(row.drops_unattributed, record.unattributed, layout::has_unattributed, record.has);
+  take(row.syn_total, record.syn_total, layout::has_syn_total, record.has);
+  record.counted_since_ns = boot_ns(row.counted_since);
+  return record;
+}
+
+/// As the namespace's record has it.
+std::string record_name(const std::string &net_namespace) {
+  decltype(layout::Namespace::name) field{};
+  layout::set_text(field, namespace_name(net_namespace));
+  return std::string(layout::text_of(field));
+}
+
+/// Those of single listeners, each name once: two namespaces can meet in the names of theirs.
+std::vector<const Row *> rows_by_name(const Table &table) {
+  std::vector<const Row *> rows;
+  rows.reserve(table.rows.size());
+  for (const Row &row : table.rows)
+    if (row.diagnosis)
+      rows.push_back(&row);
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const Row *a, const Row *b) { return a->name < b->name; });
+  rows.erase(std::unique(rows.begin(), rows.end(),
+                         [](const Row *a, const Row *b) { return a->name == b->name; }),
+             rows.end());
+  return rows;
+}
+
+/// Positions of the namespaces by name. Each name is there once, and the own one first.
+std::map<std::string, std::uint32_t> add_namespaces(const Table &table, TableContents &contents) {
+  std::map<std::string, std::uint32_t> positions;
+  for (const KernelRow &row : table.kernels) {
+    layout::Namespace record = namespace_record(row);
+    const auto position = static_cast<std::uint32_t>(contents.namespaces.size());
+    if (positions.try_emplace(std::string(layout::text_of(record.name)), position).second)
+      contents.namespaces.push_back(record);
+  }
+  return positions;
+}
+
+} // namespace
+
+TableContents table_contents(const Table &table, const Harvest &harvest, duration<double> interval,
+                             const Alarms &alarms, std::int64_t began_ns) {
+  TableContents contents;
+  layout::Header &header = contents.header;
+  const auto age = system_clock::now() - table.taken_at;
+  header.taken_at_ns = duration_cast<nanoseconds>(table.taken_at.time_since_epoch()).count();
+  header.taken_at_boot_ns = clock_ns() - std::max<std::int64_t>(nanoseconds(age).count(), 0);
+  header.interval_ns = duration_cast<nanoseconds>(interval).count();
+  header.measured_ns = harvest.measured.count();
+  header.counted_since_ns = began_ns;
+  header.cpu_percent = table.sampler.cpu_percent.value_or(0);
+  if (table.is_complete)
+    header.has |= layout::is_complete;
+  if (table.sampler.period) {
+    header.period_seconds = table.sampler.period->count();
+    header.has |= layout::has_period;
+  }
+  if (table.host) {
+    header.dropped = table.host->dropped;
+    header.unreported = static_cast<std::uint32_t>(table.host->unreported);
+  }
+  const std::map<std::string, std::uint32_t> positions = add_namespaces(table, contents);
+  const std::vector<const Row *> rows = rows_by_name(table);
+  contents.listeners.reserve(rows.size());
+  for (const Row *row : rows) {
+    layout::Listener &record = contents.listeners.emplace_back(
+        listener_record(*row, *row->diagnosis, alarms.standing_severity(row->name)));
+    if (const auto position = positions.find(record_name(row->net_namespace));
+        position != positions.end())
+      record.net_namespace = position->second;
+  }
+  return contents;
+}
+
+} // namespace backlog

@@ -1,0 +1,27 @@
+#pragma once
+
+#include "backlog/table_reader.h"
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace backlog {
+
+/// False: there are listeners that could not be read, and are not in it.
+bool is_complete(const TableContents &contents);
+
+/// The listeners of a table, the worst first: by severity, state, use and name.
+std::vector<const layout::Listener *> worst_first(const TableContents &contents);
+
+/// A table for people, as wide as the screen; rows: at most so many, 0: all.
+std::string table_text(const TableContents &contents, std::int64_t now_ns, std::size_t columns,
+                       std::size_t rows);
+/// Limits and who set them.
+std::string audit_text(const TableContents &contents);
+std::string table_json(const TableContents &contents, std::int64_t now_ns);
+
+/// "12 s", "3 min", "2 h", "5 d"
+std::string span_text(std::int64_t ns);
+
+} // namespace backlog

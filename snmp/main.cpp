@@ -1,0 +1,97 @@
+#include "agentx.h"
+#include "monitor.h"
+#include "options.h"
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <string>
+#include <syslog.h>
+#include <unistd.h>
+
+namespace {
+
+using namespace backlog;
+
+// How soon a new table is seen, and an old one found to be stale.
+constexpr timespec look_period{0, 500'000'000};
+// Within 2 s of a signal the process is gone, also while snmpd hangs.
+constexpr std::chrono::milliseconds stop_patience{1500};
+
+bool foreground = false;
+
+void log_line(const std::string &line) {
+  if (foreground)
+    (void)std::fprintf(stderr, "backlog-agentx: %s\n", line.c_str());
+  else
+    syslog(LOG_NOTICE, "%s", line.c_str());
+}
+
+/// The library looks for configuration, MIBs and keys in folders of the system and makes some;
+/// this program needs none.
+void keep_library_from_files() {
+  constexpr const char *nowhere = "/dev/null/none";
+  for (const auto &[name, value] :
+       {std::pair{"MIBS", ""}, std::pair{"MIBDIRS", nowhere}, std::pair{"SNMPCONFPATH", nowhere},
+        std::pair{"SNMP_PERSISTENT_DIR", nowhere}, std::pair{"SNMP_PERSISTENT_FILE", nowhere}})
+    ::setenv(name, value, 1);
+}
+
+/// Looks at the table until a signal asks for the end.
+void follow(Monitor &monitor, AgentX &agentx, const sigset_t &ending) {
+  for (;;) {
+    const int came = ::sigtimedwait(&ending, nullptr, &look_period);
+    if (came > 0)
+      return;
+    if (errno == EAGAIN && monitor.look())
+      agentx.wake();
+  }
+}
+
+int run(const Options &options) {
+  foreground = options.foreground;
+  if (!foreground) {
+    openlog("backlog-agentx", LOG_PID, LOG_DAEMON);
+    if (::daemon(0, 0) != 0) {
+      std::perror("backlog-agentx: daemon");
+      return EXIT_FAILURE;
+    }
+  }
+  keep_library_from_files();
+  (void)std::signal(SIGPIPE, SIG_IGN);
+  sigset_t ending;
+  sigemptyset(&ending);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP})
+    sigaddset(&ending, number);
+  ::pthread_sigmask(SIG_BLOCK, &ending, nullptr);
+
+  Monitor monitor(options.table, log_line);
+  AgentX agentx({.address = options.agentx, .root = options.root}, monitor, log_line);
+  monitor.look();
+  agentx.start();
+  follow(monitor, agentx, ending);
+  if (!agentx.stop(stop_patience)) {
+    log_line("the SNMP agent does not answer; ending without a farewell");
+    ::_exit(EXIT_SUCCESS);
+  }
+  return EXIT_SUCCESS;
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  try {
+    const auto parsed = parse_options({argv + 1, argv + argc});
+    if (!parsed.output.empty())
+      (void)std::fputs(parsed.output.c_str(), parsed.failed ? stderr : stdout);
+    if (parsed.failed)
+      return 2;
+    return parsed.options ? run(*parsed.options) : EXIT_SUCCESS;
+  } catch (const std::exception &exception) {
+    (void)std::fprintf(stderr, "backlog-agentx: %s\n", exception.what());
+    return EXIT_FAILURE;
+  }
+}

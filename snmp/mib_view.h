@@ -1,0 +1,150 @@
+#pragma once
+
+#include "snapshot.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace backlog {
+
+using Oid = std::vector<std::uint32_t>;
+using OidView = std::span<const std::uint32_t>;
+
+/// backlogTableStatus.
+enum class TableStatus : std::uint8_t { current = 1, stale = 2, absent = 3, refused = 4 };
+/// In the place of `current`: some listeners could not be read.
+constexpr std::uint64_t partial_status = 5;
+
+/// What the MIB shows besides the table, at one moment.
+struct MibMoment {
+  TableStatus status = TableStatus::absent;
+  std::int64_t now_ns = 0;         ///< CLOCK_BOOTTIME
+  std::int64_t uptime_zero_ns = 0; ///< CLOCK_BOOTTIME when the agent's sysUpTime was 0
+  std::int64_t last_change_ns = 0; ///< CLOCK_BOOTTIME
+  std::uint32_t notifications_sent = 0;
+  std::uint32_t notifications_superseded = 0;
+};
+
+struct MibValue {
+  enum class Type : std::uint8_t { integer, gauge, counter32, counter64, time_ticks, octets };
+
+  Type type = Type::integer;
+  std::uint64_t number = 0;
+  std::string octets;
+
+  bool operator==(const MibValue &) const = default;
+};
+
+/// BACKLOG-MIB over one table. Names are relative to backlogMIB.
+class MibView {
+public:
+  /// snapshot may be null; it is shown only while the status is current.
+  MibView(std::shared_ptr<const Snapshot> snapshot, const MibMoment &moment)
+      : snapshot_(std::move(snapshot)), moment_(moment) {}
+
+  std::optional<MibValue> get(OidView name) const;
+  /// Whether there could be an instance of that name: noSuchInstance instead of noSuchObject.
+  static bool is_object(OidView name);
+  /// The first instance behind the name, whether or not there is one of that name.
+  std::optional<std::pair<Oid, MibValue>> next(OidView name) const;
+
+private:
+  struct Column;
+  static const std::vector<Column> &columns();
+
+  const Snapshot::Order &instances(const Column &column) const;
+  std::optional<MibValue> value(const Column &column, std::uint32_t position) const;
+  std::optional<MibValue> monitor_value(std::uint32_t number) const;
+  std::optional<MibValue> listener_value(std::uint32_t number,
+                                         const Snapshot::Listener &listener) const;
+  std::optional<MibValue> namespace_value(std::uint32_t number,
+                                          const layout::Namespace &record) const;
+  MibValue time_stamp(std::int64_t boot_ns) const;
+
+  std::shared_ptr<const Snapshot> snapshot_;
+  MibMoment moment_;
+};
+
+/// The numbers in BACKLOG-MIB that others need.
+namespace mib {
+constexpr std::uint32_t notifications = 0;
+constexpr std::uint32_t objects = 1;
+constexpr std::uint32_t monitor = 1;
+constexpr std::uint32_t listener_table = 2;
+constexpr std::uint32_t namespace_table = 3;
+
+enum Monitor : std::uint32_t {
+  table_status = 1,
+  table_time,
+  table_age,
+  table_interval,
+  table_last_change,
+  listeners,
+  listeners_high,
+  listeners_overflow,
+  listeners_stalled,
+  listeners_missing,
+  listeners_unreported,
+  worst_name,
+  worst_used,
+  dropped,
+  discontinuity_time,
+  notifications_sent,
+  notifications_superseded,
+  monitor_last = notifications_superseded
+};
+
+enum ListenerColumn : std::uint32_t {
+  listener_index = 1,
+  listener_name,
+  listener_state,
+  listener_used,
+  listener_length,
+  listener_peak,
+  listener_limit,
+  listener_mean,
+  listener_full,
+  listener_dropped,
+  listener_overflows,
+  listener_syn_length,
+  listener_oldest_wait,
+  listener_members,
+  listener_cause,
+  listener_limit_source,
+  listener_severity,
+  listener_message,
+  listener_owner,
+  listener_address_type,
+  listener_address,
+  listener_port,
+  listener_path,
+  listener_namespace,
+  listener_discontinuity_time,
+  listener_last = listener_discontinuity_time
+};
+
+enum NamespaceColumn : std::uint32_t {
+  ns_index = 1,
+  ns_name,
+  ns_somaxconn,
+  ns_max_syn_backlog,
+  ns_syncookies,
+  ns_abort_on_overflow,
+  ns_unattributed,
+  ns_syn_length,
+  ns_discontinuity_time,
+  ns_first_counter,
+  ns_last = ns_first_counter + layout::counter_names.size() - 1
+};
+} // namespace mib
+
+/// The values of a listener in a notification, also of one that is gone.
+MibValue octets_value(std::string_view text);
+MibValue integer_value(std::uint64_t number);
+
+} // namespace backlog

@@ -1,0 +1,103 @@
+#include "monitor.h"
+
+#include <utility>
+
+namespace backlog {
+
+namespace {
+
+// Three of collectd's default intervals: after a start of the system collectd may come later.
+constexpr std::int64_t start_grace_ns = 30LL * 1'000'000'000;
+
+} // namespace
+
+Monitor::Monitor(std::string path, std::function<void(const std::string &)> log)
+    : path_(std::move(path)), log_(std::move(log)) {}
+
+bool Monitor::look() {
+  const OpenTable table(path_);
+  bool fresh = false;
+  if (!table.refusal().empty()) {
+    const bool absent = ::access(path_.c_str(), F_OK) != 0 && errno == ENOENT;
+    note_fault(absent ? TableStatus::absent : TableStatus::refused, table.refusal());
+    identity_ = {};
+  } else if (table.identity() != identity_) {
+    identity_ = table.identity();
+    fresh = take_over(table);
+  }
+
+  const std::int64_t now_ns = clock_ns();
+  const std::lock_guard lock(mutex_);
+  const bool current = status(now_ns) == TableStatus::current;
+  if (current || snapshot_ || now_ns - began_ns_ >= start_grace_ns)
+    traps_.note_status(current);
+  return fresh || traps_.waiting();
+}
+
+bool Monitor::take_over(const OpenTable &table) {
+  auto [snapshot, refusal] = Snapshot::read(table.reader());
+  if (!snapshot) {
+    note_fault(TableStatus::refused, refusal);
+    return false;
+  }
+  note_fault(TableStatus::stale, "");
+  const std::int64_t now_ns = clock_ns();
+  std::shared_ptr<const Snapshot> old; // let go of after the lock
+  const std::lock_guard lock(mutex_);
+  if (!snapshot_ || snapshot->differs_from(*snapshot_))
+    last_change_ns_ = now_ns;
+  old = std::exchange(snapshot_, std::move(snapshot));
+  if (status(now_ns) == TableStatus::current)
+    traps_.note_table(*snapshot_);
+  return true;
+}
+
+void Monitor::note_fault(TableStatus fault, const std::string &reason) {
+  {
+    const std::lock_guard lock(mutex_);
+    fault_ = fault;
+  }
+  if (reason == fault_reason_)
+    return;
+  log_(reason.empty() ? "table " + path_ + " can be read again"
+                      : "no table: " + path_ + ": " + reason);
+  fault_reason_ = reason;
+}
+
+TableStatus Monitor::status(std::int64_t now_ns) const {
+  if (snapshot_ && !is_stale(snapshot_->header(), now_ns))
+    return TableStatus::current;
+  return fault_;
+}
+
+MibView Monitor::view(std::int64_t uptime_zero_ns) const {
+  const std::int64_t now_ns = clock_ns();
+  const std::lock_guard lock(mutex_);
+  return {snapshot_,
+          {.status = status(now_ns),
+           .now_ns = now_ns,
+           .uptime_zero_ns = uptime_zero_ns,
+           .last_change_ns = last_change_ns_,
+           .notifications_sent = sent_,
+           .notifications_superseded = traps_.superseded()}};
+}
+
+void Monitor::connected(std::size_t unanswered) {
+  const std::lock_guard lock(mutex_);
+  traps_.connected(unanswered);
+}
+
+std::optional<Trap> Monitor::next_trap() {
+  const std::lock_guard lock(mutex_);
+  std::optional<Trap> trap = traps_.next();
+  if (trap)
+    ++sent_;
+  return trap;
+}
+
+bool Monitor::notifications_wait() const {
+  const std::lock_guard lock(mutex_);
+  return traps_.waiting();
+}
+
+} // namespace backlog

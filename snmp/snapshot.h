@@ -1,0 +1,76 @@
+#pragma once
+
+#include "backlog/table_reader.h"
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace backlog {
+
+/// One table as the MIB needs it: immutable, and without the room that the file keeps for texts
+/// that are short.
+class Snapshot {
+public:
+  /// A listener; the texts are kept by the snapshot.
+  struct Listener {
+    std::string_view name, owner, path, message;
+    std::array<std::uint8_t, 16> address;
+    std::uint32_t index; ///< backlogListenerIndex
+    std::uint32_t scope, net_namespace, has, members;
+    std::uint64_t length, peak, limit, dropped, overflows, syn_length;
+    std::int64_t counted_since_ns;
+    double mean, used_percent, full_percent, oldest_wait_seconds;
+    std::uint16_t port;
+    layout::State state;
+    layout::Cause cause;
+    layout::LimitSource limit_source;
+    layout::Severity severity;
+    layout::AddressType address_type;
+  };
+
+  /// The table, or nothing and why it is refused.
+  static std::pair<std::shared_ptr<const Snapshot>, std::string> read(TableReader reader);
+
+  Snapshot(const Snapshot &) = delete;
+  Snapshot &operator=(const Snapshot &) = delete;
+
+  const layout::Header &header() const { return header_; }
+  const std::vector<layout::Namespace> &namespaces() const { return namespaces_; }
+  const std::vector<Listener> &listeners() const { return listeners_; } ///< by name
+
+  /// (index, position) in the order of indexes.
+  using Order = std::vector<std::pair<std::uint32_t, std::uint32_t>>;
+  const Order &listener_order() const { return listener_order_; }
+  const Order &namespace_order() const { return namespace_order_; }
+
+  std::uint32_t in_state(layout::State state) const {
+    return in_state_[static_cast<std::size_t>(state)];
+  }
+  /// The listener with the highest used_percent; nullptr: there is none.
+  const Listener *worst() const { return worst_; }
+  /// Whether other listeners are there, or in other states.
+  bool differs_from(const Snapshot &other) const;
+
+private:
+  Snapshot() = default;
+  void add(const layout::Listener &record);
+  std::string_view keep(std::string_view text);
+  void put_in_order();
+
+  layout::Header header_{};
+  std::vector<layout::Namespace> namespaces_;
+  std::vector<Listener> listeners_;
+  Order listener_order_;
+  Order namespace_order_;
+  std::array<std::uint32_t, static_cast<std::size_t>(layout::State::count)> in_state_{};
+  const Listener *worst_ = nullptr;
+  std::vector<std::unique_ptr<char[]>> texts_;
+  std::size_t text_room_ = 0; ///< bytes left in the last of them
+};
+
+} // namespace backlog

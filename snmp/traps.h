@@ -1,0 +1,80 @@
+#pragma once
+
+#include "mib_view.h"
+#include "snapshot.h"
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+namespace backlog {
+
+/// A listener's state as a trap tells it.
+struct ListenerAlarm {
+  bool clear = false;
+  std::string name;
+  std::uint32_t index = 0;
+  layout::State state = layout::State::ok;
+  layout::Cause cause = layout::Cause::none;
+  layout::Severity severity = layout::Severity::okay;
+  std::string message;
+};
+
+/// What is to be told next: a listener's alarm or clear, or that the table is stale or current.
+struct Trap {
+  enum class Kind : std::uint8_t { listener, stale, current };
+
+  Kind kind = Kind::listener;
+  ListenerAlarm listener;
+};
+
+/// Decides what has to be told. Of each listener at most one trap waits, its newest;
+/// it keeps the place of the one that it supersedes.
+class TrapQueue {
+public:
+  /// Takes over the states of a table. Who is not in it for three tables is gone: a restart of a
+  /// service is none. Nothing ends by the first three tables after a start of collectd.
+  void note_table(const Snapshot &snapshot);
+  void note_status(bool current);
+  /// A connection has begun: what is not okay is told again, and so are clears among the newest
+  /// `unanswered` notifications of the connection before.
+  void connected(std::size_t unanswered);
+
+  /// Takes out the trap that waits longest.
+  std::optional<Trap> next();
+  bool waiting() const { return !queue_.empty() || monitor_waits(); }
+  std::uint32_t superseded() const { return superseded_; }
+
+private:
+  struct Told {
+    ListenerAlarm alarm;
+    bool repeat = false; ///< it has to be told once more
+    int absent_for = 0;  ///< tables
+  };
+
+  void clear_vanished(const Snapshot &snapshot);
+  void consider(ListenerAlarm now);
+  void put(ListenerAlarm alarm);
+  void withdraw(const std::string &name);
+  bool monitor_waits() const { return current_ && (*current_ != told_current_ || repeat_stale_); }
+  void note_sent(const ListenerAlarm &alarm);
+
+  std::map<std::string, Told> told_;             ///< alarms that were not cleared
+  std::map<std::uint64_t, ListenerAlarm> queue_; ///< by turn
+  std::unordered_map<std::string, std::uint64_t> turns_;
+  std::uint64_t next_turn_ = 0;
+  std::deque<ListenerAlarm> last_sent_; ///< as many as can be unanswered
+  std::uint32_t superseded_ = 0;
+  std::optional<bool> current_;
+  bool told_current_ = true;
+  bool repeat_stale_ = false;
+};
+
+/// So many notifications may be unanswered: both ends send blockingly, and some 400 of them would
+/// fill the buffers of both, so that neither reads again.
+constexpr std::size_t notification_window = 8;
+
+} // namespace backlog

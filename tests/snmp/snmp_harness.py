@@ -1,0 +1,225 @@
+"""A real snmpd, snmptrapd, net-snmp's commands and the subagent, private to a test.
+
+Environment (set by ctest from CMake):
+  BACKLOG_AGENTX    the subagent
+  BACKLOG_MIBS      the folder of BACKLOG-MIB.txt
+  SNMP_ROOT         root below which snmpd, snmptrapd and the commands are; empty: the system's
+"""
+
+import contextlib
+import ctypes
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "system"))
+import harness  # noqa: E402
+import table_writer  # noqa: E402
+from harness import wait_until  # noqa: E402
+
+ROOT_OID = "1.3.6.1.4.1.8072.9999.9999.4242"
+MIB_OID = ROOT_OID + ".1"
+TABLE_OID = MIB_OID + ".1.2.1"
+STAND_INS = HERE / "mibs"
+SNMP_PORT = 16161   # on the loopback of the test's own net namespace
+TRAP_PORT = 16162
+
+_libc = ctypes.CDLL(None)
+
+
+def _die_with_parent():
+    _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def snmp_root():
+    return pathlib.Path(os.environ.get("SNMP_ROOT") or "/")
+
+
+def program(name):
+    for folder in ("usr/sbin", "usr/bin", "usr/local/sbin", "usr/local/bin"):
+        path = snmp_root() / folder / name
+        if path.exists():
+            return str(path)
+    raise unittest.SkipTest(f"{name} is missing")
+
+
+def library_path():
+    return ":".join(map(str, (snmp_root() / "usr/lib").glob("*-linux-gnu"))) if os.environ.get("SNMP_ROOT") else ""
+
+
+class Process:
+    """A program of the test's; ended with it."""
+
+    def __init__(self, arguments, environment, output):
+        self.output_file = output
+        with open(output, "ab") as file:
+            self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+                                            env=environment, preexec_fn=_die_with_parent)
+        self.pid = self.process.pid
+
+    def output(self):
+        return self.output_file.read_text(encoding="utf-8", errors="replace")
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+    def running(self):
+        return self.process.poll() is None
+
+    def stop(self, number=signal.SIGTERM, timeout=10):
+        """The seconds that it took to end."""
+        start = time.monotonic()
+        if self.running():
+            self.send_signal(number)
+            if number != signal.SIGKILL and self._is_stopped():
+                self.send_signal(signal.SIGCONT)
+            try:
+                self.process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(timeout)
+                raise AssertionError(f"{self.process.args[0]} did not end:\n{self.output()}") from None
+        return time.monotonic() - start
+
+    def _is_stopped(self):
+        return pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+
+    def cpu_seconds(self):
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def resident_mib(self):
+        return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{self.pid}/status").read_text())[1]) / 1024
+
+
+class SnmpTest(harness.SystemTest):
+    """Folders, programs and questions of one test."""
+
+    def setUp(self):
+        self.directory = pathlib.Path(self.folder())
+        self.agentx_address = str(self.directory / "agentx")
+        self.table_file = self.directory / "run" / "table"
+        self.table_file.parent.mkdir(mode=0o755)
+        (self.directory / "state").mkdir()
+        self.environment = dict(
+            os.environ, LD_LIBRARY_PATH=library_path(), SNMP_PERSISTENT_DIR=str(self.directory / "state"),
+            SNMPCONFPATH=str(self.directory / "state"), TZ="UTC", LC_ALL="C", MIBS="BACKLOG-MIB",
+            MIBDIRS=":".join(map(str, [os.environ["BACKLOG_MIBS"], STAND_INS, "/usr/share/snmp/mibs"])))
+        self.snmpd = self.trapd = None
+
+    # programs
+
+    def _process(self, arguments, name, environment=None):
+        process = Process([str(argument) for argument in arguments], environment or self.environment,
+                          self.directory / name)
+        self.addCleanup(self._end, process)
+        return process
+
+    @staticmethod
+    def _end(process):
+        with contextlib.suppress(AssertionError):
+            process.stop(timeout=5)
+
+    def start_snmpd(self, more="", wait=True):
+        config = self.directory / "snmpd.conf"
+        config.write_text("\n".join([
+            f"agentAddress udp:127.0.0.1:{SNMP_PORT}", "rocommunity public 127.0.0.1", "rwcommunity private 127.0.0.1",
+            "master agentx", f"agentXSocket {self.agentx_address}", "dontLogTCPWrappersConnects true", more, ""]))
+        self.snmpd = self._process(
+            [program("snmpd"), "-f", "-Lo", "-C", "-c", config, "-I",
+             "vacm_conf,usmConf,agentx_config,sysORTable,system_mib,snmp_mib,usmUser"], "snmpd.log")
+        if wait:
+            wait_until(lambda: self.answers("1.3.6.1.2.1.1.3.0"), what="an answer of snmpd")
+        return self.snmpd
+
+    def start_trapd(self):
+        config = self.directory / "snmptrapd.conf"
+        config.write_text("disableAuthorization yes\n"
+                          "createUser -e 0x8000000001020304 trapper SHA authpassword AES privpassword\n"
+                          "authUser log trapper priv\n")
+        self.trapd = self._process(
+            [program("snmptrapd"), "-f", "-Lo", "-C", "-c", config, "-OQ", "-t", "-F",
+             "TRAP %P %v\\n", f"udp:127.0.0.1:{TRAP_PORT}"], "snmptrapd.log")
+        port = f":{TRAP_PORT:04X} "
+        wait_until(lambda: port in pathlib.Path("/proc/net/udp").read_text(), what="snmptrapd")
+        return self.trapd
+
+    def start_subagent(self, *options, wait=True, name="subagent.log", preload=None):
+        environment = dict(os.environ)
+        environment["HOME"] = str(self.directory)
+        subagent = self._process(
+            [os.environ["BACKLOG_AGENTX"], "--foreground", "--table", self.table_file, "--agentx", self.agentx_address,
+             *options], name, environment)
+        if wait:
+            wait_until(lambda: "connected to the SNMP agent" in subagent.output(), what="the connection to snmpd")
+            wait_until(lambda: self.answers(MIB_OID + ".1.1.1.0"), what="the MIB")
+        return subagent
+
+    def publish(self, listeners=(), **options):
+        table_writer.publish(self.table_file, table_writer.table(listeners, **options))
+
+    # questions
+
+    def ask(self, command, *arguments, community="public", timeout=60, check=True, version=("-v2c", "-c")):
+        """The output of one of net-snmp's commands."""
+        who = [*version, community] if community else []
+        result = subprocess.run(
+            [program(command), *who, "-r", "0", "-t", "10", f"udp:127.0.0.1:{SNMP_PORT}", *arguments],
+            env=self.environment, capture_output=True, text=True, timeout=timeout, check=False)
+        if check and result.returncode != 0:
+            raise AssertionError(f"{command} {arguments}: {result.stdout}{result.stderr}")
+        return result.stdout + (result.stderr if not check else "")
+
+    def answers(self, oid):
+        result = subprocess.run(
+            [program("snmpget"), "-v2c", "-c", "public", "-r", "0", "-t", "1", "-On", f"udp:127.0.0.1:{SNMP_PORT}", oid],
+            env=self.environment, capture_output=True, text=True, check=False)
+        return result.returncode == 0 and "No Such" not in result.stdout
+
+    def get(self, *names):
+        """The values, as -Oqv prints them."""
+        return self.ask("snmpget", "-Oqv", *names).splitlines()
+
+    def walk(self, name="BACKLOG-MIB::backlogMIB", *options, command="snmpbulkwalk"):
+        """{name: value}, in the order of the walk."""
+        pairs = {}
+        for line in self.ask(command, *options, "-OQ", "-On", name).splitlines():
+            key, separator, value = line.partition(" = ")
+            if separator and "No Such" not in value and "No more" not in value:
+                assert key not in pairs, f"twice: {key}"
+                pairs[key] = value
+        return pairs
+
+    def traps(self):
+        """What snmptrapd has printed: [{object: value}], and as "trap" the notification's name."""
+        traps = []
+        for line in self.trapd.output().splitlines():
+            if not line.startswith("TRAP "):
+                continue
+            trap = {}
+            for part in line.split("\t"):
+                key, _, value = part.partition(" = ")
+                name = "trap" if "snmpModules.1.1.4.1.0" in key else key.split("::")[-1].split(".")[0]
+                trap[name] = value.strip('"').split("::")[-1]
+            if trap.get("trap", "").startswith("backlog"):
+                traps.append(trap)
+        return traps
+
+
+def main(namespace=True):
+    for variable in ("BACKLOG_AGENTX", "BACKLOG_MIBS"):
+        if not os.environ.get(variable):
+            harness._skip(f"{variable} is not set")
+    try:
+        for name in ("snmpd", "snmptrapd", "snmpget"):
+            program(name)
+    except unittest.SkipTest as error:
+        harness._skip(str(error))
+    harness.main(namespace)

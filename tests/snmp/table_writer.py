@@ -1,0 +1,59 @@
+"""Writes table files as include/backlog/table.h describes them; a second, independent account of
+the layout, and a way to write what the plugin never would."""
+
+import os
+import struct
+import time
+import zlib
+
+HEADER = struct.Struct("=8s6I5qQ2d2I")
+NAMESPACE = struct.Struct("=104s2I4q2Qq15Q")
+LISTENER = struct.Struct("=104s128s256s256s16s4I6Qq4dH6B")
+assert (HEADER.size, NAMESPACE.size, LISTENER.size) == (104, 288, 872)
+
+STATES = ("ok", "high", "overflow", "stalled", "missing")
+CAUSES = ("none", "burst", "slow_accept", "skew", "syn_flood", "syn_queue_full", "not_accepting")
+SEVERITIES = ("okay", "warning", "failure")
+IS_COMPLETE, HAS_PERIOD = 1, 2
+HAS_QUEUE, HAS_DROPPED, HAS_SYN_LENGTH, HAS_OLDEST_WAIT = 1, 2, 4, 8
+
+
+def boot_ns():
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def name_index(name):
+    return zlib.crc32(name.encode()) & 0x7FFFFFFF or 1
+
+
+def listener(name, *, owner="", path="", message="", address=bytes(4), scope=0, namespace=0, has=HAS_QUEUE | HAS_DROPPED,
+             members=1, length=0, peak=0, limit=128, dropped=0, overflows=0, syn_length=0, counted_since_ns=0, mean=0.0,
+             used=0.0, full=0.0, oldest_wait=0.0, port=80, state="ok", cause="none", limit_source=1, severity="okay"):
+    address_type = {0: 0, 4: 1, 16: 2}[len(address)]
+    texts = [text.encode() for text in (name, owner, path, message)]
+    return LISTENER.pack(*texts, address, scope, namespace, has, members, length, peak, limit, dropped, overflows,
+                         syn_length, counted_since_ns, mean, used, full, oldest_wait, port, STATES.index(state),
+                         CAUSES.index(cause), limit_source, SEVERITIES.index(severity), address_type, 0)
+
+
+def namespace(name="self", *, somaxconn=4096, counters=(0,) * 15, has=0x3F, has_counter=0x7FFF):
+    return NAMESPACE.pack(name.encode(), has, has_counter, somaxconn, 1024, 1, 0, 0, 0, 0, *counters)
+
+
+def table(listeners=(), *, namespaces=None, interval=10.0, age=0.0, dropped=0, magic=b"BACKLOG\n", version=1,
+          complete=True):
+    """The bytes of a table; listeners: records made by listener()."""
+    namespaces = [namespace()] if namespaces is None else namespaces
+    records = sorted(listeners)  # they begin with their names, padded with NULs
+    header = HEADER.pack(magic, version, HEADER.size, NAMESPACE.size, LISTENER.size, len(namespaces), len(records),
+                         time.time_ns() - int(age * 1e9), boot_ns() - int(age * 1e9), int(interval * 1e9),
+                         int(interval * 1e9), 0, dropped, 0.025, 0.1, 0, HAS_PERIOD | (IS_COMPLETE if complete else 0))
+    return header + b"".join(namespaces) + b"".join(records)
+
+
+def publish(path, data):
+    """Puts the bytes in the place of the file, as the plugin does."""
+    temporary = f"{path}.new"
+    with open(temporary, "wb") as file:
+        file.write(data)
+    os.rename(temporary, path)

@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Independent clients: Prometheus's snmp_exporter with the generator.yml of conf/, and pysnmp with
+its own compiler of MIBs."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+import urllib.request
+
+import snmp_harness
+from snmp_harness import MIB_OID, SNMP_PORT, SnmpTest, program, snmp_root, table_writer
+from harness import wait_until
+
+EXPORTER_PORT = 19116
+CONF = pathlib.Path(__file__).resolve().parents[2] / "conf"
+
+PYSNMP = textwrap.dedent("""
+    import sys
+    from pysnmp.hlapi import *
+    from pysnmp.smi import builder, view, compiler
+    mibs = sys.argv[1].split(":")
+    engine = SnmpEngine()
+    mib_builder = engine.getMibBuilder()
+    compiler.addMibCompiler(mib_builder, sources=["file://" + folder for folder in mibs], destination=sys.argv[2])
+    names = sys.argv[4:]
+    for name in names:
+        for error, status, _, variables in bulkCmd(
+                engine, CommunityData("public"), UdpTransportTarget(("127.0.0.1", int(sys.argv[3])), timeout=10),
+                ContextData(), 0, 25, ObjectType(ObjectIdentity("BACKLOG-MIB", name)), lexicographicMode=False):
+            if error or status:
+                sys.exit(str(error or status))
+            for key, value in variables:
+                print(key.prettyPrint(), "=", value.prettyPrint())
+""")
+
+
+class ClientsTest(SnmpTest):
+    def setUp(self):
+        super().setUp()
+        self.publish([table_writer.listener("tcp_any_80", used=75.0, length=3, dropped=12, state="high", owner="nginx.service"),
+                      table_writer.listener("unix_run_php-fpm-sock", address=b"", port=0, path="/run/php-fpm.sock",
+                                            has=table_writer.HAS_QUEUE)], interval=600)
+        self.start_snmpd()
+        self.start_subagent()
+
+    def test_snmp_exporter(self):
+        generator = program("prometheus-snmp-generator")
+        folder = self.directory / "generator"
+        folder.mkdir()
+        shutil.copy(CONF / "snmp_exporter_generator.yml", folder / "generator.yml")
+        result = subprocess.run([generator, "generate"], cwd=folder, env=self.environment, capture_output=True, text=True,
+                                check=False)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self._process([program("prometheus-snmp-exporter"), f"--config.file={folder}/snmp.yml",
+                       f"--web.listen-address=127.0.0.1:{EXPORTER_PORT}"], "exporter.log")
+        address = f"http://127.0.0.1:{EXPORTER_PORT}/snmp?module=backlog&target=127.0.0.1:{SNMP_PORT}"
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+        def scrape():
+            try:
+                with opener.open(address, timeout=20) as answer:
+                    return answer.read().decode()
+            except OSError:
+                return None
+        text = wait_until(scrape, 20, "the exporter")
+        for line in ('backlogListenerUsed{backlogListenerName="tcp_any_80"} 75',
+                     'backlogListenerLength{backlogListenerName="tcp_any_80"} 3',
+                     'backlogListenerDropped{backlogListenerName="tcp_any_80"} 12',
+                     'backlogListenerState{backlogListenerName="tcp_any_80"} 1',
+                     'backlogListenerUsed{backlogListenerName="unix_run_php-fpm-sock"} 0',
+                     'backlogNsSomaxconn{backlogNsName="self"} 4096', "backlogListeners 2"):
+            self.assertRegex(text, f"(?m)^{re.escape(line)}$")
+        self.assertNotIn('backlogListenerDropped{backlogListenerName="unix_run_php-fpm-sock"}', text)
+
+    def test_pysnmp(self):
+        packages = snmp_root() / "usr/lib/python3/dist-packages"
+        environment = dict(os.environ, PYTHONPATH=str(packages), HOME=str(self.directory), PYTHONDONTWRITEBYTECODE="1")
+        if subprocess.run([sys.executable, "-c", "import pysnmp.hlapi, pysmi"], env=environment, capture_output=True,
+                          check=False).returncode != 0:
+            self.skipTest("pysnmp is missing")
+        result = subprocess.run(
+            [sys.executable, "-c", PYSNMP, self.environment["MIBDIRS"], self.directory / "compiled", str(SNMP_PORT),
+             "backlogListenerName", "backlogListenerState", "backlogListenerDropped", "backlogListenerPath"],
+            env=environment, capture_output=True, text=True, timeout=120, check=False)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        index = table_writer.name_index("tcp_any_80")
+        other = table_writer.name_index("unix_run_php-fpm-sock")
+        for line in (f"BACKLOG-MIB::backlogListenerName.{index} = tcp_any_80", f"BACKLOG-MIB::backlogListenerState.{index} = high",
+                     f"BACKLOG-MIB::backlogListenerDropped.{index} = 12",
+                     f"BACKLOG-MIB::backlogListenerPath.{other} = /run/php-fpm.sock"):
+            self.assertIn(line, result.stdout.splitlines())
+        self.assertNotIn(f"backlogListenerDropped.{other}", result.stdout)
+
+
+if __name__ == "__main__":
+    snmp_harness.main()

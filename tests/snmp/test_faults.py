@@ -1,0 +1,324 @@
+#!/usr/bin/env python3
+"""What goes wrong: snmpd late, killed, stopped and full; a second subagent; a master that breaks
+the protocol; tables that are damaged, hostile or missing."""
+
+import os
+import random
+import shutil
+import signal
+import socket
+import stat
+import struct
+import threading
+import time
+
+import snmp_harness
+from snmp_harness import MIB_OID, SnmpTest, table_writer
+from harness import wait_until
+
+END_LIMIT = 2.0
+
+
+class SnmpdFaultsTest(SnmpTest):
+    def setUp(self):
+        super().setUp()
+        self.publish([table_writer.listener("a")], interval=600)
+
+    def wait_for_mib(self):
+        wait_until(lambda: self.answers(f"{MIB_OID}.1.1.1.0"), 20, "the MIB")
+
+    def test_snmpd_comes_late_and_is_restarted(self):
+        subagent = self.start_subagent(wait=False)
+        wait_until(lambda: "no SNMP agent answers" in subagent.output(), what="the line about it")
+        self.start_snmpd()
+        self.wait_for_mib()
+        for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):
+            self.snmpd.stop(number)
+            self.start_snmpd()
+            self.wait_for_mib()
+        descriptors = len(os.listdir(f"/proc/{subagent.pid}/fd"))
+        self.snmpd.send_signal(signal.SIGHUP)
+        self.wait_for_mib()
+        self.assertLessEqual(len(os.listdir(f"/proc/{subagent.pid}/fd")), descriptors)
+        lines = subagent.output().splitlines()
+        self.assertEqual(len(lines), 8, lines)  # absent, connected, and for each restart gone and connected
+        self.assertLess(subagent.stop(), END_LIMIT)
+
+    def test_the_end_is_bounded_while_snmpd_is_stopped(self):
+        self.start_snmpd()
+        subagent = self.start_subagent()
+        self.snmpd.send_signal(signal.SIGSTOP)
+        self.assertLess(subagent.stop(), END_LIMIT)
+        self.assertEqual(subagent.process.returncode, 0)
+
+    def test_a_stopped_snmpd_is_found_again(self):
+        self.start_snmpd()
+        subagent = self.start_subagent()
+        self.snmpd.send_signal(signal.SIGSTOP)
+        wait_until(lambda: "is gone" in subagent.output(), 20, "the loss of snmpd")
+        self.snmpd.send_signal(signal.SIGCONT)
+        self.wait_for_mib()
+
+    def test_the_backlog_of_agentx_is_full(self):
+        self.start_snmpd()
+        self.snmpd.send_signal(signal.SIGSTOP)
+        clients = []
+        try:
+            while True:
+                client = socket.socket(socket.AF_UNIX)
+                clients.append(client)
+                client.setblocking(False)
+                client.connect(self.agentx_address)
+        except BlockingIOError:
+            pass
+        subagent = self.start_subagent(wait=False)
+        blocked = f"/proc/{subagent.pid}/task"
+        wait_until(lambda: any("unix_wait_for_peer" in self.wchan(f"{blocked}/{task}") or self.in_connect(f"{blocked}/{task}")
+                               for task in os.listdir(blocked)), what="a connect() that waits")
+        self.assertLess(subagent.stop(), END_LIMIT)
+        for client in clients:
+            client.close()
+
+    @staticmethod
+    def wchan(task):
+        with open(f"{task}/wchan", encoding="ascii") as file:
+            return file.read()
+
+    @staticmethod
+    def in_connect(task):
+        with open(f"{task}/syscall", encoding="ascii") as file:
+            return file.read().split()[0] == {"x86_64": "42", "aarch64": "203"}.get(os.uname().machine)
+
+    def test_a_second_subagent_waits_for_its_turn(self):
+        self.start_snmpd()
+        first = self.start_subagent()
+        second = self.start_subagent(wait=False, name="second.log")
+        wait_until(lambda: "refuses to register" in second.output(), what="the refusal")
+        self.wait_for_mib()
+        first.stop()
+        wait_until(lambda: "has registered the MIB" in second.output(), what="the turn of the second")
+        self.wait_for_mib()
+
+    def test_the_subagent_is_stopped(self):
+        self.start_snmpd("agentXTimeout 1\nagentXRetries 0")
+        subagent = self.start_subagent()
+        subagent.send_signal(signal.SIGSTOP)
+        self.ask("snmpget", f"{MIB_OID}.1.1.1.0", check=False)
+        self.assertTrue(self.answers("1.3.6.1.2.1.1.3.0"))
+        subagent.send_signal(signal.SIGCONT)
+        self.wait_for_mib()
+
+
+class Master(threading.Thread):
+    """An AgentX master that answers as a test wants; the little of RFC 2741 that it takes."""
+
+    RESPONSE, OPEN, REGISTER, PING, NOTIFY = 18, 1, 3, 13, 12
+
+    def __init__(self, address, answer):
+        super().__init__(daemon=True)
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.bind(address)
+        self.server.listen(5)
+        self.answer = answer
+        self.types = []
+        self.connections = 0
+
+    def run(self):
+        while True:
+            try:
+                connection, _ = self.server.accept()
+            except OSError:
+                return
+            self.connections += 1
+            with connection:
+                try:
+                    self.serve(connection)
+                except OSError:
+                    pass
+
+    def serve(self, connection):
+        buffer = b""
+        while True:
+            data = connection.recv(65536)
+            if not data:
+                return
+            buffer += data
+            while len(buffer) >= 20:
+                length = struct.unpack(("=" if buffer[2] & 0x10 == 0 else ">") + "I", buffer[16:20])[0]
+                if len(buffer) < 20 + length:
+                    break
+                pdu, buffer = buffer[:20 + length], buffer[20 + length:]
+                self.types.append(pdu[1])
+                if self.answer(self, connection, pdu) is False:
+                    return
+
+    @staticmethod
+    def response(pdu, error=0, session=7):
+        order = ">" if pdu[2] & 0x10 else "="
+        transaction, packet = struct.unpack(order + "II", pdu[8:16])
+        return struct.pack(order + "BBBBIIIIIHH", 1, Master.RESPONSE, pdu[2] & 0x10, 0, session, transaction, packet, 8,
+                           100, error, 0)
+
+    def close(self):
+        self.server.shutdown(socket.SHUT_RDWR)
+        self.server.close()
+
+
+class MasterFaultsTest(SnmpTest):
+    def setUp(self):
+        super().setUp()
+        self.publish([table_writer.listener("a")], interval=600)
+
+    def run_against(self, answer, enough):
+        master = Master(self.agentx_address, answer)
+        master.start()
+        self.addCleanup(master.close)
+        subagent = self.start_subagent(wait=False)
+        wait_until(lambda: enough(master), 30, "what the master waits for")
+        self.assertTrue(subagent.running(), subagent.output())
+        self.assertLess(subagent.stop(), END_LIMIT)
+
+    def test_byte_by_byte(self):
+        def answer(master, connection, pdu):
+            for byte in master.response(pdu):
+                connection.send(bytes([byte]))
+        self.run_against(answer, lambda master: Master.PING in master.types)
+
+    def test_a_refused_open_is_tried_again(self):
+        self.run_against(lambda master, connection, pdu: connection.send(master.response(pdu, error=266)),
+                         lambda master: master.types.count(Master.OPEN) >= 2)
+
+    def test_a_refused_registration_is_tried_again(self):
+        def answer(master, connection, pdu):
+            connection.send(master.response(pdu, error=263 if pdu[1] == Master.REGISTER else 0))
+        self.run_against(answer, lambda master: master.types.count(Master.REGISTER) >= 3)
+
+    def test_closing_after_each_kind_of_pdu(self):
+        kinds = [Master.OPEN, Master.REGISTER, Master.PING]
+        def answer(master, connection, pdu):
+            if kinds and pdu[1] == kinds[0]:
+                kinds.pop(0)
+                return False
+            connection.send(master.response(pdu))
+            return True
+        self.run_against(answer, lambda master: not kinds and master.connections >= 4)
+
+    def test_damaged_answers(self):
+        chance = random.Random(5)
+        sent = []
+        def answer(master, connection, pdu):
+            response = bytearray(master.response(pdu))
+            if master.connections % 2:
+                response[chance.randrange(len(response))] = chance.randrange(256)
+                sent.append(1)
+            connection.send(response)
+            return len(sent) % 3 != 0
+        self.run_against(answer, lambda master: master.connections >= 4)
+
+    def test_at_most_eight_unanswered(self):
+        self.publish([table_writer.listener(f"l{number}", state="overflow", severity="warning") for number in range(50)],
+                     interval=600)
+        held = []
+        def answer(master, connection, pdu):
+            if pdu[1] == Master.NOTIFY:
+                held.append(time.monotonic())
+            else:
+                connection.send(master.response(pdu))
+        self.run_against(answer, lambda master: len(held) > 8)
+        # The ninth goes when the first is given up, which is a second after it was sent.
+        self.assertGreater(held[8] - held[0], 0.8)
+
+
+class TableFaultsTest(SnmpTest):
+    def setUp(self):
+        super().setUp()
+        self.start_snmpd()
+
+    def status(self):
+        return self.get(f"{MIB_OID}.1.1.1.0")[0]
+
+    def wait_for_status(self, wanted):
+        wait_until(lambda: self.status() == wanted, what=f"the status {wanted}")
+
+    def fault_lines(self, subagent):
+        return [line for line in subagent.output().splitlines() if "no table:" in line]
+
+    def test_no_table_then_one_then_none(self):
+        subagent = self.start_subagent()
+        self.assertEqual(self.status(), "absent")
+        self.publish([table_writer.listener("a")], interval=0.5)
+        self.wait_for_status("fresh")
+        self.table_file.unlink()
+        self.wait_for_status("absent")
+        self.assertEqual(self.walk(f"{MIB_OID}.1.2"), {})
+        self.publish([table_writer.listener("a")], interval=600)
+        self.wait_for_status("fresh")
+        self.assertEqual(len(self.fault_lines(subagent)), 2)
+
+    def test_rows_go_after_three_intervals(self):
+        self.publish([table_writer.listener("a")], interval=1)
+        begin = time.monotonic()
+        self.start_subagent()
+        self.assertEqual(len(self.walk(f"{MIB_OID}.1.2.1.2")), 1)
+        self.wait_for_status("stale")
+        self.assertGreater(time.monotonic() - begin, 2.5)
+        self.assertEqual(self.walk(f"{MIB_OID}.1.2"), {})
+        self.assertGreater(int(self.get(f"{MIB_OID}.1.1.3.0")[0].split()[0]), 2999)
+
+    def test_hostile_files(self):
+        good = table_writer.table([table_writer.listener("a"), table_writer.listener("b")])
+        name = bytearray(good)
+        name[-table_writer.LISTENER.size:-table_writer.LISTENER.size + 104] = b"x" * 104
+        files = {
+            "magic": b"X" + good[1:], "version": table_writer.table(version=9), "empty": b"", "truncated": good[:-1],
+            "longer": good + b"\0", "endless name": bytes(name), "zeros": bytes(100000),
+            "counts": good[:28] + b"\xff\xff\xff\xff" + good[32:],
+        }
+        subagent = self.start_subagent()
+        for count, (what, data) in enumerate(files.items(), 2):
+            with self.subTest(file=what):
+                table_writer.publish(self.table_file, data)
+                self.wait_for_status("refused")
+                wait_until(lambda: len(self.fault_lines(subagent)) >= count, what="its line")
+        self.assertTrue(subagent.running())
+        self.publish([table_writer.listener("a")])
+        self.wait_for_status("fresh")
+        lines = self.fault_lines(subagent)
+        self.assertEqual(len(lines), 1 + len(files))  # the first: there was none
+
+    def test_what_is_no_file(self):
+        subagent = self.start_subagent()
+        self.table_file.symlink_to("/etc/passwd")
+        self.wait_for_status("refused")
+        self.table_file.unlink()
+        os.mkfifo(self.table_file)
+        wait_until(lambda: "no regular file" in subagent.output(), what="the line about the FIFO")
+        self.table_file.unlink()
+        self.table_file.mkdir()
+        self.wait_for_status("refused")
+        self.table_file.rmdir()
+        self.wait_for_status("absent")
+        self.assertIn("symbolic link", subagent.output())
+
+    def test_a_file_that_may_not_be_read(self):
+        if shutil.which("setpriv") is None or os.geteuid() != 0:
+            self.skipTest("needs root and setpriv")
+        self.publish([table_writer.listener("a")], interval=600)
+        self.table_file.chmod(0o640)
+        for folder in (self.directory, self.table_file.parent):
+            folder.chmod(0o755)
+        os.chmod(self.agentx_address, stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO)
+        process = self._process(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+                                 os.environ["BACKLOG_AGENTX"], "--foreground", "--table", self.table_file,
+                                 "--agentx", self.agentx_address], "unprivileged.log")
+        wait_until(lambda: self.answers(f"{MIB_OID}.1.1.1.0"), what="the MIB")
+        self.assertEqual(self.status(), "refused")
+        self.assertIn("Permission denied", process.output())
+        os.chown(self.table_file, -1, 65534)
+        table_writer.publish(self.table_file, self.table_file.read_bytes())
+        self.table_file.chmod(0o644)
+        self.wait_for_status("fresh")
+
+
+if __name__ == "__main__":
+    snmp_harness.main()

@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""Traps and informs as the real snmptrapd receives them."""
+
+import signal
+import time
+
+import snmp_harness
+from snmp_harness import MIB_OID, SnmpTest, TRAP_PORT, table_writer
+from harness import wait_until
+
+MANY = 2000
+
+
+def overflowing(name, state="overflow", severity="warning", **options):
+    return table_writer.listener(name, state=state, severity=severity, cause="burst", used=100.0,
+                                 message=f"{name}: {state}", **options)
+
+
+class NotificationsTest(SnmpTest):
+    def serve(self, listeners=(), sink=f"trap2sink 127.0.0.1:{TRAP_PORT} public", **options):
+        self.start_trapd()
+        self.publish(listeners, **options)
+        self.start_snmpd(sink)
+        return self.start_subagent()
+
+    def wait_for_traps(self, count):
+        wait_until(lambda: len(self.traps()) >= count, what=f"{count} traps")
+        return self.traps()
+
+    def test_alarm_worse_and_clear(self):
+        self.serve([table_writer.listener("tcp_any_80")])
+        self.publish([overflowing("tcp_any_80")])
+        alarm = self.wait_for_traps(1)[0]
+        self.assertEqual({key: alarm[key] for key in alarm if key.startswith(("trap", "backlog"))}, {
+            "trap": "backlogListenerAlarm", "backlogListenerName": "tcp_any_80", "backlogListenerState": "overflow",
+            "backlogListenerCause": "burst", "backlogListenerSeverity": "warning",
+            "backlogListenerMessage": "tcp_any_80: overflow"})
+        self.publish([overflowing("tcp_any_80", severity="failure")])
+        self.assertEqual(self.wait_for_traps(2)[1]["backlogListenerSeverity"], "failure")
+        self.publish([overflowing("tcp_any_80", severity="warning")])
+        self.publish([table_writer.listener("tcp_any_80")])
+        clear = self.wait_for_traps(3)[2]
+        self.assertEqual((clear["trap"], clear["backlogListenerState"]), ("backlogListenerClear", "ok"))
+        self.assertEqual(len(self.traps()), 3)
+
+    def test_informs_and_version_3(self):
+        for sink in (f"trapsess -Ci -v2c -c public 127.0.0.1:{TRAP_PORT}",
+                     f"trapsess -v3 -e 0x8000000001020304 -u trapper -l authPriv -a SHA -A authpassword -x AES "
+                     f"-X privpassword 127.0.0.1:{TRAP_PORT}"):
+            with self.subTest(sink=sink):
+                subagent = self.serve([overflowing("tcp_any_80")], sink)
+                self.assertEqual(self.wait_for_traps(1)[0]["backlogListenerName"], "tcp_any_80")
+                for process in (subagent, self.snmpd, self.trapd):
+                    process.stop()
+                self.trapd.output_file.unlink()
+                (self.directory / "subagent.log").unlink()
+
+    def test_stale_and_current(self):
+        self.serve([table_writer.listener("a")], interval=0.3)
+        stale = self.wait_for_traps(1)[0]
+        self.assertEqual((stale["trap"], stale["backlogTableStatus"]), ("backlogMonitorStale", "stale"))
+        self.assertEqual(self.walk(f"{MIB_OID}.1.2"), {})
+        self.publish([table_writer.listener("a")])
+        current = self.wait_for_traps(2)[1]
+        self.assertEqual((current["trap"], current["backlogTableStatus"]), ("backlogMonitorCurrent", "fresh"))
+
+    def test_many_at_once(self):
+        names = [f"tcp_any_{number}" for number in range(MANY)]
+        self.serve([table_writer.listener(name) for name in names], interval=600)
+        self.publish([overflowing(name) for name in names], interval=600)
+        self.wait_and_keep_asking(lambda: len(self.traps()) >= MANY)
+        self.assertEqual(sorted(trap["backlogListenerName"] for trap in self.traps()), sorted(names))
+        # Many changes meanwhile: what every one is in the end arrives.
+        for round_ in range(6):
+            self.publish([overflowing(name, severity="failure") if (number + round_) % 3 else table_writer.listener(name)
+                          for number, name in enumerate(names)], interval=600)
+            time.sleep(0.3)
+        self.publish([overflowing(name, "stalled", "failure") if number % 2 else table_writer.listener(name)
+                      for number, name in enumerate(names)], interval=600)
+        wanted = {name: "stalled" if number % 2 else "ok" for number, name in enumerate(names)}
+        self.wait_and_keep_asking(lambda: self.final_states() == wanted)
+
+    def final_states(self):
+        return {trap["backlogListenerName"]: trap["backlogListenerState"] for trap in self.traps()}
+
+    def wait_and_keep_asking(self, condition, timeout=60):
+        """snmpd answers throughout."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, "the traps did not come")
+            begin = time.monotonic()
+            self.get("1.3.6.1.2.1.1.3.0")
+            self.assertLess(time.monotonic() - begin, 2)
+
+    def test_a_stall_of_snmpd_repeats_nothing(self):
+        subagent = self.serve([table_writer.listener(f"l{number}") for number in range(10)], interval=600)
+        self.snmpd.send_signal(signal.SIGSTOP)
+        self.publish([overflowing(f"l{number}") for number in range(5)]
+                     + [table_writer.listener(f"l{number}") for number in range(5, 10)], interval=600)
+        time.sleep(2.2)  # half a second until the table is seen, then longer than the library's first retry
+        self.snmpd.send_signal(signal.SIGCONT)
+        self.wait_for_traps(5)
+        self.publish([overflowing(f"l{number}") for number in range(10)], interval=600)
+        self.wait_for_traps(10)
+        names = [trap["backlogListenerName"] for trap in self.traps()]
+        self.assertEqual(sorted(set(names)), sorted(f"l{number}" for number in range(10)))
+        # Where a ping has found the session dead, the next one tells the standing alarms once more.
+        again = subagent.output().count("connected to the SNMP agent") - 1
+        self.assertLessEqual(len(names), 10 + 5 * again, names)
+
+    def test_a_restarted_snmpd_is_told_again(self):
+        subagent = self.serve([overflowing("a"), overflowing("b")])
+        self.wait_for_traps(2)
+        self.snmpd.stop(signal.SIGKILL)
+        wait_until(lambda: "is gone" in subagent.output(), what="the loss of snmpd")
+        self.publish([overflowing("a"), table_writer.listener("b")])
+        self.start_snmpd(f"trap2sink 127.0.0.1:{TRAP_PORT} public")
+        traps = self.wait_for_traps(4)
+        self.assertEqual({(trap["trap"], trap["backlogListenerName"]) for trap in traps[2:]},
+                         {("backlogListenerAlarm", "a"), ("backlogListenerClear", "b")})
+
+
+if __name__ == "__main__":
+    snmp_harness.main()

@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+"""backlog-table and check_backlog over tables of every kind, and the file that a real collectd
+publishes."""
+
+import grp
+import json
+import os
+import pathlib
+import re
+import stat
+import subprocess
+import time
+
+from snmp_harness import harness, table_writer
+from harness import SystemTest, wait_until
+from table_writer import listener
+
+
+class CommandTest(SystemTest):
+    def setUp(self):
+        self.directory = pathlib.Path(self.folder())
+        self.table = self.directory / "table"
+
+    def publish(self, *listeners, **options):
+        table_writer.publish(self.table, table_writer.table(listeners, **options))
+
+    def run_program(self, program, *arguments):
+        binary = pathlib.Path(os.environ["BACKLOG_TABLE"]).with_name(program)
+        return subprocess.run([binary, *arguments], capture_output=True, text=True, timeout=30, check=False)
+
+    def check(self, *arguments):
+        """(status, first line, perfdata, further lines)"""
+        result = self.run_program("check_backlog", "-f", self.table, *arguments)
+        self.assertEqual(result.stderr, "")
+        first, *more = result.stdout.splitlines()
+        text, _, perfdata = first.partition(" | ")
+        return result.returncode, text, perfdata, more
+
+    def show(self, *arguments):
+        return self.run_program("backlog-table", "--table", self.table, *arguments)
+
+
+class CheckBacklogTest(CommandTest):
+    def test_states(self):
+        for state, status, word in (("ok", 0, "OK"), ("high", 1, "WARNING"), ("overflow", 2, "CRITICAL"),
+                                    ("stalled", 2, "CRITICAL"), ("missing", 2, "CRITICAL")):
+            self.publish(listener("a"), listener("b", state=state, message="b: in words" if status else "", used=55.5))
+            got, text, perfdata, _ = self.check()
+            self.assertEqual(got, status, text)
+            self.assertTrue(text.startswith(f"BACKLOG {word} - "), text)
+            if status:
+                self.assertIn("b: in words", text)
+            self.assertIn("b=55.5%;;;0;100", perfdata)
+
+    def test_ranges(self):
+        self.publish(listener("a", used=50.0, state="overflow"))
+        for options, status in ((("-w", "60"), 0), (("-w", "40"), 1), (("-c", "40"), 2), (("-w", "40", "-c", "45"), 2),
+                                (("-w", "40", "-c", "60"), 1), (("-w", "60:"), 1), (("-w", "10:60"), 0), (("-w", "@10:60"), 1),
+                                (("-w", "~:49"), 1), (("-w", "50"), 0), (("-w", "@60"), 1), (("--warning=40",), 1),
+                                (("--critical", "40"), 2), (("-w40",), 1)):
+            self.assertEqual(self.check(*options)[0], status, options)
+        self.assertIn("a=50%;40;60;0;100", self.check("-w", "40", "-c", "60")[2])
+
+    def test_names(self):
+        self.publish(listener("tcp_any_80"), listener("tcp_any_81", state="stalled"))
+        self.assertEqual(self.check("-n", "_80$")[0], 0)
+        self.assertEqual(self.check("-n", "_81$")[0], 2)
+        self.assertEqual(self.check("-n", "_82$")[0], 3)
+        self.assertEqual(self.check("-n", "(")[0], 3)
+
+    def test_perfdata_of_the_worst(self):
+        self.publish(*(listener(f"l{number}", used=float(number)) for number in range(50)))
+        perfdata = self.check()[2].split()
+        self.assertEqual(len(perfdata), 20)
+        self.assertTrue(perfdata[0].startswith("l49=49%"))
+        self.assertTrue(all(re.fullmatch(r"[a-z0-9_-]+=[0-9.]+%;;;0;100", part) for part in perfdata))
+
+    def test_more_words(self):
+        self.publish(listener("a"), *(listener(f"b{number}", state="high", message=f"b{number} | x") for number in range(5)))
+        status, text, _, more = self.check("-v")
+        self.assertEqual((status, len(more)), (1, 5))
+        self.assertIn("and 2 more", text)
+        self.assertNotIn("|", text)
+        self.assertEqual(len(self.check("-vv")[3]), 6)
+
+    def test_no_listener(self):
+        self.publish()
+        self.assertEqual(self.check()[:2], (0, "BACKLOG OK - 0 listeners"))
+
+    def test_unknown(self):
+        for options in (("-w", "x"), ("-w", "5:1"), ("-w",), ("-q",), ("--tabel",), ("word",), ("-t", "0"), ("-w", ""), ("-c", "1:2:3")):
+            self.publish(listener("a"))
+            self.assertEqual(self.check(*options)[0], 3, options)
+        self.publish(listener("a"), interval=10, age=31)
+        self.assertEqual(self.check()[0], 3)
+        self.assertIn("stale", self.check()[1])
+        self.publish(listener("a"), interval=10, age=29)
+        self.assertEqual(self.check()[0], 0)
+        self.publish(listener("a"), age=-100)
+        self.assertEqual(self.check()[0], 3)
+        for data in (b"", b"BACKLOG\n", table_writer.table(version=2), table_writer.table([listener("a")])[:-1]):
+            table_writer.publish(self.table, data)
+            self.assertEqual(self.check()[0], 3)
+        self.table.unlink()
+        self.assertEqual(self.check()[0], 3)
+        os.mkfifo(self.table)
+        self.assertEqual(self.check()[0], 3)
+
+    def test_not_all_listeners_could_be_read(self):
+        self.publish(listener("a"), complete=False)
+        self.assertEqual(self.check()[:2], (3, "BACKLOG UNKNOWN - not all listeners could be read: see collectd's log"))
+        self.assertIn("others could not be read", self.show().stdout)
+        self.publish(listener("a", state="high"), complete=False)
+        self.assertEqual(self.check()[0], 1)
+
+    def test_help_and_version(self):
+        for option in ("-h", "--help", "-V", "--version"):
+            result = self.run_program("check_backlog", option)
+            self.assertEqual(result.returncode, 0)
+            self.assertIn("check_backlog", result.stdout)
+
+
+class BacklogTableTest(CommandTest):
+    def test_the_worst_first(self):
+        self.publish(listener("calm"), listener("half", used=50.0, length=64, peak=64),
+                     listener("bad", state="overflow", severity="failure", used=100.0, message="bad: in words", owner="x.service"))
+        result = self.show()
+        self.assertEqual(result.returncode, 0)
+        lines = [line.split()[0] for line in result.stdout.splitlines()[2:]]
+        self.assertEqual(lines, ["bad", "bad:", "half", "calm"])
+        self.assertIn("##########..........", result.stdout)
+
+    def test_json(self):
+        self.publish(listener("a", message='a "quoted" \\\\ word', dropped=2 ** 63, has=table_writer.HAS_DROPPED), dropped=5)
+        content = json.loads(self.show("--json").stdout)
+        self.assertEqual(content["listeners"][0]["message"], 'a "quoted" \\\\ word')
+        self.assertEqual(content["listeners"][0]["dropped"], 2 ** 63)
+        self.assertNotIn("length", content["listeners"][0])
+        self.assertEqual(content["namespaces"][0]["somaxconn"], 4096)
+        self.assertFalse(content["stale"])
+
+    def test_audit_and_index(self):
+        self.publish(listener("a", limit=511, limit_source=2), listener("unix_run_7kv-jj"), listener("unix_run_y-l35jrjf1"))
+        self.assertRegex(self.show("--audit").stdout, r"(?m)^a +511 +somaxconn")
+        for name, index in (("a", table_writer.name_index("a")), ("unix_run_7kv-jj", 108337934),
+                            ("unix_run_y-l35jrjf1", 108337935), ("other", table_writer.name_index("other"))):
+            self.assertEqual(self.show("--oid", name).stdout, f"{index}\n")
+
+    def test_failures(self):
+        self.assertEqual(self.show().returncode, 1)
+        self.publish(listener("a"))
+        for options in (("--tabel",), ("--oid",), ("--live", "x"), ("word",)):
+            self.assertEqual(self.show(*options).returncode, 1, options)
+
+    def test_watch(self):
+        self.publish(listener("a"))
+        output = self.directory / "output"
+        with open(output, "wb") as file, subprocess.Popen(
+                [os.environ["BACKLOG_TABLE"], "--table", self.table, "--watch"], stdout=file) as process:
+            try:
+                wait_until(lambda: " a " in f" {output.read_text()}".replace("\n", " "), what="the first table")
+                self.publish(listener("newcomer"))
+                wait_until(lambda: "newcomer" in output.read_text(), what="the next")
+                process.terminate()
+                self.assertEqual(process.wait(5), 0)
+            finally:
+                process.kill()
+
+    def test_live(self):
+        listening = self.listener(limit=7).fill(3)
+        content = json.loads(self.run_program("backlog-table", "--live", "0.2", "--json").stdout)
+        row = {row["name"]: row for row in content["listeners"]}[listening.name]
+        self.assertEqual((row["length"], row["limit"], row["port"]), (3, 7, listening.port))
+
+
+class InstalledTest(CommandTest):
+    def test_what_is_installed_works(self):
+        self.publish(listener("a"))
+        (self.directory / "etc/collectd/collectd.conf.d").mkdir(parents=True)
+        result = subprocess.run([os.environ["CMAKE"], "--install", os.environ["BACKLOG_BUILD"], "--prefix", "/usr"],
+                                env=dict(os.environ, DESTDIR=str(self.directory)), capture_output=True, text=True, check=False)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        for program in ("usr/lib/nagios/plugins/check_backlog", "usr/bin/backlog-table"):
+            result = subprocess.run([self.directory / program, "--version"], capture_output=True, text=True, check=True)
+            self.assertTrue(result.stdout.startswith(pathlib.Path(program).name), result.stdout)
+        installed = {str(path.relative_to(self.directory)) for path in self.directory.rglob("*") if path.is_file()}
+        self.assertLessEqual({"usr/lib/tmpfiles.d/collectd-backlog.conf",
+                              "etc/collectd/collectd.conf.d/backlog.conf"}, installed)
+
+
+class PublishedTest(CommandTest):
+    def test_collectd_publishes_what_it_dispatches(self):
+        group = grp.getgrgid(os.getegid()).gr_name
+        overflowing = self.listener(limit=4)
+        other = self.listener(limit=100).fill(10)
+        path = self.directory / "run" / "table"
+        path.parent.mkdir(mode=0o755)
+        collectd = self.collectd(f'TableFile "{path}"\nTableGroup "{group}"\nListener "/^tcp_127/"\nValues full', interval=0.5)
+        collectd.wait_for_value(other.name, "queue_length-accept", 10)
+        overflowing.fill(5)
+        overflowing.connect(6)
+        collectd.wait_for_value(overflowing.name, "packets-dropped", lambda value: value > 0)
+        self.table = path
+        same = 0
+        deadline = time.monotonic() + 20
+        while same < 5 and time.monotonic() < deadline:
+            content = json.loads(self.show("--json").stdout)
+            at = content["taken_at"]
+            for row in content["listeners"]:
+                values = {}
+                for key, series in (("length", "queue_length-accept"), ("peak", "queue_length-accept_peak"),
+                                    ("limit", "queue_length-limit"), ("used_percent", "percent-used"),
+                                    ("mean", "queue_length-accept_mean"), ("dropped", "packets-dropped"),
+                                    ("members", "count-sockets")):
+                    values[key] = wait_until(
+                        lambda: [value for when, value in collectd.values(row["name"], series) if abs(when - at) < 0.01],
+                        what=f"{series} of the same interval")[0]
+                for key, value in values.items():
+                    self.assertAlmostEqual(row[key], value, delta=1e-3 * max(1, abs(value)), msg=f"{row['name']} {key}")
+                same += 1
+            wait_until(lambda: json.loads(self.show("--json").stdout)["taken_at"] != at, what="the next table")
+        self.assertGreaterEqual(same, 5)
+        self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o640)
+        self.assertEqual(sorted(entry.name for entry in path.parent.iterdir()), ["table"])
+        collectd.wait_for_intervals(1)
+        self.assertEqual(self.run_program("check_backlog", "-f", path).returncode, 0)
+
+    def test_no_permission_is_said_once_and_values_go_on(self):
+        path = self.directory / "run" / "table"
+        path.parent.mkdir()
+        path.parent.chmod(0o777)
+        listening = self.listener(limit=4).fill(2)
+        collectd = self.collectd(f'TableFile "{path}"')
+        collectd.wait_for_value(listening.name, "queue_length-accept", 2)
+        collectd.wait_for_intervals(3)
+        self.assertEqual(collectd.log().count("no table file: "), 1)
+        self.assertIn("writable by others", collectd.log())
+        self.assertFalse(path.exists())
+        path.parent.chmod(0o755)
+        wait_until(path.exists, what="the table")
+
+
+if __name__ == "__main__":
+    if not os.environ.get("BACKLOG_TABLE"):
+        harness._skip("BACKLOG_TABLE is not set")
+    harness.main()

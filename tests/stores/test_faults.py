@@ -1,0 +1,227 @@
+#!/usr/bin/env python3
+"""Stores that are down, that refuse, that take and never read: the plugin samples on, the other stores
+have a value for each interval, and collectd stays small."""
+
+import contextlib
+import pathlib
+import re
+import socket
+import time
+
+import stores_harness as stores
+import harness  # found by stores_harness
+from harness import HOSTNAME, SystemTest, wait_until
+
+INTERVAL = 1.0  # seconds
+LONGEST_GAP = 2.5 * INTERVAL
+ARRIVAL_TIMEOUT = 30
+MEGABYTE = 1 << 20
+
+# What may wait by the shipped snippets: 50000 values (WriteQueueLimitHigh) of 0.8 kB, and 16 MB in
+# librdkafka (queue.buffering.max.kbytes), which counts neither its own structures nor what malloc adds:
+# half as much again. Without those limits the values that are fed take 95 MB (Kafka) and 150 MB.
+MOST_GROWTH = (50000 * 800 + 16 * MEGABYTE) * 3 // 2
+FED_SERIES, FED_ROUNDS = 100, 2000
+
+_seen = {}
+
+
+def setUpModule():  # pylint: disable=invalid-name
+    stores.set_up_network()
+    # A connection whose other side does not read is full after a few kB.
+    harness.write_sysctl("net.ipv4.tcp_wmem", "4096 4096 4096")
+    harness.write_sysctl("net.ipv4.tcp_rmem", "4096 4096 4096")
+
+
+def resident_bytes(pid):
+    text = pathlib.Path("/proc", str(pid), "status").read_text(encoding="ascii")
+    return 1024 * int(re.search(r"^VmRSS:\s+(\d+) kB", text, re.MULTILINE)[1])
+
+
+class Deaf:
+    """A server that accepts connections, or has a UDP socket, and does not read until listen_to() is called."""
+
+    def __init__(self, kind=socket.SOCK_STREAM):
+        self.socket = socket.socket(socket.AF_INET, kind)
+        self.port = stores.free_port(kind)
+        self.socket.bind((stores.LOOPBACK, self.port))
+        self.connections = []
+        if kind == socket.SOCK_STREAM:
+            self.socket.listen()
+        self.socket.setblocking(False)
+
+    def accept(self):
+        with contextlib.suppress(BlockingIOError):
+            self.connections.append(self.socket.accept()[0])
+        return self.connections
+
+    def read(self):
+        """What has come."""
+        data = b""
+        for connection in self.accept():
+            connection.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                data += connection.recv(MEGABYTE)
+        return data
+
+    def close(self):
+        for connection in self.connections:
+            connection.close()
+        self.socket.close()
+
+
+class FaultsTest(SystemTest):
+
+    def keep(self, closable):
+        self.addCleanup(closable.close)
+        return closable
+
+    def started(self, *snippets):
+        """A collectd with these snippets, csv beside them, and a listener that waits."""
+        self.waiting = self.listener(limit=128).fill(37)
+        self.socket_path = self.folder() + "/unixsock"
+        collectd = stores.collectd(
+            f'LoadPlugin unixsock\n<Plugin unixsock>\nSocketFile "{self.socket_path}"\n</Plugin>', *snippets,
+            interval=INTERVAL)
+        self.addCleanup(collectd.__exit__, None, None, None)
+        collectd.start()
+        collectd.wait_for_value(self.waiting.name, "queue_length-accept", 37)
+        return collectd
+
+    def check_goes_on(self, collectd, count=6):
+        """So many values more of the plugin's in csv, an interval apart, and samples."""
+        begin = time.time()
+        series = ("sampler", "duration-period")
+        collectd.wait(lambda: sum(when > begin for when, _ in collectd.values(*series)) >= count,
+                      count * LONGEST_GAP, "values in csv")
+        times = [when for when, _ in collectd.values(*series) if when > begin]
+        longest = max(later - earlier for earlier, later in zip(times, times[1:]))
+        self.assertLessEqual(longest, LONGEST_GAP)
+        self.assertEqual(collectd.latest(self.waiting.name, "queue_length-accept"), 37)
+        collectd.wait_for_samples()
+        return longest
+
+    def feed(self):
+        """Values of other plugins, by collectd's unixsock, as fast as it takes them."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(self.socket_path)
+            answers = connection.makefile("rb")
+            for round_ in range(FED_ROUNDS):
+                lines = (f'PUTVAL "fed/fed-{number}/gauge-x" interval=1 N:{round_}\n' for number in range(FED_SERIES))
+                connection.sendall("".join(lines).encode())
+                for _ in range(FED_SERIES):
+                    self.assertTrue(answers.readline().startswith(b"0 "))
+
+    def check_stays_small(self, collectd, what):
+        before = resident_bytes(collectd.pid)
+        self.feed()
+        growth = resident_bytes(collectd.pid) - before
+        _seen[what] = f"{growth / MEGABYTE:.0f} MB more after {FED_SERIES * FED_ROUNDS} values"
+        if harness.sanitizers():
+            _seen[what] += " (not judged: a sanitizer keeps what was freed)"
+        else:
+            self.assertLess(growth, MOST_GROWTH)
+
+    def started_influxdb(self):
+        return self.keep(stores.start_influxdb())
+
+    def check_influxdb_goes_on(self, collectd, influxdb):
+        newest = """SELECT last("value") FROM "backlog_value" WHERE "instance" = 'sampler'"""
+
+        def time_of_newest():
+            series = influxdb.query(newest)
+            return series and series[0]["values"][0][0]
+        times = set()
+        collectd.wait(lambda: times.add(time_of_newest()) or len(times) > 4, ARRIVAL_TIMEOUT, "values in InfluxDB")
+
+    def test_nobody_there(self):
+        """Every address refuses."""
+        influxdb = self.started_influxdb()
+        collectd = self.started(
+            stores.influxdb_snippet(influxdb.collectd_port),
+            stores.graphite_snippet(stores.free_port(socket.SOCK_DGRAM)),
+            stores.influxdb_encrypted_snippet(stores.free_port(socket.SOCK_DGRAM)),
+            stores.leaf_snippet(stores.free_port(socket.SOCK_DGRAM)), stores.kafka_snippet(stores.free_port()))
+        longest = self.check_goes_on(collectd)
+        self.check_influxdb_goes_on(collectd, influxdb)
+        self.check_stays_small(collectd, "nobody there")
+        self.check_goes_on(collectd)
+        _seen["nobody there"] += f", csv at most {longest:.1f} s apart"
+
+    def test_nobody_reads(self):
+        """Every address takes what comes until its buffer is full, and so does a client of the page for Prometheus."""
+        influxdb = self.started_influxdb()
+        packets = [self.keep(Deaf(socket.SOCK_DGRAM)) for _ in range(3)]
+        broker = self.keep(Deaf())
+        page = stores.free_port()
+        collectd = self.started(
+            stores.influxdb_snippet(influxdb.collectd_port), stores.graphite_snippet(packets[0].port),
+            stores.influxdb_encrypted_snippet(packets[1].port), stores.leaf_snippet(packets[2].port),
+            stores.kafka_snippet(broker.port), stores.prometheus_snippet(page))
+        wait_until(broker.accept, what="a connection to the broker")
+        clients = [self.keep(socket.create_connection((stores.LOOPBACK, page))) for _ in range(5)]
+        for client in clients:
+            client.sendall(b"GET /metrics HTTP/1.1\r\nHost: page\r\n\r\n")
+        longest = self.check_goes_on(collectd)
+        self.check_influxdb_goes_on(collectd, influxdb)
+        self.check_stays_small(collectd, "nobody reads")
+        self.check_goes_on(collectd)
+        self.assertIn(f'backlog="{self.waiting.name}"',
+                      stores.fetch(f"http://{stores.LOOPBACK}:{page}/metrics").decode())
+        _seen["nobody reads"] += f", csv at most {longest:.1f} s apart"
+
+    def test_stores_come_back(self):
+        """Values arrive again without a restart of collectd."""
+        carbon = self.keep(stores.start_carbon())
+        web = self.keep(stores.start_graphite_web(carbon))
+        influxdb = self.started_influxdb()
+        collectd = self.started(stores.graphite_snippet(carbon.port), stores.influxdb_snippet(influxdb.collectd_port))
+        name = self.waiting.name
+        path = f"collectd.{HOSTNAME}.backlog.{name}.queue_length.accept"
+
+        def wait_for(length):
+            collectd.wait(lambda: web.latest(path) == length, ARRIVAL_TIMEOUT, f"{length} in Graphite")
+            collectd.wait(lambda: influxdb.latest(name, "queue_length", "accept") == length, ARRIVAL_TIMEOUT,
+                          f"{length} in InfluxDB")
+        wait_for(37)
+        carbon.stop()
+        influxdb.stop()
+        self.check_goes_on(collectd)
+        self.waiting.fill(64)
+        carbon.run()
+        influxdb.run()
+        wait_for(64)
+
+    def test_carbon_by_tcp_that_never_reads(self):
+        """collectd 5.12 waits for it with all its write threads, for which reason graphite.conf has udp.
+        The plugin samples on, collectd stays small, and the values come again when carbon reads again."""
+        carbon = self.keep(Deaf())
+        collectd = self.started(stores.graphite_snippet(carbon.port).replace('Protocol "udp"', 'Protocol "tcp"'))
+        wait_until(carbon.accept, what="a connection to carbon")
+        begin = time.time()
+
+        def newest():
+            return max((epoch for epoch, _ in collectd.values("sampler", "duration-period")), default=begin)
+        collectd.wait(lambda: time.time() - newest() > 4 * INTERVAL, 60, "the write threads to wait for carbon")
+        self.check_stays_small(collectd, "carbon by TCP never reads")
+        collectd.wait_for_samples()
+
+        begin = time.time()
+        received = b""
+
+        def reads_again():
+            nonlocal received
+            received = (received + carbon.read())[-100000:]
+            return newest() > begin
+        collectd.wait(reads_again, 60, "values in csv")
+        self.assertIn(f"collectd.{HOSTNAME}.backlog.".encode(), received)
+
+
+def tearDownModule():  # pylint: disable=invalid-name
+    print("\nSummary of the faults:")
+    for what, text in _seen.items():
+        print(f"  {what}: {text}")
+
+
+if __name__ == "__main__":
+    stores.main("carbon-cache", "influxd")

@@ -1,0 +1,403 @@
+#!/usr/bin/env python3
+"""Known queues on their way into every store, by the shipped snippets and a real collectd: the values
+in the stores are the true lengths, limits and drops."""
+
+import collections
+import contextlib
+import math
+import re
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+import stores_harness as stores
+import harness  # found by stores_harness
+from harness import Listener, SystemTest, UnixListener, kernel_counters, percent_used
+
+setUpModule = stores.set_up_network  # pylint: disable=invalid-name
+
+HOST = "web1.example.com"
+ACCEPT, PEAK, LIMIT = [("queue_length", name) for name in ("accept", "accept_peak", "limit")]
+USED, STATE, DROPPED = ("percent", "used"), ("gauge", "state"), ("packets", "dropped")
+OK, HIGH = 0, 1  # of gauge-state
+ARRIVAL_TIMEOUT = 40
+MAX_LISTENERS = 200  # the option's default
+COUNTED_INTERVALS = 5
+MOST_CLIENTS = 200
+GRAPHITE_STEP = 10  # seconds, in the shipped storage-schemas.conf
+MOVES = (23, 64, 31)  # connections waiting at the listener whose values are timed
+
+_seen = collections.defaultdict(dict)  # {store: {what: text}} for the summary
+
+
+def same(value, wanted):
+    """graphite-web and Prometheus give six digits after the point."""
+    return value is not None and math.isclose(value, wanted, rel_tol=1e-6, abs_tol=1e-6)
+
+
+class World:
+    """The stores, a collectd that feeds them all, a central one, and listeners."""
+
+    def __init__(self, stack):
+        self._stack = stack
+        self._start_stores()
+        self._listen()
+        self.drops_before = kernel_counters()["ListenDrops"]
+        self.central = self._enter(stores.start_central(self.central_port))
+        self.central.hostname = HOST  # whose values are read
+        # The lengths below are not to become stalled while the test goes on.
+        self.collectd = self._enter(stores.collectd(
+            stores.graphite_snippet(self.carbon.port), stores.influxdb_snippet(self.influxdb.collectd_port),
+            stores.influxdb_encrypted_snippet(self.influxdb.encrypted_port),
+            stores.prometheus_snippet(self.prometheus_port), self.rrd.snippet, stores.kafka_snippet(self.kafka.port),
+            stores.leaf_snippet(self.central_port), plugin_config="StalledAfter 86400", hostname=HOST).start())
+        self.readers = {
+            "Graphite": self.graphite_latest,
+            "InfluxDB": lambda *series: self.influxdb.latest(*series, host=HOST),
+            "InfluxDB, encrypted": lambda *series: self.influxdb.latest(
+                *series, host=HOST, database=stores.INFLUXDB_ENCRYPTED_DATABASE),
+            "Prometheus": self.prometheus_latest,
+            "RRD": self.rrd.latest,
+            "Kafka": lambda *series: self.consumer.latest(*series, host=HOST),
+            "central collectd": lambda instance, *series: self.central.latest(instance, "-".join(series)),
+        }
+
+    def _enter(self, closable):
+        self._stack.callback(closable.close)
+        return closable
+
+    def _start_stores(self):
+        self.carbon = self._enter(stores.start_carbon())
+        self.web = self._enter(stores.start_graphite_web(self.carbon))
+        self.influxdb = self._enter(stores.start_influxdb())
+        self.prometheus_port = stores.free_port()
+        self.prometheus = self._enter(stores.start_prometheus(self.prometheus_port))
+        self.kafka = self._enter(stores.start_kafka())
+        self.consumer = self._enter(stores.start_kafka_consumer(self.kafka.port))
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="collectd-backlog-rrd-"))
+        self.rrd = stores.RrdFiles(folder, HOST)
+        self.central_port = stores.free_port(socket.SOCK_DGRAM)
+
+    def _listen(self):
+        """{name: (length, limit, state)} of those whose queues stay as they are."""
+        self.moving = self._enter(Listener(limit=128).fill(11))
+        self.dropping = self._enter(Listener(limit=4).fill(5))
+        waiting = self._enter(Listener(limit=128).fill(37))
+        full = self._enter(Listener("0.0.0.0", limit=16).fill(17))
+        still = [(waiting, 37, 128, OK), (full, 17, 16, HIGH)]
+        if harness.have_ipv6():
+            still.append((self._enter(Listener("::1", limit=32).fill(5)), 5, 32, OK))
+        unix = self._enter(UnixListener("\0application", limit=10))
+        unix.connect(6)
+        still.append((unix, 6, 10, OK))
+        self.still = {listener.name: known for listener, *known in still}
+        self.waiting = waiting
+
+    @staticmethod
+    def graphite_path(instance, type_, type_instance):
+        return f"collectd.{HOST.replace('.', '_')}.backlog.{instance}.{type_}.{type_instance}"
+
+    def graphite_latest(self, *series):
+        return self.web.latest(self.graphite_path(*series))
+
+    def prometheus_latest(self, instance, type_, type_instance):
+        metric = f"collectd_backlog_{type_}" + ("_total" if type_ == "packets" else "")
+        return self.prometheus.latest(metric, backlog=instance, type=type_instance, instance=HOST)
+
+    def wait_for(self, store, wanted):
+        """Until the newest values in the store are {series: value}."""
+        read = self.readers[store]
+
+        def wrong():
+            values = {series: read(*series) for series in wanted}
+            return {series: value for series, value in values.items() if not same(value, wanted[series])}
+        last = [None]
+
+        def check():
+            last[0] = wrong()
+            return not last[0]
+        try:
+            self.collectd.wait(check, ARRIVAL_TIMEOUT, f"the values in {store}")
+        except AssertionError as error:
+            details = [f"{'/'.join(series)}: {value}, true is {wanted[series]}" for series, value in last[0].items()]
+            raise AssertionError("\n".join([str(error), *details])) from None
+
+
+class ValuesTest(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        stack = contextlib.ExitStack()
+        cls.addClassCleanup(stack.close)
+        start = time.monotonic()
+        cls.world = World(stack)
+        _seen["all"]["started"] = f"{time.monotonic() - start:.1f} s"
+
+    def test_a_change_arrives_in_time(self):
+        """The seconds from a change of the queue until each store shows it, one interval (1 s) among them."""
+        world = self.world
+        name = world.moving.name
+        delays = collections.defaultdict(list)
+        for store in world.readers:
+            world.wait_for(store, {(name, *ACCEPT): 11})
+        for length in MOVES:
+            change = time.monotonic()
+            world.moving.accept(max(0, world.moving.length - length))
+            world.moving.fill(length)
+            waiting = dict(world.readers)
+
+            def look():
+                for store, read in list(waiting.items()):
+                    if same(read(name, *ACCEPT), length):
+                        delays[store].append(time.monotonic() - change)
+                        del waiting[store]
+                return not waiting
+            world.collectd.wait(look, ARRIVAL_TIMEOUT, f"{length} in {', '.join(waiting)}")
+        for store, seconds in delays.items():
+            _seen[store]["delay"] = " ".join(f"{each:.1f}" for each in seconds) + " s"
+
+    def test_queues(self):
+        world = self.world
+        wanted = {}
+        for name, (length, limit, state) in world.still.items():
+            wanted |= {(name, *ACCEPT): length, (name, *PEAK): length, (name, *LIMIT): limit,
+                       (name, *USED): percent_used(length, limit), (name, *STATE): state}
+        wanted["host", "percent", "worst"] = 100
+        wanted["kernel", "gauge", "somaxconn"] = int(harness.read_sysctl("net.core.somaxconn"))
+        for store in world.readers:
+            with self.subTest(store):
+                world.wait_for(store, wanted)
+                _seen[store]["series"] = f"{len(wanted)} values of queues"
+
+    def test_drops(self):
+        """After what was dropped in this net namespace, all at one listener, the counters are that number
+        (but for a drop that was given to none); Graphite and RRD have rates."""
+        world = self.world
+        name = world.dropping.name
+        world.wait_for("RRD", {(name, *DROPPED): 0})
+        world.collectd.wait(lambda: self.drop_some(name), ARRIVAL_TIMEOUT, "a rate of drops in Graphite")
+        world.dropping.drop_clients()
+        drops = kernel_counters()["ListenDrops"] - world.drops_before
+        counters = {(name, *DROPPED): "packets-dropped", ("host", *DROPPED): "packets-dropped",
+                    ("kernel", "packets", "dropped_unattributed"): "packets-dropped_unattributed"}
+
+        def counted():
+            return [world.collectd.latest(series[0], file) for series, file in counters.items()]
+
+        def total():
+            attributed, _, unattributed = counted()
+            return attributed + unattributed
+        world.collectd.wait(lambda: total() == drops, ARRIVAL_TIMEOUT, f"{drops} drops")
+        wanted = dict(zip(counters, counted()))
+        self.assertGreaterEqual(wanted[name, *DROPPED], 0.98 * drops, wanted)
+        for store in world.readers:
+            if store != "Graphite":
+                with self.subTest(store):
+                    world.wait_for(store, wanted)
+                    _seen[store]["drops"] = f"{wanted[name, *DROPPED]:.0f} of {drops} drops"
+        self.check_graphite_rates(name)
+        self.check_rrd_rates(name, wanted[name, *DROPPED])
+
+    def drop_some(self, name):
+        """Whether Graphite shows them at the end of a step that is over."""
+        dropping = self.world.dropping
+        dropping.connect()
+        while len(dropping.clients) > MOST_CLIENTS:
+            dropping.clients.pop(0).close()
+        return any(rate > 0 and when + GRAPHITE_STEP < time.time() - 1 for when, rate in self.graphite_rates(name))
+
+    def graphite_rates(self, name):
+        path = self.world.graphite_path(name, *DROPPED)
+        return self.world.web.render(path, since="-5min").get(path, [])
+
+    def check_graphite_rates(self, name):
+        """Of each step the rate of the last interval (1 s) in it is kept."""
+        world = self.world
+        rows = world.collectd.values(name, "packets-dropped")
+        rates = [(when, (value - before) / (when - earlier))
+                 for (earlier, before), (when, value) in zip(rows, rows[1:])]
+        points = [(when, value) for when, value in self.graphite_rates(name) if when + GRAPHITE_STEP < rows[-1][0]]
+        self.assertTrue(any(value > 0 for _, value in points))
+        for when, value in points:
+            possible = [rate for time_, rate in rates if when <= time_ < when + GRAPHITE_STEP]
+            self.assertTrue(any(math.isclose(value, rate, rel_tol=0.01, abs_tol=1e-6) for rate in possible),
+                            f"{value} at {when}, of {possible}")
+        shown = ", ".join(f"{value:.1f}" for _, value in points)
+        _seen["Graphite"]["drops"] = f"{shown} a second"
+
+    def check_rrd_rates(self, name, drops):
+        world = self.world
+        total = [None]
+
+        def all_there():
+            step, rates = world.rrd.fetch(name, *DROPPED, start="-5min")
+            total[0] = step * sum(rate for _, rate in rates)
+            return math.isclose(total[0], drops, rel_tol=0.001)
+        try:
+            world.collectd.wait(all_there, ARRIVAL_TIMEOUT)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {total[0]} drops by rates, true are {drops}") from None
+
+    # each store's own
+
+    def test_graphite_finds_all_listeners_by_a_wildcard(self):
+        world = self.world
+        host = HOST.replace(".", "_")
+        world.wait_for("Graphite", {(name, *ACCEPT): length for name, (length, *_) in world.still.items()})
+        found = world.web.find(f"collectd.{host}.backlog.*")
+        self.assertLessEqual(set(world.still) | {"host", "kernel", "sampler"}, set(found))
+        series = world.web.render(f"aliasByNode(collectd.{host}.backlog.*.queue_length.accept, 3)")
+        self.assertLessEqual(set(world.still), set(series))
+
+    def test_graphite_files_have_the_shipped_schemas(self):
+        """Each pattern matches the paths it is meant for."""
+        world = self.world
+        name = world.waiting.name
+        methods = {
+            (name, *PEAK): "max", (name, *USED): "max", (name, *STATE): "max", (name, *LIMIT): "max",
+            ("host", "percent", "worst"): "max", ("host", "count", "overflow"): "max",
+            (name, *ACCEPT): "average", (name, *DROPPED): "average",
+            ("kernel", "protocol_counter", "ListenOverflows"): "average", ("sampler", "percent", "cpu"): "average",
+        }
+        for series, method in methods.items():
+            path = world.graphite_path(*series)
+            file = world.carbon.file(path)
+            world.collectd.wait(file.exists, ARRIVAL_TIMEOUT, f"a file of {path}")
+            with self.subTest(path):
+                self.assertEqual(world.carbon.file_setting(path, "aggregationMethod"), method)
+                self.assertEqual(float(world.carbon.file_setting(path, "xFilesFactor")), 0)
+                self.assertEqual(world.carbon.file_setting(path, "maxRetention"), str(365 * 24 * 3600))
+                self.assertEqual(file.stat().st_size // 1000, 252)
+
+    def test_graphite_draws_the_queue(self):
+        """The line is as high as the queue is long."""
+        world = self.world
+        length = world.waiting.length
+        target = f'color({world.graphite_path(world.waiting.name, *ACCEPT)},"ff00ff")'
+
+        def drawn():
+            picture = world.web.picture(target, width=400, height=200, graphOnly="true", margin=0, yMin=0,
+                                        yMax=2 * length, lineWidth=3, **{"from": "-60s"})
+            height, pixels = stores.pixels_of_colour(picture, "ff00ff")
+            return pixels and (height, [y for _, y in pixels])
+        height, rows = world.collectd.wait(drawn, ARRIVAL_TIMEOUT, "the line")
+        self.assertAlmostEqual(sum(rows) / len(rows), height / 2, delta=4)
+        _seen["Graphite"]["picture"] = f"PNG with the line at {1 - sum(rows) / len(rows) / height:.0%} of its height"
+
+    def test_influxdb_keeps_for_a_month_by_default(self):
+        (series,) = self.world.influxdb.query('SHOW RETENTION POLICIES ON "collectd"')
+        policies = [dict(zip(series["columns"], row)) for row in series["values"]]
+        self.assertEqual([(each["name"], each["duration"]) for each in policies if each["default"]],
+                         [("a_month", "720h0m0s")])
+
+    def test_influxdb_gives_the_rate_of_drops(self):
+        """The statement in influxdb.conf."""
+        text = stores.shipped("stores/influxdb.conf")
+        (statement,) = re.findall(r"^# +(SELECT .*\n(?:#   .*\n)+)", text, re.MULTILINE)
+        statement = statement.replace("\n#", "\n")
+
+        def instances():
+            return {each["tags"]["instance"] for each in self.world.influxdb.query(statement)}
+        self.world.collectd.wait(lambda: self.world.waiting.name in instances(), ARRIVAL_TIMEOUT, "a rate")
+
+    def test_prometheus_can_read_all_of_the_page(self):
+        page = stores.fetch(f"http://127.0.0.1:{self.world.prometheus_port}/metrics")
+        checked = subprocess.run([stores.program("promtool"), "check", "metrics"], input=page, capture_output=True,
+                                 check=False)
+        only_style = 3  # collectd's types make names that end in _count and _gauge
+        self.assertIn(checked.returncode, (0, only_style), checked.stderr + checked.stdout)
+        _seen["Prometheus"]["page"] = f"{page.count(b'{backlog=')} series"
+
+    def test_rrd_by_fetch(self):
+        world = self.world
+        name, (length, limit, _) = next(iter(world.still.items()))
+        for consolidation in ("AVERAGE", "MAX"):
+            for series, wanted in ((ACCEPT, length), (PEAK, length), (USED, percent_used(length, limit))):
+                def fetched(series=series, consolidation=consolidation):
+                    with contextlib.suppress(subprocess.CalledProcessError):  # no file yet
+                        return world.rrd.fetch(name, *series, consolidation=consolidation)[1]
+                    return []
+                points = world.collectd.wait(fetched, ARRIVAL_TIMEOUT, "a row")
+                self.assertTrue(all(same(value, wanted) for _, value in points), f"{series}: {points}")
+
+    def test_rrd_draws_the_queue(self):
+        world = self.world
+        path = world.rrd.path(world.waiting.name, *PEAK)
+
+        def drawn():
+            if not path.exists():
+                return None
+            picture = world.rrd.tool("graph", "-", "--start", "-60", "--width", 300, "--height", 100,
+                                     f"DEF:q={path}:value:MAX", "AREA:q#ff00ff:peak")
+            return stores.pixels_of_colour(picture, "ff00ff")[1]
+        world.collectd.wait(drawn, ARRIVAL_TIMEOUT, "the area")
+
+    def test_central_refuses_what_is_not_encrypted_by_a_known_password(self):
+        world = self.world
+        refused = {
+            "wrong password": (stores.leaf_snippet(world.central_port).replace("of your own", "of another"),
+                               "Checksum mismatch"),
+            "plain": (stores.influxdb_snippet(world.central_port), "Unencrypted packet"),
+        }
+        for what, (snippet, message) in refused.items():
+            with self.subTest(what), stores.collectd(snippet, hostname=what.replace(" ", "-")) as leaf:
+                leaf.wait_for_intervals(2)
+                world.central.wait_for_log(message, ARRIVAL_TIMEOUT)
+                self.assertFalse((world.central.directory / "csv" / leaf.hostname).exists())
+
+
+class FullHostTest(SystemTest):
+
+    def test_as_many_listeners_as_have_series(self):
+        """MaxListeners of them: the packets of an interval find room in the buffers of the receivers."""
+        listeners = [self.listener(limit=16).fill(number % 8) for number in range(MAX_LISTENERS)]
+        lengths = {listener.name: listener.length for listener in listeners}
+        carbon = stores.start_carbon()
+        self.addCleanup(carbon.close)
+        web = stores.start_graphite_web(carbon)
+        self.addCleanup(web.close)
+        influxdb = stores.start_influxdb()
+        self.addCleanup(influxdb.close)
+        # All of these, and not the stores' own.
+        config = "\n".join(f'Listener "{name}"' for name in lengths)
+        collectd = stores.collectd(
+            stores.graphite_snippet(carbon.port), stores.influxdb_snippet(influxdb.collectd_port), plugin_config=config)
+        self.addCleanup(collectd.__exit__, None, None, None)
+        collectd.start()
+        collectd.wait(lambda: len(collectd.listeners()) == MAX_LISTENERS, ARRIVAL_TIMEOUT, "all listeners in csv")
+        collectd.wait_for_intervals(COUNTED_INTERVALS)
+
+        name = listeners[0].name
+        times = [when for when, _ in collectd.values(name, "queue_length-accept")][-COUNTED_INTERVALS:]
+        begin, end = ((when + delta) * 1e9 for when, delta in ((times[0], -0.5), (times[-1], 0.5)))
+        statement = ("""SELECT count("value") FROM "backlog_value" WHERE "type_instance" = 'accept' """
+                     f"AND time > {begin:.0f} AND time < {end:.0f}")
+        wanted = MAX_LISTENERS * len(times)
+
+        def count():
+            series = influxdb.query(statement)
+            return series[0]["values"][0][1] if series else 0
+        collectd.wait(lambda: count() >= wanted, ARRIVAL_TIMEOUT, f"{wanted} values in InfluxDB")
+        self.assertEqual(count(), wanted)
+
+        pattern = f"aliasByNode(collectd.{harness.HOSTNAME}.backlog.tcp*.queue_length.accept, 3)"
+        shown = {}
+
+        def all_there():
+            shown.update((name, points[-1][1]) for name, points in web.render(pattern).items() if points)
+            return shown == lengths
+        collectd.wait(all_there, ARRIVAL_TIMEOUT, f"all {MAX_LISTENERS} listeners in Graphite")
+        _seen["InfluxDB"]["full host"] = f"{wanted} of {wanted} values"
+        _seen["Graphite"]["full host"] = f"{len(shown)} listeners"
+
+
+def tearDownModule():
+    print("\nSummary of the stores:")
+    for store, what in _seen.items():
+        print(f"  {store}: " + "; ".join(f"{name} {text}" for name, text in what.items()))
+
+
+if __name__ == "__main__":
+    stores.main("carbon-cache", "influxd", "prometheus", "rrdtool", "promtool")

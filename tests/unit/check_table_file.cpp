@@ -1,0 +1,330 @@
+#include "folder.h"
+#include "table_bytes.h"
+#include "table_file.h"
+#include "test_program.h"
+
+#include <array>
+#include <cstring>
+#include <fcntl.h>
+#include <fstream>
+#include <functional>
+#include <limits>
+#include <string>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <vector>
+
+using namespace backlog;
+using namespace backlog::layout;
+
+namespace {
+
+void assert_published(const TableFile &file, TableContents contents) {
+  const Failure failure = file.publish(contents);
+  ck_assert_msg(!failure, "%s", failure ? failure->message().c_str() : "");
+}
+
+std::string published_bytes(TableContents contents) {
+  const Folder folder;
+  assert_published(TableFile(folder / "table"), std::move(contents));
+  std::ifstream file(folder / "table", std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::string refusal_of(const std::string &bytes) {
+  auto [contents, refusal] = read_table(reader_of(bytes, 4096, bytes.size()));
+  ck_assert(refusal.empty() == (contents != nullptr));
+  return refusal;
+}
+
+template <class Record>
+std::string with(std::size_t offset, const std::function<void(Record &)> &change) {
+  std::string bytes = published_bytes(make_contents({"tcp_any_443", "tcp_any_80", "unix_run_x"}));
+  Record record{};
+  std::memcpy(&record, bytes.data() + offset, sizeof record);
+  change(record);
+  std::memcpy(bytes.data() + offset, &record, sizeof record);
+  return bytes;
+}
+
+std::string with_header(const std::function<void(Header &)> &change) {
+  return with<Header>(0, change);
+}
+std::string with_namespace(std::size_t i, const std::function<void(Namespace &)> &change) {
+  return with<Namespace>(sizeof(Header) + i * sizeof(Namespace), change);
+}
+std::string with_listener(std::size_t i, const std::function<void(Listener &)> &change) {
+  return with<Listener>(sizeof(Header) + 3 * sizeof(Namespace) + i * sizeof(Listener), change);
+}
+
+} // namespace
+
+START_TEST(writes_what_is_read) {
+  const Folder folder;
+  const TableFile file(folder / "table");
+  TableContents contents = make_contents({"unix_run_x", "tcp_any_80", "tcp_any_443"});
+  std::swap(contents.namespaces[1], contents.namespaces[2]);
+  contents.listeners[0].net_namespace = 1;
+  contents.listeners[1].net_namespace = 2;
+  assert_published(file, contents);
+
+  const auto [read, refusal] = read_table_file(folder / "table");
+  assert_text(refusal, "");
+  ck_assert_uint_eq(read->namespaces.size(), 3);
+  assert_text(std::string(text_of(read->namespaces[1].name)), "blue");
+  ck_assert_uint_eq(read->listeners.size(), 3);
+  assert_text(std::string(text_of(read->listeners[0].name)), "tcp_any_443");
+  ck_assert_uint_eq(read->listeners[0].net_namespace, 0);
+  assert_text(std::string(text_of(read->namespaces[read->listeners[1].net_namespace].name)),
+              "blue");
+  assert_text(std::string(text_of(read->namespaces[read->listeners[2].net_namespace].name)),
+              "green");
+  ck_assert_int_eq(read->header.taken_at_ns, contents.header.taken_at_ns);
+  ck_assert_double_eq(read->listeners[1].used_percent, 12.5);
+}
+END_TEST
+
+START_TEST(tables_of_many_sizes) {
+  for (const std::size_t rows : {0U, 1U, 10000U}) {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < rows; ++i)
+      names.push_back(std::to_string(i) + std::string(i % 2 == 0 ? 95 : 0, 'x'));
+    const std::string bytes = published_bytes(make_contents(names));
+    for (const std::size_t piece : {std::size_t{7}, std::size_t{1} << 20U}) {
+      if (rows == 10000 && piece == 7)
+        continue;
+      const auto [read, refusal] = read_table(reader_of(bytes, piece, bytes.size()));
+      assert_text(refusal, "");
+      ck_assert_uint_eq(read->listeners.size(), rows);
+    }
+  }
+}
+END_TEST
+
+START_TEST(the_file_is_for_its_group) {
+  const Folder folder;
+  assert_published(TableFile(folder / "table", ::getegid()), make_contents({}));
+  struct stat file {};
+  ck_assert_int_eq(::stat((folder / "table").c_str(), &file), 0);
+  ck_assert_uint_eq(file.st_mode & 07777U, 0640);
+  ck_assert_uint_eq(file.st_gid, ::getegid());
+  ck_assert_int_eq(::access((folder / ".table.new").c_str(), F_OK), -1);
+}
+END_TEST
+
+START_TEST(a_left_over_or_planted_temporary_file_is_not_followed) {
+  const Folder folder;
+  std::ofstream(folder / "victim") << "precious";
+  ck_assert_int_eq(::symlink("victim", (folder / ".table.new").c_str()), 0);
+  assert_published(TableFile(folder / "table"), make_contents({}));
+  std::string text;
+  std::ifstream(folder / "victim") >> text;
+  assert_text(text, "precious");
+  assert_text(read_table_file(folder / "table").second, "");
+}
+END_TEST
+
+START_TEST(a_link_in_the_place_of_the_table_is_replaced) {
+  const Folder folder;
+  std::ofstream(folder / "victim") << "precious";
+  ck_assert_int_eq(::symlink("victim", (folder / "table").c_str()), 0);
+  assert_published(TableFile(folder / "table"), make_contents({}));
+  assert_text(read_table_file(folder / "table").second, "");
+  std::string text;
+  std::ifstream(folder / "victim") >> text;
+  assert_text(text, "precious");
+}
+END_TEST
+
+START_TEST(a_folder_that_others_can_write_to_is_refused) {
+  const Folder folder;
+  for (const mode_t mode : {0770U, 0777U, 01777U}) {
+    ck_assert_int_eq(::chmod(folder.path().c_str(), mode), 0);
+    TableContents contents = make_contents({});
+    const Failure failure = TableFile(folder / "table").publish(contents);
+    ck_assert(failure.has_value());
+    ck_assert_ptr_nonnull(std::strstr(failure->message().c_str(), "writable by others"));
+    ck_assert_int_eq(::access((folder / "table").c_str(), F_OK), -1);
+  }
+}
+END_TEST
+
+START_TEST(a_folder_of_another_user_is_refused) {
+  if (::geteuid() != 0)
+    return;
+  const Folder folder;
+  ck_assert_int_eq(::chown(folder.path().c_str(), 65534, 65534), 0);
+  TableContents contents = make_contents({});
+  const Failure failure = TableFile(folder / "table").publish(contents);
+  ck_assert(failure.has_value());
+  ck_assert_ptr_nonnull(std::strstr(failure->message().c_str(), "another user"));
+}
+END_TEST
+
+START_TEST(failures_leave_the_old_table_and_nothing_else) {
+  const Folder folder;
+  TableContents contents = make_contents({});
+  ck_assert(TableFile(folder / "none/table").publish(contents).has_value());
+  ck_assert_int_eq(::mkdir((folder / "table").c_str(), 0700), 0);
+  ck_assert(TableFile(folder / "table").publish(contents).has_value());
+  ck_assert_int_eq(::access((folder / ".table.new").c_str(), F_OK), -1);
+  contents.namespaces.clear();
+  ck_assert(TableFile(folder / "other").publish(contents).has_value());
+  ck_assert_int_eq(::access((folder / "other").c_str(), F_OK), -1);
+}
+END_TEST
+
+START_TEST(two_listeners_of_one_name_are_refused_by_the_reader) {
+  const std::string refusal = refusal_of(published_bytes(make_contents({"a", "a"})));
+  assert_text(refusal, "listener 1 is out of order");
+}
+END_TEST
+
+START_TEST(damaged_tables_are_refused) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const double infinity = std::numeric_limits<double>::infinity();
+  assert_text(refusal_of(with_header([](Header &) {})), "");
+  for (const std::string &bytes : {
+           std::string(),
+           std::string("BACKLOG\n"),
+           std::string(5000, '\0'),
+           with_header([](Header &header) { header.magic[0] = 'b'; }),
+           with_header([](Header &header) { header.version = 2; }),
+           with_header([](Header &header) { header.version = 0x01000000; }),
+           with_header([](Header &header) { header.header_bytes += 8; }),
+           with_header([](Header &header) { header.namespace_bytes = 0; }),
+           with_header([](Header &header) { header.listener_bytes -= 1; }),
+           with_header([](Header &header) { header.namespaces = 0; }),
+           with_header([](Header &header) { header.namespaces = 0xffffffff; }),
+           with_header([](Header &header) { header.namespaces = 2; }),
+           with_header([](Header &header) { header.listeners += 1; }),
+           with_header([](Header &header) { header.listeners = 0; }),
+           with_header([](Header &header) { header.listeners = 0xffffffff; }),
+           with_header([](Header &header) { header.interval_ns = 0; }),
+           with_header([](Header &header) { header.interval_ns = -1; }),
+           with_header([](Header &header) { header.interval_ns = INT64_MAX; }),
+           with_header([](Header &header) { header.taken_at_boot_ns = -1; }),
+           with_header([](Header &header) { header.taken_at_ns = INT64_MIN; }),
+           with_header([&](Header &header) { header.period_seconds = nan; }),
+           with_header([&](Header &header) { header.cpu_percent = infinity; }),
+           with_header([](Header &header) { header.has = 0x80; }),
+           with_namespace(0, [](Namespace &record) { set_text(record.name, "selv"); }),
+           with_namespace(1, [](Namespace &record) { set_text(record.name, "self"); }),
+           with_namespace(1, [](Namespace &record) { set_text(record.name, "zebra"); }),
+           with_namespace(2, [](Namespace &record) { record.name.fill('x'); }),
+           with_namespace(2, [](Namespace &record) { record.has = 1U << 31U; }),
+           with_namespace(2, [](Namespace &record) { record.has_counter = 1U << 15U; }),
+           with_namespace(2, [](Namespace &record) { record.counted_since_ns = -1; }),
+           with_listener(0, [](Listener &record) { record.name = {}; }),
+           with_listener(0, [](Listener &record) { record.name.fill('x'); }),
+           with_listener(0, [](Listener &record) { record.name[1] = '\n'; }),
+           with_listener(0, [](Listener &record) { record.name[1] = ' '; }),
+           with_listener(1, [](Listener &record) { set_text(record.name, "tcp_any_443"); }),
+           with_listener(1, [](Listener &record) { record.owner.fill('x'); }),
+           with_listener(1, [](Listener &record) { record.path.fill('x'); }),
+           with_listener(1, [](Listener &record) { record.message.fill('x'); }),
+           with_listener(1, [](Listener &record) { record.message[2] = '\x1b'; }),
+           with_listener(1, [](Listener &record) { record.message[2] = '\xff'; }),
+           with_listener(2, [](Listener &record) { record.net_namespace = 3; }),
+           with_listener(2, [](Listener &record) { record.has = 1U << 4U; }),
+           with_listener(2, [](Listener &record) { record.state = State::count; }),
+           with_listener(2, [](Listener &record) { record.cause = Cause::count; }),
+           with_listener(2, [](Listener &record) { record.limit_source = LimitSource::count; }),
+           with_listener(2, [](Listener &record) { record.severity = Severity::count; }),
+           with_listener(2, [](Listener &record) { record.address_type = AddressType::count; }),
+           with_listener(2, [](Listener &record) { record.used_percent = 100.001; }),
+           with_listener(2, [](Listener &record) { record.used_percent = -1; }),
+           with_listener(2, [&](Listener &record) { record.full_percent = nan; }),
+           with_listener(2, [&](Listener &record) { record.mean = infinity; }),
+           with_listener(2, [&](Listener &record) { record.oldest_wait_seconds = -infinity; }),
+           with_listener(2, [](Listener &record) { record.counted_since_ns = -1; }),
+       })
+    ck_assert(!refusal_of(bytes).empty());
+}
+END_TEST
+
+START_TEST(a_table_of_another_length_is_refused) {
+  const std::string whole = published_bytes(make_contents({"a", "b"}));
+  for (std::size_t length = 0; length < whole.size(); length += 13)
+    ck_assert(!refusal_of(whole.substr(0, length)).empty());
+  ck_assert(!refusal_of(whole + '\0').empty());
+}
+END_TEST
+
+START_TEST(a_table_that_changes_its_length_while_it_is_read_is_refused) {
+  const std::string whole = published_bytes(make_contents({"a", "b"}));
+  const std::string longer = whole + '\0';
+  const std::string shorter = whole.substr(0, whole.size() - 1);
+  assert_text(read_table(reader_of(longer, 1, whole.size())).second,
+              "goes on behind its last listener");
+  assert_text(read_table(reader_of(longer, 1 << 20U, whole.size())).second,
+              "goes on behind its last listener");
+  assert_text(read_table(reader_of(shorter, 512, whole.size())).second, "ends within a listener");
+}
+END_TEST
+
+START_TEST(what_is_no_regular_file_is_refused) {
+  const Folder folder;
+  assert_text(read_table_file(folder / "table").second, "No such file or directory");
+  assert_text(read_table_file(folder.path()).second, "is no regular file");
+  ck_assert_int_eq(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  assert_text(read_table_file(folder / "pipe").second, "is no regular file");
+  assert_published(TableFile(folder / "table"), make_contents({}));
+  ck_assert_int_eq(::symlink("table", (folder / "link").c_str()), 0);
+  assert_text(read_table_file(folder / "link").second, "is a symbolic link");
+  assert_text(read_table_file("/dev/zero").second, "is no regular file");
+}
+END_TEST
+
+START_TEST(text_is_printable_and_ended) {
+  Text<12> field{};
+  set_text(field, "plain");
+  assert_text(std::string(text_of(field)), "plain");
+  set_text(field, "12345678901");
+  assert_text(std::string(text_of(field)), "12345678901");
+  set_text(field, "123456789012");
+  assert_text(std::string(text_of(field)), "12345678901");
+  set_text(field, std::string_view("a\0\n\\", 4));
+  assert_text(std::string(text_of(field)), "a\\x00\\x0a\\\\");
+  set_text(field, "1234567\xc3\xa4");
+  assert_text(std::string(text_of(field)), "1234567\\xc3");
+  set_text(field, "12345678\xc3");
+  assert_text(std::string(text_of(field)), "12345678");
+}
+END_TEST
+
+START_TEST(age) {
+  Header header{};
+  header.taken_at_boot_ns = 100;
+  header.interval_ns = 10;
+  ck_assert(!is_stale(header, 100));
+  ck_assert(!is_stale(header, 129));
+  ck_assert(is_stale(header, 130));
+  ck_assert(is_stale(header, 99));
+}
+END_TEST
+
+START_TEST(indexes_of_names_that_meet) {
+  // CRC-32s that differ in the top bit at most; by python3's zlib.
+  ck_assert_uint_eq(name_index("unix_run_7kv-jj"), 108337934);
+  ck_assert_uint_eq(name_index("unix_run_y-l35jrjf1"), 108337934);
+  ck_assert(name_indexes({"unix_run_7kv-jj", "unix_run_a", "unix_run_y-l35jrjf1"}) ==
+            (std::vector<std::uint32_t>{108337934, name_index("unix_run_a"), 108337935}));
+  ck_assert(
+      name_indexes({"x", "x", "x"}) ==
+      (std::vector<std::uint32_t>{name_index("x"), name_index("x") + 1, name_index("x") + 2}));
+}
+END_TEST
+
+int main() {
+  return run_tests(
+      "table_file", writes_what_is_read, tables_of_many_sizes, the_file_is_for_its_group,
+      a_left_over_or_planted_temporary_file_is_not_followed,
+      a_link_in_the_place_of_the_table_is_replaced, a_folder_that_others_can_write_to_is_refused,
+      a_folder_of_another_user_is_refused, failures_leave_the_old_table_and_nothing_else,
+      two_listeners_of_one_name_are_refused_by_the_reader, damaged_tables_are_refused,
+      a_table_of_another_length_is_refused,
+      a_table_that_changes_its_length_while_it_is_read_is_refused,
+      what_is_no_regular_file_is_refused, text_is_printable_and_ended, age,
+      indexes_of_names_that_meet);
+}

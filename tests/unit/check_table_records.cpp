@@ -1,0 +1,236 @@
+#include "table_records.h"
+
+#include "folder.h"
+#include "table_file.h"
+#include "test_program.h"
+
+#include <array>
+#include <string>
+#include <vector>
+
+using namespace backlog;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::int64_t began_ns = 7'000'000'000;
+
+/// One interval by hand, and what other processes get of it.
+struct Interval {
+  Table table;
+  Harvest harvest;
+  Alarms alarms{NotifyStates{}};
+  TableContents contents;
+
+  Interval() {
+    harvest.measured = 9900ms;
+    table.taken_at = std::chrono::system_clock::now() - 2s;
+    table.kernels.emplace_back();
+  }
+  Row &add(const std::string &name) {
+    Row &row = table.rows.emplace_back();
+    row.name = name;
+    row.diagnosis.emplace();
+    return row;
+  }
+  /// As those see it who read the file.
+  const layout::Listener &record(const std::string &name) {
+    const Folder folder;
+    TableContents written = table_contents(table, harvest, 10s, alarms, began_ns);
+    ck_assert(!TableFile(folder / "table").publish(written));
+    const auto [read, refusal] = read_table_file(folder / "table");
+    ck_assert_msg(read != nullptr, "%s", refusal.c_str());
+    contents = *read;
+    for (const layout::Listener &listener : contents.listeners)
+      if (layout::text_of(listener.name) == name)
+        return listener;
+    ck_abort_msg("no record of %s", name.c_str());
+    return contents.listeners.front();
+  }
+};
+
+template <class Field> std::string shown(const Field &field) {
+  return std::string(layout::text_of(field));
+}
+
+bool is_about(std::int64_t ns, std::chrono::steady_clock::duration age) {
+  const std::int64_t distance =
+      ns - clock_ns() + std::chrono::duration_cast<std::chrono::nanoseconds>(age).count();
+  return distance > -1'000'000'000 && distance < 1'000'000'000;
+}
+
+} // namespace
+
+START_TEST(a_listener_with_all_there_is_to_know) {
+  Interval interval;
+  ListenerIdentity identity;
+  identity.name = "a";
+  identity.tcp = {.bytes = {192, 0, 2, 1}, .device = 3, .port = 80};
+  Row &row = interval.add("a");
+  row.identity = &identity;
+  row.owner = "nginx.service";
+  row.queue.last = 1;
+  row.queue.peak = 2;
+  row.queue.mean = 1.5;
+  row.queue.used_percent = 40;
+  row.queue.full_percent = 30;
+  row.limit = 4;
+  row.members = 5;
+  row.drops = DropTotals::Standing{6, std::chrono::steady_clock::now() - 30s};
+  row.overflows = DropTotals::Standing{5, std::chrono::steady_clock::now() - 20s};
+  row.syn_length = 7;
+  row.oldest_wait = 1.25s;
+  row.diagnosis = Diagnosis{.state = ListenerState::stalled,
+                            .cause = Cause::not_accepting,
+                            .limit_source = LimitSource::stale,
+                            .message = "in words"};
+
+  const layout::Listener &record = interval.record("a");
+  assert_text(shown(record.owner), "nginx.service");
+  assert_text(shown(record.message), "in words");
+  assert_text(shown(record.path), "");
+  ck_assert_uint_eq(record.has, layout::listener_values);
+  ck_assert_uint_eq(record.length, 1);
+  ck_assert_uint_eq(record.peak, 2);
+  ck_assert_uint_eq(record.limit, 4);
+  ck_assert_uint_eq(record.members, 5);
+  ck_assert_uint_eq(record.dropped, 6);
+  ck_assert_uint_eq(record.overflows, 5);
+  ck_assert_uint_eq(record.syn_length, 7);
+  ck_assert(record.mean == 1.5 && record.used_percent == 40 && record.full_percent == 30);
+  ck_assert(record.oldest_wait_seconds == 1.25);
+  ck_assert(is_about(record.counted_since_ns, 30s));
+  ck_assert(record.state == layout::State::stalled);
+  ck_assert(record.cause == layout::Cause::not_accepting);
+  ck_assert(record.limit_source == layout::LimitSource::stale);
+  ck_assert(record.address_type == layout::AddressType::ipv4);
+  ck_assert(record.address == identity.tcp.bytes);
+  ck_assert_uint_eq(record.scope, 3);
+  ck_assert_uint_eq(record.port, 80);
+  ck_assert_uint_eq(record.net_namespace, 0);
+}
+END_TEST
+
+START_TEST(what_is_not_known_is_absent) {
+  Interval interval;
+  ListenerIdentity identity;
+  identity.address = "@a\xff";
+  Row &row = interval.add("unix_abstract_a");
+  row.identity = &identity;
+  row.is_tcp = false;
+  // Expected, and not there.
+  interval.add("gone").has_queue = false;
+  // A sum of several.
+  interval.table.rows.emplace_back().name = "tcp_unstable";
+
+  const layout::Listener &record = interval.record("unix_abstract_a");
+  ck_assert_uint_eq(record.has, layout::has_queue);
+  ck_assert(record.address_type == layout::AddressType::none);
+  assert_text(shown(record.path), "@a\\xff");
+  ck_assert_uint_eq(interval.record("gone").has, 0);
+  ck_assert_uint_eq(interval.contents.listeners.size(), 2);
+}
+END_TEST
+
+START_TEST(severity_is_that_of_the_standing_alarm) {
+  Interval interval;
+  Diagnosis overflowed;
+  overflowed.state = ListenerState::overflow;
+  overflowed.overflowed = true;
+  const Diagnosis healthy;
+  (void)interval.alarms.update(std::array{AlarmInput{"a", &healthy}});
+  (void)interval.alarms.update(std::array{AlarmInput{"a", &overflowed}});
+  (void)interval.alarms.update(std::array{AlarmInput{"a", &healthy}});
+  interval.add("a");
+  interval.add("b");
+  const layout::Listener &record = interval.record("a");
+  ck_assert(record.state == layout::State::ok);
+  ck_assert(record.severity == layout::Severity::warning);
+  ck_assert(interval.record("b").severity == layout::Severity::okay);
+}
+END_TEST
+
+START_TEST(the_header) {
+  Interval interval;
+  interval.table.host.emplace().dropped = 9;
+  interval.table.host->unreported = 2;
+  (void)interval.add("a");
+  (void)interval.record("a");
+  const layout::Header &header = interval.contents.header;
+  ck_assert_uint_eq(header.has, layout::is_complete);
+  ck_assert(is_about(header.taken_at_boot_ns, 2s));
+  ck_assert_int_eq(header.interval_ns, 10'000'000'000);
+  ck_assert_int_eq(header.measured_ns, 9'900'000'000);
+  ck_assert_int_eq(header.counted_since_ns, began_ns);
+  ck_assert_uint_eq(header.dropped, 9);
+  ck_assert_uint_eq(header.unreported, 2);
+
+  interval.table.is_complete = false;
+  interval.table.sampler.period = 25ms;
+  interval.table.sampler.cpu_percent = 0.25;
+  (void)interval.record("a");
+  ck_assert_uint_eq(header.has, layout::has_period);
+  ck_assert(header.period_seconds == 0.025 && header.cpu_percent == 0.25);
+}
+END_TEST
+
+START_TEST(namespaces) {
+  Interval interval;
+  interval.table.kernels[0].limits = NetLimits{.somaxconn = 4096,
+                                               .tcp_max_syn_backlog = std::nullopt,
+                                               .tcp_syncookies = 1,
+                                               .tcp_abort_on_overflow = std::nullopt};
+  interval.table.kernels[0].counters.emplace().values[0] = 5;
+  const std::string long_name(200, 'n');
+  for (const std::string &name :
+       {std::string("blue"), std::string("self"), std::string("a+b"), long_name, long_name + "2"}) {
+    KernelRow &row = interval.table.kernels.emplace_back();
+    row.net_namespace = name;
+    row.drops_unattributed = name.size();
+    row.counted_since = std::chrono::steady_clock::now() - 5s;
+    interval.add("in_" + name.substr(0, 90) + std::to_string(name.size())).net_namespace = name;
+  }
+  interval.add("own");
+
+  const auto name_at = [&](const std::string &listener) {
+    const std::uint32_t position = interval.record(listener).net_namespace;
+    return shown(interval.contents.namespaces.at(position).name);
+  };
+  assert_text(name_at("own"), "self");
+  assert_text(name_at("in_blue4"), "blue");
+  // One that is called as the own one, and two whose names are too long to be told apart.
+  assert_text(name_at("in_self4"), "self_");
+  assert_text(name_at("in_" + long_name.substr(0, 90) + "200"), long_name.substr(0, 103));
+  assert_text(name_at("in_" + long_name.substr(0, 90) + "201"), long_name.substr(0, 103));
+  ck_assert(name_at("in_a+b3").starts_with("a-b_"));
+
+  const auto &records = interval.contents.namespaces;
+  ck_assert_uint_eq(records.size(), 5);
+  ck_assert_uint_eq(records[0].has, layout::has_somaxconn | layout::has_tcp_syncookies);
+  ck_assert_uint_eq(records[0].has_counter, 1);
+  ck_assert_uint_eq(records[0].counters[0], 5);
+  assert_text(shown(records[2].name), "blue");
+  ck_assert_uint_eq(records[2].has, layout::has_unattributed);
+  ck_assert_uint_eq(records[2].unattributed, 4);
+  ck_assert(is_about(records[2].counted_since_ns, 5s));
+}
+END_TEST
+
+START_TEST(names_are_in_order_and_once) {
+  Interval interval;
+  std::uint64_t limit = 0;
+  for (const char *name : {"c", "a", "b", "a"})
+    interval.add(name).limit = ++limit;
+  ck_assert_uint_eq(interval.record("a").limit, 2);
+  std::string names;
+  for (const layout::Listener &listener : interval.contents.listeners)
+    names += layout::text_of(listener.name);
+  assert_text(names, "abc");
+}
+END_TEST
+
+int main() {
+  return run_tests("table_records", a_listener_with_all_there_is_to_know,
+                   what_is_not_known_is_absent, severity_is_that_of_the_standing_alarm, the_header,
+                   namespaces, names_are_in_order_and_once);
+}
