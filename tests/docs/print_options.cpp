@@ -74,12 +74,12 @@ const std::vector<Option> &plugin_options() {
       {"BurstInterval", [](Config &c) { return number_text(c.burst_interval().count()); }, 0.007},
       {"MaxListeners", [](Config &c) { return number_text(static_cast<double>(c.max_listeners)); },
        7.0},
-      {"Values",
-       [](Config &c) { return std::string(c.values == ValueSet::basic ? "basic" : "full"); },
-       "full"},
       {"TableFile", [](Config &c) { return c.table_file; }, "/table"},
       {"TableGroup", [](Config &c) { return std::string(c.table_group ? "something" : ""); },
        "root"},
+      {"Values",
+       [](Config &c) { return std::string(c.values == ValueSet::basic ? "basic" : "full"); },
+       "full"},
   };
   return options;
 }

@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import unittest
@@ -10,8 +11,18 @@ import unittest
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 
 
-def pages():
+def all_pages():
     return sorted(page for folder in ("plugin", "snmp") for page in (SOURCE / folder).glob("*.[1-8]"))
+
+
+def other_page(page):
+    """The name of the page that this one stands for, or None."""
+    match = re.fullmatch(r"\.so man\d/(\S+)\n", page.read_text(encoding="utf-8"))
+    return match and match[1]
+
+
+def pages():
+    return [page for page in all_pages() if not other_page(page)]
 
 
 def warnings_of(*command):
@@ -27,6 +38,10 @@ class ManualTest(unittest.TestCase):
         for page in pages():
             with self.subTest(page=page.name):
                 self.assertEqual(warnings_of(*command, page), "")
+
+    def test_pages_that_stand_for_others(self):
+        names = {page.name for page in pages()}
+        self.assertEqual([page.name for page in all_pages() if other_page(page) and other_page(page) not in names], [])
 
     @unittest.skipUnless(shutil.which("mandoc"), "no mandoc")
     def test_mandoc(self):

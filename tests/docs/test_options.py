@@ -43,9 +43,9 @@ def options_of_manual(text):
 
 
 def options_of_readme(text):
-    """The two tables whose first column is "option" or "option of `Watch`"."""
+    """The two tables that begin with "option" or "option of `Watch`", default, allowed."""
     options = {}
-    for head, table in re.findall(r"^\| option (.*?)\|.*\n\|---.*\n((?:\|.*\n)+)", text, re.MULTILINE):
+    for head, table in re.findall(r"^\| option (.*?)\| default \| allowed \|.*\n\|---.*\n((?:\|.*\n)+)", text, re.MULTILINE):
         block = "Watch" if "Watch" in head else "Plugin"
         for row in table.splitlines():
             name, default, allowed = (cell.strip() for cell in row.split(" | ")[:3])
