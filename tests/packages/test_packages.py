@@ -28,8 +28,8 @@ SCRATCH = pathlib.Path(os.environ["SCRATCH"])
 
 SNIPPET = "etc/collectd/collectd.conf.d/backlog.conf"
 EDIT = "\n<Plugin backlog>\n  WarningPercent 70\n</Plugin>\n"
-# dpkg's own records, logs, caches, and the copies that adduser leaves.
-NOT_OURS = ("proc", "sys", "dev", "var/lib/dpkg", "var/log", "var/cache", "etc/group-", "etc/gshadow-")
+# dpkg's own records, logs, caches, and the copies and the lock that adduser leaves.
+NOT_OURS = ("proc", "sys", "dev", "var/lib/dpkg", "var/log", "var/cache", "etc/group-", "etc/gshadow-", "run/adduser")
 
 
 def run(*command, **options):
@@ -74,6 +74,11 @@ def next_version(package, folder):
     result = pathlib.Path(folder, f"{package.stem}.next.deb")
     run("dpkg-deb", "-b", "--root-owner-group", tree, result)
     return result
+
+
+def changes(before, after):
+    return {path: (before.get(path), after.get(path)) for path in before.keys() | after.keys()
+            if before.get(path) != after.get(path)}
 
 
 class System:
@@ -209,13 +214,17 @@ class PluginTest(unittest.TestCase):
                 return float(lines[-1].split(",")[1])
         return None
 
-    def check_reading(self):
-        """Twice: once with -T, whose status tells, and once for a value."""
+    def check_reading(self, with_table=False):
+        """Twice: once with -T, whose status tells, and once for a value, and the table one interval later."""
         with listener(waiting=3) as name:
             config = self.system.config(f'<Plugin backlog>\n<Watch "{name}">\n</Watch>\n</Plugin>\n')
             self.system.run("collectd", "-T", "-C", config)
             with self.system.collectd(config):
                 wait_until(lambda: self.last_value(name, "queue_length-accept") == 3, "three waiting connections")
+                if with_table:
+                    wait_until(self.system.path("run/collectd-backlog/table").exists, "the table")
+                    self.assertIn(name, self.system.run("backlog-table"))
+                    self.assertIn(name, self.system.run("/usr/lib/nagios/plugins/check_backlog", "-n", name))
 
     def check_without_plugin(self):
         self.system.run("collectd", "-T", "-C", self.system.config("LoadPlugin cpu\n"))
@@ -227,8 +236,9 @@ class PluginTest(unittest.TestCase):
         system.install(self.package)
         self.assertTrue(system.path("usr/lib/collectd/backlog.so").is_file())
         self.assertTrue(system.path("run/collectd-backlog").is_dir())
+        self.assertIn("usage: check_backlog", system.run("/usr/lib/nagios/plugins/check_backlog", "-h"))
         self.assertEqual(system.run("dpkg", "--verify", "collectd-backlog"), "")
-        self.check_reading()
+        self.check_reading(with_table=True)
 
         # The operator's changes survive an upgrade,
         shipped = system.path(SNIPPET).read_text()
@@ -255,14 +265,14 @@ class PluginTest(unittest.TestCase):
         self.check_reading()
 
         system.purge("collectd-backlog")
-        self.assertEqual(system.files(), before)
+        self.assertEqual(changes(before, system.files()), {})
 
     def test_purge_after_removal(self):
         before = self.system.files()
         self.system.install(self.package)
         self.system.remove("collectd-backlog")
         self.system.purge("collectd-backlog")
-        self.assertEqual(self.system.files(), before)
+        self.assertEqual(changes(before, self.system.files()), {})
 
     def test_a_snippet_as_shipped_is_replaced(self):
         system = self.system
@@ -297,6 +307,65 @@ class PluginTest(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(dir=SCRATCH)
         self.addCleanup(folder.cleanup)
         return folder.name
+
+
+@unittest.skipUnless("backlog-agentx" in packages(), "built without SNMP")
+class AgentxTest(unittest.TestCase):
+    UNIT = "backlog-agentx.service"
+    LINK = "etc/systemd/system/multi-user.target.wants/backlog-agentx.service"
+
+    def setUp(self):
+        self.package = packages()["backlog-agentx"]
+        self.system = System(self)
+
+    def test_without_systemd(self):
+        system = self.system
+        before = system.files()
+        system.install(self.package)
+        self.assertIn("backlog:", system.path("etc/group").read_text())
+        self.assertIn("--root OID", system.run("backlog-agentx", "--help"))
+        system.remove("backlog-agentx")
+        system.purge("backlog-agentx")
+        self.assertEqual(changes(before, system.files()), {})
+
+    def test_the_service_is_the_operators(self):
+        system = self.system
+        asked = system.pretend_systemd()
+        before = system.files()
+        system.install(self.package)
+        self.assertEqual([line for line in asked() if line != "--system daemon-reload"], [])
+        self.assertFalse(system.path(self.LINK).is_symlink())
+
+        # Enabled as `systemctl enable` does it.
+        system.path(self.LINK).parent.mkdir(parents=True, exist_ok=True)
+        system.path(self.LINK).symlink_to(f"/usr/lib/systemd/system/{self.UNIT}")
+        with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+            system.install(next_version(self.package, folder))
+        self.assertIn(f"try-restart {self.UNIT}", "\n".join(asked()))
+        self.assertTrue(system.path(self.LINK).is_symlink())
+
+        system.remove("backlog-agentx")
+        self.assertIn(f"stop {self.UNIT}", "\n".join(asked()))
+        system.purge("backlog-agentx")
+        self.assertEqual(changes(before, system.files()), {})
+
+    def test_unit(self):
+        self.system.install(self.package)
+        unit = self.system.path(f"usr/lib/systemd/system/{self.UNIT}").read_text()
+        self.assertIn("ExecStart=/usr/sbin/backlog-agentx ", unit)
+
+
+@unittest.skipUnless("backlog-mibs" in packages(), "built without SNMP")
+class MibsTest(unittest.TestCase):
+    def test_life(self):
+        system = System(self)
+        before = system.files()
+        system.install(packages()["backlog-mibs"])
+        for module in ("BACKLOG-MIB", "BACKLOG-ROOT-MIB"):
+            text = system.path(f"usr/share/snmp/mibs/{module}.txt").read_text()
+            self.assertTrue(text.startswith(f"{module} DEFINITIONS") or f"\n{module} DEFINITIONS" in text)
+        system.purge("backlog-mibs")
+        self.assertEqual(changes(before, system.files()), {})
 
 
 class ContentsTest(unittest.TestCase):
