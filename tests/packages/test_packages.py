@@ -289,6 +289,17 @@ class PluginTest(unittest.TestCase):
         system.remove("collectd-backlog")
         system.purge("collectd-backlog")
 
+    def test_the_snippet_without_its_comment_signs(self):
+        system = self.system
+        system.install(self.package)
+        text = system.path(SNIPPET).read_text()
+        block = re.search(r"^#<Plugin backlog>\n.*^#</Plugin>\n", text, re.DOTALL | re.MULTILINE)[0]
+        plain = re.sub("^#", "", block, flags=re.MULTILINE)
+        self.assertIn("\n  WarningPercent 80\n", plain)
+        for changed, fails in ((plain, False), (plain.replace("WarningPercent 80", "WarningPercent 800"), True)):
+            system.path(SNIPPET).write_text(text.replace(block, changed))
+            self.assertEqual(system.fails("collectd", "-T", "-C", system.config()), fails)
+
     def test_collectd_is_left_alone(self):
         system = self.system
         asked = system.pretend_systemd()
