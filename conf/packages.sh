@@ -18,7 +18,10 @@
   BUILD_PACKAGES=(g++ cmake ninja-build pkg-config libmnl-dev)
   RUN_PACKAGES=(python3 iproute2 libcap2) # collectd needs libcap2
   PICTURE_PACKAGES=(rrdtool)
-  TEST_PACKAGES=(check strace libsnmp-dev python3-yaml "${PICTURE_PACKAGES[@]}") # libsnmp-dev for the subagent
+  # libsnmp-dev for the subagent
+  TEST_PACKAGES=(check strace libsnmp-dev mandoc man-db python3-yaml "${PICTURE_PACKAGES[@]}")
+  DEB_PACKAGES=(dpkg-dev file libsnmp-dev)           # what building packages needs
+  DEB_TEST_PACKAGES=(debootstrap lintian util-linux) # and what testing them does
 }
 COLLECTD_PACKAGES=(collectd-core collectd-dev)
 # What the SNMP tests talk to. Unpacked like collectd, since snmpd's package enables a service.
