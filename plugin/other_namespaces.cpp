@@ -49,7 +49,6 @@ std::vector<NamespaceHarvest> OtherNamespaces::harvest(Duration max_weight,
   }
   if (failure_)
     faults.push_back({"other net namespaces", failure_->message()});
-  failure_.reset();
   std::erase_if(entries_, [](const Entry &entry) { return entry.gone; });
   follow_board();
   return harvests;
@@ -60,6 +59,7 @@ void OtherNamespaces::follow_board() {
   if (list == list_)
     return;
   list_ = list;
+  failure_.reset(); // what could not be entered is tried again
   if (!door_ && !list->empty()) {
     Result<NetNamespaceDoor> door = NetNamespaceDoor::make();
     if (!door) {

@@ -43,7 +43,7 @@ private:
   std::optional<NetNamespaceDoor> door_;
   std::vector<Entry> entries_;
   std::size_t next_ = 0;
-  Failure failure_; ///< why a namespace that is there could not be entered
+  Failure failure_; ///< why a namespace of the list could not be entered
 };
 
 } // namespace backlog

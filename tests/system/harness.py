@@ -355,6 +355,8 @@ def _sanitizer_preload():
 
 
 PR_SET_PDEATHSIG = 1
+PR_CAPBSET_DROP = 24
+CAP_SYS_ADMIN = 21
 PR_SET_NO_NEW_PRIVS = 38
 PR_SET_SECCOMP = 22
 PR_SET_CHILD_SUBREAPER = 36
@@ -380,12 +382,13 @@ class Collectd:
 
     def __init__(self, plugin_config=None, *, interval=0.25, plugins=(), config="", load_backlog=True,
                  daemonise=False, preload=(), environment=None, refuse_sock_diag=False, directory=None,
-                 hostname=None):
+                 hostname=None, without_capabilities=()):
         self.hostname = hostname or HOSTNAME  # which the demo sets
         self.binary = _required("COLLECTD")
         self.interval = interval
         self.daemonise = daemonise
         self.refuse_sock_diag = refuse_sock_diag
+        self.without_capabilities = without_capabilities
         self._temporary = directory is None
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="collectd-backlog-"))
         for folder in ("base", "csv"):
@@ -440,6 +443,8 @@ class Collectd:
 
     def _before_exec(self):
         die_with_parent()
+        for capability in self.without_capabilities:
+            _prctl(PR_CAPBSET_DROP, capability)
         if self.refuse_sock_diag:
             _refuse_sock_diag()
 

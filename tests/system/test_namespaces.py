@@ -25,6 +25,21 @@ class NetNamespaceTest(SystemTest):
         return namespace
 
 
+class ForbiddenNamespaceTest(NetNamespaceTest):
+    def test_what_may_not_be_entered_is_said_once(self):
+        namespace = self.namespace("closed")
+        with namespace.entered():
+            listener = self.listener(limit=16)
+        own = self.listener(limit=16)
+        collectd = self.collectd(f'NetNamespace "{namespace.name}"', interval=0.1,
+                                 without_capabilities=[harness.CAP_SYS_ADMIN])
+        collectd.wait_for_log("no other net namespaces: .*Operation not permitted")
+        collectd.wait_for_value(own.name, "queue_length-accept", 0)
+        collectd.wait_for_intervals(20)
+        self.assertEqual(len(collectd.messages()), 1, collectd.log())
+        self.assertNotIn(f"{listener.name}__netns_{namespace.name}", collectd.instances())
+
+
 class DeletedNamespaceTest(NetNamespaceTest):
     def mark(self, namespace):
         """A device that ends with the namespace."""
