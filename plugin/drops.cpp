@@ -121,7 +121,7 @@ void CounterSplit::claim(const Claim &claim) {
 }
 
 void CounterSplit::end_sample(std::uint64_t amount, bool claimants_known,
-                              std::vector<Claim> &granted) {
+                              std::optional<std::uint32_t> gone, std::vector<Claim> &granted) {
   amount_ = amount;
   const bool tells_shares = claimants_known && claim_shares();
   const bool single =
@@ -130,9 +130,10 @@ void CounterSplit::end_sample(std::uint64_t amount, bool claimants_known,
   if (single)
     match(false, granted);
 
-  left_ += carried_amount_;
+  leave_carried(granted);
   carried_amount_ = amount_;
   carried_claimants_known_ = claimants_known;
+  carried_gone_ = gone;
   for (const Claim &claim : carried_claims_)
     accounts_[claim.listener].unmatched += claim.amount;
   if (tells_shares)
@@ -287,6 +288,19 @@ std::uint64_t CounterSplit::grant_rounded(std::uint64_t total, std::vector<Claim
   return left;
 }
 
+void CounterSplit::leave_carried(std::vector<Claim> &granted) {
+  const std::uint64_t amount = std::exchange(carried_amount_, 0);
+  if (amount > 0 && carried_gone_) {
+    if (*carried_gone_ >= accounts_.size())
+      accounts_.resize(*carried_gone_ + std::size_t{1});
+    accounts_[*carried_gone_].attributed += amount;
+    granted.push_back({*carried_gone_, Suspicion::full, amount});
+  } else {
+    left_ += amount;
+  }
+  carried_gone_.reset();
+}
+
 void CounterSplit::grant(Claim &claim, std::uint64_t amount, std::vector<Claim> &granted) {
   if (amount == 0)
     return;
@@ -298,8 +312,7 @@ void CounterSplit::grant(Claim &claim, std::uint64_t amount, std::vector<Claim> 
 }
 
 void CounterSplit::settle(FunctionRef<bool(std::uint32_t)> was_full, std::vector<Claim> &granted) {
-  left_ += carried_amount_;
-  carried_amount_ = 0;
+  leave_carried(granted);
   learn_claims();
   for (auto *claims : {&claims_, &carried_claims_}) {
     for (const Claim &claim : *claims)
@@ -342,7 +355,7 @@ bool DropLedger::wants_counters(bool any_moved, bool members_changed) const {
 }
 
 void DropLedger::sample(std::span<const DropsMoved> moved, bool members_changed,
-                        std::optional<ListenCounters> counters) {
+                        std::optional<ListenCounters> counters, std::optional<std::uint32_t> gone) {
   if (!last_) {
     last_ = counters;
     return;
@@ -354,9 +367,9 @@ void DropLedger::sample(std::span<const DropsMoved> moved, bool members_changed,
 
   for (const DropsMoved &socket : moved)
     drops_.claim({socket.listener, suspicion_of(socket), socket.drops});
-  drops_.end_sample(risen.drops, claimants_known, granted_drops_);
+  drops_.end_sample(risen.drops, claimants_known, gone, granted_drops_);
   claim_overflows();
-  overflows_.end_sample(risen.overflows, claimants_known, granted_overflows_);
+  overflows_.end_sample(risen.overflows, claimants_known, std::nullopt, granted_overflows_);
   granted_overflows_.clear();
 }
 

@@ -24,6 +24,8 @@ void ListenerSet::begin_sample() {
   ++sample_;
   seen_ = 0;
   members_changed_ = false;
+  gone_half_full_.reset();
+  several_gone_ = false;
   if (!std::exchange(broken_off_, false))
     drops_moved_.clear();
 }
@@ -218,9 +220,21 @@ void ListenerSet::remove_missing() {
       remove(member);
     } else {
       member.missed = true;
+      note_gone(member);
       ++missed_members_;
     }
   }
+}
+
+void ListenerSet::note_gone(const Member &member) {
+  if (!is_half_full(member.length, member.limit))
+    return;
+  several_gone_ = several_gone_ || gone_half_full_.value_or(member.listener) != member.listener;
+  gone_half_full_ = member.listener;
+}
+
+std::optional<std::uint32_t> ListenerSet::gone_half_full() const {
+  return several_gone_ ? std::nullopt : gone_half_full_;
 }
 
 void ListenerSet::remove(Member &member) {

@@ -98,7 +98,7 @@ void NamespaceSampler::hand_out_drops() {
   if (counters_ && (*counters_)[Counter::ListenDrops] && (*counters_)[Counter::ListenOverflows])
     counters = {.drops = *(*counters_)[Counter::ListenDrops],
                 .overflows = *(*counters_)[Counter::ListenOverflows]};
-  drops_.sample(tcp_.drops_moved(), tcp_.members_changed(), counters);
+  drops_.sample(tcp_.drops_moved(), tcp_.members_changed(), counters, tcp_.gone_half_full());
 }
 
 void NamespaceSampler::sample_unix(Duration max_weight) { take_unix_sample(max_weight, false); }

@@ -39,6 +39,7 @@ struct Sample {
   ListenCounters risen; ///< what the kernel counted up to this sample's read
   bool members_changed = false;
   Read read = Read::yes;
+  std::optional<std::uint32_t> gone{};
 };
 
 struct Case {
@@ -65,7 +66,8 @@ void run(DropLedger &ledger, const Case &c, ListenCounters &kernel) {
     const bool wanted = ledger.wants_counters(!sample.moved.empty(), sample.members_changed) ||
                         i + 1 == c.samples.size();
     ledger.sample(sample.moved, sample.members_changed,
-                  wanted && sample.read == Read::yes ? std::optional(kernel) : std::nullopt);
+                  wanted && sample.read == Read::yes ? std::optional(kernel) : std::nullopt,
+                  sample.gone);
   }
   ledger.settle([&](std::uint32_t listener) {
     return std::find(c.seen_full.begin(), c.seen_full.end(), listener) != c.seen_full.end();
@@ -218,6 +220,21 @@ const std::vector<Case> &rules() {
        {0},
        {{{2, 2}}},
        {}},
+      {"who went has what is left after the next sample",
+       {{{full(0, 2)}, {2, 2}}, {{full(1, 3)}, {8, 8}, true, Read::yes, 0}, {{full(1, 1)}, {0, 0}}},
+       {},
+       {{{6, 6}, {4, 4}}},
+       {}},
+      {"who went has what is left at the end",
+       {{{full(0, 2)}, {2, 2}}, {{}, {5, 4}, true, Read::yes, 0}},
+       {0},
+       {{{7, 6}}},
+       {}},
+      {"who went has nothing of later samples",
+       {{{full(0, 2)}, {2, 2}}, {{}, {0, 0}, true, Read::yes, 0}, {{}, {5, 5}, true}},
+       {},
+       {{{2, 2}}},
+       {5, 5}},
       {"an amount is carried one sample only",
        {{{}, {3, 3}, true}, {}, {{full(0, 3)}, {0, 0}}, {}},
        {},

@@ -101,6 +101,29 @@ START_TEST(windows_end_at_the_harvest) {
 }
 END_TEST
 
+START_TEST(who_went_with_a_queue) {
+  struct Case {
+    std::vector<Observed::Socket> still_there;
+    std::optional<std::uint32_t> gone; ///< index of the listener
+  };
+  for (const Case &c : {Case{{{1, "a", 11}, {2, "a", 5}, {3, "b", 11}, {4, "c", 4}}, {}},
+                        {{{2, "a", 5}, {3, "b", 11}, {4, "c", 4}}, 0},
+                        {{{3, "b", 11}, {4, "c", 4}}, 0},
+                        {{{1, "a", 11}, {2, "a", 5}, {4, "c", 4}}, 1},
+                        {{{1, "a", 11}, {2, "a", 5}, {3, "b", 11}}, {}},
+                        {{{1, "a", 11}, {2, "a", 5}}, 1},
+                        {{{2, "a", 5}, {4, "c", 4}}, {}}}) {
+    Observed observed;
+    observed.sample({{1, "a", 11}, {2, "a", 5}, {3, "b", 11}, {4, "c", 4}});
+    ck_assert(!observed.set.gone_half_full());
+    observed.sample(c.still_there);
+    ck_assert(observed.set.gone_half_full() == c.gone);
+    observed.sample(c.still_there);
+    ck_assert(!observed.set.gone_half_full());
+  }
+}
+END_TEST
+
 START_TEST(one_miss_is_not_gone) {
   Observed observed;
   observed.sample({{1, "a", 3}, {2, "b", 2}});
@@ -426,12 +449,12 @@ END_TEST
 
 int main() {
   return run_tests("listener_set", members_of_one_name_are_one_listener, windows_end_at_the_harvest,
-                   one_miss_is_not_gone, a_broken_dump_loses_nobody, a_broken_dump_loses_no_drops,
-                   restart_keeps_the_listener, relisten_changes_the_limit_only,
-                   drops_have_a_baseline, full_at_either_end, drops_that_the_kernel_does_not_tell,
-                   fold_is_the_sum_of_its_listeners, filling, runs_cross_intervals, members_apart,
-                   steady_samples_do_not_allocate, order_of_the_dump_does_not_matter,
-                   addresses_that_meet_in_one_name_are_told_once,
+                   one_miss_is_not_gone, who_went_with_a_queue, a_broken_dump_loses_nobody,
+                   a_broken_dump_loses_no_drops, restart_keeps_the_listener,
+                   relisten_changes_the_limit_only, drops_have_a_baseline, full_at_either_end,
+                   drops_that_the_kernel_does_not_tell, fold_is_the_sum_of_its_listeners, filling,
+                   runs_cross_intervals, members_apart, steady_samples_do_not_allocate,
+                   order_of_the_dump_does_not_matter, addresses_that_meet_in_one_name_are_told_once,
                    an_address_after_another_of_its_name_is_no_collision,
                    lowest_limit_is_of_a_member_that_is_there, lowest_limit_of_the_fold);
 }
