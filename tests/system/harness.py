@@ -354,6 +354,7 @@ def _sanitizer_preload():
     return [run(compiler, f"-print-file-name={name}").strip() for name in wanted + ["libstdc++.so"] * bool(wanted)]
 
 
+EXPENSIVE_SCAN = " in every interval"  # in the message of a scan of all connections that takes too long
 PR_SET_PDEATHSIG = 1
 PR_CAPBSET_DROP = 24
 CAP_SYS_ADMIN = 21
@@ -549,8 +550,7 @@ class Collectd:
 
     def messages(self):
         """What the plugin has logged, but for scans of all connections that a busy host makes expensive."""
-        return [line for line in self.log().splitlines()
-                if "backlog plugin: " in line and " in every interval" not in line]
+        return [line for line in self.log().splitlines() if "backlog plugin: " in line and EXPENSIVE_SCAN not in line]
 
     def wait_for_log(self, pattern, timeout=15.0):
         return self.wait(lambda: re.search(pattern, self.log(), re.MULTILINE), timeout, f"/{pattern}/ in the log")
