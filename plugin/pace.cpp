@@ -1,6 +1,7 @@
 #include "pace.h"
 
 #include <algorithm>
+#include <array>
 
 namespace backlog {
 
@@ -43,6 +44,18 @@ void CpuBudget::spend(Duration cpu_time, TimePoint now) {
 CpuBudget::Duration CpuBudget::until(Duration cpu_time, TimePoint now) const {
   const double missing = std::min(Seconds(cpu_time).count(), capacity_seconds_) - level_at(now);
   return missing <= 0 ? Duration(0) : to_duration(Seconds(missing / rate_));
+}
+
+void SampleCost::note(Duration cpu_time) {
+  if (last_.back().count() == 0)
+    last_.fill(cpu_time);
+  last_ = {last_[1], last_[2], cpu_time};
+}
+
+SampleCost::Duration SampleCost::typical() const {
+  std::array<Duration, 3> sorted = last_;
+  std::sort(sorted.begin(), sorted.end());
+  return sorted[1];
 }
 
 Pace::Duration Pace::next(TimePoint now, Duration cost, bool filling, double rate,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <chrono>
 
 namespace backlog {
@@ -31,6 +32,21 @@ private:
   double capacity_seconds_;
   double level_seconds_;
   TimePoint as_of_;
+};
+
+/// What a sample costs: the median of the last three. A single dear one, as an interrupt or cold
+/// caches make it, would else be followed by seconds without any; its own cost is spent all the
+/// same.
+class SampleCost {
+public:
+  using Duration = CpuBudget::Duration;
+
+  void note(Duration cpu_time);
+  /// 0 before the first.
+  Duration typical() const;
+
+private:
+  std::array<Duration, 3> last_{};
 };
 
 /// When to take the next sample.

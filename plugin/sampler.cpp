@@ -25,15 +25,15 @@ constexpr int max_weight_periods = 2;
 constexpr std::chrono::microseconds together{1000};
 constexpr Duration after_failure = std::chrono::seconds(1);
 
-/// One kind of dump: when its next sample is due and what the last one cost.
+/// One kind of dump: when its next sample is due and what one costs.
 struct Paced {
   explicit Paced(Duration sample_interval) : period(sample_interval) {}
 
   Duration max_weight() const { return max_weight_periods * period; }
   /// CPU time a second that it takes as it goes now.
-  double rate() const { return Seconds(cost).count() / Seconds(period).count(); }
+  double rate() const { return Seconds(cost.typical()).count() / Seconds(period).count(); }
 
-  Duration cost{0};
+  SampleCost cost;
   Duration period; ///< planned
   std::optional<Clock::time_point> due;
 };
@@ -104,18 +104,21 @@ private:
       if (tcp_.due && *tcp_.due <= due_by) {
         own_.sample_tcp(tcp_.max_weight());
         ++tcp_samples_;
-        plan_tcp(spent_of(own_budget_));
+        tcp_.cost.note(spent_of(own_budget_));
+        plan_tcp();
       }
       if (unix_.due && *unix_.due <= due_by) {
         own_.sample_unix(unix_.max_weight());
         const Duration cost = spent_of(own_budget_);
         unix_budget_.spend(cost, Clock::now());
-        plan_unix(cost);
+        unix_.cost.note(cost);
+        plan_unix();
       }
       if (others_.due && *others_.due <= due_by) {
         other_namespaces_.sample_next(others_max_weight());
         ++others_samples_;
-        plan_others(spent_of(others_budget_));
+        others_.cost.note(spent_of(others_budget_));
+        plan_others();
       }
     } catch (const NamespaceLost &) {
       throw;
@@ -153,13 +156,15 @@ private:
     others_samples_ = 0;
 
     // A harvest costs more than a sample and does not tell what the next sample will.
-    plan_tcp(tcp_.cost.count() > 0 ? tcp_.cost : own_cost);
+    if (tcp_.cost.typical().count() == 0)
+      tcp_.cost.note(own_cost);
+    plan_tcp();
     if (config_->report_unix)
-      plan_unix(unix_.cost);
+      plan_unix();
     divide_budget();
     others_.due.reset();
     if (other_namespaces_.size() > 0)
-      plan_others(others_.cost);
+      plan_others();
     return harvest;
   }
 
@@ -193,33 +198,32 @@ private:
     unix_budget_.change_share(unix_share * own_share, now);
   }
 
-  void plan_tcp(Duration cost) {
+  void plan_tcp() {
     const Clock::time_point now = Clock::now();
     const double unix_rate = unix_.due ? std::min(unix_.rate(), unix_budget_.rate()) : 0;
-    tcp_.cost = cost;
-    tcp_.period = tcp_pace_.next(now, cost, own_.tcp_filling(), own_budget_.rate() - unix_rate,
-                                 own_budget_.until(cost, now));
+    tcp_.period =
+        tcp_pace_.next(now, tcp_.cost.typical(), own_.tcp_filling(), own_budget_.rate() - unix_rate,
+                       own_budget_.until(tcp_.cost.typical(), now));
     tcp_.due = due(now, tcp_.period, own_.tcp_failed());
   }
 
-  void plan_unix(Duration cost) {
+  void plan_unix() {
     const Clock::time_point now = Clock::now();
-    unix_.cost = cost;
     unix_.period =
-        unix_pace_.next(now, cost, own_.unix_filling(), unix_budget_.rate(),
-                        std::max(own_budget_.until(cost, now), unix_budget_.until(cost, now)));
+        unix_pace_.next(now, unix_.cost.typical(), own_.unix_filling(), unix_budget_.rate(),
+                        std::max(own_budget_.until(unix_.cost.typical(), now),
+                                 unix_budget_.until(unix_.cost.typical(), now)));
     unix_.due = due(now, unix_.period, own_.unix_failed());
   }
 
-  void plan_others(Duration cost) {
+  void plan_others() {
     const Clock::time_point now = Clock::now();
-    others_.cost = cost;
     // Each of them as often as the own one, if the budget has it.
     const Duration in_turn = std::chrono::duration_cast<Duration>(config_->sample_interval) /
                              static_cast<Duration::rep>(other_namespaces_.size());
-    others_.period =
-        Pace({.sample_interval = in_turn, .burst_interval = in_turn})
-            .next(now, cost, false, others_budget_.rate(), others_budget_.until(cost, now));
+    others_.period = Pace({.sample_interval = in_turn, .burst_interval = in_turn})
+                         .next(now, others_.cost.typical(), false, others_budget_.rate(),
+                               others_budget_.until(others_.cost.typical(), now));
     others_.due = due(now, others_.period, false);
   }
 

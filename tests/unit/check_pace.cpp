@@ -361,13 +361,33 @@ START_TEST(peaks_of_recorded_bursts_are_seen) {
 }
 END_TEST
 
+START_TEST(one_dear_sample_is_not_what_samples_cost) {
+  SampleCost cost;
+  ck_assert(cost.typical() == 0us);
+  struct Case {
+    std::chrono::microseconds noted, typical;
+  };
+  for (const Case &c : {Case{60us, 60us},
+                        {20ms, 60us},
+                        {50us, 60us},
+                        {70us, 70us},
+                        {500us, 70us},
+                        {510us, 500us},
+                        {520us, 510us}}) {
+    cost.note(c.noted);
+    ck_assert(cost.typical() == c.typical);
+  }
+}
+END_TEST
+
 int main() {
-  return run_tests(
-      "pace", budget_is_full_at_the_beginning, budget_with_another_share_keeps_what_it_holds,
-      budget_fills_at_nine_tenths_of_the_share, budget_holds_a_tenth_of_a_minute, debt_is_paid_back,
-      what_the_budget_cannot_hold_waits_until_it_is_full, no_minute_sees_more_than_the_share,
-      period_at_rest, burst_lasts_50_ms_beyond_the_last_filling_sample,
-      burst_is_held_back_by_the_budget_only, endless_burst_stays_within_the_budget,
-      pace_follows_the_cost_within_a_second, late_wake_up_is_not_made_up_for,
-      peaks_of_recorded_bursts_are_seen);
+  return run_tests("pace", one_dear_sample_is_not_what_samples_cost,
+                   budget_is_full_at_the_beginning, budget_with_another_share_keeps_what_it_holds,
+                   budget_fills_at_nine_tenths_of_the_share, budget_holds_a_tenth_of_a_minute,
+                   debt_is_paid_back, what_the_budget_cannot_hold_waits_until_it_is_full,
+                   no_minute_sees_more_than_the_share, period_at_rest,
+                   burst_lasts_50_ms_beyond_the_last_filling_sample,
+                   burst_is_held_back_by_the_budget_only, endless_burst_stays_within_the_budget,
+                   pace_follows_the_cost_within_a_second, late_wake_up_is_not_made_up_for,
+                   peaks_of_recorded_bursts_are_seen);
 }
