@@ -138,7 +138,7 @@ private:
   std::vector<Claim> claims_;     ///< of the sample under way
   std::vector<Claim> carried_claims_;
   std::vector<Share> shares_; ///< scratch
-  ShareFit fit_;              ///< of claims of full queues
+  ShareFit fit_;              ///< of claims of queues at least half full
   std::uint64_t amount_ = 0;  ///< of the sample under way
   std::uint64_t carried_amount_ = 0;
   bool carried_claimants_known_ = false;

@@ -1,4 +1,5 @@
 #include "config.h"
+#include "config_value.h"
 
 #include <array>
 #include <cstdio>
@@ -19,8 +20,6 @@
 namespace {
 
 using namespace backlog;
-
-using Value = std::variant<double, bool, std::string>;
 
 std::string number_text(double number) {
   std::array<char, 32> text{};
@@ -99,21 +98,6 @@ const std::vector<Option> &watch_options() {
        true},
   };
   return options;
-}
-
-oconfig_value_t converted(Value &value) {
-  oconfig_value_t result{};
-  if (auto *text = std::get_if<std::string>(&value)) {
-    result.type = OCONFIG_TYPE_STRING;
-    result.value.string = text->data();
-  } else if (auto *number = std::get_if<double>(&value)) {
-    result.type = OCONFIG_TYPE_NUMBER;
-    result.value.number = *number;
-  } else {
-    result.type = OCONFIG_TYPE_BOOLEAN;
-    result.value.boolean = static_cast<int>(std::get<bool>(value));
-  }
-  return result;
 }
 
 /// One line in <Plugin backlog>, or in a <Watch> block there.

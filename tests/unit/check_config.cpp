@@ -1,4 +1,5 @@
 #include "config.h"
+#include "config_value.h"
 #include "test_program.h"
 
 #include <memory>
@@ -10,8 +11,6 @@ using namespace backlog;
 using namespace std::chrono_literals;
 
 namespace {
-
-using Value = std::variant<double, bool, std::string>;
 
 /// One line of a <Plugin backlog> block, as liboconfig parses it.
 struct Item {
@@ -51,21 +50,6 @@ public:
   const oconfig_item_t &root() const { return root_; }
 
 private:
-  static oconfig_value_t converted(Value &value) {
-    oconfig_value_t result{};
-    if (auto *text = std::get_if<std::string>(&value)) {
-      result.type = OCONFIG_TYPE_STRING;
-      result.value.string = text->data();
-    } else if (auto *number = std::get_if<double>(&value)) {
-      result.type = OCONFIG_TYPE_NUMBER;
-      result.value.number = *number;
-    } else {
-      result.type = OCONFIG_TYPE_BOOLEAN;
-      result.value.boolean = static_cast<int>(std::get<bool>(value));
-    }
-    return result;
-  }
-
   std::vector<std::unique_ptr<Tree>> below_;
   std::vector<Item> items_;
   std::vector<std::vector<oconfig_value_t>> values_;
