@@ -41,6 +41,11 @@ void CpuBudget::spend(Duration cpu_time, TimePoint now) {
   as_of_ = now;
 }
 
+void CpuBudget::limit_debt(Duration pay_back, TimePoint now) {
+  level_seconds_ = std::max(level_at(now), -rate_ * Seconds(pay_back).count());
+  as_of_ = now;
+}
+
 CpuBudget::Duration CpuBudget::until(Duration cpu_time, TimePoint now) const {
   const double missing = std::min(Seconds(cpu_time).count(), capacity_seconds_) - level_at(now);
   return missing <= 0 ? Duration(0) : to_duration(Seconds(missing / rate_));
@@ -52,10 +57,15 @@ void SampleCost::note(Duration cpu_time) {
   last_ = {last_[1], last_[2], cpu_time};
 }
 
+void SampleCost::note_at_most(Duration cpu_time) {
+  if (cpu_time < typical())
+    note(cpu_time);
+}
+
 SampleCost::Duration SampleCost::typical() const {
   std::array<Duration, 3> sorted = last_;
   std::sort(sorted.begin(), sorted.end());
-  return sorted[1];
+  return std::min(sorted[1], last_.back());
 }
 
 Pace::Duration Pace::next(TimePoint now, Duration cost, bool filling, double rate,

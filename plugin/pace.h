@@ -22,6 +22,9 @@ public:
   /// CPU time a second.
   double rate() const { return rate_; }
   void spend(Duration cpu_time, TimePoint now);
+  /// Lets no debt stand that takes longer than this to pay back, as it piles up where work that is
+  /// done in any case takes more than the share.
+  void limit_debt(Duration pay_back, TimePoint now);
   /// How long until so much is there; what cannot be held at all is there when the bucket is full.
   Duration until(Duration cpu_time, TimePoint now) const;
 
@@ -34,14 +37,16 @@ private:
   TimePoint as_of_;
 };
 
-/// What a sample costs: the median of the last three. A single dear one, as an interrupt or cold
-/// caches make it, would else be followed by seconds without any; its own cost is spent all the
-/// same.
+/// What a sample costs: the median of the last three, or the last one if that is less. A single
+/// dear one, as an interrupt or cold caches make it, would else be followed by seconds without any,
+/// and so would the first cheap one; what each costs is spent all the same.
 class SampleCost {
 public:
   using Duration = CpuBudget::Duration;
 
   void note(Duration cpu_time);
+  /// A sample was taken among other work, and cost no more than that.
+  void note_at_most(Duration cpu_time);
   /// 0 before the first.
   Duration typical() const;
 

@@ -47,6 +47,7 @@ public:
         other_namespaces_(config_, board_),
         wisher_({.stalled_after = std::chrono::duration_cast<Duration>(config_->stalled_after),
                  .warning_percent = lowest_warning_percent(*config_)}),
+        interval_(std::chrono::duration_cast<Duration>(interval)),
         only_at_harvests_(config_->sample_interval >= interval), own_budget_(share(), Clock::now()),
         unix_budget_(unix_share * share(), Clock::now()),
         others_budget_(others_share * share(), Clock::now()), tcp_pace_(limits_of(*config_)),
@@ -133,7 +134,7 @@ private:
   Harvest harvest() {
     Harvest harvest;
     const Duration cpu_begin = interval_cpu_begin_;
-    Duration own_cost{0};
+    Duration own_cost = Duration::max();
     try {
       harvest.own = own_.harvest(tcp_.max_weight(), unix_.max_weight(), harvest.faults);
       ++tcp_samples_;
@@ -148,6 +149,8 @@ private:
     spent_of(others_budget_);
     harvest.taken_at = std::chrono::system_clock::now();
     const Clock::time_point now = Clock::now();
+    own_budget_.limit_debt(interval_, now);
+    others_budget_.limit_debt(interval_, now);
     harvest.measured = now - std::exchange(interval_begin_, now);
     interval_cpu_begin_ = cpu_seen_;
     if (!std::exchange(first_harvest_, false))
@@ -155,9 +158,8 @@ private:
     tcp_samples_ = 0;
     others_samples_ = 0;
 
-    // A harvest costs more than a sample and does not tell what the next sample will.
-    if (tcp_.cost.typical().count() == 0)
-      tcp_.cost.note(own_cost);
+    tcp_.cost.note_at_most(own_cost);
+    unix_.cost.note_at_most(own_cost);
     plan_tcp();
     if (config_->report_unix)
       plan_unix();
@@ -238,6 +240,7 @@ private:
   std::shared_ptr<SurveyBoard> board_;
   OtherNamespaces other_namespaces_;
   ScanWisher wisher_;
+  Duration interval_; ///< collectd's
   bool only_at_harvests_;
   CpuBudget own_budget_;
   CpuBudget unix_budget_;

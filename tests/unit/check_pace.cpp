@@ -49,7 +49,7 @@ private:
   Duration worst_minute_{0};
 };
 
-/// Samples a simulated time as the sampler does: paced by the cost of the last one.
+/// Samples a simulated time as the sampler does.
 class Simulation {
 public:
   struct Sample {
@@ -59,12 +59,18 @@ public:
 
   std::function<Duration(TimePoint)> cost = [](TimePoint) { return 60us; };
   std::function<bool(TimePoint)> filling = [](TimePoint) { return false; };
+  std::function<Duration(TimePoint)> harvest_cost; ///< empty: no harvests
+  Duration interval = 1s;                          ///< between harvests, the first at the begin
 
-  explicit Simulation(TimePoint begin = start) : now_(begin), budget_(share, begin) {}
+  explicit Simulation(TimePoint begin = start)
+      : now_(begin), next_harvest_(begin), budget_(share, begin) {}
 
   void run_until(TimePoint end) {
-    for (; now_ < end; now_ += samples.back().next)
+    for (; now_ < end; now_ += samples.back().next) {
+      while (harvest_cost && next_harvest_ <= now_)
+        harvest();
       sample();
+    }
   }
   void oversleep(Duration time) { now_ += time; }
   TimePoint now() const { return now_; }
@@ -74,15 +80,35 @@ public:
 
 private:
   void sample() {
-    const Duration spent = cost(now_);
+    const Duration spent = spend(cost(now_));
+    cost_.note(spent);
+    samples.push_back({now_, next()});
+  }
+
+  // The next sample is as far from a harvest as from a sample.
+  void harvest() {
+    now_ = next_harvest_;
+    next_harvest_ += interval;
+    cost_.note_at_most(spend(harvest_cost(now_)));
+    budget_.limit_debt(interval, now_);
+    now_ += next();
+  }
+
+  Duration spend(Duration spent) {
     spent_.add(now_, spent);
     budget_.spend(spent, now_);
-    samples.push_back(
-        {now_, pace_.next(now_, spent, filling(now_), budget_.rate(), budget_.until(spent, now_))});
+    return spent;
+  }
+
+  Duration next() {
+    const Duration typical = cost_.typical();
+    return pace_.next(now_, typical, filling(now_), budget_.rate(), budget_.until(typical, now_));
   }
 
   TimePoint now_;
+  TimePoint next_harvest_;
   CpuBudget budget_;
+  SampleCost cost_;
   Pace pace_{limits};
   Spent spent_;
 };
@@ -137,6 +163,20 @@ START_TEST(debt_is_paid_back) {
   assert_ms(budget.until(45us, start), 2010);
   budget.spend(9ms, start + 1s);
   assert_ms(budget.until(0ns, start + 1s), 3000);
+}
+END_TEST
+
+START_TEST(debt_can_be_limited) {
+  CpuBudget budget = empty_budget();
+  budget.spend(90ms, start);
+  budget.limit_debt(30s, start);
+  assert_ms(budget.until(0ns, start), 20000);
+  budget.limit_debt(10s, start);
+  assert_ms(budget.until(0ns, start), 10000);
+  budget.limit_debt(10s, start + 5s);
+  assert_ms(budget.until(0ns, start + 5s), 5000);
+  budget.limit_debt(0s, start + 20s);
+  assert_ms(budget.until(50ms, start + 20s), 0); // what was there stays
 }
 END_TEST
 
@@ -245,12 +285,49 @@ START_TEST(pace_follows_the_cost_within_a_second) {
     for (const auto &[at, next] : simulation.samples) {
       if (at < dear || at >= cheap + 1s)
         ck_assert_double_le(ms(next), 25);
-      else if (at >= dear + (filling ? 20s : 0s) && at < cheap) // once the bucket is empty
+      else if (at >= dear + (filling ? 20s : 100ms) && at < cheap) // once the bucket is empty
         ck_assert_double_ge(ms(next), 3 / 0.0045 - 1e-3);
       if (at < cheap) // the first dear one finds an empty bucket in a burst
         ck_assert_double_le(ms(next), (filling ? 2 * 3 / 0.0045 : 3 / (0.9 * 0.0045)) + 1e-3);
     }
   }
+}
+END_TEST
+
+// The first of all meets every listener, and costs many times what a sample does.
+START_TEST(samples_do_not_wait_for_what_a_harvest_costs) {
+  struct Case {
+    Duration first_harvest, harvest, sample;
+  };
+  for (const Case &c : {Case{40ms, 100us, 50us}, {10ms, 2ms, 100us}, {100ms, 1ms, 300us}}) {
+    Simulation simulation;
+    simulation.cost = [&](TimePoint) { return c.sample; };
+    simulation.harvest_cost = [&](TimePoint now) {
+      return now == start ? c.first_harvest : c.harvest;
+    };
+    const TimePoint debt_paid = start + 25s;
+    simulation.run_until(debt_paid + 60s);
+    ck_assert_double_le(simulation.worst_minute_seconds(), share * 60 + 70e-3);
+    const auto paced = std::count_if(simulation.samples.begin(), simulation.samples.end(),
+                                     [&](const auto &sample) { return sample.at >= debt_paid; });
+    const double affordable = (0.0045 - Seconds(c.harvest).count()) / Seconds(c.sample).count();
+    ck_assert_int_ge(paced, static_cast<int>(60 * 0.8 * std::min(40.0, affordable)));
+  }
+}
+END_TEST
+
+// Samples that are rarer than harvests are none, and harvests tell that they have become cheap.
+START_TEST(harvests_tell_that_samples_have_become_cheap) {
+  Simulation simulation;
+  const TimePoint cheap = start + 60s;
+  simulation.cost = [&](TimePoint now) { return now < cheap ? Duration(9ms) : Duration(90us); };
+  simulation.harvest_cost = [&](TimePoint now) {
+    return now < cheap ? Duration(1ms + 9ms) : Duration(1ms + 90us);
+  };
+  simulation.run_until(cheap + 60s);
+  const auto after = std::count_if(simulation.samples.begin(), simulation.samples.end(),
+                                   [&](const auto &sample) { return sample.at >= cheap + 3s; });
+  ck_assert_int_ge(after, 57 * 20);
 }
 END_TEST
 
@@ -361,7 +438,7 @@ START_TEST(peaks_of_recorded_bursts_are_seen) {
 }
 END_TEST
 
-START_TEST(one_dear_sample_is_not_what_samples_cost) {
+START_TEST(one_dear_sample_is_not_what_samples_cost_but_a_cheap_one_is) {
   SampleCost cost;
   ck_assert(cost.typical() == 0us);
   struct Case {
@@ -369,7 +446,7 @@ START_TEST(one_dear_sample_is_not_what_samples_cost) {
   };
   for (const Case &c : {Case{60us, 60us},
                         {20ms, 60us},
-                        {50us, 60us},
+                        {50us, 50us},
                         {70us, 70us},
                         {500us, 70us},
                         {510us, 500us},
@@ -381,13 +458,15 @@ START_TEST(one_dear_sample_is_not_what_samples_cost) {
 END_TEST
 
 int main() {
-  return run_tests("pace", one_dear_sample_is_not_what_samples_cost,
-                   budget_is_full_at_the_beginning, budget_with_another_share_keeps_what_it_holds,
-                   budget_fills_at_nine_tenths_of_the_share, budget_holds_a_tenth_of_a_minute,
-                   debt_is_paid_back, what_the_budget_cannot_hold_waits_until_it_is_full,
-                   no_minute_sees_more_than_the_share, period_at_rest,
-                   burst_lasts_50_ms_beyond_the_last_filling_sample,
-                   burst_is_held_back_by_the_budget_only, endless_burst_stays_within_the_budget,
-                   pace_follows_the_cost_within_a_second, late_wake_up_is_not_made_up_for,
-                   peaks_of_recorded_bursts_are_seen);
+  return run_tests(
+      "pace", samples_do_not_wait_for_what_a_harvest_costs,
+      harvests_tell_that_samples_have_become_cheap,
+      one_dear_sample_is_not_what_samples_cost_but_a_cheap_one_is, budget_is_full_at_the_beginning,
+      budget_with_another_share_keeps_what_it_holds, budget_fills_at_nine_tenths_of_the_share,
+      budget_holds_a_tenth_of_a_minute, debt_can_be_limited, debt_is_paid_back,
+      what_the_budget_cannot_hold_waits_until_it_is_full, no_minute_sees_more_than_the_share,
+      period_at_rest, burst_lasts_50_ms_beyond_the_last_filling_sample,
+      burst_is_held_back_by_the_budget_only, endless_burst_stays_within_the_budget,
+      pace_follows_the_cost_within_a_second, late_wake_up_is_not_made_up_for,
+      peaks_of_recorded_bursts_are_seen);
 }
