@@ -1,14 +1,14 @@
 #include "count_allocations.h"
 #include "drops.h"
+#include "listener_set.h"
 #include "test_program.h"
-#include "window.h"
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <map>
 #include <new>
 #include <optional>
 #include <random>
@@ -20,6 +20,8 @@
 
 namespace backlog {
 namespace {
+
+using namespace std::chrono_literals;
 
 /// A listener's moved sk_drops, as a case table writes it.
 constexpr DropsMoved full(std::uint32_t listener, std::uint32_t drops) {
@@ -742,20 +744,24 @@ private:
   std::vector<Instant> instants_;
 };
 
-/// Every pace-th instant of a recording, from the first-th on, given to a ledger.
+/// Every pace-th instant of a recording, from the first-th on, seen as the plugin sees it.
 class Replay {
 public:
   Replay(const Recording &recording, std::size_t pace, std::size_t first) {
     const auto &instants = recording.instants();
-    begin(instants[first]);
+    truth_ = instants[first];
+    sample(instants[first], true);
+    settle(instants[first]);
     std::size_t interval_end = first + interval;
     for (std::size_t i = first + pace; i < instants.size(); i += pace) {
       const bool harvest = i >= interval_end || i + pace >= instants.size();
       sample(instants[i], harvest);
-      if (harvest) {
-        settle(instants[i]);
-        interval_end = i + interval;
-      }
+      if (!harvest)
+        continue;
+      if (set_.has_missed())
+        sample(instants[i], true);
+      settle(instants[i]);
+      interval_end = i + interval;
     }
   }
 
@@ -766,56 +772,42 @@ public:
 private:
   static constexpr std::size_t interval = 1000; // instants: 10 s
 
-  void begin(const Recording::Instant &instant) {
-    truth_ = instant;
-    was_full_.assign(instant.size(), false);
-    ledger_.sample({}, true, total(instant));
-    for (const Recording::Listener &listener : instant)
-      for (const Recording::Socket &socket : listener.sockets)
-        known_[socket.cookie] = socket;
-  }
-
   void sample(const Recording::Instant &instant, bool harvest) {
-    std::map<std::uint64_t, Recording::Socket> now;
-    std::vector<DropsMoved> moved;
-    bool members_changed = false;
-    for (std::uint32_t index = 0; index < instant.size(); ++index) {
-      for (const Recording::Socket &socket : instant[index].sockets) {
-        const auto found = known_.find(socket.cookie);
-        members_changed = members_changed || found == known_.end();
-        const Recording::Socket before =
-            found == known_.end() ? Recording::Socket{} : found->second;
-        const bool full = is_full(socket.length, socket.limit);
-        was_full_[index] = was_full_[index] || full;
-        if (socket.drops != before.drops)
-          moved.push_back({index, socket.drops - before.drops,
-                           full || is_full(before.length, before.limit),
-                           is_half_full(socket.length, socket.limit) ||
-                               is_half_full(before.length, before.limit)});
-        now[socket.cookie] = socket;
-      }
-    }
-    for (const auto &[cookie, socket] : known_)
-      members_changed = members_changed || !now.contains(cookie);
-    known_ = std::move(now);
-    const bool wanted = harvest || ledger_.wants_counters(!moved.empty(), members_changed);
-    ledger_.sample(moved, members_changed, wanted ? std::optional(total(instant)) : std::nullopt);
+    set_.begin_sample();
+    for (std::size_t index = 0; index < instant.size(); ++index)
+      for (const Recording::Socket &socket : instant[index].sockets)
+        set_.see(
+            {.cookie = socket.cookie,
+             .length = socket.length,
+             .limit = socket.limit,
+             .drops = socket.drops},
+            [index] { return ListenerIdentity{.name = std::to_string(index), .address = ""}; });
+    set_.end_sample(now_ += 10ms, 1h);
+    const bool wanted =
+        harvest || ledger_.wants_counters(!set_.drops_moved().empty(), set_.members_changed());
+    ledger_.sample(set_.drops_moved(), set_.members_changed(),
+                   wanted ? std::optional(total(instant)) : std::nullopt, set_.gone_half_full());
   }
 
   void settle(const Recording::Instant &instant) {
-    ledger_.settle([this](std::uint32_t listener) { return bool{was_full_[listener]}; });
-    for (std::uint32_t index = 0; index < instant.size(); ++index) {
-      const ListenCounters got = ledger_.attributed(index);
+    ledger_.settle([this](std::uint32_t listener) { return set_.was_full(listener); });
+    std::vector<ListenCounters> got(instant.size());
+    for (const ListenerInterval &listener : set_.harvest().listeners) {
+      got[std::stoul(listener.identity.name)] = ledger_.attributed(listener.index);
+      if (listener.members == 0)
+        ledger_.forget(listener.index);
+    }
+    for (std::size_t index = 0; index < instant.size(); ++index) {
       const std::uint64_t drops = instant[index].counters.drops - truth_[index].counters.drops;
       const std::uint64_t overflows =
           instant[index].counters.overflows - truth_[index].counters.overflows;
       drops_ += drops;
       misattributed_ =
-          misattributed_ + ListenCounters{got.drops - std::min(got.drops, drops),
-                                          got.overflows - std::min(got.overflows, overflows)};
+          misattributed_ +
+          ListenCounters{got[index].drops - std::min(got[index].drops, drops),
+                         got[index].overflows - std::min(got[index].overflows, overflows)};
     }
     truth_ = instant;
-    was_full_.assign(instant.size(), false);
     ledger_.clear_interval();
   }
 
@@ -826,10 +818,10 @@ private:
     return sum;
   }
 
+  ListenerSet set_{[](const ListenerIdentity &) { return false; }};
+  ListenerSet::TimePoint now_{};
   DropLedger ledger_;
   Recording::Instant truth_; ///< at the begin of the interval
-  std::vector<bool> was_full_;
-  std::map<std::uint64_t, Recording::Socket> known_;
   std::uint64_t drops_ = 0;
   ListenCounters misattributed_;
 };
