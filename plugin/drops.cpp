@@ -121,7 +121,7 @@ void CounterSplit::claim(const Claim &claim) {
 }
 
 void CounterSplit::end_sample(std::uint64_t amount, bool claimants_known,
-                              std::optional<std::uint32_t> gone, std::vector<Claim> &granted) {
+                              std::optional<GoneSocket> gone, std::vector<Claim> &granted) {
   amount_ = amount;
   const bool tells_shares = claimants_known && claim_shares();
   const bool single =
@@ -130,10 +130,9 @@ void CounterSplit::end_sample(std::uint64_t amount, bool claimants_known,
   if (single)
     match(false, granted);
 
-  leave_carried(granted);
+  leave_carried(gone, granted);
   carried_amount_ = amount_;
   carried_claimants_known_ = claimants_known;
-  carried_gone_ = gone;
   for (const Claim &claim : carried_claims_)
     accounts_[claim.listener].unmatched += claim.amount;
   if (tells_shares)
@@ -288,17 +287,20 @@ std::uint64_t CounterSplit::grant_rounded(std::uint64_t total, std::vector<Claim
   return left;
 }
 
-void CounterSplit::leave_carried(std::vector<Claim> &granted) {
-  const std::uint64_t amount = std::exchange(carried_amount_, 0);
-  if (amount > 0 && carried_gone_) {
-    if (*carried_gone_ >= accounts_.size())
-      accounts_.resize(*carried_gone_ + std::size_t{1});
-    accounts_[*carried_gone_].attributed += amount;
-    granted.push_back({*carried_gone_, Suspicion::full, amount});
-  } else {
-    left_ += amount;
+void CounterSplit::leave_carried(std::optional<GoneSocket> gone, std::vector<Claim> &granted) {
+  std::uint64_t amount = std::exchange(carried_amount_, 0);
+  if (gone && amount > 0) {
+    if (gone->listener >= accounts_.size())
+      accounts_.resize(gone->listener + std::size_t{1});
+    Account &account = accounts_[gone->listener];
+    const std::uint64_t most =
+        gone->full ? amount : static_cast<std::uint64_t>(account.recently_granted);
+    const std::uint64_t part = std::min(amount, most);
+    account.attributed += part;
+    granted.push_back({gone->listener, Suspicion::full, part});
+    amount -= part;
   }
-  carried_gone_.reset();
+  left_ += amount;
 }
 
 void CounterSplit::grant(Claim &claim, std::uint64_t amount, std::vector<Claim> &granted) {
@@ -312,7 +314,7 @@ void CounterSplit::grant(Claim &claim, std::uint64_t amount, std::vector<Claim> 
 }
 
 void CounterSplit::settle(FunctionRef<bool(std::uint32_t)> was_full, std::vector<Claim> &granted) {
-  leave_carried(granted);
+  leave_carried(std::nullopt, granted);
   learn_claims();
   for (auto *claims : {&claims_, &carried_claims_}) {
     for (const Claim &claim : *claims)
@@ -355,7 +357,7 @@ bool DropLedger::wants_counters(bool any_moved, bool members_changed) const {
 }
 
 void DropLedger::sample(std::span<const DropsMoved> moved, bool members_changed,
-                        std::optional<ListenCounters> counters, std::optional<std::uint32_t> gone) {
+                        std::optional<ListenCounters> counters, std::optional<GoneSocket> gone) {
   if (!last_) {
     last_ = counters;
     return;

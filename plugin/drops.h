@@ -22,6 +22,15 @@ struct DropsMoved {
   bool half_full = false;     ///< at least, at either end of the sample
 };
 
+/// A socket that has gone, and with it its last drops, which no DropsMoved tells. Its queue was at
+/// least half full when it was last seen.
+struct GoneSocket {
+  std::uint32_t listener = 0; ///< as in DropsMoved
+  bool full = false;          ///< its queue, when it was last seen
+
+  bool operator==(const GoneSocket &) const = default;
+};
+
 /// ListenDrops, and those of them that the accept queue's limit caused: ListenOverflows.
 struct ListenCounters {
   std::uint64_t drops = 0;
@@ -90,9 +99,9 @@ public:
   /// appended to granted.
   /// @param claimants_known  whoever dropped something is among the claims, so that a single
   ///                         claimant has it, and the amount tells how much of the claims is met
-  /// @param gone  the listener of a socket that has gone with its last drops, which no claim tells:
-  ///              it has what is left of the amount after the next sample
-  void end_sample(std::uint64_t amount, bool claimants_known, std::optional<std::uint32_t> gone,
+  /// @param gone  has what is left of the amount before: all of it if it was full, else at most as
+  ///              much as its listener had lately
+  void end_sample(std::uint64_t amount, bool claimants_known, std::optional<GoneSocket> gone,
                   std::vector<Claim> &granted);
   /// Hands out what the samples of the interval left, to those of was_full by what is left of
   /// their claims. The rest is nobody's.
@@ -131,7 +140,7 @@ private:
   std::uint64_t share(std::uint64_t total, std::vector<Claim> &granted);
   void share_as_expected(double total);
   std::uint64_t grant_rounded(std::uint64_t total, std::vector<Claim> &granted);
-  void leave_carried(std::vector<Claim> &granted);
+  void leave_carried(std::optional<GoneSocket> gone, std::vector<Claim> &granted);
   void grant(Claim &claim, std::uint64_t amount, std::vector<Claim> &granted);
 
   std::vector<Account> accounts_; ///< by listener
@@ -142,7 +151,6 @@ private:
   std::uint64_t amount_ = 0;  ///< of the sample under way
   std::uint64_t carried_amount_ = 0;
   bool carried_claimants_known_ = false;
-  std::optional<std::uint32_t> carried_gone_;
   std::uint64_t left_ = 0; ///< amounts that two samples did not match
   std::uint64_t unattributed_ = 0;
 };
@@ -161,11 +169,11 @@ public:
   ///                         in no DropsMoved
   /// @param counters  absolute, read after the dump; the first ones are the baseline, as are ones
   ///                  that have gone down. nullopt: not needed, or not readable.
-  /// @param gone  the listener of the one socket, at least half full, that was missing from the
-  /// dump
+  /// @param gone  missing from this dump and the one before; nullopt: none such, or of several
+  ///              listeners
   void sample(std::span<const DropsMoved> moved, bool members_changed,
               std::optional<ListenCounters> counters,
-              std::optional<std::uint32_t> gone = std::nullopt);
+              std::optional<GoneSocket> gone = std::nullopt);
   /// The last sample of the interval has been given. Nothing of it is carried into the next one.
   void settle(FunctionRef<bool(std::uint32_t)> was_full);
   /// Since the last clear_interval().

@@ -217,10 +217,10 @@ void ListenerSet::remove_missing() {
       continue;
     members_changed_ = true;
     if (member.missed) {
+      note_gone(member);
       remove(member);
     } else {
       member.missed = true;
-      note_gone(member);
       ++missed_members_;
     }
   }
@@ -229,11 +229,13 @@ void ListenerSet::remove_missing() {
 void ListenerSet::note_gone(const Member &member) {
   if (!is_half_full(member.length, member.limit))
     return;
-  several_gone_ = several_gone_ || gone_half_full_.value_or(member.listener) != member.listener;
-  gone_half_full_ = member.listener;
+  GoneSocket gone = gone_half_full_.value_or(GoneSocket{.listener = member.listener});
+  several_gone_ = several_gone_ || gone.listener != member.listener;
+  gone.full = gone.full || is_full(member.length, member.limit);
+  gone_half_full_ = gone;
 }
 
-std::optional<std::uint32_t> ListenerSet::gone_half_full() const {
+std::optional<GoneSocket> ListenerSet::gone_half_full() const {
   return several_gone_ ? std::nullopt : gone_half_full_;
 }
 

@@ -88,9 +88,9 @@ public:
   std::span<const DropsMoved> drops_moved() const { return drops_moved_; }
   /// Whether a member came in it, or was missing from it.
   bool members_changed() const { return members_changed_; }
-  /// The listener of the one member that was at least half full and has been missing from the last
-  /// sample; nullopt: none, or of several listeners.
-  std::optional<std::uint32_t> gone_half_full() const;
+  /// The one member that was at least half full and is gone with the last sample; nullopt: none, or
+  /// of several listeners.
+  std::optional<GoneSocket> gone_half_full() const;
   /// Whether a member was missing from the last sample but not yet from two.
   bool has_missed() const { return missed_members_ > 0; }
   /// Whether a member's queue is at or above an eighth of its limit and at least 4.
@@ -186,7 +186,7 @@ private:
   std::vector<Collision> collisions_;
   std::vector<DropsMoved> drops_moved_;
   bool members_changed_ = false;
-  std::optional<std::uint32_t> gone_half_full_;
+  std::optional<GoneSocket> gone_half_full_;
   bool several_gone_ = false; ///< of different listeners
   std::uint32_t filling_members_ = 0;
   std::uint32_t missed_members_ = 0;

@@ -34,6 +34,9 @@ constexpr DropsMoved low(std::uint32_t listener, std::uint32_t drops) {
   return {listener, drops, false, false};
 }
 
+constexpr GoneSocket gone_full(std::uint32_t listener) { return {listener, true}; }
+constexpr GoneSocket gone_half_full(std::uint32_t listener) { return {listener, false}; }
+
 enum class Read { yes, failed };
 
 struct Sample {
@@ -41,7 +44,7 @@ struct Sample {
   ListenCounters risen; ///< what the kernel counted up to this sample's read
   bool members_changed = false;
   Read read = Read::yes;
-  std::optional<std::uint32_t> gone{};
+  std::optional<GoneSocket> gone{};
 };
 
 struct Case {
@@ -222,21 +225,38 @@ const std::vector<Case> &rules() {
        {0},
        {{{2, 2}}},
        {}},
-      {"who went has what is left after the next sample",
-       {{{full(0, 2)}, {2, 2}}, {{full(1, 3)}, {8, 8}, true, Read::yes, 0}, {{full(1, 1)}, {0, 0}}},
+      {"who went has what is left of the sample before",
+       {{{full(0, 2)}, {2, 2}},
+        {{full(1, 3)}, {8, 8}, true},
+        {{full(1, 1)}, {0, 0}, true, Read::yes, gone_full(0)}},
        {},
        {{{6, 6}, {4, 4}}},
        {}},
-      {"who went has what is left at the end",
-       {{{full(0, 2)}, {2, 2}}, {{}, {5, 4}, true, Read::yes, 0}},
-       {0},
-       {{{7, 6}}},
-       {}},
-      {"who went has nothing of later samples",
-       {{{full(0, 2)}, {2, 2}}, {{}, {0, 0}, true, Read::yes, 0}, {{}, {5, 5}, true}},
+      {"who went has nothing of the sample itself, nor of later ones",
+       {{{full(0, 2)}, {2, 2}},
+        {{}, {0, 0}, true},
+        {{}, {5, 5}, true, Read::yes, gone_full(0)},
+        {{}, {3, 3}, true}},
        {},
        {{{2, 2}}},
-       {5, 5}},
+       {8, 8}},
+      {"who was missing once only has what it claims",
+       {{{full(0, 2)}, {2, 2}}, {{}, {5, 5}, true}, {{full(0, 3)}, {0, 0}}, {}},
+       {},
+       {{{5, 5}}},
+       {2, 2}},
+      {"who was not full has no more than it had lately",
+       {{{half(0, 2)}, {2, 2}},
+        {{}, {5, 4}, true},
+        {{}, {0, 0}, true, Read::yes, gone_half_full(0)}},
+       {},
+       {{{4, 4}}},
+       {3, 2}},
+      {"who was not full and had nothing lately has nothing",
+       {{{}, {5, 4}, true}, {{}, {0, 0}, true, Read::yes, gone_half_full(0)}},
+       {},
+       {},
+       {5, 4}},
       {"an amount is carried one sample only",
        {{{}, {3, 3}, true}, {}, {{full(0, 3)}, {0, 0}}, {}},
        {},

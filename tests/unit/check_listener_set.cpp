@@ -104,18 +104,21 @@ END_TEST
 START_TEST(who_went_with_a_queue) {
   struct Case {
     std::vector<Observed::Socket> still_there;
-    std::optional<std::uint32_t> gone; ///< index of the listener
+    std::optional<GoneSocket> gone;
   };
-  for (const Case &c : {Case{{{1, "a", 11}, {2, "a", 5}, {3, "b", 11}, {4, "c", 4}}, {}},
-                        {{{2, "a", 5}, {3, "b", 11}, {4, "c", 4}}, 0},
-                        {{{3, "b", 11}, {4, "c", 4}}, 0},
-                        {{{1, "a", 11}, {2, "a", 5}, {4, "c", 4}}, 1},
-                        {{{1, "a", 11}, {2, "a", 5}, {3, "b", 11}}, {}},
-                        {{{1, "a", 11}, {2, "a", 5}}, 1},
-                        {{{2, "a", 5}, {4, "c", 4}}, {}}}) {
+  for (const Case &c : {Case{{{1, "a", 11}, {2, "a", 6}, {3, "b", 11}, {4, "c", 4}}, {}},
+                        {{{2, "a", 6}, {3, "b", 11}, {4, "c", 4}}, GoneSocket{0, true}},
+                        {{{1, "a", 11}, {3, "b", 11}, {4, "c", 4}}, GoneSocket{0, false}},
+                        {{{3, "b", 11}, {4, "c", 4}}, GoneSocket{0, true}},
+                        {{{1, "a", 11}, {2, "a", 6}, {4, "c", 4}}, GoneSocket{1, true}},
+                        {{{1, "a", 11}, {2, "a", 6}, {3, "b", 11}}, {}},
+                        {{{1, "a", 11}, {2, "a", 6}}, GoneSocket{1, true}},
+                        {{{2, "a", 6}, {4, "c", 4}}, {}}}) {
     Observed observed;
-    observed.sample({{1, "a", 11}, {2, "a", 5}, {3, "b", 11}, {4, "c", 4}});
+    observed.sample({{1, "a", 11}, {2, "a", 6}, {3, "b", 11}, {4, "c", 4}});
     ck_assert(!observed.set.gone_half_full());
+    observed.sample(c.still_there);
+    ck_assert(!observed.set.gone_half_full()); // one miss is not gone
     observed.sample(c.still_there);
     ck_assert(observed.set.gone_half_full() == c.gone);
     observed.sample(c.still_there);
