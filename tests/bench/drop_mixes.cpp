@@ -9,7 +9,7 @@
 // before the next begins, and give up before they repeat a SYN, since the kernel sends those of
 // several clients at once; at a full queue it is then always the SYN that is dropped, once for each
 // client that gets no answer: their number is the listener's part in ListenDrops, and its sk_drops
-// must be the same. A scanned listener with room in its
+// must be the same, and tell it for each interval. A scanned listener with room in its
 // queue has no part in it. What is left of ListenDrops belongs to the one listener of the mix whose
 // sk_drops count other things too (deferred accept, final ACKs). Where each has its own count, the
 // sum of the counts has to be ListenDrops.
@@ -45,6 +45,7 @@
 #include <sys/socket.h>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -196,9 +197,11 @@ public:
     while (may_accept_ >= 1 && accept_and_reset(listener_.get()))
       may_accept_ -= 1;
   }
+  void count() { drops_ = drops_before_ + socket_drops(listener_.get()); }
 
   const Plan &plan() const { return plan_; }
-  std::uint64_t drops() const { return drops_before_ + socket_drops(listener_.get()); }
+  /// As of the last count(), which is another thread's.
+  std::uint64_t drops() const { return drops_; }
 
 private:
   void open() {
@@ -227,6 +230,7 @@ private:
   Plan plan_;
   UniqueFd listener_;
   std::uint64_t drops_before_ = 0; ///< of sockets closed
+  std::atomic<std::uint64_t> drops_{0};
   double may_accept_ = 0;
   Clock::time_point last_ = Clock::now();
   Clock::time_point opened_;
@@ -432,6 +436,11 @@ private:
 
 using CountByPort = std::map<std::uint16_t, std::uint64_t>;
 
+std::uint64_t count_at(const CountByPort &counts, std::uint16_t port) {
+  const auto found = counts.find(port);
+  return found == counts.end() ? 0 : found->second;
+}
+
 /// Returns how many clients had no answer.
 CountByPort run_clients(const std::vector<Plan> &plans, bool distant,
                         const std::atomic<bool> &stopping) {
@@ -458,29 +467,6 @@ CountByPort run_clients(const std::vector<Plan> &plans, bool distant,
   return unanswered;
 }
 
-/// Adds up what the sampler hands out.
-class Verdict {
-public:
-  void harvest(backlog::Sampler &sampler) {
-    sampler.ask();
-    const auto harvest = sampler.take_until(Clock::now() + std::chrono::seconds(5));
-    if (!harvest || !harvest->own.tcp.read || !harvest->own.drops_unattributed)
-      throw std::runtime_error("the sampler gave no harvest");
-    for (const backlog::ListenerHarvest &listener : harvest->own.tcp.listeners)
-      given_[listener.interval.identity.port] += listener.dropped.drops;
-    to_none_ = *harvest->own.drops_unattributed;
-  }
-  std::uint64_t given(std::uint16_t port) const {
-    const auto found = given_.find(port);
-    return found == given_.end() ? 0 : found->second;
-  }
-  std::uint64_t to_none() const { return to_none_; }
-
-private:
-  std::map<std::uint16_t, std::uint64_t> given_;
-  std::uint64_t to_none_ = 0;
-};
-
 std::uint64_t listen_drops() {
   const auto counters = backlog::NetCountersReader().read();
   if (!counters || !(*counters)[backlog::Counter::ListenDrops])
@@ -506,9 +492,13 @@ public:
       begin_at_a_distance();
     others_.emplace_back([this](const std::atomic<bool> &stopping) {
       tick_until(stopping, [this](Clock::time_point now) {
-        for (Server &server : servers_)
+        for (Server &server : servers_) {
           server.step(now);
+          server.count();
+        }
       });
+      for (Server &server : servers_)
+        server.count();
     });
     clients_.emplace_back([this](const std::atomic<bool> &stopping) {
       unanswered_ = run_clients(plans_, false, stopping);
@@ -555,38 +545,88 @@ bool differ(std::uint64_t one, std::uint64_t other) {
   return static_cast<double>(std::max(one, other) - std::min(one, other)) > count_tolerance * most;
 }
 
-CountByPort true_drops(const Play &play, std::uint64_t all) {
-  CountByPort truth;
-  std::uint64_t counted = 0;
+/// Whose the drops were since the begin, by the sockets' own counts; the rest's are what is left.
+CountByPort drops_by_port(const Play &play, std::uint64_t all) {
+  CountByPort drops;
   const Server *rest = nullptr;
   for (const Server &server : play.servers()) {
-    std::uint64_t &drops = truth[server.plan().port];
+    std::uint64_t &of_server = drops[server.plan().port];
     if (server.plan().truth == Truth::the_rest)
       rest = &server;
     if (server.plan().truth != Truth::own_count)
       continue;
-    drops = play.unanswered().at(server.plan().port);
-    if (differ(drops, server.drops()))
-      throw Unknown(std::to_string(drops) + " clients had no answer, but sk_drops is " +
-                    std::to_string(server.drops()));
-    counted += drops;
+    of_server = server.drops();
+    all -= std::min(all, of_server);
   }
   if (rest != nullptr)
-    truth[rest->plan().port] = all - std::min(all, counted);
-  else if (differ(counted, all))
-    throw Unknown(std::to_string(counted) + " clients had no answer, but ListenDrops is " +
-                  std::to_string(all));
-  return truth;
+    drops[rest->plan().port] = all;
+  return drops;
 }
 
+/// The same, where the clients agree.
+CountByPort true_drops(const Play &play, std::uint64_t all) {
+  std::uint64_t counted = 0;
+  bool has_rest = false;
+  for (const Server &server : play.servers()) {
+    has_rest = has_rest || server.plan().truth == Truth::the_rest;
+    if (server.plan().truth != Truth::own_count)
+      continue;
+    const std::uint64_t unanswered = play.unanswered().at(server.plan().port);
+    if (differ(unanswered, server.drops()))
+      throw Unknown(std::to_string(unanswered) + " clients had no answer, but sk_drops is " +
+                    std::to_string(server.drops()));
+    counted += unanswered;
+  }
+  if (!has_rest && differ(counted, all))
+    throw Unknown(std::to_string(counted) + " clients had no answer, but ListenDrops is " +
+                  std::to_string(all));
+  return drops_by_port(play, all);
+}
+
+/// Compares what the sampler hands out with the truth, interval by interval.
+class Verdict {
+public:
+  explicit Verdict(const Play &play) : play_(play) {}
+
+  void harvest(backlog::Sampler &sampler) {
+    sampler.ask();
+    const auto harvest = sampler.take_until(Clock::now() + std::chrono::seconds(5));
+    if (!harvest || !harvest->own.tcp.read || !harvest->own.drops_unattributed)
+      throw std::runtime_error("the sampler gave no harvest");
+    to_none_ = *harvest->own.drops_unattributed;
+    const CountByPort before = std::exchange(truth_, drops_by_port(play_, listen_drops() - begin_));
+    CountByPort given;
+    for (const backlog::ListenerHarvest &listener : harvest->own.tcp.listeners)
+      given[listener.interval.identity.port] += listener.dropped.drops;
+    for (const auto &[port, drops] : given) {
+      given_[port] += drops;
+      const std::uint64_t true_drops =
+          count_at(truth_, port) - std::min(count_at(truth_, port), count_at(before, port));
+      wrong_ += drops - std::min(drops, true_drops);
+    }
+  }
+  std::uint64_t given(std::uint16_t port) const { return count_at(given_, port); }
+  /// Given to a listener beyond what it had in an interval.
+  std::uint64_t wrong() const { return wrong_; }
+  std::uint64_t to_none() const { return to_none_; }
+  /// ListenDrops since the begin.
+  std::uint64_t all() const { return listen_drops() - begin_; }
+
+private:
+  const Play &play_;
+  std::uint64_t begin_ = listen_drops();
+  CountByPort truth_;
+  CountByPort given_;
+  std::uint64_t wrong_ = 0;
+  std::uint64_t to_none_ = 0;
+};
+
 void judge(const Verdict &verdict, const CountByPort &truth, std::uint64_t all) {
-  std::uint64_t wrong = 0;
   std::uint64_t handed_out = verdict.to_none();
   for (const auto &[port, drops] : truth) {
     const std::uint64_t given = verdict.given(port);
     print_figure("given_" + std::to_string(port), static_cast<double>(given));
     print_figure("true_" + std::to_string(port), static_cast<double>(drops));
-    wrong += given - std::min(given, drops);
     handed_out += given;
   }
   if (handed_out != all)
@@ -595,7 +635,7 @@ void judge(const Verdict &verdict, const CountByPort &truth, std::uint64_t all) 
   const auto percent = [all](std::uint64_t drops) {
     return 100 * static_cast<double>(drops) / static_cast<double>(std::max<std::uint64_t>(1, all));
   };
-  print_figure("wrong_percent", percent(wrong));
+  print_figure("wrong_percent", percent(verdict.wrong()));
   print_figure("none_percent", percent(verdict.to_none()));
 }
 
@@ -605,9 +645,8 @@ int play(const std::vector<Plan> &plans, Seconds length, Seconds interval) {
   if (sampler.start(std::make_shared<const backlog::Config>(), interval,
                     std::make_shared<backlog::SurveyBoard>()))
     throw std::runtime_error("cannot start the sampler");
-  Verdict verdict;
+  Verdict verdict(play);
   verdict.harvest(sampler);
-  const std::uint64_t before = listen_drops();
 
   play.begin();
   const Clock::time_point begin = Clock::now();
@@ -617,7 +656,7 @@ int play(const std::vector<Plan> &plans, Seconds length, Seconds interval) {
   }
   play.end();
   verdict.harvest(sampler);
-  const std::uint64_t all = listen_drops() - before;
+  const std::uint64_t all = verdict.all();
   sampler.stop(std::chrono::seconds(1));
   judge(verdict, true_drops(play, all), all);
   return 0;
