@@ -44,7 +44,6 @@ std::uint32_t socket_drops(int socket);
 /// Accepts one connection and resets it; false if none is waiting.
 bool accept_and_reset(int listener);
 
-Duration thread_cpu_time();
 void sleep_until(Clock::time_point time);
 void pin_to_cpu(int cpu);
 

@@ -2,7 +2,7 @@
 //
 // What it costs to look at the TCP listeners of the caller's net namespace, in microseconds, by
 // turns so that what else the machine does meets all alike:
-//   sample         NamespaceSampler::sample_tcp(), all of it
+//   sample         NamespaceSampler::sample_tcp(), all of it, and planning the next one
 //   dump           the same request and buffer, messages received and not looked at
 //   ss             a process ss -lntH
 //   raindrops=FILE a Ruby program that speaks raindrops.rb's protocol
@@ -12,6 +12,8 @@
 
 #include "host.h"
 #include "namespace_sampler.h"
+#include "pace.h"
+#include "thread_cpu_time.h"
 
 #include <cstdio>
 #include <cstdlib>
@@ -29,6 +31,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -80,10 +83,10 @@ public:
   }
 
   double run_at_pace() override {
-    const Duration begin = thread_cpu_time() + children_cpu_time();
+    const Duration begin = backlog::thread_cpu_time() + children_cpu_time();
     sleep_until(Clock::now() + pause);
     call_();
-    return microseconds(thread_cpu_time() + children_cpu_time() - begin);
+    return microseconds(backlog::thread_cpu_time() + children_cpu_time() - begin);
   }
 
 private:
@@ -144,6 +147,32 @@ private:
   std::unique_ptr<mnl_socket, Close> socket_;
   std::vector<char> buffer_;
   std::uint32_t sequence_ = 0;
+};
+
+/// A sample and what the sampling thread does after it.
+class PacedSample {
+public:
+  void run() {
+    sampler_.sample_tcp(max_weight);
+    if (sampler_.tcp_failed())
+      throw std::runtime_error("a sample failed");
+    const Duration now = backlog::thread_cpu_time();
+    const Duration cost = now - std::exchange(cpu_seen_, now);
+    budget_.spend(cost, Clock::now());
+    cost_.note(cost);
+    const Clock::time_point planned = Clock::now();
+    next_ = pace_.next(planned, cost_.typical(), sampler_.tcp_filling(), budget_.rate(),
+                       budget_.until(cost_.typical(), planned));
+  }
+
+private:
+  backlog::NamespaceSampler sampler_{std::make_shared<const backlog::Config>(),
+                                     backlog::NamespaceLabel{}};
+  backlog::CpuBudget budget_{1, Clock::now()};
+  backlog::SampleCost cost_;
+  backlog::Pace pace_{{.sample_interval = pause, .burst_interval = pause / 5}};
+  Duration cpu_seen_ = backlog::thread_cpu_time();
+  Duration next_{0};
 };
 
 class Spawned {
@@ -235,15 +264,8 @@ struct Entry {
 
 Entry make_entry(const std::string &what) {
   if (what == "sample") {
-    auto sampler = std::make_shared<backlog::NamespaceSampler>(
-        std::make_shared<const backlog::Config>(), backlog::NamespaceLabel{});
-    return {what, std::make_unique<CallLook>(
-                      [sampler] {
-                        sampler->sample_tcp(max_weight);
-                        if (sampler->tcp_failed())
-                          throw std::runtime_error("a sample failed");
-                      },
-                      calls_a_turn)};
+    auto sample = std::make_shared<PacedSample>();
+    return {what, std::make_unique<CallLook>([sample] { sample->run(); }, calls_a_turn)};
   }
   if (what == "dump") {
     auto dump = std::make_shared<BareDump>();
