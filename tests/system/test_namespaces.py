@@ -105,13 +105,8 @@ class ManyNamespacesTest(NetNamespaceTest):
                 listener.bind(("0.0.0.0", port))
                 listener.listen(16)
 
-    @unittest.skipIf(harness.sanitizers(), "a sanitizer takes CPU time of its own")
-    def test_a_hundred_within_the_budget(self):
-        harness.raise_descriptor_limit()
-        for number in range(NAMESPACES):
-            self.listen_in(self.namespace(f"many{number}"))
-        self.listener(limit=16)
-        collectd = self.collectd(f'NetNamespace "/^many[0-9]+-{os.getpid()}$/"', interval=10)
+    def figures_of(self, collectd):
+        """The values of each series in two intervals in which all were known from the beginning."""
         listeners = ("host", "count-listeners")
         collectd.wait_for_value(*listeners, 1 + NAMESPACES * LISTENERS, timeout=40)
         # The interval of which this is the end did not have them from its beginning.
@@ -121,9 +116,24 @@ class ManyNamespacesTest(NetNamespaceTest):
             # The first interval after that pays for having met them all.
             return [value for when, value in collectd.values("sampler", series) if when > complete][1:]
         collectd.wait(lambda: len(figures("percent-cpu")) == 2, timeout=60, what="two intervals")
-        cpu, own, others = (figures(each) for each in ("percent-cpu", "duration-period", "duration-period_netns"))
-        print(f"percent-cpu {cpu}, duration-period {own}, duration-period_netns {others}", flush=True)
-        self.assertLessEqual(sum(cpu) / len(cpu), BUDGET * 1.3)
+        return [figures(each) for each in ("percent-cpu", "duration-period", "duration-period_netns")]
+
+    @unittest.skipIf(harness.sanitizers(), "a sanitizer takes CPU time of its own")
+    def test_a_hundred_within_the_budget(self):
+        harness.raise_descriptor_limit()
+        for number in range(NAMESPACES):
+            self.listen_in(self.namespace(f"many{number}"))
+        self.listener(limit=16)
+        namespaces = f'NetNamespace "/^many[0-9]+-{os.getpid()}$/"'
+        collectd = self.collectd(namespaces, interval=10)
+        # What reading all of them once an interval takes on this machine, which is done in any case.
+        once = self.collectd(f"{namespaces}\nSampleInterval 10", interval=10)
+        figures = {one: self.figures_of(one) for one in (collectd, once)}
+        cpu, own, others = figures[collectd]
+        reading = figures[once][0]
+        print(f"percent-cpu {cpu}, of which reading {reading}, duration-period {own}, duration-period_netns {others}",
+              flush=True)
+        self.assertLessEqual(sum(cpu) / len(cpu), 1.3 * (BUDGET / 2 + max(BUDGET / 2, sum(reading) / len(reading))))
         # Half of the budget is the own namespace's. The kernel has one table for all listeners of a host.
         self.assertLess(max(own), 1)
         self.assertLess(10 * max(own), min(others))
