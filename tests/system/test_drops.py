@@ -87,12 +87,12 @@ class OverflowTest(DropsTest):
     def test_of_two_listeners_the_one_that_overflows(self):
         full, roomy = self.any_listener(limit=2), self.any_listener(limit=100).fill(5)
         collectd = self.start(full, roomy)
-        before = counter("ListenDrops")
+        kernel = kernel_counters()
         full.fill(3)
         for count in (4, 1, 7):
             self.overflow_by_syn(full, count)
             collectd.wait_for_intervals(1)
-        self.wait_for_given(collectd, full, counter("ListenDrops") - before)
+        self.wait_for_given(collectd, full, counter("ListenDrops") - kernel["ListenDrops"])
         self.assertEqual(collectd.latest(full.name, DROPPED), 12)
         self.assertEqual(collectd.latest(roomy.name, DROPPED), 0)
         self.assertEqual(self.latest_unattributed(collectd), 0)
@@ -100,6 +100,19 @@ class OverflowTest(DropsTest):
         collectd.wait_for_value(full.name, "queue_length-accept_peak", 3)
         self.assertEqual({value for _, value in collectd.values(roomy.name, "queue_length-accept_peak")}, {5})
         self.check_each_drop_is_given_once(collectd, full.name, roomy.name)
+        self.print_beside_others(collectd, kernel, full, roomy)
+
+    def print_beside_others(self, collectd, kernel_before, *listeners):
+        """The plugin's values, those of ss and those of the kernel, for whoever reads the log."""
+        shown = ("queue_length-accept", "queue_length-accept_peak", "queue_length-limit", "percent-used", DROPPED)
+        for listener in listeners:
+            values = ", ".join(f"{series} {collectd.latest(listener.name, series):g}" for series in shown)
+            print(f"\n{listener.name}: {values}")
+            entry = " ".join(harness.run("ss", "-lntmH", f"sport = :{listener.port}").split())
+            self.assertIn(f",d{collectd.latest(listener.name, DROPPED):.0f})", entry)  # by SYNs alone they are the same
+            print(f"ss -lntm: {entry}")
+        risen = (f"{name} +{counter(name) - kernel_before[name]}" for name in ("ListenDrops", "ListenOverflows"))
+        print(f"/proc/net/netstat: {', '.join(risen)}", flush=True)
 
     def test_the_peak_tells_of_an_overflow_that_no_sample_saw(self):
         listener = self.any_listener(limit=8)

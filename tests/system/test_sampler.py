@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """How often the plugin looks, what that takes, and what it sees between two reads."""
 
+import os
+import signal
+import statistics
 import time
 
 import harness
@@ -8,6 +11,8 @@ from harness import SystemTest
 
 BURST = 0.05   # seconds that a burst's clients wait
 BURSTS = 10
+PAUSE = 1      # seconds that collectd is stopped
+UNIX_SOCKETS = 3000
 SEEN_BURSTS = 8  # at least; a busy host may keep the sampler from its CPU during some
 
 
@@ -45,6 +50,37 @@ class SamplerTest(SystemTest):
         for period, share in list(told.values())[1:]:
             self.assertGreater(period, 0.004)
             self.assertLess(share, 1)
+
+    def test_a_pause_is_not_made_up_for(self):
+        self.listener().fill(1)
+        pace, interval = 0.01, 3
+        collectd = self.collectd(f"SampleInterval {pace}\nSamplerBudget 100\nReportUnix false", interval=interval)
+
+        def told():
+            return collectd.values("sampler", "duration-period")
+        collectd.wait(told, 3 * interval, "a period")
+        intervals = len(told())
+        os.kill(collectd.pid, signal.SIGSTOP)  # within one interval, whose harvest is not late
+        time.sleep(PAUSE)
+        os.kill(collectd.pid, signal.SIGCONT)
+        collectd.wait(lambda: len(told()) > intervals, 3 * interval, "the interval with the pause")
+        (earlier, _), (when, period) = told()[intervals - 1:intervals + 1]
+        self.assertLess((when - earlier) / period, (when - earlier - PAUSE) / pace + 20)
+
+    def test_unix_sockets_take_no_more_than_half(self):
+        """Each of their dumps takes many times what one of the TCP listeners does."""
+        harness.raise_descriptor_limit()
+        self.listener().fill(1)
+        for number in range(UNIX_SOCKETS):
+            self.unix_listener(f"\0socket-{number}")
+        config = "SampleInterval 0.001\nSamplerBudget 1\nReportUnix"
+        without, beside = self.collectd(f"{config} false", interval=0.5), self.collectd(f"{config} true", interval=0.5)
+
+        def periods(collectd):
+            return [period for _, period in collectd.values("sampler", "duration-period")][4:]
+        beside.wait(lambda: min(len(periods(without)), len(periods(beside))) >= 10, what="periods", timeout=30)
+        # Half as often, and what the noise of a busy host adds.
+        self.assertLess(statistics.median(periods(beside)), 4 * statistics.median(periods(without)))
 
     def test_bursts_between_the_reads(self):
         listener = self.listener(limit=64)
