@@ -26,7 +26,8 @@ struct ListenerHarvest {
 
 /// The listeners of one kind.
 struct KindHarvest {
-  bool read = false; ///< false: the last sample failed, listeners is empty
+  bool read = false;   ///< false: the last sample failed, listeners is empty
+  bool absent = false; ///< not read, since the kernel has no part that could tell of any
   std::vector<ListenerHarvest> listeners;
   ListenerHarvest fold; ///< those without a series of their own; interval.members 0: none
   std::vector<ListenerSet::Collision> collisions;

@@ -236,8 +236,10 @@ KindHarvest NamespaceSampler::harvest_tcp() {
 
 KindHarvest NamespaceSampler::harvest_unix() {
   KindHarvest kind;
-  if (unix_failure_)
+  if (unix_failure_) {
+    kind.absent = unix_failure_->code == ENOENT;
     return kind;
+  }
   kind.read = true;
   ListenerSet::Interval interval = unix_.harvest();
   kind.collisions = std::move(interval.collisions);

@@ -95,13 +95,13 @@ void log_collisions(const NamespaceHarvest &harvest) {
 }
 
 void notify(const Table &table) {
-  if (!table.is_complete)
-    return;
   std::vector<AlarmInput> inputs;
-  inputs.reserve(table.rows.size());
+  inputs.reserve(table.rows.size() + table.unread.size());
   for (const Row &row : table.rows)
     if (row.diagnosis)
       inputs.push_back({row.name, &*row.diagnosis});
+  for (const std::string &name : table.unread)
+    inputs.push_back({name, nullptr});
   for (const Notification &notification : running->alarms.update(inputs)) {
     const auto row = std::find_if(table.rows.begin(), table.rows.end(), [&](const Row &candidate) {
       return candidate.name == notification.name;

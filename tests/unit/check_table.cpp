@@ -468,6 +468,94 @@ START_TEST(expected_listeners_keep_their_series) {
 }
 END_TEST
 
+START_TEST(a_kind_that_is_not_read_switches_off_no_other) {
+  Tables tables({.max_listeners = 2, .watches = {{"t", "", true}, {"unix_u", "", true}}});
+  tables.measured = 40s; // MissingAfter is 60 s
+  tables.build({{"t"}}, {{"unix_u", 1}});
+  assert_text(tables.series(), "t unix_u");
+  Harvest harvest;
+  harvest.measured = tables.measured;
+  const auto take_unread_unix = [&](const std::vector<Told> &tcp) {
+    harvest.own.tcp = kind_of(tcp);
+    harvest.own.unix_sockets.emplace();
+    tables.take(harvest);
+    ck_assert(!tables.table.is_complete);
+    ck_assert(tables.table.kernels.front().unix_unread && !tables.table.kernels.front().tcp_unread);
+    ck_assert_uint_eq(tables.table.unread.size(), 1);
+    assert_text(tables.table.unread.front(), "unix_u");
+  };
+  for (int i = 0; i < 3; ++i)
+    take_unread_unix({});
+  ck_assert(tables.row("t").diagnosis->state == ListenerState::missing);
+  ck_assert_uint_eq(tables.table.host->missing, 1);
+  tables.build({{"t"}}, {{"unix_u"}}); // its place is kept
+  assert_text(tables.series(), "t unix_u");
+  ck_assert(tables.row("unix_u").diagnosis->state == ListenerState::ok);
+
+  Tables places({.max_listeners = 1});
+  places.build({{"a"}, {"b"}});
+  places.build({{"a"}, {"b"}});
+  assert_text(places.series(), "a");
+  harvest.own.tcp = kind_of({{"b"}});
+  harvest.own.unix_sockets.emplace();
+  places.take(harvest);
+  assert_text(places.series(), "b");
+}
+END_TEST
+
+START_TEST(other_namespaces_that_are_not_read_keep_what_is_theirs) {
+  Tables tables({.max_listeners = 2, .watches = {{"u", "web", false}}});
+  Harvest harvest;
+  harvest.own.tcp = kind_of({{"a"}});
+  harvest.own.unix_sockets = kind_of({});
+  NamespaceHarvest &blue = harvest.others.emplace_back();
+  blue.label.name = "blue";
+  blue.tcp = kind_of({{"u"}});
+  blue.unix_sockets = kind_of({});
+  tables.take(harvest);
+  tables.take(harvest);
+  assert_text(tables.series(), "a web");
+  blue.tcp = {};
+  harvest.own.tcp = kind_of({{"b"}});
+  tables.take(harvest);
+  ck_assert(!tables.table.is_complete);
+  ck_assert_uint_eq(tables.table.unread.size(), 1);
+  assert_text(tables.table.unread.front(), "web");
+  tables.take(harvest);
+  assert_text(tables.series(), "b"); // the place of a
+  blue.tcp = kind_of({{"u"}});
+  tables.take(harvest);
+  assert_text(tables.series(), "b web");
+  harvest.others.clear(); // with a namespace its listeners go
+  harvest.own.tcp = kind_of({{"b"}, {"c"}});
+  tables.take(harvest);
+  ck_assert(tables.table.is_complete);
+  ck_assert(tables.table.unread.empty());
+  tables.take(harvest);
+  assert_text(tables.series(), "b c");
+}
+END_TEST
+
+START_TEST(a_kernel_without_unix_diag_tells_all_that_there_is) {
+  Tables tables({.watches = {{"unix_u", "", true}, {"/run/v", "v", true}, {"t", "", true}}});
+  Harvest harvest;
+  harvest.measured = 1h;
+  harvest.own.tcp = kind_of({{"a"}});
+  harvest.own.unix_sockets.emplace().absent = true;
+  for (int i = 0; i < 3; ++i)
+    tables.take(harvest);
+  ck_assert(tables.table.is_complete);
+  ck_assert(!tables.table.kernels.front().unix_unread);
+  ck_assert_uint_eq(tables.table.host->missing, 1); // of Unix listeners nobody can know
+  ck_assert(tables.row("t").diagnosis->state == ListenerState::missing);
+  for (int i = 0; i < 100; ++i) {
+    harvest.own.tcp = kind_of({{"churn_" + std::to_string(i)}});
+    tables.take(harvest);
+    ck_assert(tables.table.unread.size() <= 2);
+  }
+}
+END_TEST
+
 START_TEST(somaxconn_that_a_limit_comes_from) {
   Tables tables;
   Survey survey;
@@ -587,7 +675,9 @@ int main() {
       places_are_200_a_second_of_the_interval, failed_read_moves_no_place,
       what_was_not_read_is_absent, host_figures, harvest_and_survey_are_passed_on,
       syn_queue_of_the_fold_is_the_sum, watched_listeners_have_series_and_names,
-      expected_listeners_keep_their_series, somaxconn_that_a_limit_comes_from,
+      expected_listeners_keep_their_series, a_kind_that_is_not_read_switches_off_no_other,
+      other_namespaces_that_are_not_read_keep_what_is_theirs,
+      a_kernel_without_unix_diag_tells_all_that_there_is, somaxconn_that_a_limit_comes_from,
       namespaces_have_kernel_rows_and_owners_reach_rows,
       drops_of_namespaces_that_come_and_go_stay_counted,
       counters_of_a_namespace_that_returns_are_a_baseline);
