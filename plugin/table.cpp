@@ -201,6 +201,7 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
     unread_.insert({draft.namespace_part, is_tcp});
     return;
   }
+  dropped_ += kind.untold_drops;
   for (const ListenerHarvest &listener : kind.listeners) {
     dropped_ += listener.dropped.drops;
     const ListenerInterval &interval = listener.interval;
@@ -274,7 +275,7 @@ void TableBuilder::judge(const ListenerInterval &interval, std::uint64_t overflo
   facts.name = watch.name ? std::string_view(*watch.name) : std::string_view(name);
   facts.owner = row.owner;
   facts.is_tcp = row.is_tcp;
-  facts.members = interval.members;
+  facts.members = interval.counted;
   facts.limit = interval.limit;
   facts.lowest_limit = interval.lowest_limit;
   facts.worst_member_percent = interval.worst_member_percent;

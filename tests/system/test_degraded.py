@@ -71,6 +71,29 @@ class DegradedTest(NotificationTest):
         self.assertEqual(len(said), 2 * len(gone), said)
         self.assertNotIn("read-function", collectd.log())
 
+    def test_drops_while_no_listener_can_be_read_are_nobodys(self):
+        full = self.listener(limit=1).fill(2)
+        trigger = pathlib.Path(self.folder(), "refused")
+        collectd = self.collectd(interval=0.1, preload=[os.environ["STRANGE_SOCK_DIAG"]],
+                                 environment={"STRANGE_SOCK_DIAG_REFUSED": str(trigger)})
+        drops, nobodys, fulls = (("kernel", "protocol_counter-ListenDrops"), ("kernel", "packets-dropped_unattributed"),
+                                 (full.name, "packets-dropped"))
+        collectd.wait(lambda: len(collectd.values(*fulls)) > 1, what="a counter")
+        before = kernel_counters()["ListenDrops"]
+        trigger.touch()
+        collectd.wait_for_log(r"backlog plugin: .*Permission denied")
+        full.connect(5)
+        collectd.wait_for_value(*nobodys, lambda value: value >= 5)
+        trigger.unlink()
+        refused = len(collectd.values(*fulls))
+        collectd.wait(lambda: len(collectd.values(*fulls)) > refused + 2, what="the counter again")
+        full.connect(5)
+        collectd.wait_for_value(*fulls, lambda value: value >= 5)
+        self.assertEqual({risen - before - value for risen, value in collectd.rows(drops, nobodys).values()
+                          if value < 5}, {0})
+        self.assertEqual({risen - before - sum(given) for risen, *given in collectd.rows(drops, nobodys, fulls).values()},
+                         {0})
+
     def test_no_listeners_is_no_error(self):
         self.assertEqual(harness.ss(), [])
         self.assertEqual(self.read_once(), 0)

@@ -2,6 +2,7 @@
 """Unix-domain listeners."""
 
 import itertools
+import json
 import os
 import pathlib
 import shutil
@@ -10,13 +11,14 @@ import tempfile
 import uuid
 
 import harness
-from harness import SystemTest, percent_used
+from harness import percent_used
+from notifications import NotificationTest
 
 INTERVAL = 0.1
 CONTAINERS = 1000
 
 
-class UnixTest(SystemTest):
+class UnixTest(NotificationTest):
     def stable_folder(self):
         """A folder whose path is plain in a listener's name: without an id and without a hash."""
         for number in itertools.count():
@@ -157,6 +159,23 @@ class UnixTest(SystemTest):
         old.close()
         collectd.wait_for_value(new.name, "count-sockets", 1)
         self.check(collectd, new, 5, 9)
+
+    def test_a_replaced_socket_that_is_full_judges_nobody(self):
+        old = self.listening("server", limit=3)
+        old.connect(4)
+        os.unlink(old.address)
+        new = self.listening("server", limit=9)
+        table = pathlib.Path(self.folder(), "table")
+        collectd = self.started(f'Listener "{new.name}"\nTableFile "{table}"', new, interval=INTERVAL)
+        self.check(collectd, new, 0, 9)
+        new.connect(10)
+        message = self.wait_for(collectd, new.name, "WARNING", "accept queue full").message
+        self.assertIn(", peak 10 of 10 in ", message)
+        self.assertNotIn("skew", message)
+        row, = (row for row in json.loads(harness.run(os.environ["BACKLOG_TABLE"], "--table", table, "--json"))["listeners"]
+                if row["name"] == new.name)
+        self.assertEqual((row["state"], row["limit_source"], row["members"]), ("overflow", "application", 2))
+        self.assertIn(row["cause"], ("burst", "slow_accept"))
 
     def test_two_paths_that_meet_in_one_name_are_said_once(self):
         first, second = self.listening("a.b", limit=4), self.listening("a-b", limit=5)

@@ -28,6 +28,7 @@ ListenerHarvest harvested(const Told &told) {
   listener.interval.identity.name = told.name;
   listener.interval.folded = told.folded;
   listener.interval.members = told.members;
+  listener.interval.counted = told.members;
   listener.interval.limit = 128;
   listener.interval.queue.peak = told.peak;
   listener.interval.queue.used_percent = static_cast<double>(told.peak);
@@ -374,6 +375,13 @@ START_TEST(host_figures) {
   ck_assert_uint_eq(tables.table.host->dropped, 107);
   tables.build({});
   ck_assert_uint_eq(tables.table.host->dropped, 107);
+
+  Harvest harvest; // of more listeners that went than are told one by one
+  harvest.own.tcp = kind_of({});
+  harvest.own.tcp.untold_drops = 3;
+  harvest.own.drops_unattributed = tables.unattributed;
+  tables.take(harvest);
+  ck_assert_uint_eq(tables.table.host->dropped, 110);
 
   Tables selected({.listener = {"a"}});
   selected.build({{"a", 10}, {"b", 70, 5}});
