@@ -390,7 +390,7 @@ void TableBuilder::add_fold(const std::vector<const KindHarvest *> &kinds, const
   Row row;
   row.name = name;
   row.is_tcp = is_tcp;
-  row.has_series = true;
+  row.has_series = config_->max_listeners > 0;
   for (const KindHarvest *kind : kinds) {
     if (!kind->read)
       continue;

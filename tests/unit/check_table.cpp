@@ -209,6 +209,15 @@ START_TEST(folded_ones_have_a_row_and_one_series_together) {
 }
 END_TEST
 
+START_TEST(without_places_the_fold_has_no_series_either) {
+  Tables tables({.max_listeners = 0});
+  for (int i = 0; i < 3; ++i)
+    tables.build({{"x", 3, 1, 1, true}, {"a"}}, {{"u", 9, 0, 1, true}});
+  assert_text(tables.series(), "");
+  ck_assert_uint_eq(tables.row("tcp_unstable").queue.peak, 3);
+}
+END_TEST
+
 START_TEST(fold_tells_its_drops_though_its_last_listener_went) {
   Tables tables;
   tables.build({{"x", 0, 2, 1, true}});
@@ -676,7 +685,7 @@ int main() {
       "table", tcp_series_begin_with_the_second_harvest,
       tcp_series_begin_at_once_with_a_drop_or_by_name, ignored_ones_have_no_row,
       unix_series_begin_when_seen_not_empty_or_by_name, unix_listeners_have_no_counters,
-      folded_ones_have_a_row_and_one_series_together,
+      folded_ones_have_a_row_and_one_series_together, without_places_the_fold_has_no_series_either,
       fold_tells_its_drops_though_its_last_listener_went, listener_that_went_tells_its_counter_only,
       listener_that_went_without_a_series_gets_none, counters_begin_with_0_and_survive_restarts,
       drops_before_the_series_are_in_its_counter, max_listeners, places_are_shared_by_both_kinds,
