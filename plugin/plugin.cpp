@@ -187,8 +187,12 @@ int read_callback() {
 int init_callback() {
   if (running != nullptr)
     return 0;
-  auto starting = std::make_unique<Running>(
-      std::make_shared<const Config>(config != nullptr ? std::move(*config) : Config()));
+  auto given = std::make_shared<Config>(config != nullptr ? std::move(*config) : Config());
+  if (const auto error = check_config(*given)) {
+    plugin_log(LOG_ERR, "backlog plugin: %s", error->c_str());
+    return -1;
+  }
+  auto starting = std::make_unique<Running>(std::move(given));
   if (!start_threads(*starting, collectd_interval()))
     return -1;
   running = starting.release();
