@@ -169,7 +169,10 @@ int read_callback() {
   if (const auto late = running->sampler.take_until(Clock::time_point::min()))
     publish(*late, survey, interval);
 
-  // A thread that could not return from another net namespace has ended.
+  // A thread can have ended, having found no way back from another net namespace or no memory.
+  for (const auto &failure : {running->sampler.failure(), running->surveyor.failure()})
+    if (failure)
+      log_once("a thread has ended, and begins anew: " + *failure);
   if (!start_threads(*running, interval))
     return 0;
   running->sampler.ask();
