@@ -331,14 +331,6 @@ constexpr std::array plugin_options{
                  }},
 };
 
-ConfigError check_intervals(const Config &config) {
-  if (config.burst_interval() <= config.sample_interval)
-    return std::nullopt;
-  return "option BurstInterval: " + number_text(config.burst_interval().count()) +
-         " is not allowed; allowed is at most SampleInterval, which is " +
-         number_text(config.sample_interval.count()) + " seconds";
-}
-
 } // namespace
 
 bool Watch::is_regex() const {
@@ -372,9 +364,15 @@ std::optional<std::string> name_of_address(const Config &config, std::string_vie
 }
 
 std::optional<std::string> apply_config(const oconfig_item_t &block, Config &config) {
-  if (ConfigError error = take_options(plugin_options, block, config))
-    return error;
-  return check_intervals(config);
+  return take_options(plugin_options, block, config);
+}
+
+std::optional<std::string> check_config(const Config &config) {
+  if (config.burst_interval() <= config.sample_interval)
+    return std::nullopt;
+  return "option BurstInterval: " + number_text(config.burst_interval().count()) +
+         " is not allowed; allowed is at most SampleInterval, which is " +
+         number_text(config.sample_interval.count()) + " seconds";
 }
 
 } // namespace backlog

@@ -80,4 +80,7 @@ std::optional<std::string> name_of_address(const Config &config, std::string_vie
 /// what is allowed.
 std::optional<std::string> apply_config(const oconfig_item_t &block, Config &config);
 
+/// What options of several blocks say together, after the last of them; errors as above.
+std::optional<std::string> check_config(const Config &config);
+
 } // namespace backlog

@@ -50,7 +50,7 @@ struct ListenerFacts {
   std::string_view owner; ///< "": not known
   bool is_tcp = true;
   bool is_there = true;           ///< at the end of the interval; false: the rest means nothing
-  std::uint32_t members = 1;      ///< sockets
+  std::uint32_t members = 1;      ///< sockets that are counted
   std::uint64_t limit = 0;        ///< sum over members, connections
   std::uint32_t lowest_limit = 0; ///< of a member
   double worst_member_percent = 0;

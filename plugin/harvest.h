@@ -26,9 +26,13 @@ struct ListenerHarvest {
 
 /// The listeners of one kind.
 struct KindHarvest {
-  bool read = false; ///< false: the last sample failed, listeners is empty
+  bool read = false;   ///< false: the last sample failed, listeners is empty
+  bool absent = false; ///< not read, since the kernel has no part that could tell of any
   std::vector<ListenerHarvest> listeners;
   ListenerHarvest fold; ///< those without a series of their own; interval.members 0: none
+  /// Of listeners that went, more than are told one by one; as far as they are the fold's, there
+  /// too.
+  std::uint64_t untold_drops = 0; ///< segments
   std::vector<ListenerSet::Collision> collisions;
 };
 

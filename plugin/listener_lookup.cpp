@@ -1,5 +1,6 @@
 #include "listener_lookup.h"
 
+#include <algorithm>
 #include <functional>
 #include <string_view>
 
@@ -17,6 +18,11 @@ TcpAddress wildcard_of(const TcpAddress &address) {
   return {.bytes = {}, .device = address.device, .port = address.port, .ipv6 = address.ipv6};
 }
 
+bool is_ipv4_mapped(const TcpAddress &address) {
+  constexpr std::array<std::uint8_t, 12> prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  return address.ipv6 && std::equal(prefix.begin(), prefix.end(), address.bytes.begin());
+}
+
 TcpAddress on_any_device(TcpAddress address) {
   address.device = 0;
   return address;
@@ -32,16 +38,21 @@ std::size_t ListenerLookup::Hash::operator()(const TcpAddress &address) const {
 }
 
 void ListenerLookup::add(const TcpAddress &listener) {
-  if (index_.try_emplace(key_of(listener), listeners_.size()).second)
-    listeners_.push_back(listener);
+  std::optional<std::size_t> &index = index_[key_of(listener)].of(listener);
+  if (index)
+    return;
+  index = listeners_.size();
+  listeners_.push_back(listener);
 }
 
 std::optional<std::size_t> ListenerLookup::find(const TcpAddress &local) const {
   for (const TcpAddress &address :
        {local, on_any_device(local), wildcard_of(local), on_any_device(wildcard_of(local))}) {
     const auto found = index_.find(key_of(address));
-    if (found != index_.end())
-      return found->second;
+    if (found == index_.end())
+      continue;
+    if (const auto listener = is_ipv4_mapped(local) ? found->second.other : found->second.first())
+      return listener;
   }
   return std::nullopt;
 }

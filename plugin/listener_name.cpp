@@ -84,7 +84,7 @@ std::string bounded(std::string text) {
 
 std::string with_net_namespace(std::string text, std::string_view net_namespace) {
   if (!net_namespace.empty())
-    text += "__netns_" + net_namespace_part(net_namespace);
+    text.append(namespace_separator).append(net_namespace_part(net_namespace));
   return text;
 }
 

@@ -18,6 +18,8 @@ struct ListenerName {
 };
 
 constexpr std::size_t listener_name_max_bytes = 100;
+/// Before the net namespace at the end of a name.
+constexpr std::string_view namespace_separator = "__netns_";
 
 /// device: the name of address.device, or "if7" where that device is gone; net_namespace: ""
 /// for the plugin's own.

@@ -11,6 +11,9 @@ namespace {
 
 constexpr std::uint32_t filling_min_connections = 4;
 constexpr std::uint32_t filling_share = 8; // of the limit
+constexpr std::size_t most_kept_listeners = 10000;
+constexpr std::size_t most_departed = 1024;
+constexpr std::size_t most_collisions = 100; // an interval
 
 bool is_filling(std::uint64_t length, std::uint64_t limit) {
   return length >= filling_min_connections && filling_share * length >= limit;
@@ -26,6 +29,7 @@ void ListenerSet::begin_sample() {
   members_changed_ = false;
   gone_half_full_.reset();
   several_gone_ = false;
+  gone_members_.clear();
   if (!std::exchange(broken_off_, false))
     drops_moved_.clear();
 }
@@ -41,6 +45,12 @@ void ListenerSet::see(const MemberState &state, Identify identify) {
 
   if (state.drops)
     note_drops(member, state);
+  if (member.counted != state.counted)
+    count(member, state.counted);
+  if (!state.counted) {
+    change(member, 0, 0);
+    return;
+  }
   if (member.length != state.length || member.limit != state.limit)
     change(member, state.length, state.limit);
   if (state.length > 0) {
@@ -51,6 +61,24 @@ void ListenerSet::see(const MemberState &state, Identify identify) {
     if (listener.folded)
       fold_.window.used_percent = std::max(fold_.window.used_percent, used);
   }
+}
+
+void ListenerSet::discount(std::uint64_t cookie) {
+  const auto found = by_cookie_.find(cookie);
+  if (found == by_cookie_.end() || !members_[found->second].counted)
+    return;
+  change(members_[found->second], 0, 0);
+  count(members_[found->second], false);
+}
+
+void ListenerSet::count(Member &member, bool counted) {
+  const std::uint32_t more =
+      static_cast<std::uint32_t>(counted) - static_cast<std::uint32_t>(member.counted); // may be -1
+  Listener &listener = listeners_[member.listener];
+  listener.counted += more;
+  if (listener.folded)
+    fold_.counted += more;
+  member.counted = counted;
 }
 
 // Dumps keep their order while nobody comes or goes.
@@ -87,21 +115,36 @@ ListenerSet::Member &ListenerSet::admit(const MemberState &state, Identify ident
   member.listener = listener;
   member.used = true;
   // What the sockets of the first sample dropped earlier is nobody's business of this interval.
-  member.drops = samples_ == 0 ? state.drops.value_or(0) : 0;
+  member.drops = samples_ == 0 ? state.drops.value_or(0) : known_drops(state.cookie);
   member.has_drops = state.drops.has_value();
   by_cookie_.emplace(state.cookie, slot);
   ++listeners_[listener].members;
-  if (listeners_[listener].folded)
+  ++listeners_[listener].counted;
+  if (listeners_[listener].folded) {
     ++fold_.members;
+    ++fold_.counted;
+  }
   members_changed_ = true;
   return member;
 }
 
+/// 0 if it was never here, or long ago.
+std::uint32_t ListenerSet::known_drops(std::uint64_t cookie) {
+  const auto found = std::find_if(departed_.begin(), departed_.end(),
+                                  [&](const Departed &socket) { return socket.cookie == cookie; });
+  if (found == departed_.end())
+    return 0;
+  found->cookie = 0; // no socket's
+  return found->drops;
+}
+
 std::uint32_t ListenerSet::listener_for(ListenerIdentity identity) {
   if (const auto found = by_name_.find(identity.name); found != by_name_.end()) {
-    const ListenerIdentity &first = listeners_[found->second].identity;
-    if (first.address != identity.address)
-      collisions_.push_back({identity.name, first.address, identity.address});
+    Listener &first = listeners_[found->second];
+    if (std::exchange(first.is_kept, false))
+      --kept_listeners_;
+    if (first.identity.address != identity.address)
+      note_collision({identity.name, first.identity.address, identity.address});
     return found->second;
   }
   std::uint32_t index = 0;
@@ -121,6 +164,12 @@ std::uint32_t ListenerSet::listener_for(ListenerIdentity identity) {
   listener.window_begin = elapsed_;
   listener.window_first_sample = samples_;
   return index;
+}
+
+void ListenerSet::note_collision(Collision collision) {
+  if (collisions_.size() < most_collisions &&
+      std::find(collisions_.begin(), collisions_.end(), collision) == collisions_.end())
+    collisions_.push_back(std::move(collision));
 }
 
 void ListenerSet::note_drops(Member &member, const MemberState &state) {
@@ -241,13 +290,50 @@ std::optional<GoneSocket> ListenerSet::gone_half_full() const {
 
 void ListenerSet::remove(Member &member) {
   change(member, 0, 0);
+  count(member, false);
   Listener &listener = listeners_[member.listener];
   --listener.members;
   if (listener.folded)
     --fold_.members;
+  if (listener.members == 0)
+    gone_listeners_.push_back(member.listener);
+  gone_members_.push_back(member.cookie);
+  if (member.has_drops)
+    note_departed({member.cookie, member.drops});
   by_cookie_.erase(member.cookie);
   member.used = false;
   free_members_.push_back(static_cast<std::uint32_t>(&member - members_.data()));
+}
+
+void ListenerSet::note_departed(Departed socket) {
+  if (departed_.size() < most_departed) {
+    departed_.push_back(socket);
+    return;
+  }
+  departed_[next_departed_] = socket;
+  next_departed_ = (next_departed_ + 1) % most_departed;
+}
+
+void ListenerSet::forget_gone(MayForget may_forget) {
+  for (const std::uint32_t index : gone_listeners_) {
+    Listener &listener = listeners_[index];
+    // What the queue of a folded one was is in the fold's window.
+    const bool tells = listener.folded ? was_full(index) : listener.window.samples_not_empty > 0;
+    const bool crowded = kept_listeners_ >= most_kept_listeners;
+    if ((!tells || crowded) && may_forget(index, listener.folded, crowded)) {
+      forget(index);
+    } else {
+      listener.is_kept = true;
+      ++kept_listeners_;
+    }
+  }
+  gone_listeners_.clear();
+}
+
+void ListenerSet::forget(std::uint32_t listener) {
+  by_name_.erase(listeners_[listener].identity.name);
+  listeners_[listener] = Listener{};
+  free_listeners_.push_back(listener);
 }
 
 bool ListenerSet::was_full(std::uint32_t index) const {
@@ -260,17 +346,22 @@ void ListenerSet::find_member_figures() {
   for (Listener &listener : listeners_) {
     listener.lowest_limit = none;
     listener.lowest_cookie = std::numeric_limits<std::uint64_t>::max();
+    listener.worst_member_percent = 0;
+    listener.median_member_percent = 0;
   }
   std::vector<std::pair<std::uint32_t, float>> peaks; // by listener
   for (Member &member : members_) {
     if (!member.used)
+      continue;
+    const float peak = std::exchange(member.peak_percent, 0);
+    if (!member.counted)
       continue;
     Listener &listener = listeners_[member.listener];
     listener.lowest_limit = std::min(listener.lowest_limit, member.limit);
     listener.lowest_cookie = std::min(listener.lowest_cookie, member.cookie);
     if (listener.folded)
       fold_.lowest_limit = std::min(fold_.lowest_limit, member.limit);
-    peaks.emplace_back(member.listener, std::exchange(member.peak_percent, 0));
+    peaks.emplace_back(member.listener, peak);
   }
   std::sort(peaks.begin(), peaks.end());
   for (auto first = peaks.begin(); first != peaks.end();) {
@@ -291,13 +382,11 @@ ListenerSet::Interval ListenerSet::harvest() {
     if (listener.identity.name.empty())
       continue;
     interval.listeners.push_back(finish(listener, index));
-    if (listener.members > 0)
-      continue;
-    by_name_.erase(listener.identity.name);
-    std::erase(active_, index);
-    listener = Listener{};
-    free_listeners_.push_back(index);
+    if (listener.members == 0)
+      forget(index);
   }
+  gone_listeners_.clear();
+  kept_listeners_ = 0;
   interval.fold = finish(fold_, 0);
   interval.collisions = std::exchange(collisions_, {});
   return interval;
@@ -309,6 +398,7 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
   interval.index = index;
   interval.folded = listener.folded;
   interval.members = listener.members;
+  interval.counted = listener.counted;
   interval.limit = listener.limit;
   interval.lowest_limit = listener.lowest_limit;
   interval.cookie = listener.lowest_cookie;
@@ -332,6 +422,7 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
 
 void ListenerSet::refold() {
   fold_.members = 0;
+  fold_.counted = 0;
   fold_.full_members = 0;
   fold_.length = 0;
   fold_.limit = 0;
@@ -342,6 +433,7 @@ void ListenerSet::refold() {
     if (!listener.folded)
       continue;
     fold_.members += listener.members;
+    fold_.counted += listener.counted;
     fold_.full_members += listener.full_members;
     fold_.length += listener.length;
     fold_.limit += listener.limit;

@@ -31,6 +31,7 @@ struct MemberState {
   std::uint32_t length = 0; ///< connections
   std::uint32_t limit = 0;  ///< connections
   std::optional<std::uint32_t> drops;
+  bool counted = true; ///< false: a socket more, no queue
 };
 
 /// How long a queue has been as it is. Runs cross the ends of intervals; lengths of time are
@@ -51,6 +52,7 @@ struct ListenerInterval {
   std::uint32_t index = 0;          ///< as in DropsMoved
   bool folded = false;              ///< counted in the set's fold
   std::uint32_t members = 0;        ///< at the end; 0: the listener went during the interval
+  std::uint32_t counted = 0;        ///< of the members: those that the figures are of
   std::uint64_t limit = 0;          ///< sum over members, connections
   std::uint32_t lowest_limit = 0;   ///< of a member
   std::uint64_t cookie = 0;         ///< the lowest of its members'
@@ -63,7 +65,7 @@ struct ListenerInterval {
 /// All listeners of one kind in one net namespace, with the windows of the interval that is
 /// under way. Listening sockets with one name are members of one listener; a member is known by
 /// its cookie, and gone when two dumps in a row have missed it (a dump can miss a living socket
-/// while others come and go). Allocates only when members come.
+/// while others come and go). Allocates only when members come or go.
 class ListenerSet {
 public:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -78,6 +80,8 @@ public:
   void begin_sample();
   /// identify is called for new members only.
   void see(const MemberState &state, Identify identify);
+  /// Of a member of the sample under way: it is not counted after all.
+  void discount(std::uint64_t cookie);
   /// max_weight: the most time that this sample may stand for.
   void end_sample(TimePoint now, Duration max_weight);
   /// The dump broke off: who was not seen is not missing, and the drops that were seen are told
@@ -95,7 +99,17 @@ public:
   bool has_missed() const { return missed_members_ > 0; }
   /// Whether a member's queue is at or above an eighth of its limit and at least 4.
   bool filling() const { return filling_members_ > 0; }
-  bool has_member(std::uint64_t cookie) const { return by_cookie_.contains(cookie); }
+  /// Those that the last sample has given up, by cookie.
+  std::span<const std::uint64_t> gone_members() const { return gone_members_; }
+
+  /// crowded: for want of room, whatever is still to be told of it.
+  using MayForget = FunctionRef<bool(std::uint32_t listener, bool folded, bool crowded)>;
+  /// Forgets the listeners that the last sample has given up and of which the interval has nothing
+  /// to tell, as far as the answer is yes; their indexes may be given to others from here on. So
+  /// many listeners can come and go in an interval as may.
+  void forget_gone(MayForget may_forget);
+  /// Listeners there is room for, taken or free.
+  std::size_t capacity() const { return listeners_.size(); }
 
   /// Whether a member of the listener was full in the interval so far.
   bool was_full(std::uint32_t index) const;
@@ -105,6 +119,8 @@ public:
     std::string name;
     std::string first;
     std::string second;
+
+    bool operator==(const Collision &) const = default;
   };
   struct Interval {
     std::vector<ListenerInterval> listeners;
@@ -128,7 +144,8 @@ private:
     std::uint32_t successor = 0; ///< the member that followed it in the last dump
     bool has_drops = false;
     bool missed = false; ///< in the last dump
-    bool used = false;   ///< the slot is taken
+    bool counted = true;
+    bool used = false; ///< the slot is taken
   };
   /// Since when the queue has been as it is; of a queue that is empty, nothing holds.
   struct RunClock {
@@ -147,6 +164,7 @@ private:
   struct Listener {
     ListenerIdentity identity;
     std::uint32_t members = 0;
+    std::uint32_t counted = 0;
     std::uint32_t full_members = 0;
     std::uint64_t length = 0;         ///< sum over members
     std::uint64_t limit = 0;          ///< sum over members
@@ -155,7 +173,8 @@ private:
     double worst_member_percent = 0;  ///< likewise, as in ListenerInterval
     double median_member_percent = 0; ///< likewise
     bool folded = false;
-    bool active = false; ///< in active_
+    bool active = false;  ///< in active_
+    bool is_kept = false; ///< though it has no members
     Window window;
     RunClock run;
     Duration window_begin{0};              ///< as elapsed_
@@ -167,6 +186,9 @@ private:
   std::uint32_t listener_for(ListenerIdentity identity);
   void change(Member &member, std::uint32_t length, std::uint32_t limit);
   void apply(Listener &listener, const Member &member, std::uint32_t length, std::uint32_t limit);
+  void count(Member &member, bool counted);
+  std::uint32_t known_drops(std::uint64_t cookie);
+  void forget(std::uint32_t listener);
   void note_drops(Member &member, const MemberState &state);
   void remove(Member &member);
   void remove_missing();
@@ -188,6 +210,18 @@ private:
   bool members_changed_ = false;
   std::optional<GoneSocket> gone_half_full_;
   bool several_gone_ = false; ///< of different listeners
+  std::vector<std::uint64_t> gone_members_;
+  std::vector<std::uint32_t> gone_listeners_; ///< in the last sample
+  std::size_t kept_listeners_ = 0;            ///< those without members
+  /// What sockets had dropped that were given up lately: shutdown() and listen() bring one back.
+  struct Departed {
+    std::uint64_t cookie;
+    std::uint32_t drops;
+  };
+  void note_departed(Departed socket);
+  void note_collision(Collision collision);
+  std::vector<Departed> departed_; ///< a ring
+  std::size_t next_departed_ = 0;
   std::uint32_t filling_members_ = 0;
   std::uint32_t missed_members_ = 0;
 

@@ -89,41 +89,78 @@ void NamespaceSampler::take_tcp_sample(Duration max_weight, bool at_harvest) {
     if (read)
       counters_ = *read;
   }
-  if (!tcp_failure_)
-    hand_out_drops();
+  if (!tcp_failure_) {
+    drops_.sample(tcp_.drops_moved(), tcp_.members_changed(), listen_counters(),
+                  tcp_.gone_half_full());
+    forget_gone_tcp();
+  } else if (at_harvest && drops_.has_baseline()) {
+    drops_.sample({}, true, listen_counters());
+  }
 }
 
-void NamespaceSampler::hand_out_drops() {
-  std::optional<ListenCounters> counters;
-  if (counters_ && (*counters_)[Counter::ListenDrops] && (*counters_)[Counter::ListenOverflows])
-    counters = {.drops = *(*counters_)[Counter::ListenDrops],
-                .overflows = *(*counters_)[Counter::ListenOverflows]};
-  drops_.sample(tcp_.drops_moved(), tcp_.members_changed(), counters, tcp_.gone_half_full());
+std::optional<ListenCounters> NamespaceSampler::listen_counters() const {
+  if (!counters_ || !(*counters_)[Counter::ListenDrops] || !(*counters_)[Counter::ListenOverflows])
+    return std::nullopt;
+  return ListenCounters{.drops = *(*counters_)[Counter::ListenDrops],
+                        .overflows = *(*counters_)[Counter::ListenOverflows]};
+}
+
+void NamespaceSampler::forget_gone_tcp() {
+  tcp_.forget_gone([this](std::uint32_t listener, bool folded, bool crowded) {
+    const ListenCounters dropped = drops_.attributed(listener);
+    if (dropped.drops > 0 && !crowded)
+      return false;
+    for (ListenCounters *untold : {&untold_, folded ? &untold_folded_ : nullptr}) {
+      if (untold == nullptr)
+        continue;
+      untold->drops += dropped.drops;
+      untold->overflows += dropped.overflows;
+    }
+    drops_.forget(listener);
+    return true;
+  });
 }
 
 void NamespaceSampler::sample_unix(Duration max_weight) { take_unix_sample(max_weight, false); }
 
-void NamespaceSampler::take_unix_sample(Duration max_weight, bool at_harvest) {
+bool NamespaceSampler::take_unix_sample(Duration max_weight, bool at_harvest) {
   dump_unix();
   if (unix_failure_ && at_harvest)
     dump_unix();
   if (unix_failure_)
-    return;
+    return false;
+  // Who has come may have replaced another.
+  const bool changed = at_harvest ? unix_files_.look_at_all() : unix_files_.look();
+  if (changed)
+    for (const std::uint64_t cookie : unix_files_.replaced())
+      unix_.discount(cookie);
   unix_.end_sample(std::chrono::steady_clock::now(), max_weight);
-  if (unix_.members_changed())
-    unix_files_.look([this](std::uint64_t cookie) { return unix_.has_member(cookie); });
+  for (const std::uint64_t cookie : unix_.gone_members())
+    unix_files_.remove(cookie);
+  unix_.forget_gone([](std::uint32_t, bool, bool) { return true; });
+  return unix_files_.look() || changed;
+}
+
+void NamespaceSampler::harvest_unix_samples(Duration max_weight) {
+  bool changed = take_unix_sample(max_weight, true);
+  if (changed || unix_.has_missed())
+    changed = take_unix_sample(max_weight, true);
+  if (changed)
+    (void)take_unix_sample(max_weight, true);
 }
 
 template <class Dump> Failure NamespaceSampler::with_sock_diag(Dump dump) {
   if (!sock_diag_) {
-    Result<SockDiag> opened = SockDiag::open();
+    Result<SockDiag> opened = SockDiag::open(std::move(buffer_));
     if (!opened)
       return opened.error();
     sock_diag_ = std::move(*opened);
   }
   Failure failure = dump(*sock_diag_);
-  if (failure || !label_.name.empty())
+  if (failure || !label_.name.empty()) {
+    buffer_ = sock_diag_->take_buffer();
     sock_diag_.reset();
+  }
   return failure;
 }
 
@@ -146,11 +183,11 @@ void NamespaceSampler::dump_unix() {
   unix_.begin_sample();
   unix_failure_ = with_sock_diag([this](SockDiag &sock_diag) {
     return sock_diag.dump_unix_listeners([this](const UnixListener &listener) {
-      const bool replaced = unix_files_.is_replaced(listener.cookie);
       unix_.see({.cookie = listener.cookie,
-                 .length = replaced ? 0 : listener.queue_length,
-                 .limit = replaced ? 0 : listener.limit,
-                 .drops = std::nullopt},
+                 .length = listener.queue_length,
+                 .limit = listener.limit,
+                 .drops = std::nullopt,
+                 .counted = !unix_files_.is_replaced(listener.cookie)},
                 [&] { return identify(listener); });
     });
   });
@@ -188,9 +225,7 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
   if (drops_.has_baseline())
     harvest.drops_unattributed = drops_.unattributed().drops;
   if (config_->report_unix) {
-    take_unix_sample(unix_max_weight, true);
-    if (unix_.has_missed())
-      take_unix_sample(unix_max_weight, true);
+    harvest_unix_samples(unix_max_weight);
     harvest.unix_sockets = harvest_unix();
   }
   read_port_range();
@@ -207,13 +242,20 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
 
 KindHarvest NamespaceSampler::harvest_tcp() {
   KindHarvest kind;
-  if (tcp_failure_)
-    return kind; // what there is waits for the next harvest
+  if (tcp_failure_) {
+    // What there is of listeners waits for the next harvest; what comes meanwhile is nobody's.
+    drops_.settle([](std::uint32_t) { return false; });
+    return kind;
+  }
   kind.read = true;
   drops_.settle([this](std::uint32_t listener) { return tcp_.was_full(listener); });
   ListenerSet::Interval interval = tcp_.harvest();
   kind.collisions = std::move(interval.collisions);
   kind.fold.interval = std::move(interval.fold);
+  kind.untold_drops = std::exchange(untold_, {}).drops;
+  kind.fold.dropped = std::exchange(untold_folded_, {});
+  if (kind.fold.dropped.overflows > 0)
+    note_overflow(kind.fold.interval);
   kind.listeners.reserve(interval.listeners.size());
   for (ListenerInterval &listener : interval.listeners) {
     const ListenCounters dropped = drops_.attributed(listener.index);
@@ -236,8 +278,10 @@ KindHarvest NamespaceSampler::harvest_tcp() {
 
 KindHarvest NamespaceSampler::harvest_unix() {
   KindHarvest kind;
-  if (unix_failure_)
+  if (unix_failure_) {
+    kind.absent = unix_failure_->code == ENOENT;
     return kind;
+  }
   kind.read = true;
   ListenerSet::Interval interval = unix_.harvest();
   kind.collisions = std::move(interval.collisions);

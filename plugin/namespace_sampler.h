@@ -43,10 +43,13 @@ private:
   template <class Dump> Failure with_sock_diag(Dump dump);
   void dump_tcp();
   void dump_unix();
-  void hand_out_drops();
+  std::optional<ListenCounters> listen_counters() const;
   // A dump that fails at a harvest is tried once more: a whole interval hangs on it.
   void take_tcp_sample(Duration max_weight, bool at_harvest);
-  void take_unix_sample(Duration max_weight, bool at_harvest);
+  /// Returns whether the next one finds others to be counted than this has counted.
+  bool take_unix_sample(Duration max_weight, bool at_harvest);
+  void harvest_unix_samples(Duration max_weight);
+  void forget_gone_tcp();
   ListenerIdentity identify(const UnixListener &listener);
   bool folds(const ListenerIdentity &identity) const;
   void read_port_range();
@@ -56,6 +59,7 @@ private:
   std::shared_ptr<const Config> config_;
   NamespaceLabel label_;
   std::optional<SockDiag> sock_diag_;
+  SockDiag::Buffer buffer_; ///< of the last one
   NetCountersReader counters_reader_;
   NetLimitsReader limits_reader_;
   std::optional<PortRange> port_range_;
@@ -63,6 +67,8 @@ private:
   ListenerSet unix_;
   UnixFiles unix_files_;
   DropLedger drops_;
+  ListenCounters untold_;        ///< drops of the interval that no listener in it tells
+  ListenCounters untold_folded_; ///< those of them that are the fold's
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
   std::optional<NetCounters> counters_; ///< as of the last sample of a harvest
   Failure tcp_failure_;                 ///< of the last sample

@@ -126,7 +126,7 @@ Result<NetNamespaceDoor> NetNamespaceDoor::make() {
 }
 
 Failure NetNamespaceDoor::enter(const NetNamespace &net_namespace) {
-  Error error{ENOENT, "enter net namespace " + net_namespace.name};
+  int code = ENOENT;
   for (const std::string &path : net_namespace.paths) {
     const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     struct stat status {};
@@ -135,9 +135,9 @@ Failure NetNamespaceDoor::enter(const NetNamespace &net_namespace) {
       continue;
     if (setns(fd.get(), CLONE_NEWNET) == 0)
       return std::nullopt;
-    error.code = errno;
+    code = errno;
   }
-  return error;
+  return Error{code, "enter net namespace " + net_namespace.name};
 }
 
 void NetNamespaceDoor::leave() {

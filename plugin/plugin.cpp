@@ -95,13 +95,13 @@ void log_collisions(const NamespaceHarvest &harvest) {
 }
 
 void notify(const Table &table) {
-  if (!table.is_complete)
-    return;
   std::vector<AlarmInput> inputs;
-  inputs.reserve(table.rows.size());
+  inputs.reserve(table.rows.size() + table.unread.size());
   for (const Row &row : table.rows)
     if (row.diagnosis)
       inputs.push_back({row.name, &*row.diagnosis});
+  for (const std::string &name : table.unread)
+    inputs.push_back({name, nullptr});
   for (const Notification &notification : running->alarms.update(inputs)) {
     const auto row = std::find_if(table.rows.begin(), table.rows.end(), [&](const Row &candidate) {
       return candidate.name == notification.name;
@@ -169,7 +169,10 @@ int read_callback() {
   if (const auto late = running->sampler.take_until(Clock::time_point::min()))
     publish(*late, survey, interval);
 
-  // A thread that could not return from another net namespace has ended.
+  // A thread can have ended, having found no way back from another net namespace or no memory.
+  for (const auto &failure : {running->sampler.failure(), running->surveyor.failure()})
+    if (failure)
+      log_once("a thread has ended, and begins anew: " + *failure);
   if (!start_threads(*running, interval))
     return 0;
   running->sampler.ask();
@@ -187,8 +190,12 @@ int read_callback() {
 int init_callback() {
   if (running != nullptr)
     return 0;
-  auto starting = std::make_unique<Running>(
-      std::make_shared<const Config>(config != nullptr ? std::move(*config) : Config()));
+  auto given = std::make_shared<Config>(config != nullptr ? std::move(*config) : Config());
+  if (const auto error = check_config(*given)) {
+    plugin_log(LOG_ERR, "backlog plugin: %s", error->c_str());
+    return -1;
+  }
+  auto starting = std::make_unique<Running>(std::move(given));
   if (!start_threads(*starting, collectd_interval()))
     return -1;
   running = starting.release();

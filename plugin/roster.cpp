@@ -6,7 +6,7 @@
 namespace backlog {
 
 std::vector<bool> Roster::update(const std::vector<RosterCandidate> &candidates, std::size_t places,
-                                 bool complete) {
+                                 IsUnread is_unread) {
   ++interval_;
   std::vector<Entry *> entries;
   entries.reserve(candidates.size());
@@ -16,8 +16,9 @@ std::vector<bool> Roster::update(const std::vector<RosterCandidate> &candidates,
     entry.seen = interval_;
     entries.push_back(&entry);
   }
-  if (complete)
-    std::erase_if(entries_, [&](const auto &entry) { return entry.second.seen != interval_; });
+  std::erase_if(entries_, [&](const auto &entry) {
+    return entry.second.seen != interval_ && !is_unread(entry.first);
+  });
 
   const auto taken = static_cast<std::size_t>(std::count_if(
       entries_.begin(), entries_.end(), [](const auto &entry) { return entry.second.placed; }));

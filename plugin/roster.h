@@ -1,5 +1,7 @@
 #pragma once
 
+#include "function_ref.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -20,10 +22,12 @@ struct RosterCandidate {
 /// listener is gone, so that the choice does not change from interval to interval.
 class Roster {
 public:
+  using IsUnread = FunctionRef<bool(const std::string &)>;
+
   /// For each candidate whether it has a place. Names are unique.
-  /// @param complete  who is no candidate is gone; false: or could not be read
+  /// @param is_unread  whether who is no candidate could not be read; otherwise it is gone
   std::vector<bool> update(const std::vector<RosterCandidate> &candidates, std::size_t places,
-                           bool complete);
+                           IsUnread is_unread);
 
   /// Whether the name was there in the interval before the last update() already.
   bool was_present(const std::string &name) const { return entries_.contains(name); }

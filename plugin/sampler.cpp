@@ -267,11 +267,7 @@ std::optional<int> Sampler::start(const std::shared_ptr<const Config> &config,
                                   const std::shared_ptr<SurveyBoard> &board) {
   return AskedWorker::start("backlog sampler",
                             [config, interval, board](Mailbox<Harvest> &mailbox) {
-                              try {
-                                SamplingLoop(config, interval, board).run(mailbox);
-                              } catch (const NamespaceLost &) {
-                                // Whoever asks next starts another thread.
-                              }
+                              SamplingLoop(config, interval, board).run(mailbox);
                             });
 }
 

@@ -17,7 +17,7 @@ class Sampler : public AskedWorker<Harvest> {
 public:
   /// interval: collectd's; a SampleInterval that is not shorter means one sample per interval.
   /// board: tells of the other namespaces to sample. The error is that of pthread_create(). The
-  /// thread ends by itself when it cannot return from another namespace.
+  /// thread ends by itself when it cannot return from another namespace, or is out of memory.
   std::optional<int> start(const std::shared_ptr<const Config> &config,
                            std::chrono::duration<double> interval,
                            const std::shared_ptr<SurveyBoard> &board);

@@ -290,13 +290,16 @@ Result<std::optional<WaitingConnection>> parse_waiting(const nlmsghdr &message) 
 
 void SockDiag::Close::operator()(mnl_socket *socket) const { mnl_socket_close(socket); }
 
-SockDiag::SockDiag(mnl_socket *socket) : socket_(socket), buffer_(dump_buffer_bytes) {}
+SockDiag::SockDiag(mnl_socket *socket, Buffer buffer)
+    : socket_(socket), buffer_(std::move(buffer)) {
+  buffer_.resize(dump_buffer_bytes);
+}
 
-Result<SockDiag> SockDiag::open() {
+Result<SockDiag> SockDiag::open(Buffer buffer) {
   mnl_socket *socket = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
   if (socket == nullptr)
     return Error{errno, "open sock_diag socket"};
-  SockDiag diag(socket);
+  SockDiag diag(socket, std::move(buffer));
   if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0)
     return Error{errno, "bind sock_diag socket"};
   if (setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_RCVTIMEO, &answer_timeout,

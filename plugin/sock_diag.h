@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 struct mnl_socket;
@@ -99,7 +100,12 @@ public:
   using WaitingSink = FunctionRef<void(const WaitingConnection &)>;
   enum class TcpRequest { both_families, each_family };
 
-  static Result<SockDiag> open();
+  using Buffer = std::vector<std::byte>;
+
+  /// buffer: one that another socket has left, so that none need be made.
+  static Result<SockDiag> open(Buffer buffer = {});
+  /// Leaves its buffer behind; it must not be used again.
+  Buffer take_buffer() { return std::move(buffer_); }
 
   /// Every listening TCP socket of the namespace, IPv4 and IPv6. After an error the listeners
   /// already given are a part only, and this socket must not be used again: an answer may
@@ -126,7 +132,7 @@ private:
     void operator()(mnl_socket *socket) const;
   };
 
-  explicit SockDiag(mnl_socket *socket);
+  SockDiag(mnl_socket *socket, Buffer buffer);
   /// What is asked of TCP: states, a mask, and the attributes to send along, likewise.
   struct TcpQuery {
     std::uint32_t states;
@@ -141,7 +147,7 @@ private:
   Failure receive(const DumpReader &reader, DumpReader::Sink sink);
 
   std::unique_ptr<mnl_socket, Close> socket_;
-  std::vector<std::byte> buffer_;
+  Buffer buffer_;
   std::uint32_t sequence_ = 0;
   TcpRequest tcp_request_ = TcpRequest::both_families;
 };

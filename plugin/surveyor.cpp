@@ -260,11 +260,7 @@ std::optional<int> Surveyor::start(const std::shared_ptr<const Config> &config,
                                    std::chrono::duration<double> interval,
                                    const std::shared_ptr<SurveyBoard> &board) {
   return AskedWorker::start("backlog survey", [config, interval, board](Mailbox<Survey> &mailbox) {
-    try {
-      SurveyingLoop(config, interval, board).run(mailbox);
-    } catch (const NamespaceLost &) {
-      // Whoever asks next starts another thread.
-    }
+    SurveyingLoop(config, interval, board).run(mailbox);
   });
 }
 

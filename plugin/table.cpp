@@ -28,10 +28,6 @@ DiagnosisLimits diagnosis_limits(const Config &config, const WatchFacts &watch) 
           .expected = watch.expected};
 }
 
-bool is_read(const NamespaceHarvest &harvest) {
-  return harvest.tcp.read && (!harvest.unix_sockets || harvest.unix_sockets->read);
-}
-
 void count_state(ListenerState state, HostFigures &host) {
   switch (state) {
   case ListenerState::ok:
@@ -71,6 +67,7 @@ struct TableBuilder::Draft {
   NamespaceFacts common;
   const NamespaceSurvey *namespace_survey = nullptr;
   std::string net_namespace;
+  std::string namespace_part; ///< of names
 };
 
 TableBuilder::TableBuilder(std::shared_ptr<const Config> config) : config_(std::move(config)) {
@@ -93,23 +90,22 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
   // The first harvest comes right after the start and has seen next to nothing.
   draft.common.is_baseline = interval_ <= 2;
 
+  unread_.clear();
   add_namespace(harvest.own, survey ? &survey->own : nullptr, draft);
-  draft.table.is_complete = is_read(harvest.own);
   for (const NamespaceHarvest &other : harvest.others) {
     const NamespaceSurvey *found = nullptr;
     if (survey)
       if (const auto entry = survey->others.find(other.id); entry != survey->others.end())
         found = &entry->second;
     add_namespace(other, found, draft);
-    draft.table.is_complete = draft.table.is_complete && is_read(other);
   }
   add_folds(harvest, draft);
-  if (draft.table.is_complete) {
-    add_missing(draft);
-    std::erase_if(memories_, [this](const auto &memory) {
-      return memory.second.seen != interval_ && !expected_.contains(memory.first);
-    });
-  }
+  add_missing(draft);
+  std::erase_if(memories_, [this](const auto &memory) {
+    return memory.second.seen != interval_ && !expected_.contains(memory.first) &&
+           !unread_.contains(memory.second.origin);
+  });
+  note_unread(draft);
   give_places(draft, interval);
   give_names(draft);
   drop_totals_.prune(draft.now);
@@ -133,12 +129,20 @@ void TableBuilder::add_namespace(const NamespaceHarvest &harvest, const Namespac
   draft.common = common;
   draft.namespace_survey = survey;
   draft.net_namespace = harvest.label.name;
+  draft.namespace_part = harvest.label.name.empty() ? "" : net_namespace_part(harvest.label.name);
   add_kind(harvest.tcp, true, draft);
   if (harvest.unix_sockets)
     add_kind(*harvest.unix_sockets, false, draft);
+  else
+    unread_.insert({draft.namespace_part, false});
 
   count_unattributed(harvest);
   KernelRow kernel;
+  kernel.tcp_unread = !harvest.tcp.read;
+  kernel.unix_unread =
+      harvest.unix_sockets && !harvest.unix_sockets->read && !harvest.unix_sockets->absent;
+  if (kernel.tcp_unread || kernel.unix_unread)
+    draft.table.is_complete = false;
   kernel.instance = kernel_instance(harvest.label);
   kernel.net_namespace = harvest.label.name;
   kernel.has_series = !harvest.label.has_id;
@@ -193,8 +197,11 @@ void TableBuilder::forget_namespaces() {
 }
 
 void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) {
-  if (!kind.read)
+  if (!kind.read) {
+    unread_.insert({draft.namespace_part, is_tcp});
     return;
+  }
+  dropped_ += kind.untold_drops;
   for (const ListenerHarvest &listener : kind.listeners) {
     dropped_ += listener.dropped.drops;
     const ListenerInterval &interval = listener.interval;
@@ -248,6 +255,7 @@ void TableBuilder::judge(const ListenerInterval &interval, std::uint64_t overflo
   if (memory.lowest_limit != interval.lowest_limit || (is_new && interval.lowest_limit == 0))
     memory.somaxconn_at_listen = interval_ > 1 || !is_new ? draft.common.somaxconn : std::nullopt;
   memory.lowest_limit = interval.lowest_limit;
+  memory.origin = {draft.namespace_part, row.is_tcp};
   memory.seen = interval_;
 
   if (const NamespaceSurvey *survey = draft.namespace_survey; survey != nullptr && row.is_tcp) {
@@ -267,7 +275,7 @@ void TableBuilder::judge(const ListenerInterval &interval, std::uint64_t overflo
   facts.name = watch.name ? std::string_view(*watch.name) : std::string_view(name);
   facts.owner = row.owner;
   facts.is_tcp = row.is_tcp;
-  facts.members = interval.members;
+  facts.members = interval.counted;
   facts.limit = interval.limit;
   facts.lowest_limit = interval.lowest_limit;
   facts.worst_member_percent = interval.worst_member_percent;
@@ -287,8 +295,11 @@ void TableBuilder::judge(const ListenerInterval &interval, std::uint64_t overflo
 
 void TableBuilder::add_missing(Draft &draft) {
   for (const std::string &name : expected_) {
-    Memory &memory = memories_[name];
-    if (memory.seen == interval_)
+    const auto [entry, is_new] = memories_.try_emplace(name);
+    Memory &memory = entry->second;
+    if (is_new)
+      memory.origin = origin_of(name);
+    if (memory.seen == interval_ || unread_.contains(memory.origin))
       continue;
     Row row;
     row.name = name;
@@ -315,6 +326,41 @@ void TableBuilder::add_missing(Draft &draft) {
     draft.listeners.push_back({name, watch});
     draft.table.rows.push_back(std::move(row));
   }
+}
+
+/// Of a listener that was never seen.
+TableBuilder::Origin TableBuilder::origin_of(const std::string &name) const {
+  const bool is_unix =
+      name.starts_with("unix_") ||
+      std::any_of(config_->watches.begin(), config_->watches.end(), [&](const Watch &watch) {
+        return watch.is_unix_address() && watch.name == name;
+      });
+  const std::size_t end = name.rfind(namespace_separator);
+  return {.net_namespace =
+              end == std::string::npos ? "" : name.substr(end + namespace_separator.size()),
+          .is_tcp = !is_unix};
+}
+
+bool TableBuilder::is_unread(const std::string &name) const {
+  const auto memory = memories_.find(name);
+  return memory != memories_.end() && memory->second.seen != interval_ &&
+         unread_.contains(memory->second.origin);
+}
+
+void TableBuilder::note_unread(Draft &draft) const {
+  if (unread_.empty())
+    return;
+  for (const auto &[name, memory] : memories_)
+    if (is_unread(name))
+      draft.table.unread.push_back(shown_name(name));
+}
+
+std::string TableBuilder::shown_name(const std::string &name) const {
+  if (const WatchFacts watch = watch_facts(*config_, name); watch.name)
+    if (const auto holder = holders_.find(*watch.name);
+        holder != holders_.end() && holder->second == name)
+      return *watch.name;
+  return name;
 }
 
 void TableBuilder::count_drops(const ListenCounters &dropped, Row &row, const Draft &draft) {
@@ -344,7 +390,7 @@ void TableBuilder::add_fold(const std::vector<const KindHarvest *> &kinds, const
   Row row;
   row.name = name;
   row.is_tcp = is_tcp;
-  row.has_series = true;
+  row.has_series = config_->max_listeners > 0;
   for (const KindHarvest *kind : kinds) {
     if (!kind->read)
       continue;
@@ -374,8 +420,8 @@ void TableBuilder::add_fold(const std::vector<const KindHarvest *> &kinds, const
 void TableBuilder::give_places(Draft &draft, std::chrono::duration<double> interval) {
   const auto places = std::min(config_->max_listeners,
                                static_cast<std::size_t>(places_per_second * interval.count()));
-  const std::vector<bool> placed =
-      roster_.update(draft.candidates, places, draft.table.is_complete);
+  const std::vector<bool> placed = roster_.update(
+      draft.candidates, places, [this](const std::string &name) { return is_unread(name); });
   for (std::size_t i = 0; i < placed.size(); ++i) {
     const std::size_t index = draft.candidate_rows[i];
     Row &row = draft.table.rows[index];
@@ -398,8 +444,9 @@ void TableBuilder::give_names(Draft &draft) {
   const auto name_of = [&draft](std::size_t row) { return draft.listeners[row].name; };
   for (const auto &[name, rows] : wanted) {
     std::string &holder = holders_[name];
-    const bool held = std::any_of(rows.begin(), rows.end(),
-                                  [&](std::size_t row) { return name_of(row) == holder; });
+    const bool held =
+        is_unread(holder) || std::any_of(rows.begin(), rows.end(),
+                                         [&](std::size_t row) { return name_of(row) == holder; });
     if (!held && rows.size() == 1)
       holder = name_of(rows.front());
     else if (!held)

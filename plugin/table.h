@@ -7,6 +7,7 @@
 #include "roster.h"
 
 #include <chrono>
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -57,6 +58,8 @@ struct KernelRow {
   std::string instance;      ///< kernel, or kernel_netns_NAME
   std::string net_namespace; ///< "" for collectd's own
   bool has_series = true; ///< false: its name is another after the next start of the same container
+  bool tcp_unread = false; ///< its TCP listeners could not be read
+  bool unix_unread = false;
   std::chrono::steady_clock::time_point counted_since; ///< of drops_unattributed
   std::optional<NetCounters> counters;
   std::optional<std::uint64_t> drops_unattributed; ///< segments since the plugin's baseline
@@ -70,6 +73,7 @@ struct Table {
   std::chrono::nanoseconds measured{0}; ///< the span of the interval
   bool is_complete = true; ///< false: some listeners could not be read, and are not in the rows
   std::vector<Row> rows;   ///< also the sums of those that have no series of their own
+  std::vector<std::string> unread; ///< listeners that are as they were, as far as is known
   std::optional<HostFigures> host;
   std::vector<KernelRow> kernels;
   SamplerFigures sampler;
@@ -88,8 +92,16 @@ public:
 private:
   /// The table of one interval while it is made.
   struct Draft;
+  /// Where a listener is, and with which others it can or cannot be read.
+  struct Origin {
+    std::string net_namespace; ///< "" for collectd's own
+    bool is_tcp = true;
+
+    auto operator<=>(const Origin &) const = default; // NOLINT(modernize-use-nullptr)
+  };
   /// What is kept of a listener from interval to interval, by name.
   struct Memory {
+    Origin origin;
     ListenerHistory history;
     std::uint32_t lowest_limit = 0;
     std::optional<std::int64_t> somaxconn_at_listen; ///< as in ListenerFacts
@@ -104,6 +116,10 @@ private:
   void add_namespace(const NamespaceHarvest &harvest, const NamespaceSurvey *survey, Draft &draft);
   void add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft);
   void count_drops(const ListenCounters &dropped, Row &row, const Draft &draft);
+  Origin origin_of(const std::string &name) const;
+  bool is_unread(const std::string &name) const;
+  void note_unread(Draft &draft) const;
+  std::string shown_name(const std::string &name) const;
   void add_folds(const Harvest &harvest, Draft &draft);
   void add_fold(const std::vector<const KindHarvest *> &kinds, const char *name, bool is_tcp,
                 Draft &draft);
@@ -121,6 +137,7 @@ private:
   DropTotals drop_totals_;
   DropTotals overflow_totals_;
   std::unordered_map<std::string, Memory> memories_;
+  std::set<Origin> unread_;                    ///< in this interval
   std::set<std::string> expected_;             ///< names that are to be there
   std::map<std::string, std::string> holders_; ///< listeners by the name that a Watch gave them
   std::map<std::string, NamespaceMemory> namespaces_;

@@ -112,6 +112,10 @@ layout::Namespace namespace_record(const KernelRow &row) {
   }
   take(row.drops_unattributed, record.unattributed, layout::has_unattributed, record.has);
   take(row.syn_total, record.syn_total, layout::has_syn_total, record.has);
+  if (row.tcp_unread)
+    record.has |= layout::tcp_unread;
+  if (row.unix_unread)
+    record.has |= layout::unix_unread;
   record.counted_since_ns = boot_ns(row.counted_since);
   return record;
 }

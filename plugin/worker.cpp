@@ -1,6 +1,7 @@
 #include "worker.h"
 
 #include <csignal>
+#include <exception>
 #include <pthread.h>
 #include <system_error>
 #include <thread>
@@ -11,8 +12,24 @@ struct Worker::State {
   std::mutex mutex;
   std::condition_variable ended;
   bool has_ended = false;
+  std::optional<std::string> failure;
   std::thread thread;
 };
+
+namespace {
+
+std::optional<std::string> run(const std::function<void()> &body) {
+  try {
+    body();
+    return std::nullopt;
+  } catch (const std::exception &exception) {
+    return exception.what();
+  } catch (...) {
+    return "unknown exception";
+  }
+}
+
+} // namespace
 
 Worker::~Worker() { finish(std::chrono::milliseconds(0)); }
 
@@ -26,8 +43,9 @@ std::optional<int> Worker::start(const std::string &name, std::function<void()> 
   std::optional<int> failure;
   try {
     state->thread = std::thread([state, body = std::move(body)] {
-      body();
+      std::optional<std::string> failure = run(body);
       const std::lock_guard lock(state->mutex);
+      state->failure = std::move(failure);
       state->has_ended = true;
       state->ended.notify_all();
     });
@@ -45,6 +63,13 @@ bool Worker::is_running() const {
     return false;
   const std::lock_guard lock(state_->mutex);
   return !state_->has_ended;
+}
+
+std::optional<std::string> Worker::failure() const {
+  if (!state_)
+    return std::nullopt;
+  const std::lock_guard lock(state_->mutex);
+  return state_->failure;
 }
 
 bool Worker::finish(std::chrono::milliseconds patience) {

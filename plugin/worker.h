@@ -65,7 +65,7 @@ private:
 
 /// A thread of ours inside collectd: it blocks all signals, and it cannot hold up the daemon's
 /// shutdown. What its body uses must be owned by the body, since a thread that is late, deep in
-/// the kernel, is left behind.
+/// the kernel, is left behind. An exception ends the body, never the daemon.
 class Worker {
 public:
   Worker() = default;
@@ -77,6 +77,8 @@ public:
   /// pthread_create().
   std::optional<int> start(const std::string &name, std::function<void()> body);
   bool is_running() const;
+  /// What ended the body, if that was an exception.
+  std::optional<std::string> failure() const;
   /// Waits for the body to return; false: it did not in time, and was left behind.
   bool finish(std::chrono::milliseconds patience);
 
@@ -88,9 +90,16 @@ private:
 /// A worker that answers when it is asked.
 template <class Answer> class AskedWorker {
 public:
+  AskedWorker() = default;
+  AskedWorker(const AskedWorker &) = delete;
+  AskedWorker &operator=(const AskedWorker &) = delete;
   using TimePoint = typename Mailbox<Answer>::TimePoint;
 
+  /// A thread that was left alone ends when it can.
+  ~AskedWorker() { mailbox_->stop(); }
+
   bool is_running() const { return worker_.is_running(); }
+  std::optional<std::string> failure() const { return worker_.failure(); }
   void ask() { mailbox_->ask(); }
   std::optional<Answer> take_until(TimePoint deadline) { return mailbox_->take_until(deadline); }
 

@@ -22,7 +22,8 @@ ListenerAlarm gone(const std::string &name, std::uint32_t index) {
           .state = State::ok,
           .cause = layout::Cause::none,
           .severity = Severity::okay,
-          .message = name + ": no longer listening"};
+          .message = name + ": no longer listening",
+          .net_namespace = {}};
 }
 
 } // namespace
@@ -32,10 +33,10 @@ void TrapQueue::note_table(const Snapshot &snapshot) {
   // A collectd that has just begun does not know yet what stands.
   const bool settled = header.taken_at_boot_ns - header.counted_since_ns >=
                        layout::stale_intervals * header.interval_ns;
-  const bool complete = settled && (header.has & layout::is_complete) != 0;
-  if (complete)
+  if (settled)
     for (auto &[name, told] : told_)
-      ++told.absent_for;
+      if (!is_unread(told.alarm, snapshot))
+        ++told.absent_for;
   for (const Snapshot::Listener &listener : snapshot.listeners()) {
     const bool okay = listener.severity == Severity::okay;
     if (okay && told_.empty() && queue_.empty())
@@ -53,10 +54,26 @@ void TrapQueue::note_table(const Snapshot &snapshot) {
               .state = listener.state,
               .cause = listener.cause,
               .severity = listener.severity,
-              .message = std::string(listener.message)});
+              .message = std::string(listener.message),
+              .net_namespace =
+                  std::string(layout::text_of(snapshot.namespaces()[listener.net_namespace].name)),
+              .is_tcp = listener.address_type != layout::AddressType::none});
   }
-  if (complete)
+  if (settled)
     clear_vanished(snapshot);
+}
+
+/// Whether it is not in the table, or may be, only since its like could not be read. Where a
+/// missing one would be, its row does not tell.
+bool TrapQueue::is_unread(const ListenerAlarm &alarm, const Snapshot &snapshot) {
+  if (alarm.state == State::missing)
+    return (snapshot.header().has & layout::is_complete) == 0;
+  const std::uint32_t unread = alarm.is_tcp ? layout::tcp_unread : layout::unix_unread;
+  return std::any_of(snapshot.namespaces().begin(), snapshot.namespaces().end(),
+                     [&](const layout::Namespace &record) {
+                       return layout::text_of(record.name) == alarm.net_namespace &&
+                              (record.has & unread) != 0;
+                     });
 }
 
 void TrapQueue::clear_vanished(const Snapshot &snapshot) {
@@ -71,7 +88,7 @@ void TrapQueue::clear_vanished(const Snapshot &snapshot) {
     return row != rows.end() && row->name == name;
   };
   for (const auto &[turn, alarm] : queue_)
-    if (!told_.contains(alarm.name) && !is_there(alarm.name))
+    if (!told_.contains(alarm.name) && !is_there(alarm.name) && !is_unread(alarm, snapshot))
       vanished.push_back(gone(alarm.name, alarm.index));
   for (ListenerAlarm &alarm : vanished)
     consider(std::move(alarm));

@@ -21,6 +21,8 @@ struct ListenerAlarm {
   layout::Cause cause = layout::Cause::none;
   layout::Severity severity = layout::Severity::okay;
   std::string message;
+  std::string net_namespace;
+  bool is_tcp = true; ///< means nothing of one that is missing
 };
 
 /// What is to be told next: a listener's alarm or clear, or that the table is stale or current.
@@ -55,6 +57,7 @@ private:
     int absent_for = 0;  ///< tables
   };
 
+  static bool is_unread(const ListenerAlarm &alarm, const Snapshot &snapshot);
   void clear_vanished(const Snapshot &snapshot);
   void consider(ListenerAlarm now);
   void put(ListenerAlarm alarm);

@@ -104,7 +104,8 @@ constexpr std::array<std::string_view, 15> counter_names{
     "RetransSegs",        "PassiveOpens",
     "AttemptFails"};
 
-/// Bits of Namespace::has; the counters' own are bits of Namespace::has_counter.
+/// Bits of Namespace::has: which of the values are known, and what is not; the counters' own are
+/// bits of Namespace::has_counter.
 enum NamespaceValue : std::uint32_t {
   has_somaxconn = 1U << 0,
   has_tcp_max_syn_backlog = 1U << 1,
@@ -112,7 +113,9 @@ enum NamespaceValue : std::uint32_t {
   has_tcp_abort_on_overflow = 1U << 3,
   has_unattributed = 1U << 4,
   has_syn_total = 1U << 5,
-  namespace_values = (1U << 6) - 1
+  tcp_unread = 1U << 6, ///< its TCP listeners could not be read, and are not in the table
+  unix_unread = 1U << 7,
+  namespace_values = (1U << 8) - 1
 };
 
 /// A net namespace's interval.

@@ -1,6 +1,8 @@
 // Preloaded into collectd, this makes sock_diag behave as it does on strange hosts:
 //   STRANGE_SOCK_DIAG_LATE=FILE       answers take three seconds while FILE exists
 //   STRANGE_SOCK_DIAG_REFUSED=FILE    requests are refused, as by SELinux, while FILE exists
+//   STRANGE_SOCK_DIAG_UNIX_REFUSED=1  those about Unix sockets are refused, likewise
+//   STRANGE_SOCK_DIAG_NO_UNIX=1       they are answered as by a kernel without unix_diag
 //   STRANGE_SOCK_DIAG_EACH_FAMILY=1   TCPDIAG_GETSOCK is an unknown request
 
 #include <cerrno>
@@ -10,6 +12,7 @@
 #include <dlfcn.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
+#include <linux/sock_diag.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <vector>
@@ -31,6 +34,15 @@ bool is_sock_diag(int fd) {
 bool triggered(const char *variable) {
   const char *file = std::getenv(variable);
   return file != nullptr && access(file, F_OK) == 0;
+}
+
+/// sdiag_family, with which every request by family begins; nullptr: another request.
+char *family_of(std::vector<char> &request) {
+  nlmsghdr header{};
+  std::memcpy(&header, request.data(), sizeof header);
+  return header.nlmsg_type == SOCK_DIAG_BY_FAMILY && request.size() > NLMSG_HDRLEN
+             ? request.data() + NLMSG_HDRLEN
+             : nullptr;
 }
 
 template <class Function> Function *next(Function * /*type*/, const char *name) {
@@ -69,6 +81,14 @@ ssize_t sendto(int fd, const void *buf, std::size_t n, int flags, const sockaddr
   const auto *bytes = static_cast<const char *>(buf);
   std::vector<char> changed(bytes, bytes + n);
   std::memcpy(changed.data(), &request, sizeof request);
+  if (char *family = family_of(changed); family != nullptr && *family == AF_UNIX) {
+    if (std::getenv("STRANGE_SOCK_DIAG_UNIX_REFUSED") != nullptr) {
+      errno = EACCES;
+      return -1;
+    }
+    if (std::getenv("STRANGE_SOCK_DIAG_NO_UNIX") != nullptr)
+      *family = AF_UNSPEC; // for which no kernel has a handler: ENOENT
+  }
   return real(fd, changed.data(), n, flags, addr, addr_len);
 }
 }

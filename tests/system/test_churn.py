@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Hosts that strain: listeners that come and go, limits that change, and very many sockets."""
 
-import contextlib
-import itertools
 import pathlib
 import re
 import socket
@@ -10,11 +8,13 @@ import time
 import unittest
 
 import harness
+from churn import BATCH, Churn
 from harness import SystemTest, percent_used
 
 STABLE = 20
 CHURN_SECONDS = 4
-CHURN_BATCH, CHURN_PAUSE = 12, 0.01  # 1 200 a second less what opening and closing takes
+CHURNED = 6000  # listeners
+GROWTH_BYTES = 150  # for each listener come and gone, at most: a listener that is not freed takes more
 MEMBERS = 4000
 MANY = 2000 if harness.sanitizers() else 20000
 MANY_LIMIT = 9
@@ -27,36 +27,44 @@ def resident_kb(pid):
     return int(re.search(r"^VmRSS:\s*(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)[1])
 
 
-def churn(ready):
-    """Opens and closes listeners for ever, on ports with stable and unstable names in turn, none
-    twice in a row."""
-    low, high = harness.LOCAL_PORT_RANGE
-    ports = itertools.chain.from_iterable(zip(itertools.cycle(range(2000, 9999)), itertools.cycle(range(low, high))))
-    ready()
-    while True:
-        batch = []
-        for port in itertools.islice(ports, CHURN_BATCH):
-            with contextlib.suppress(OSError):
-                batch.append(socket.create_server(("127.0.0.3", port), backlog=port % 5))
-        time.sleep(CHURN_PAUSE)
-        for listener in batch:
-            listener.close()
+class StrainTest(SystemTest):
+    def churn(self, **options):
+        """A running one."""
+        churn = Churn(**options)
+        self.fork(churn.work)
+        return churn
+
+    def wait_for_steady_size(self, collectd, timeout):
+        """Until the process has not grown by more than 4 MB in some intervals; how large it is, kB."""
+        deadline = time.monotonic() + timeout
+        size = resident_kb(collectd.pid)
+        while True:
+            before = size
+            collectd.wait_for_intervals(4)
+            size = resident_kb(collectd.pid)
+            if size <= before + 4096:
+                return size
+            self.assertLess(time.monotonic(), deadline, f"it has grown to {size} kB, and grows")
 
 
-class ChurnTest(SystemTest):
+class ChurnTest(StrainTest):
     @unittest.skipIf(harness.sanitizers(), "a sanitizer keeps what is freed")
     def test_resident_size_under_churn(self):
         self.listener()
-        self.fork(churn)
-        collectd = self.collectd()
-        collectd.wait_for_intervals(4)
-        before = resident_kb(collectd.pid)
-        collectd.wait_for_intervals(CHURN_SECONDS / collectd.interval)
-        self.assertLess(resident_kb(collectd.pid), before + 4096)
+        churn = self.churn(folder=self.folder())
+        collectd = self.collectd("SampleInterval 0.005\nSamplerBudget 100")  # so that it sees each of them
+        sizes = [self.wait_for_steady_size(collectd, 30)]
+        for _ in range(2):
+            begin = churn.churned
+            collectd.wait(lambda begin=begin: churn.churned >= begin + CHURNED, 60, f"{CHURNED} listeners come and gone")
+            collectd.wait_for_intervals(1)
+            sizes.append(resident_kb(collectd.pid))
+        print("resident size, kB:", sizes)
+        self.assertLess(sizes[2] - sizes[1], CHURNED * GROWTH_BYTES / 1024, sizes)
 
     def test_stable_listeners_beside_churn(self):
         listeners = [self.listener("127.0.0.1", limit=number).fill((number + 1) // 2) for number in range(STABLE)]
-        self.fork(churn)
+        self.churn()
         collectd = self.collectd("Values full")
         collectd.wait_for_intervals(CHURN_SECONDS / collectd.interval)
         self.assertEqual(collectd.instances() - OWN_INSTANCES - {"tcp_unstable"},
@@ -73,14 +81,37 @@ class ChurnTest(SystemTest):
         unstable = collectd.rows(("tcp_unstable", "count-sockets"), ("tcp_unstable", "queue_length-accept"),
                                  ("tcp_unstable", "percent-used"))
         for sockets, length, used in unstable.values():
-            self.assertLessEqual(sockets, 3 * CHURN_BATCH)
+            self.assertLessEqual(sockets, 3 * BATCH)
             self.assertEqual((length, used), (0, 0))
         self.assertEqual(collectd.latest("kernel", "packets-dropped_unattributed"), 0)
         self.assertEqual(collectd.messages(), [])
 
+    def test_unix_listeners_beside_churn(self):
+        folder = self.folder()
+        listeners = [self.unix_listener(f"{folder}/stable-{number}", limit=9) for number in range(STABLE)]
+        for number, listener in enumerate(listeners):
+            listener.connect(number % 10 + 1)
+        churn = self.churn(folder=folder)
+        collectd = self.collectd("Values full")
+        begin = churn.churned
+        collectd.wait_for_intervals(CHURN_SECONDS / collectd.interval)
+        self.assertGreater(churn.churned, begin + 500)
+        self.assertEqual(collectd.unix_listeners(), {listener.name for listener in listeners})
+        for listener in listeners:
+            truth = {"queue_length-accept": listener.length, "queue_length-accept_peak": listener.length,
+                     "queue_length-limit": 9, "percent-used": percent_used(listener.length, 9), "count-sockets": 1}
+            for series, value in truth.items():
+                seen = {each for _, each in collectd.values(listener.name, series)}
+                self.assertEqual(len(seen), 1, f"{listener.name}/{series}")
+                self.assertAlmostEqual(seen.pop(), value, places=6, msg=f"{listener.name}/{series}")
+        for sockets, used in collectd.rows(("unix_unstable", "count-sockets"), ("unix_unstable", "percent-used")).values():
+            self.assertLessEqual(sockets, 3 * BATCH)
+            self.assertEqual(used, 0)
+        self.assertEqual(collectd.messages(), [])
+
     def test_churn_seen_at_harvests_only(self):
         stable = self.listener(limit=3).fill(2)
-        self.fork(churn)
+        self.churn()
         collectd = self.collectd("SampleInterval 60")
         collectd.wait_for_intervals(CHURN_SECONDS / collectd.interval)
         self.assertEqual(collectd.listeners(), {stable.name})
@@ -116,7 +147,7 @@ class LimitTest(SystemTest):
             self.wait_for_used(collectd, listener, percent_used(3, somaxconn))
 
 
-class ManyTest(SystemTest):
+class ManyTest(StrainTest):
     def test_a_listener_with_very_many_members(self):
         members = min(MEMBERS, harness.raise_descriptor_limit() - SPARE_DESCRIPTORS)
         first = self.listener("127.0.0.1", limit=3, reuse_port=True)
@@ -145,11 +176,10 @@ class ManyTest(SystemTest):
         self.assertEqual(len(names), MANY)
         collectd = self.collectd(f"MaxListeners {MAX_LISTENERS}", interval=1)
         collectd.wait(lambda: len(collectd.listeners()) == MAX_LISTENERS, 30, what="listeners")
-        collectd.wait_for_intervals(2)
-        before = resident_kb(collectd.pid)
-        collectd.wait_for_intervals(2)
-        if not harness.sanitizers():
-            self.assertLess(resident_kb(collectd.pid), before + 4096)
+        if harness.sanitizers():
+            collectd.wait_for_intervals(4)
+        else:
+            self.wait_for_steady_size(collectd, 60)
 
         # Those that come first by name, in each interval, and with the truth.
         shown = sorted(names)[:MAX_LISTENERS]

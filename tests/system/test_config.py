@@ -96,6 +96,13 @@ class ConfigTest(SystemTest):
                 self.assertEqual(status, 0, log)
                 self.assertNotIn("backlog plugin: ", log)
 
+    def test_intervals_of_several_blocks_in_any_order(self):
+        for first, second in (("BurstInterval 0.1", "SampleInterval 1"), ("SampleInterval 1", "BurstInterval 0.1")):
+            with self.subTest(first=first):
+                with Collectd(first, config=f"<Plugin backlog>\n{second}\n</Plugin>") as collectd:
+                    collectd.wait_for_intervals(1)
+                    self.assertNotIn("backlog plugin: ", collectd.log())
+
     def test_several_blocks_add_up(self):
         first, second, third = (self.listener() for _ in range(3))
         more = f'<Plugin backlog>\nListener "{second.name}"\n</Plugin>'

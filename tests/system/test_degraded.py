@@ -8,10 +8,11 @@ import time
 import unittest
 
 import harness
-from harness import Collectd, SystemTest, have_ipv6, kernel_counters, read_sysctl
+from harness import Collectd, have_ipv6, kernel_counters, read_sysctl
+from notifications import NotificationTest
 
 
-class DegradedTest(SystemTest):
+class DegradedTest(NotificationTest):
     def read_once(self, **options):
         collectd = Collectd(**options)
         self.addCleanup(collectd.close)
@@ -70,6 +71,29 @@ class DegradedTest(SystemTest):
         self.assertEqual(len(said), 2 * len(gone), said)
         self.assertNotIn("read-function", collectd.log())
 
+    def test_drops_while_no_listener_can_be_read_are_nobodys(self):
+        full = self.listener(limit=1).fill(2)
+        trigger = pathlib.Path(self.folder(), "refused")
+        collectd = self.collectd(interval=0.1, preload=[os.environ["STRANGE_SOCK_DIAG"]],
+                                 environment={"STRANGE_SOCK_DIAG_REFUSED": str(trigger)})
+        drops, nobodys, fulls = (("kernel", "protocol_counter-ListenDrops"), ("kernel", "packets-dropped_unattributed"),
+                                 (full.name, "packets-dropped"))
+        collectd.wait(lambda: len(collectd.values(*fulls)) > 1, what="a counter")
+        before = kernel_counters()["ListenDrops"]
+        trigger.touch()
+        collectd.wait_for_log(r"backlog plugin: .*Permission denied")
+        full.connect(5)
+        collectd.wait_for_value(*nobodys, lambda value: value >= 5)
+        trigger.unlink()
+        refused = len(collectd.values(*fulls))
+        collectd.wait(lambda: len(collectd.values(*fulls)) > refused + 2, what="the counter again")
+        full.connect(5)
+        collectd.wait_for_value(*fulls, lambda value: value >= 5)
+        self.assertEqual({risen - before - value for risen, value in collectd.rows(drops, nobodys).values()
+                          if value < 5}, {0})
+        self.assertEqual({risen - before - sum(given) for risen, *given in collectd.rows(drops, nobodys, fulls).values()},
+                         {0})
+
     def test_no_listeners_is_no_error(self):
         self.assertEqual(harness.ss(), [])
         self.assertEqual(self.read_once(), 0)
@@ -96,6 +120,41 @@ class DegradedTest(SystemTest):
         collectd.wait_for_value(listener.name, "queue_length-accept", 2)
         self.assertEqual(collectd.listeners(), {listener.name})
         self.assertEqual(self.complaints(collectd), [])
+
+    def test_what_cannot_be_read_of_unix_listeners_stops_nothing_else(self):
+        for variable, reason in (("STRANGE_SOCK_DIAG_NO_UNIX", "the kernel has no unix_diag"),
+                                 ("STRANGE_SOCK_DIAG_UNIX_REFUSED", "Permission denied")):
+            with self.subTest(variable):
+                self.check_without_unix(variable, reason)
+
+    def check_without_unix(self, variable, reason):
+        watched = self.listener(limit=4)
+        collectd = self.started('Notify missing overflow\nMissingAfter 1\n'
+                                '<Watch "unix_never_there">\nExpected true\n</Watch>\n'
+                                f'<Watch "{watched.name}">\nExpected true\n</Watch>', interval=0.1,
+                                preload=[os.environ["STRANGE_SOCK_DIAG"]], environment={variable: "1"})
+        collectd.wait_for_value(watched.name, "queue_length-accept", 0)
+        watched.fill(5)
+        watched.connect(3)
+        self.wait_for(collectd, watched.name, "WARNING", "accept queue overflow")
+        watched.close()
+        self.wait_for(collectd, watched.name, "FAILURE", "missing")
+        self.assertEqual(self.of(collectd, "unix_never_there"), [])
+        said = [line for line in collectd.messages() if "Unix listeners" in line]
+        self.assertEqual(len(said), 1, said)
+        self.assertIn(reason, said[0])
+
+    def test_gone_listeners_give_their_places_away(self):
+        for variable in ("STRANGE_SOCK_DIAG_NO_UNIX", "STRANGE_SOCK_DIAG_UNIX_REFUSED"):
+            with self.subTest(variable):
+                first, second = sorted((self.listener() for _ in range(2)), key=lambda each: each.name)
+                collectd = self.collectd("MaxListeners 1", interval=0.1, environment={variable: "1"},
+                                         preload=[os.environ["STRANGE_SOCK_DIAG"]])
+                collectd.wait_for_value(first.name, "queue_length-accept", 0)
+                self.assertEqual(collectd.listeners(), {first.name})
+                first.close()
+                collectd.wait_for_value(second.name, "queue_length-accept", 0)
+                second.close()
 
 
 if __name__ == "__main__":

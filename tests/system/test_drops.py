@@ -6,6 +6,7 @@ import socket
 import unittest
 
 import harness
+from churn import Churn
 from harness import SystemTest, kernel_counters
 from raw_clients import RawClients
 
@@ -393,6 +394,25 @@ class RestartTest(DropsTest):
 
 
 class AccountTest(DropsTest):
+    def test_an_overflowing_listener_beside_churn(self):
+        full, roomy = self.any_listener(limit=2).fill(3), self.any_listener(limit=100).fill(5)
+        churn = Churn()
+        self.fork(churn.work)
+        collectd = self.start(full, roomy)
+        before, begin = counter("ListenDrops"), churn.churned
+        rounds = 20
+        for number in range(rounds):
+            self.overflow_by_syn(full, number + 1)
+            if number % 4 == 3:
+                collectd.wait_for_intervals(2)
+        drops = rounds * (rounds + 1) // 2
+        self.assertEqual(counter("ListenDrops") - before, drops)
+        self.wait_for_given(collectd, full, drops)
+        self.assertEqual(collectd.latest(roomy.name, DROPPED), 0)
+        self.assertEqual(self.latest_unattributed(collectd), 0)
+        self.check_each_drop_is_given_once(collectd, full.name, roomy.name)
+        harness.wait_until(lambda: churn.churned >= begin + 1000, what="churn")
+
     def test_each_drop_is_given_once(self):
         """Everything at once, in a mix that no rule could take apart: the sum is right all the same."""
         low, _ = harness.LOCAL_PORT_RANGE

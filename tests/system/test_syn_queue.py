@@ -57,6 +57,14 @@ class SynQueueTest(SystemTest):
         self.half_open(v4, 3)
         self.wait_for_lengths(collectd, {v4: 3, v6: 0})
 
+    @unittest.skipUnless(have_ipv6(), "no IPv6")
+    def test_ipv4_clients_are_none_of_a_v6only_listener_beside_a_dual_stack_one(self):
+        v6 = self.listener("::", limit=16, v6only=True, reuse_port=True)
+        dual = self.listener("::", port=v6.port, limit=16, v6only=False, reuse_port=True)
+        collectd = self.collectd("Values full")
+        self.half_open(dual, 3)
+        self.wait_for_lengths(collectd, {dual: 3, v6: 0})
+
     def test_the_exact_address_goes_before_the_wildcard(self):
         exact = self.listener("0.0.0.0", limit=16, reuse_port=True)
         wildcard, exact = exact, self.listener(SERVER, port=exact.port, limit=16, reuse_port=True)

@@ -2,21 +2,26 @@
 """Unix-domain listeners."""
 
 import itertools
+import json
 import os
 import pathlib
 import shutil
 import socket
 import tempfile
+import time
 import uuid
 
 import harness
-from harness import SystemTest, percent_used
+from harness import percent_used
+from notifications import NotificationTest
 
 INTERVAL = 0.1
 CONTAINERS = 1000
+LISTENERS = 200
+CROWD = 9000  # clients
 
 
-class UnixTest(SystemTest):
+class UnixTest(NotificationTest):
     def stable_folder(self):
         """A folder whose path is plain in a listener's name: without an id and without a hash."""
         for number in itertools.count():
@@ -157,6 +162,48 @@ class UnixTest(SystemTest):
         old.close()
         collectd.wait_for_value(new.name, "count-sockets", 1)
         self.check(collectd, new, 5, 9)
+
+    def test_a_replaced_socket_that_is_full_judges_nobody(self):
+        old = self.listening("server", limit=3)
+        old.connect(4)
+        os.unlink(old.address)
+        new = self.listening("server", limit=9)
+        table = pathlib.Path(self.folder(), "table")
+        collectd = self.started(f'Listener "{new.name}"\nTableFile "{table}"', new, interval=INTERVAL)
+        self.check(collectd, new, 0, 9)
+        new.connect(10)
+        message = self.wait_for(collectd, new.name, "WARNING", "accept queue full").message
+        self.assertIn(", peak 10 of 10 in ", message)
+        self.assertNotIn("skew", message)
+        row, = (row for row in json.loads(harness.run(os.environ["BACKLOG_TABLE"], "--table", table, "--json"))["listeners"]
+                if row["name"] == new.name)
+        self.assertEqual((row["state"], row["limit_source"], row["members"]), ("overflow", "application", 2))
+        self.assertIn(row["cause"], ("burst", "slow_accept"))
+
+    def test_a_queue_of_very_many_hides_nobody(self):
+        """With UDIAG_SHOW_ICONS the kernel would cut the dump short where it comes to that queue."""
+        self.set_sysctl("net.core.somaxconn", CROWD)
+        room = harness.raise_descriptor_limit() - 2 * LISTENERS
+        crowded = self.listening("crowded", limit=CROWD)
+        others = [self.listening(f"other-{number}") for number in range(LISTENERS - 1)]
+
+        def crowd(count):
+            def work(ready):
+                clients = [socket.socket(socket.AF_UNIX) for _ in range(count)]
+                for client in clients:
+                    client.connect(crowded.address)
+                ready()
+                while clients:
+                    time.sleep(60)
+            return work
+        for begin in range(0, CROWD, room):
+            self.fork(crowd(min(room, CROWD - begin)))
+        collectd = self.collectd('Listener "/^unix_/"', interval=1)
+        collectd.wait_for_value("host", "count-listeners", LISTENERS)
+        self.check(collectd, crowded, CROWD, CROWD)
+        self.assertEqual(collectd.unix_listeners(), {listener.name for listener in [crowded, *others]})
+        collectd.wait_for_intervals(2)
+        self.assertEqual({value for _, value in collectd.values("host", "count-listeners")}, {LISTENERS})
 
     def test_two_paths_that_meet_in_one_name_are_said_once(self):
         first, second = self.listening("a.b", limit=4), self.listening("a-b", limit=5)

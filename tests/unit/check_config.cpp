@@ -109,6 +109,7 @@ START_TEST(good_options_of_the_sampler) {
     const Tree tree(c.items);
     const auto error = apply_config(tree.root(), config);
     ck_assert_msg(!error, "%s", error.value_or("").c_str());
+    ck_assert(!check_config(config));
     ck_assert_double_eq(config.sampler_budget_percent, c.budget_percent);
     ck_assert_double_eq(config.sample_interval.count(), c.sample_interval);
     ck_assert_double_eq(config.burst_interval().count(), c.burst_interval);
@@ -152,11 +153,25 @@ START_TEST(burst_interval_above_sample_interval) {
   for (const auto &items : cases) {
     Config config;
     const Tree tree(items);
-    const auto error = apply_config(tree.root(), config);
+    ck_assert(!apply_config(tree.root(), config));
+    const auto error = check_config(config);
     ck_assert(error.has_value());
     for (const char *part : {"BurstInterval", "0.026", "at most SampleInterval", "seconds"})
       ck_assert_msg(error->find(part) != std::string::npos, "\"%s\" lacks %s", error->c_str(),
                     part);
+  }
+}
+END_TEST
+
+START_TEST(intervals_of_several_blocks_in_any_order) {
+  const Tree burst({{"BurstInterval", {0.1}}});
+  const Tree sample({{"SampleInterval", {1.0}}});
+  for (const auto &[first, second] : {std::pair(&burst, &sample), std::pair(&sample, &burst)}) {
+    Config config;
+    ck_assert(!apply_config(first->root(), config));
+    ck_assert(!apply_config(second->root(), config));
+    ck_assert(!check_config(config));
+    ck_assert_double_eq(config.burst_interval().count(), 0.1);
   }
 }
 END_TEST
@@ -308,8 +323,9 @@ START_TEST(what_several_watches_say_merges) {
 END_TEST
 
 int main() {
-  return run_tests(
-      "config", good_options, good_options_of_the_sampler, good_options_of_what_is_reported,
-      good_options_of_the_table, good_options_of_the_diagnosis, what_several_watches_say_merges,
-      burst_interval_above_sample_interval, bad_options_name_option_value_and_what_is_allowed);
+  return run_tests("config", good_options, good_options_of_the_sampler,
+                   good_options_of_what_is_reported, good_options_of_the_table,
+                   good_options_of_the_diagnosis, what_several_watches_say_merges,
+                   burst_interval_above_sample_interval, intervals_of_several_blocks_in_any_order,
+                   bad_options_name_option_value_and_what_is_allowed);
 }

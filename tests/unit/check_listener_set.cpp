@@ -2,6 +2,7 @@
 #include "listener_set.h"
 #include "test_program.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <new>
@@ -22,15 +23,26 @@ public:
     std::optional<std::uint32_t> drops = 0;
     bool has_id = false;
     const char *address = "";
+    bool counted = true;
   };
 
   ListenerSet set{[](const ListenerIdentity &identity) { return identity.has_id; }};
 
-  void sample(const std::vector<Socket> &sockets, std::chrono::milliseconds after = 10ms) {
+  void sample(const std::vector<Socket> &sockets, std::chrono::milliseconds after = 10ms,
+              std::chrono::milliseconds max_weight = 1h) {
     set.begin_sample();
     see(sockets);
     now_ += after;
-    set.end_sample(now_, 1h);
+    set.end_sample(now_, max_weight);
+  }
+  /// Forgets whom it may; how many of those had to go.
+  std::size_t forget_gone(bool may = true) {
+    std::size_t crowded_out = 0;
+    set.forget_gone([&](std::uint32_t, bool, bool crowded) {
+      crowded_out += static_cast<std::size_t>(crowded);
+      return may || crowded;
+    });
+    return crowded_out;
   }
   void broken_sample(const std::vector<Socket> &seen) {
     set.begin_sample();
@@ -56,7 +68,7 @@ public:
 private:
   void see(const std::vector<Socket> &sockets) {
     for (const Socket &socket : sockets)
-      set.see({socket.cookie, socket.length, socket.limit, socket.drops}, [&] {
+      set.see({socket.cookie, socket.length, socket.limit, socket.drops, socket.counted}, [&] {
         return ListenerIdentity{socket.name, socket.address, 0, socket.has_id};
       });
   }
@@ -205,9 +217,17 @@ START_TEST(drops_have_a_baseline) {
     std::uint64_t total;
   };
   const Case cases[] = {
-      {{5, 5, 7}, true, 2},         {{5, 5, 7}, false, 7},  {{5, {}, 9}, true, 4},
-      {{0xfffffffeU, 1U}, true, 3}, {{4}, false, 4},        {{0, 0}, false, 0},
-      {{0, {}, {}, 2}, true, 2},    {{3, {}, 4}, false, 4},
+      {{5, 5, 7}, true, 2},
+      {{5, 5, 7}, false, 7},
+      {{5, {}, 9}, true, 4},
+      {{0xfffffffeU, 1U}, true, 3},
+      {{4}, false, 4},
+      {{0, 0}, false, 0},
+      {{0, {}, {}, 2}, true, 2},
+      {{3, {}, 4}, false, 4},
+      {{5, {}, {}, 7}, true, 2},
+      {{3, {}, {}, {}, 4}, false, 4},
+      {{5, {}, {}, 7, {}, {}, 8}, true, 3},
   };
   for (const Case &c : cases) {
     Observed observed;
@@ -450,14 +470,161 @@ START_TEST(lowest_limit_of_the_fold) {
 }
 END_TEST
 
+START_TEST(a_sample_stands_for_no_more_than_its_maximum) {
+  Observed observed;
+  observed.sample({{1, "a", 0}});
+  observed.harvest();
+  observed.sample({{1, "a", 0}}, 20ms, 40ms);
+  observed.sample({{1, "a", 9}}, 10s, 40ms); // it was late
+  observed.sample({{1, "a", 0}}, 20ms, 40ms);
+  const WindowFigures queue = observed.harvest().at("a").queue;
+  ck_assert_double_eq_tol(queue.mean, 9 * 40.0 / 80, 1e-9);
+}
+END_TEST
+
+// A socket whose path leads to another one.
+START_TEST(a_member_that_is_not_counted_is_a_socket_more) {
+  Observed observed;
+  observed.sample({{1, "a", 0, 4, {}, false, "", false}, {2, "a", 5, 9}});
+  ListenerInterval a = observed.harvest().at("a");
+  ck_assert_uint_eq(a.members, 2);
+  ck_assert_uint_eq(a.counted, 1);
+  ck_assert_uint_eq(a.cookie, 2);
+  ck_assert_uint_eq(a.lowest_limit, 9);
+  ck_assert_uint_eq(a.limit, 9);
+  ck_assert_double_eq_tol(a.worst_member_percent, 50, 1e-4);
+  ck_assert_double_eq_tol(a.median_member_percent, 50, 1e-4);
+
+  // Full itself, it changes nothing.
+  observed.sample({{1, "a", 5, 4, {}, false, "", false}, {2, "a", 3, 9}});
+  a = observed.harvest().at("a");
+  ck_assert_uint_eq(a.queue.peak, 3);
+  ck_assert_double_eq_tol(a.queue.used_percent, 30, 1e-4);
+  ck_assert_double_eq(a.queue.full_percent, 0);
+
+  // Which of them is counted changes.
+  observed.sample({{1, "a", 5, 4}, {2, "a", 3, 9, {}, false, "", false}});
+  a = observed.harvest().at("a");
+  ck_assert_uint_eq(a.counted, 1);
+  ck_assert_uint_eq(a.cookie, 1);
+  ck_assert_uint_eq(a.queue.last, 5);
+  for (int i = 0; i < 2; ++i)
+    observed.sample({{1, "a", 5, 4}});
+  a = observed.harvest().at("a");
+  ck_assert_uint_eq(a.members, 1);
+  ck_assert_uint_eq(a.counted, 1);
+
+  // After it was seen.
+  observed.set.begin_sample();
+  for (const std::uint64_t cookie : {1, 3})
+    observed.set.see({cookie, 5, 4, {}}, [] { return ListenerIdentity{"a", "", 0, false}; });
+  observed.set.discount(1);
+  observed.set.end_sample(std::chrono::steady_clock::now(), 1h);
+  a = observed.harvest().at("a");
+  ck_assert_uint_eq(a.queue.peak, 5);
+  ck_assert_uint_eq(a.members, 2);
+  ck_assert_uint_eq(a.counted, 1);
+}
+END_TEST
+
+START_TEST(who_went_with_nothing_to_tell_is_forgotten_at_once) {
+  struct Case {
+    Observed::Socket socket;
+    bool may;       ///< nothing was dropped for it
+    bool is_folded; ///< otherwise told one by one
+    bool told;
+  };
+  const Case cases[] = {
+      {{2, "b", 0}, true, false, false}, {{2, "b", 0}, false, false, true},
+      {{2, "b", 1}, true, false, true},  {{2, "b", 0}, true, true, false},
+      {{2, "b", 1}, true, true, false},  {{2, "b", 11}, true, true, true}, // drops may be its
+  };
+  for (const Case &c : cases) {
+    Observed observed;
+    Observed::Socket socket = c.socket;
+    socket.has_id = c.is_folded;
+    observed.sample({{1, "a"}, socket});
+    for (int i = 0; i < 2; ++i) {
+      observed.sample({{1, "a"}});
+      observed.forget_gone(c.may);
+    }
+    if (c.is_folded)
+      ck_assert_uint_eq(observed.set.gone_members().size(), 1);
+    const auto listeners = observed.harvest();
+    ck_assert_uint_eq(listeners.count("b"), c.told);
+    ck_assert_uint_eq(observed.fold.queue.peak, c.is_folded ? socket.length : 0);
+  }
+}
+END_TEST
+
+START_TEST(a_million_listeners_in_one_interval) {
+  struct Case {
+    std::uint32_t length; ///< of each queue
+    bool has_id, may;
+    std::size_t most; ///< listeners there is room for at the end
+  };
+  // Beside those that are open at once: those that are told.
+  constexpr std::size_t at_once = 10;
+  for (const Case &c : {Case{0, true, true, 4 * at_once}, Case{0, false, true, 4 * at_once},
+                        Case{3, true, true, 4 * at_once}, Case{3, false, true, 10000 + 4 * at_once},
+                        Case{0, false, false, 10000 + 4 * at_once}}) {
+    Observed observed;
+    observed.sample({{1, "stable"}});
+    std::uint64_t cookie = 1;
+    std::size_t crowded_out = 0;
+    constexpr std::uint64_t churned = 1000000;
+    while (cookie < churned) {
+      std::vector<std::string> names;
+      std::vector<Observed::Socket> sockets{{1, "stable"}};
+      for (std::size_t i = 0; i < at_once; ++i)
+        names.push_back("churn_" + std::to_string(cookie + i));
+      for (const std::string &name : names)
+        sockets.push_back({++cookie, name.c_str(), c.length, 10, 0, c.has_id, "/a"});
+      observed.sample(sockets);
+      crowded_out += observed.forget_gone(c.may);
+    }
+    ck_assert_uint_le(observed.set.capacity(), c.most);
+    ck_assert_int_eq(crowded_out > 0, c.most > 10000);
+    ck_assert_uint_eq(observed.harvest().at("stable").members, 1);
+  }
+}
+END_TEST
+
+START_TEST(collisions_of_an_interval_are_few_and_told_once_each) {
+  Observed observed;
+  const std::vector<Observed::Socket> first{{1, "unix_a", 0, 10, {}, false, "/a.b"}};
+  for (std::uint64_t cookie = 2; cookie < 10; ++cookie) {
+    auto both = first;
+    both.push_back({cookie, "unix_a", 0, 10, {}, false, "/a-b"});
+    observed.sample(both);
+  }
+  observed.harvest();
+  assert_text(observed.collisions, "unix_a:/a.b,/a-b ");
+  std::vector<std::string> addresses;
+  for (int i = 0; i < 1000; ++i)
+    addresses.push_back("/" + std::to_string(i));
+  for (std::uint64_t i = 0; i < 1000; ++i) {
+    auto both = first;
+    both.push_back({i + 100, "unix_a", 0, 10, {}, false, addresses[i].c_str()});
+    observed.sample(both);
+  }
+  observed.harvest();
+  ck_assert_int_eq(std::count(observed.collisions.begin(), observed.collisions.end(), ':'), 100);
+}
+END_TEST
+
 int main() {
-  return run_tests("listener_set", members_of_one_name_are_one_listener, windows_end_at_the_harvest,
-                   one_miss_is_not_gone, who_went_with_a_queue, a_broken_dump_loses_nobody,
-                   a_broken_dump_loses_no_drops, restart_keeps_the_listener,
-                   relisten_changes_the_limit_only, drops_have_a_baseline, full_at_either_end,
-                   drops_that_the_kernel_does_not_tell, fold_is_the_sum_of_its_listeners, filling,
-                   runs_cross_intervals, members_apart, steady_samples_do_not_allocate,
-                   order_of_the_dump_does_not_matter, addresses_that_meet_in_one_name_are_told_once,
-                   an_address_after_another_of_its_name_is_no_collision,
-                   lowest_limit_is_of_a_member_that_is_there, lowest_limit_of_the_fold);
+  return run_tests(
+      "listener_set", members_of_one_name_are_one_listener, windows_end_at_the_harvest,
+      one_miss_is_not_gone, who_went_with_a_queue, a_broken_dump_loses_nobody,
+      a_broken_dump_loses_no_drops, restart_keeps_the_listener, relisten_changes_the_limit_only,
+      drops_have_a_baseline, full_at_either_end, drops_that_the_kernel_does_not_tell,
+      fold_is_the_sum_of_its_listeners, filling, runs_cross_intervals, members_apart,
+      steady_samples_do_not_allocate, order_of_the_dump_does_not_matter,
+      addresses_that_meet_in_one_name_are_told_once,
+      an_address_after_another_of_its_name_is_no_collision,
+      lowest_limit_is_of_a_member_that_is_there, lowest_limit_of_the_fold,
+      a_sample_stands_for_no_more_than_its_maximum, a_member_that_is_not_counted_is_a_socket_more,
+      who_went_with_nothing_to_tell_is_forgotten_at_once, a_million_listeners_in_one_interval,
+      collisions_of_an_interval_are_few_and_told_once_each);
 }

@@ -21,7 +21,8 @@ std::string placed(Roster &roster, const std::vector<Wish> &wishes, std::size_t 
   candidates.reserve(wishes.size());
   for (const Wish &wish : wishes)
     candidates.push_back({&wish.name, wish.eligible, wish.urgent});
-  const std::vector<bool> result = roster.update(candidates, places, complete);
+  const std::vector<bool> result =
+      roster.update(candidates, places, [complete](const std::string &) { return !complete; });
   std::string names;
   for (std::size_t i = 0; i < wishes.size(); ++i)
     if (result[i])
@@ -74,6 +75,24 @@ START_TEST(who_could_not_be_read_keeps_the_place) {
 }
 END_TEST
 
+START_TEST(only_who_could_not_be_read_keeps_the_place) {
+  Roster roster;
+  const std::string tcp = "tcp";
+  const std::string unix_socket = "unix";
+  const auto only_unix_is_unread = [&](const std::string &name) { return name == unix_socket; };
+  assert_text(placed(roster, {{tcp}, {unix_socket}}, 2), tcp + unix_socket);
+  std::vector<bool> result =
+      roster.update({{.name = &tcp, .eligible = true, .urgent = false}}, 2, only_unix_is_unread);
+  ck_assert(roster.was_present(unix_socket));
+  const std::string other = "other";
+  result =
+      roster.update({{.name = &other, .eligible = true, .urgent = false}}, 2, only_unix_is_unread);
+  ck_assert(result[0]); // that of tcp, which is gone
+  ck_assert(!roster.was_present(tcp));
+  assert_text(placed(roster, {{tcp}, {unix_socket}, {other}}, 2), unix_socket + other);
+}
+END_TEST
+
 START_TEST(no_places) {
   Roster roster;
   assert_text(placed(roster, {{"a"}, {"b"}}, 0), "");
@@ -83,5 +102,6 @@ END_TEST
 int main() {
   return run_tests("roster", first_by_name_then_by_appearance, urgent_ones_go_first,
                    places_are_kept_until_the_listener_is_gone, those_with_nothing_to_show_wait,
-                   who_could_not_be_read_keeps_the_place, no_places);
+                   who_could_not_be_read_keeps_the_place,
+                   only_who_could_not_be_read_keeps_the_place, no_places);
 }

@@ -28,6 +28,7 @@ ListenerHarvest harvested(const Told &told) {
   listener.interval.identity.name = told.name;
   listener.interval.folded = told.folded;
   listener.interval.members = told.members;
+  listener.interval.counted = told.members;
   listener.interval.limit = 128;
   listener.interval.queue.peak = told.peak;
   listener.interval.queue.used_percent = static_cast<double>(told.peak);
@@ -208,6 +209,15 @@ START_TEST(folded_ones_have_a_row_and_one_series_together) {
 }
 END_TEST
 
+START_TEST(without_places_the_fold_has_no_series_either) {
+  Tables tables({.max_listeners = 0});
+  for (int i = 0; i < 3; ++i)
+    tables.build({{"x", 3, 1, 1, true}, {"a"}}, {{"u", 9, 0, 1, true}});
+  assert_text(tables.series(), "");
+  ck_assert_uint_eq(tables.row("tcp_unstable").queue.peak, 3);
+}
+END_TEST
+
 START_TEST(fold_tells_its_drops_though_its_last_listener_went) {
   Tables tables;
   tables.build({{"x", 0, 2, 1, true}});
@@ -375,6 +385,13 @@ START_TEST(host_figures) {
   tables.build({});
   ck_assert_uint_eq(tables.table.host->dropped, 107);
 
+  Harvest harvest; // of more listeners that went than are told one by one
+  harvest.own.tcp = kind_of({});
+  harvest.own.tcp.untold_drops = 3;
+  harvest.own.drops_unattributed = tables.unattributed;
+  tables.take(harvest);
+  ck_assert_uint_eq(tables.table.host->dropped, 110);
+
   Tables selected({.listener = {"a"}});
   selected.build({{"a", 10}, {"b", 70, 5}});
   ck_assert_double_eq(selected.table.host->worst_used_percent, 10);
@@ -465,6 +482,94 @@ START_TEST(expected_listeners_keep_their_series) {
   tables.build({{"a"}, {"b1"}, {"b2"}});
   for (const char *name : {"a", "b1", "b2"})
     ck_assert(tables.row(name).diagnosis->state == ListenerState::ok);
+}
+END_TEST
+
+START_TEST(a_kind_that_is_not_read_switches_off_no_other) {
+  Tables tables({.max_listeners = 2, .watches = {{"t", "", true}, {"unix_u", "", true}}});
+  tables.measured = 40s; // MissingAfter is 60 s
+  tables.build({{"t"}}, {{"unix_u", 1}});
+  assert_text(tables.series(), "t unix_u");
+  Harvest harvest;
+  harvest.measured = tables.measured;
+  const auto take_unread_unix = [&](const std::vector<Told> &tcp) {
+    harvest.own.tcp = kind_of(tcp);
+    harvest.own.unix_sockets.emplace();
+    tables.take(harvest);
+    ck_assert(!tables.table.is_complete);
+    ck_assert(tables.table.kernels.front().unix_unread && !tables.table.kernels.front().tcp_unread);
+    ck_assert_uint_eq(tables.table.unread.size(), 1);
+    assert_text(tables.table.unread.front(), "unix_u");
+  };
+  for (int i = 0; i < 3; ++i)
+    take_unread_unix({});
+  ck_assert(tables.row("t").diagnosis->state == ListenerState::missing);
+  ck_assert_uint_eq(tables.table.host->missing, 1);
+  tables.build({{"t"}}, {{"unix_u"}}); // its place is kept
+  assert_text(tables.series(), "t unix_u");
+  ck_assert(tables.row("unix_u").diagnosis->state == ListenerState::ok);
+
+  Tables places({.max_listeners = 1});
+  places.build({{"a"}, {"b"}});
+  places.build({{"a"}, {"b"}});
+  assert_text(places.series(), "a");
+  harvest.own.tcp = kind_of({{"b"}});
+  harvest.own.unix_sockets.emplace();
+  places.take(harvest);
+  assert_text(places.series(), "b");
+}
+END_TEST
+
+START_TEST(other_namespaces_that_are_not_read_keep_what_is_theirs) {
+  Tables tables({.max_listeners = 2, .watches = {{"u", "web", false}}});
+  Harvest harvest;
+  harvest.own.tcp = kind_of({{"a"}});
+  harvest.own.unix_sockets = kind_of({});
+  NamespaceHarvest &blue = harvest.others.emplace_back();
+  blue.label.name = "blue";
+  blue.tcp = kind_of({{"u"}});
+  blue.unix_sockets = kind_of({});
+  tables.take(harvest);
+  tables.take(harvest);
+  assert_text(tables.series(), "a web");
+  blue.tcp = {};
+  harvest.own.tcp = kind_of({{"b"}});
+  tables.take(harvest);
+  ck_assert(!tables.table.is_complete);
+  ck_assert_uint_eq(tables.table.unread.size(), 1);
+  assert_text(tables.table.unread.front(), "web");
+  tables.take(harvest);
+  assert_text(tables.series(), "b"); // the place of a
+  blue.tcp = kind_of({{"u"}});
+  tables.take(harvest);
+  assert_text(tables.series(), "b web");
+  harvest.others.clear(); // with a namespace its listeners go
+  harvest.own.tcp = kind_of({{"b"}, {"c"}});
+  tables.take(harvest);
+  ck_assert(tables.table.is_complete);
+  ck_assert(tables.table.unread.empty());
+  tables.take(harvest);
+  assert_text(tables.series(), "b c");
+}
+END_TEST
+
+START_TEST(a_kernel_without_unix_diag_tells_all_that_there_is) {
+  Tables tables({.watches = {{"unix_u", "", true}, {"/run/v", "v", true}, {"t", "", true}}});
+  Harvest harvest;
+  harvest.measured = 1h;
+  harvest.own.tcp = kind_of({{"a"}});
+  harvest.own.unix_sockets.emplace().absent = true;
+  for (int i = 0; i < 3; ++i)
+    tables.take(harvest);
+  ck_assert(tables.table.is_complete);
+  ck_assert(!tables.table.kernels.front().unix_unread);
+  ck_assert_uint_eq(tables.table.host->missing, 1); // of Unix listeners nobody can know
+  ck_assert(tables.row("t").diagnosis->state == ListenerState::missing);
+  for (int i = 0; i < 100; ++i) {
+    harvest.own.tcp = kind_of({{"churn_" + std::to_string(i)}});
+    tables.take(harvest);
+    ck_assert(tables.table.unread.size() <= 2);
+  }
 }
 END_TEST
 
@@ -580,14 +685,16 @@ int main() {
       "table", tcp_series_begin_with_the_second_harvest,
       tcp_series_begin_at_once_with_a_drop_or_by_name, ignored_ones_have_no_row,
       unix_series_begin_when_seen_not_empty_or_by_name, unix_listeners_have_no_counters,
-      folded_ones_have_a_row_and_one_series_together,
+      folded_ones_have_a_row_and_one_series_together, without_places_the_fold_has_no_series_either,
       fold_tells_its_drops_though_its_last_listener_went, listener_that_went_tells_its_counter_only,
       listener_that_went_without_a_series_gets_none, counters_begin_with_0_and_survive_restarts,
       drops_before_the_series_are_in_its_counter, max_listeners, places_are_shared_by_both_kinds,
       places_are_200_a_second_of_the_interval, failed_read_moves_no_place,
       what_was_not_read_is_absent, host_figures, harvest_and_survey_are_passed_on,
       syn_queue_of_the_fold_is_the_sum, watched_listeners_have_series_and_names,
-      expected_listeners_keep_their_series, somaxconn_that_a_limit_comes_from,
+      expected_listeners_keep_their_series, a_kind_that_is_not_read_switches_off_no_other,
+      other_namespaces_that_are_not_read_keep_what_is_theirs,
+      a_kernel_without_unix_diag_tells_all_that_there_is, somaxconn_that_a_limit_comes_from,
       namespaces_have_kernel_rows_and_owners_reach_rows,
       drops_of_namespaces_that_come_and_go_stay_counted,
       counters_of_a_namespace_that_returns_are_a_baseline);

@@ -19,13 +19,15 @@ struct Given {
   Severity severity;
 };
 
-enum TableKind : std::uint8_t { whole, incomplete, young };
+enum TableKind : std::uint8_t { whole, incomplete, without_unix, young };
 
 void note(TrapQueue &traps, const std::vector<Given> &given, TableKind kind = whole) {
   TableContents contents;
   contents = make_contents({});
-  if (kind == incomplete)
+  if (kind == incomplete || kind == without_unix) {
     contents.header.has = 0;
+    contents.namespaces[0].has |= kind == incomplete ? layout::tcp_unread : layout::unix_unread;
+  }
   if (kind == young)
     contents.header.counted_since_ns =
         contents.header.taken_at_boot_ns - 3 * contents.header.interval_ns + 1;
@@ -149,6 +151,19 @@ START_TEST(who_could_not_be_read_is_not_gone) {
 }
 END_TEST
 
+START_TEST(who_can_be_read_ends_beside_what_cannot) {
+  TrapQueue traps;
+  note(traps, {a_high, {"m", State::missing, Severity::failure}});
+  assert_text(told(traps), "+a high, +m missing");
+  for (int table = 0; table < 5; ++table)
+    note(traps, {}, without_unix);
+  assert_text(told(traps), "-a"); // a missing one could be a Unix listener
+  for (int table = 0; table < 3; ++table)
+    note(traps, {});
+  assert_text(told(traps), "-m");
+}
+END_TEST
+
 START_TEST(nothing_ends_by_the_start_of_collectd) {
   TrapQueue traps;
   note(traps, {a_high, b_stalled});
@@ -254,8 +269,8 @@ END_TEST
 int main() {
   return run_tests("traps", alarms_and_clears, the_newest_of_a_listener_waits,
                    what_was_never_told_is_not_cleared, a_listener_that_is_gone_is_cleared,
-                   who_could_not_be_read_is_not_gone, nothing_ends_by_the_start_of_collectd,
-                   a_new_connection_is_told_what_is_not_okay,
+                   who_could_not_be_read_is_not_gone, who_can_be_read_ends_beside_what_cannot,
+                   nothing_ends_by_the_start_of_collectd, a_new_connection_is_told_what_is_not_okay,
                    a_clear_that_was_not_answered_is_told_again, stale_and_current,
                    every_final_state_arrives);
 }

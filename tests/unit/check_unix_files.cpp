@@ -7,7 +7,6 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
-#include <set>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -72,13 +71,23 @@ public:
                 .limit = 5,
                 .file_inode = inode,
                 .file_device = device});
-    alive_.insert(cookie);
   }
-  void close(std::uint64_t cookie) { alive_.erase(cookie); }
+  void close(std::uint64_t cookie) { files_.remove(cookie); }
 
   /// The cookies that are replaced, one digit each.
   std::string replaced() {
-    files_.look([this](std::uint64_t cookie) { return alive_.contains(cookie); });
+    files_.look_at_all();
+    return shown();
+  }
+  /// Likewise, of the paths to which or of which some have come or gone.
+  std::string replaced_at_changed_paths() {
+    files_.look();
+    return shown();
+  }
+  bool look() { return files_.look(); }
+
+private:
+  std::string shown() const {
     std::string cookies;
     for (std::uint64_t cookie = 0; cookie < 10; ++cookie)
       if (files_.is_replaced(cookie))
@@ -86,9 +95,7 @@ public:
     return cookies;
   }
 
-private:
   UnixFiles files_;
-  std::set<std::uint64_t> alive_;
 };
 
 } // namespace
@@ -135,6 +142,31 @@ START_TEST(when_the_file_comes_back_so_does_its_listener) {
   assert_text(observed.replaced(), "1");
   ck_assert_int_eq(rename(aside.c_str(), path.c_str()), 0);
   assert_text(observed.replaced(), "2");
+}
+END_TEST
+
+START_TEST(only_paths_that_changed_are_looked_at) {
+  const TemporaryFolder folder;
+  const std::string path = folder.path_of("socket");
+  const std::string aside = folder.path_of("aside");
+  Observed observed;
+  const UniqueFd first = listen_on(path);
+  observed.add(1, path);
+  ck_assert(!observed.look());
+  ck_assert_int_eq(rename(path.c_str(), aside.c_str()), 0);
+  const UniqueFd second = listen_on(path);
+  observed.add(2, path);
+  ck_assert(observed.look());
+  ck_assert(!observed.look());
+  assert_text(observed.replaced_at_changed_paths(), "1");
+  ck_assert_int_eq(rename(aside.c_str(), path.c_str()), 0);
+  const std::string other = folder.path_of("other");
+  const UniqueFd beside = listen_on(other);
+  observed.add(3, other);
+  assert_text(observed.replaced_at_changed_paths(), "1");
+  observed.close(2);
+  ck_assert(observed.look());
+  assert_text(observed.replaced_at_changed_paths(), "");
 }
 END_TEST
 
@@ -194,7 +226,7 @@ START_TEST(kernel_tells_the_file_of_the_path) {
   ck_assert_uint_eq(inodes.size(), 2);
   struct stat status {};
   ck_assert_int_eq(stat(path.c_str(), &status), 0);
-  files.look([](std::uint64_t) { return true; });
+  files.look();
   for (const auto &[cookie, inode] : inodes)
     ck_assert_int_eq(files.is_replaced(cookie), inode != static_cast<std::uint32_t>(status.st_ino));
 }
@@ -205,7 +237,7 @@ int main() {
   TemporaryFolder::program_folder = folder.path();
   return run_tests(
       "unix_files", bound_again_replaces_the_first, when_the_file_comes_back_so_does_its_listener,
-      all_count_where_the_path_leads_to_none_of_them,
+      only_paths_that_changed_are_looked_at, all_count_where_the_path_leads_to_none_of_them,
       the_same_inode_of_another_device_is_another_file,
       listeners_without_an_absolute_path_are_never_replaced, kernel_tells_the_file_of_the_path);
 }

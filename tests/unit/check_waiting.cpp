@@ -35,6 +35,11 @@ TcpAddress address(const std::string &text, std::uint16_t port = 80, std::uint32
   return result;
 }
 
+TcpAddress v6only(TcpAddress address) {
+  address.v6only = true;
+  return address;
+}
+
 using Age = std::optional<OldestWaits::Age>;
 
 struct Case {
@@ -68,6 +73,10 @@ std::vector<Case> cases() {
        {address("::"), address("0.0.0.0")},
        {{address("::ffff:127.0.0.1"), 3s}, {address("127.0.0.1"), 4s}},
        {3s, 4s}},
+      {"IPv4 clients are none of a v6only listener",
+       {v6only(address("::")), address("::")},
+       {{address("::ffff:127.0.0.1"), 3s}, {address("::1"), 4s}},
+       {4s, 3s}},
       {"bound device before any device",
        {address("0.0.0.0"), address("0.0.0.0", 80, eth0)},
        {{address("10.0.0.1", 80, eth0), 3s}, {address("10.0.0.1"), 4s}},

@@ -4,6 +4,9 @@
 #include <atomic>
 #include <csignal>
 #include <future>
+#include <memory>
+#include <new>
+#include <thread>
 
 using namespace backlog;
 using namespace std::chrono_literals;
@@ -29,6 +32,7 @@ public:
 
   /// Until the thread has taken its first question.
   void wait_until_asked() { asked_->get_future().wait(); }
+  std::shared_ptr<std::promise<void>> asked() const { return asked_; }
 
 private:
   std::shared_ptr<std::promise<void>> asked_ = std::make_shared<std::promise<void>>();
@@ -72,6 +76,42 @@ START_TEST(a_thread_that_is_late_is_left_behind) {
 }
 END_TEST
 
+START_TEST(an_exception_ends_the_thread_only) {
+  Worker worker;
+  ck_assert(!worker.failure());
+  ck_assert(!worker.start("throwing", [] { throw std::bad_alloc(); }));
+  while (worker.is_running())
+    std::this_thread::sleep_for(1ms);
+  assert_text(worker.failure().value_or("none"), std::bad_alloc().what());
+  ck_assert(!worker.start("throwing", [] { throw 7; }));
+  while (worker.is_running())
+    std::this_thread::sleep_for(1ms);
+  assert_text(worker.failure().value_or("none"), "unknown exception");
+  ck_assert(!worker.start("well", [] {}));
+  while (worker.is_running())
+    std::this_thread::sleep_for(1ms);
+  ck_assert(!worker.failure());
+}
+END_TEST
+
+START_TEST(a_worker_that_goes_takes_its_thread_along) {
+  std::promise<void> gate;
+  gate.set_value();
+  std::weak_ptr<std::promise<void>> owned_by_thread;
+  {
+    Counting worker(gate.get_future().share());
+    worker.ask();
+    ck_assert(worker.take_until(Clock::now() + 60s) == 1);
+    owned_by_thread = worker.asked();
+    ck_assert(!owned_by_thread.expired());
+  }
+  const Clock::time_point patience = Clock::now() + 60s;
+  while (!owned_by_thread.expired() && Clock::now() < patience)
+    std::this_thread::sleep_for(1ms);
+  ck_assert(owned_by_thread.expired());
+}
+END_TEST
+
 START_TEST(signals_are_blocked) {
   sigset_t mask;
   sigemptyset(&mask);
@@ -97,5 +137,7 @@ END_TEST
 
 int main() {
   return run_tests("worker", answers_when_asked, late_answer_waits_for_the_next_take,
-                   a_thread_that_is_late_is_left_behind, signals_are_blocked, sleep_ends_when_due);
+                   a_thread_that_is_late_is_left_behind, an_exception_ends_the_thread_only,
+                   a_worker_that_goes_takes_its_thread_along, signals_are_blocked,
+                   sleep_ends_when_due);
 }

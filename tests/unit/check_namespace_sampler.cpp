@@ -1,0 +1,190 @@
+#include "count_allocations.h"
+#include "folder.h"
+#include "namespace_sampler.h"
+#include "test_program.h"
+#include "unique_fd.h"
+
+#include <algorithm>
+#include <cstring>
+#include <netinet/in.h>
+#include <sched.h>
+#include <string>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <vector>
+
+using namespace backlog;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// A net namespace in which only the test listens.
+bool enter_own_namespace() {
+  return unshare(CLONE_NEWNET) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0;
+}
+
+UniqueFd tcp_listener(std::uint16_t port) {
+  UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  ck_assert_int_eq(bind(fd.get(), reinterpret_cast<sockaddr *>(&address), sizeof address), 0);
+  ck_assert_int_eq(listen(fd.get(), 5), 0);
+  return fd;
+}
+
+sockaddr_un unix_address(const std::string &path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  ck_assert_uint_lt(path.size(), sizeof address.sun_path);
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  return address;
+}
+
+UniqueFd unix_listener(const std::string &path, int limit) {
+  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const sockaddr_un address = unix_address(path);
+  ck_assert_int_eq(bind(fd.get(), reinterpret_cast<const sockaddr *>(&address), sizeof address), 0);
+  ck_assert_int_eq(listen(fd.get(), limit), 0);
+  return fd;
+}
+
+std::vector<UniqueFd> unix_clients(const std::string &path, int count) {
+  std::vector<UniqueFd> clients;
+  const sockaddr_un address = unix_address(path);
+  for (int i = 0; i < count; ++i) {
+    clients.emplace_back(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ck_assert_int_eq(
+        connect(clients.back().get(), reinterpret_cast<const sockaddr *>(&address), sizeof address),
+        0);
+  }
+  return clients;
+}
+
+/// The sampler of a namespace, and its last harvest.
+struct Sampled {
+  explicit Sampled(const std::string &label)
+      : sampler(std::make_shared<const Config>(), NamespaceLabel{label, false}) {}
+
+  void sample(int times) {
+    for (int i = 0; i < times; ++i) {
+      sampler.sample_tcp(1h);
+      sampler.sample_unix(1h);
+    }
+  }
+  bool can_read() {
+    sample(1);
+    return !sampler.tcp_failed() && !sampler.unix_failed();
+  }
+  void take_harvest() { harvest = sampler.harvest(1h, 1h, faults); }
+  const ListenerInterval &unix_interval() const {
+    ck_assert_uint_eq(harvest.unix_sockets->listeners.size(), 1);
+    return harvest.unix_sockets->listeners.front().interval;
+  }
+
+  NamespaceSampler sampler;
+  NamespaceHarvest harvest;
+  std::vector<Fault> faults;
+};
+
+} // namespace
+
+START_TEST(steady_samples_do_not_allocate) {
+  if (!enter_own_namespace())
+    return;
+  const Folder folder;
+  const std::string path = folder.path() + "/socket";
+  std::vector<UniqueFd> sockets;
+  for (std::uint16_t port = 1000; port < 1100; ++port)
+    sockets.push_back(tcp_listener(port));
+  for (int i = 0; i < 2; ++i) {
+    sockets.push_back(unix_listener(path, 5)); // of which one replaces the other
+    unlink(path.c_str());
+  }
+  sockets.push_back(unix_listener(path, 5));
+  for (const char *label : {"", "blue"}) {
+    Sampled sampled(label);
+    if (!sampled.can_read())
+      return;
+    sampled.sample(3);
+    const std::size_t before = allocation_count;
+    sampled.sample(10);
+    ck_assert_uint_eq(allocation_count - before, 0);
+    sampled.take_harvest();
+    ck_assert_uint_eq(sampled.harvest.tcp.listeners.size(), 100);
+    ck_assert_uint_eq(sampled.unix_interval().members, 3);
+  }
+}
+END_TEST
+
+START_TEST(a_replaced_unix_socket_is_a_socket_more) {
+  if (!enter_own_namespace())
+    return;
+  const Folder folder;
+  const std::string path = folder.path() + "/socket";
+  Sampled sampled("");
+  const UniqueFd old = unix_listener(path, 3);
+  if (!sampled.can_read())
+    return;
+  const std::vector<UniqueFd> of_old = unix_clients(path, 4);
+  sampled.take_harvest();
+  ck_assert_uint_eq(sampled.unix_interval().queue.last, 4);
+
+  // In the very interval in which the second one came, whether a sample or the harvest sees it
+  // first, and in the next.
+  unlink(path.c_str());
+  UniqueFd replacement = unix_listener(path, 9);
+  std::vector<UniqueFd> of_new = unix_clients(path, 10);
+  for (int i = 0; i < 2; ++i) {
+    sampled.take_harvest();
+    const ListenerInterval &interval = sampled.unix_interval();
+    ck_assert_uint_eq(interval.members, 2);
+    ck_assert_uint_eq(interval.counted, 1);
+    ck_assert_uint_eq(interval.limit, 9);
+    ck_assert_uint_eq(interval.lowest_limit, 9);
+    ck_assert_uint_eq(interval.queue.last, 10);
+    ck_assert_uint_eq(interval.queue.peak, 10);
+    ck_assert_double_eq_tol(interval.median_member_percent, 100, 1e-4);
+    ck_assert_double_eq_tol(interval.queue.used_percent, 100, 1e-4);
+  }
+
+  // It goes, and its file with it: what is left counts again, in the same interval.
+  of_new.clear();
+  replacement = UniqueFd();
+  unlink(path.c_str());
+  sampled.take_harvest();
+  ck_assert_uint_eq(sampled.unix_interval().members, 1);
+  ck_assert_uint_eq(sampled.unix_interval().counted, 1);
+  ck_assert_uint_eq(sampled.unix_interval().limit, 3);
+  ck_assert_uint_eq(sampled.unix_interval().queue.last, 4);
+}
+END_TEST
+
+START_TEST(who_came_and_went_between_harvests_is_forgotten) {
+  if (!enter_own_namespace())
+    return;
+  const Folder folder;
+  const UniqueFd stable = tcp_listener(80);
+  Sampled sampled("");
+  if (!sampled.can_read())
+    return;
+  sampled.take_harvest();
+  for (std::uint16_t port = 1000; port < 1100; ++port) {
+    const UniqueFd tcp = tcp_listener(port);
+    const std::string path = folder.path() + "/" + std::to_string(port);
+    const UniqueFd unix_socket = unix_listener(path, 5);
+    sampled.sample(1);
+  }
+  sampled.sample(2);
+  sampled.take_harvest();
+  ck_assert_uint_eq(sampled.harvest.tcp.listeners.size(), 1);
+  ck_assert_uint_eq(sampled.harvest.unix_sockets->listeners.size(), 0);
+}
+END_TEST
+
+int main() {
+  return run_tests("namespace_sampler", steady_samples_do_not_allocate,
+                   a_replaced_unix_socket_is_a_socket_more,
+                   who_came_and_went_between_harvests_is_forgotten);
+}
