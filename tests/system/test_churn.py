@@ -56,7 +56,7 @@ class ChurnTest(StrainTest):
         sizes = [self.wait_for_steady_size(collectd, 30)]
         for _ in range(2):
             begin = churn.churned
-            collectd.wait(lambda begin=begin: churn.churned >= begin + CHURNED, 60, f"{CHURNED} listeners come and gone")
+            collectd.wait(lambda begin=begin: churn.churned >= begin + CHURNED, 60, f"churn of {CHURNED}")
             collectd.wait_for_intervals(1)
             sizes.append(resident_kb(collectd.pid))
         print("resident size, kB:", sizes)
@@ -104,7 +104,8 @@ class ChurnTest(StrainTest):
                 seen = {each for _, each in collectd.values(listener.name, series)}
                 self.assertEqual(len(seen), 1, f"{listener.name}/{series}")
                 self.assertAlmostEqual(seen.pop(), value, places=6, msg=f"{listener.name}/{series}")
-        for sockets, used in collectd.rows(("unix_unstable", "count-sockets"), ("unix_unstable", "percent-used")).values():
+        unstable = collectd.rows(("unix_unstable", "count-sockets"), ("unix_unstable", "percent-used"))
+        for sockets, used in unstable.values():
             self.assertLessEqual(sockets, 3 * BATCH)
             self.assertEqual(used, 0)
         self.assertEqual(collectd.messages(), [])

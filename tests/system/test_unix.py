@@ -175,8 +175,8 @@ class UnixTest(NotificationTest):
         message = self.wait_for(collectd, new.name, "WARNING", "accept queue full").message
         self.assertIn(", peak 10 of 10 in ", message)
         self.assertNotIn("skew", message)
-        row, = (row for row in json.loads(harness.run(os.environ["BACKLOG_TABLE"], "--table", table, "--json"))["listeners"]
-                if row["name"] == new.name)
+        shown = json.loads(harness.run(os.environ["BACKLOG_TABLE"], "--table", table, "--json"))
+        row, = (row for row in shown["listeners"] if row["name"] == new.name)
         self.assertEqual((row["state"], row["limit_source"], row["members"]), ("overflow", "application", 2))
         self.assertIn(row["cause"], ("burst", "slow_accept"))
 

@@ -530,9 +530,9 @@ END_TEST
 START_TEST(who_went_with_nothing_to_tell_is_forgotten_at_once) {
   struct Case {
     Observed::Socket socket;
-    bool may;       ///< nothing was dropped for it
-    bool is_folded; ///< otherwise told one by one
-    bool told;
+    bool may = false;       ///< nothing was dropped for it
+    bool is_folded = false; ///< otherwise told one by one
+    bool told = false;
   };
   const Case cases[] = {
       {{2, "b", 0}, true, false, false}, {{2, "b", 0}, false, false, true},
@@ -601,6 +601,7 @@ START_TEST(collisions_of_an_interval_are_few_and_told_once_each) {
   observed.harvest();
   assert_text(observed.collisions, "unix_a:/a.b,/a-b ");
   std::vector<std::string> addresses;
+  addresses.reserve(1000);
   for (int i = 0; i < 1000; ++i)
     addresses.push_back("/" + std::to_string(i));
   for (std::uint64_t i = 0; i < 1000; ++i) {

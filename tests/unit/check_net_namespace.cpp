@@ -1,4 +1,5 @@
 #include "child_process.h"
+#include "count_allocations.h"
 #include "net_namespace.h"
 #include "test_program.h"
 
@@ -92,6 +93,21 @@ START_TEST(namespace_of_a_process_is_found_entered_and_left) {
 }
 END_TEST
 
+START_TEST(a_visit_does_not_allocate) {
+  Inhabitant inhabitant;
+  if (!inhabitant.has_begun())
+    return;
+  const auto found = found_at(inhabitant.path());
+  ck_assert(found.has_value());
+  auto door = NetNamespaceDoor::make();
+  NetNamespaceId visited;
+  const std::size_t before = allocation_count;
+  const Failure failure = door->visit(*found, [&] { visited = own_id(); });
+  ck_assert_uint_eq(allocation_count - before, 0);
+  ck_assert(!failure && visited == found->id);
+}
+END_TEST
+
 START_TEST(another_namespace_at_the_same_path_is_not_entered) {
   Inhabitant inhabitant;
   if (!inhabitant.has_begun())
@@ -135,7 +151,7 @@ END_TEST
 
 int main() {
   return run_tests("net_namespace", container_ids, own_namespace_is_not_found,
-                   namespace_of_a_process_is_found_entered_and_left,
+                   namespace_of_a_process_is_found_entered_and_left, a_visit_does_not_allocate,
                    another_namespace_at_the_same_path_is_not_entered,
                    files_name_namespaces_the_first_of_them);
 }
