@@ -25,7 +25,8 @@ REFUSED = "look into other processes: Permission denied"
 def capabilities_of(option):
     """Those of the drop-in's line that the comment above it says is for this option."""
     comment = rf"^# (?:\w+, )*{option}(?:, \w+)*: .*\n(?:# .*\n)*"
-    return set(re.search(comment + r"#?CapabilityBoundingSet=(.*)", DROP_IN.read_text(encoding="ascii"), re.MULTILINE)[1].split())
+    text = DROP_IN.read_text(encoding="ascii")
+    return set(re.search(comment + r"#?CapabilityBoundingSet=(.*)", text, re.MULTILINE)[1].split())
 
 
 class CapabilitiesTest(SystemTest):
