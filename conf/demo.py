@@ -342,7 +342,7 @@ def print_pictures(collectd):
     pictures = demo_pictures.draw_pictures(collectd.directory / "csv" / harness.HOSTNAME,
                                            collectd.directory / "pictures", INTERVAL)
     if pictures:
-        print("\nPictures of the busy listeners, by rrdtool:")
+        print("\nPictures of the busy listeners, by rrdtool, with the RRD of each beside it:")
     for picture in pictures:
         print(f"    {os.path.relpath(picture.png)}")
 

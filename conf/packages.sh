@@ -20,8 +20,8 @@
   PICTURE_PACKAGES=(rrdtool)
   # libsnmp-dev for the subagent
   TEST_PACKAGES=(check strace libsnmp-dev mandoc man-db python3-yaml "${PICTURE_PACKAGES[@]}")
-  DEB_PACKAGES=(dpkg-dev file libsnmp-dev)           # what building packages needs
-  DEB_TEST_PACKAGES=(debootstrap lintian util-linux) # and what testing them does
+  DEB_PACKAGES=(dpkg-dev file libsnmp-dev)               # what building packages needs
+  DEB_TEST_PACKAGES=(debootstrap lintian util-linux rpm) # and what testing them does
 }
 COLLECTD_PACKAGES=(collectd-core collectd-dev)
 # What the SNMP tests talk to. Unpacked like collectd, since snmpd's package enables a service.

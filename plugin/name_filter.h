@@ -18,6 +18,7 @@ public:
   std::optional<std::string> add(const std::string &entry);
   void ignore_selected(bool ignore) { ignore_selected_ = ignore; }
 
+  bool has_regex() const { return !regexes_.empty(); }
   bool empty() const { return exact_.empty() && regexes_.empty(); }
 
   /// Whether the name is to be reported.

@@ -1,5 +1,6 @@
 #include "net_namespace.h"
 
+#include "capability.h"
 #include "kernel_file.h"
 
 #include <algorithm>
@@ -62,7 +63,13 @@ bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); }
 NetNamespaceFinder::NetNamespaceFinder(std::vector<std::string> folders, std::string proc)
     : folders_(std::move(folders)), proc_(std::move(proc)) {}
 
-std::vector<NetNamespace> NetNamespaceFinder::find() const {
+Failure NetNamespaceFinder::refusal() const {
+  if (!refused_)
+    return std::nullopt;
+  return Error{EACCES, "look into other processes"};
+}
+
+std::vector<NetNamespace> NetNamespaceFinder::find() {
   const auto own = id_at("/proc/thread-self/ns/net");
   std::map<NetNamespaceId, NetNamespace> found;
   for (const std::string &folder : folders_) {
@@ -80,6 +87,7 @@ std::vector<NetNamespace> NetNamespaceFinder::find() const {
     const std::string process = proc_ + "/" + std::to_string(pid);
     const std::string path = process + "/ns/net";
     const auto id = id_at(path);
+    refused_ = refused_ || (!id && errno == EACCES && !has_capability(CAP_SYS_PTRACE));
     if (!id || id == own)
       continue;
     NetNamespace &entry = found[*id];

@@ -30,7 +30,7 @@ struct NetNamespace {
 };
 
 /// Finds namespaces by their files and by the processes that live in them. What may not be looked
-/// at (that takes ptrace access) is passed over.
+/// at (that takes ptrace access) is passed over, and remembered.
 class NetNamespaceFinder {
 public:
   explicit NetNamespaceFinder(std::vector<std::string> folders = {"/run/netns",
@@ -38,11 +38,14 @@ public:
                               std::string proc = "/proc");
 
   /// All but the calling thread's own, in order of names.
-  std::vector<NetNamespace> find() const;
+  std::vector<NetNamespace> find();
+  /// Why some of no file may have been missed.
+  Failure refusal() const;
 
 private:
   std::vector<std::string> folders_;
   std::string proc_;
+  bool refused_ = false;
 };
 
 /// The id of a container in a line of /proc/PID/cgroup: the first 12 of its 64 hex digits; empty:

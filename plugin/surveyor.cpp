@@ -126,10 +126,18 @@ private:
   }
 
   void find_namespaces() {
+    post_namespaces();
+    // Who asks for one by name asks for its file.
+    const Failure refusal = finder_.refusal();
+    if (refusal && config_->net_namespaces.has_regex())
+      survey_.faults.push_back({"other net namespaces without a file", refusal->message()});
+  }
+
+  void post_namespaces() {
     if (found_at_ && Clock::now() - *found_at_ < find_namespaces_every)
       return;
     found_at_ = Clock::now();
-    SurveyBoard::Namespaces namespaces = NetNamespaceFinder().find();
+    SurveyBoard::Namespaces namespaces = finder_.find();
     std::erase_if(namespaces, [&](const NetNamespace &other) {
       return !config_->net_namespaces.selects(other.name);
     });
@@ -189,6 +197,8 @@ private:
     for (const OwnedSocket &socket : sockets_)
       if (const Owner *owner = owners_.find(socket.cookie))
         survey_.owners.emplace(socket.cookie, *owner);
+    if (const Failure refusal = owners_.refusal())
+      survey_.faults.push_back({"owners", refusal->message()});
   }
 
   /// The scans of all connections, as far as there is time for them.
@@ -244,6 +254,7 @@ private:
   TcpSocketsReader sockets_reader_;
   NetLimitsReader limits_;
   OwnerBook owners_;
+  NetNamespaceFinder finder_;
   std::optional<NetNamespaceDoor> door_;
   std::optional<Clock::time_point> found_at_; ///< the other namespaces
   std::uint64_t tcp_sockets_ = 0;             ///< as of the last reading

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""The packages in a bare system: installed, upgraded, removed and purged, with the real dpkg and the
-real collectd.
+"""The packages in a bare system: installed, upgraded, removed and purged, with the real dpkg and rpm and
+the real collectd.
 
 Environment (set by run, which also makes the namespaces that this runs in):
-  PACKAGES   the folder of the packages
-  BASE       a bare system with all that the packages depend on
+  PACKAGES   the folder of the packages, with those for rpm, if there are any, in rpm1 and, as their next
+             release, in rpm2
+  BASE       a bare system with all that the packages depend on, and systemd
   SCRATCH    a folder for copies of it
 """
 
@@ -29,7 +30,9 @@ SCRATCH = pathlib.Path(os.environ["SCRATCH"])
 SNIPPET = "etc/collectd/collectd.conf.d/backlog.conf"
 EDIT = "\n<Plugin backlog>\n  WarningPercent 70\n</Plugin>\n"
 # dpkg's own records, logs, caches, and the copies and the lock that adduser leaves.
-NOT_OURS = ("proc", "sys", "dev", "var/lib/dpkg", "var/log", "var/cache", "etc/group-", "etc/gshadow-", "run/adduser")
+NOT_OURS = ("proc", "sys", "dev", "var/lib/dpkg", "var/lib/rpm", "var/log", "var/cache", "etc/group-", "etc/gshadow-",
+            "run/adduser")
+DEBIAN_ONLY = re.compile(r"/changelog\.Debian\.gz$|/usr/share/lintian/")
 
 
 def run(*command, **options):
@@ -40,9 +43,40 @@ def run(*command, **options):
     return result.stdout
 
 
-def packages():
-    """{name: file}"""
-    return {file.name.split("_")[0]: file for file in sorted(PACKAGES.glob("*.deb"))}
+def packages(debug=False):
+    """{name: file}, of the packages or of those of their debug symbols"""
+    files = {file.name.split("_")[0]: file for file in sorted(PACKAGES.glob("*.deb"))}
+    return {name: file for name, file in files.items() if name.endswith("-dbgsym") == debug}
+
+
+def rpms(release):
+    """Likewise."""
+    return {file.name.rsplit("-", 2)[0]: file for file in sorted(PACKAGES.glob(f"rpm{release}/*.rpm"))}
+
+
+def listing(package):
+    """A line for each file, in order: mode, owner, path, target of a link."""
+    if package.suffix == ".rpm":
+        text = run("rpm", "-qp", "--qf", "[%{FILEMODES:perms} %{FILEUSERNAME}/%{FILEGROUPNAME} %{FILENAMES} -> "
+                   "%{FILELINKTOS}\n]", package)
+        lines = [line.removesuffix(" -> ") for line in text.splitlines() if "/usr/lib/.build-id" not in line]
+    else:
+        lines = [re.sub(r"^(\S+ \S+) +\d+ \S+ \S+ \.", r"\1 ", line)
+                 for line in run("dpkg-deb", "-c", package).splitlines()]
+    lines = [re.sub(r"/\w{2}/\w+\.debug$", "/BUILD-ID.debug", line) for line in lines if not line.startswith("d")]
+    return sorted(lines, key=lambda line: line.split()[2])
+
+
+def wanted_listings():
+    """{name: listing}, of contents.txt"""
+    text = pathlib.Path(__file__).with_name("contents.txt").read_text(encoding="ascii")
+    return {lines[0]: lines[1:] for lines in (part.splitlines() for part in text.split("\n\n"))}
+
+
+def elf_files(tree):
+    for file in tree.rglob("*"):
+        if not file.is_symlink() and file.is_file() and file.read_bytes()[:4] == b"\x7fELF":
+            yield file
 
 
 def field(package, name):
@@ -116,6 +150,10 @@ class System:
             (folder / file.name).unlink()
         return output
 
+    def rpm(self, *arguments):
+        """Without dependencies: those are here, but in dpkg's records."""
+        return run("rpm", "--root", self.root, "--dbpath", "/var/lib/rpm", "--force-debian", "--nodeps", *arguments)
+
     def remove(self, *names):
         return self.run("dpkg", "--remove", *names)
 
@@ -182,6 +220,7 @@ LoadPlugin csv
         systemctl = self.path("usr/local/bin/systemctl")
         systemctl.write_text('#!/bin/sh\necho "$*" >>/tmp/systemctl.log\n')
         systemctl.chmod(0o755)
+        self.path("usr/bin/systemctl").unlink()
         self.path("usr/bin/systemctl").symlink_to("/usr/local/bin/systemctl")
 
         def asked():
@@ -274,6 +313,47 @@ class PluginTest(unittest.TestCase):
         self.system.purge("collectd-backlog")
         self.assertEqual(changes(before, self.system.files()), {})
 
+    def owner_and_mode(self, path):
+        status = self.system.path(path).stat()
+        return status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)
+
+    def test_the_folder_of_the_table(self):
+        """By systemd-tmpfiles: of whom the operator says."""
+        system = self.system
+        system.install(self.package)
+        self.assertEqual(self.owner_and_mode("run/collectd-backlog"), (0, 0, 0o755))
+        system.purge("collectd-backlog")
+
+        shipped = self.system.path("usr/lib/tmpfiles.d/collectd-backlog.conf")
+        self.assertFalse(shipped.exists())
+        changed = system.path("etc/tmpfiles.d/collectd-backlog.conf")
+        changed.write_text("d /run/collectd-backlog 0750 nobody nogroup -\n")
+        system.install(self.package)
+        self.assertEqual(self.owner_and_mode("run/collectd-backlog"), (65534, 65534, 0o750))
+
+        # And as at the start of the system.
+        changed.unlink()
+        system.path("run/collectd-backlog").rmdir()
+        system.run("systemd-tmpfiles", "--create", "--boot", "collectd-backlog.conf")
+        self.assertEqual(self.owner_and_mode("run/collectd-backlog"), (0, 0, 0o755))
+
+    def test_the_folder_of_the_table_without_systemd(self):
+        self.system.path("usr/bin/systemd-tmpfiles").unlink()
+        self.system.install(self.package)
+        self.assertEqual(self.owner_and_mode("run/collectd-backlog"), (0, 0, 0o755))
+
+    def test_capabilities(self):
+        """systemd takes each line of the drop-in, also those behind a #."""
+        system = self.system
+        system.install(self.package)
+        drop_in = system.path("etc/systemd/system/collectd.service.d/backlog.conf")
+        drop_in.parent.mkdir()
+        text = system.path("usr/share/doc/collectd-backlog/examples/collectd-capabilities.conf").read_text()
+        drop_in.write_text(re.sub(r"(?m)^#(\w+=)", r"\1", text))
+        self.assertEqual(system.run("systemd-analyze", "verify", "--man=no", "collectd.service"), "")
+        drop_in.write_text(drop_in.read_text() + "Nonsense=yes\n")
+        self.assertIn("Nonsense", system.run("systemd-analyze", "verify", "--man=no", "collectd.service"))
+
     def test_a_snippet_as_shipped_is_replaced(self):
         system = self.system
         system.install(self.package)
@@ -362,8 +442,11 @@ class AgentxTest(unittest.TestCase):
 
     def test_unit(self):
         self.system.install(self.package)
-        unit = self.system.path(f"usr/lib/systemd/system/{self.UNIT}").read_text()
-        self.assertIn("ExecStart=/usr/sbin/backlog-agentx ", unit)
+        unit = self.system.path(f"usr/lib/systemd/system/{self.UNIT}")
+        self.assertIn("ExecStart=/usr/sbin/backlog-agentx ", unit.read_text())
+        self.assertEqual(self.system.run("systemd-analyze", "verify", "--man=no", self.UNIT), "")
+        unit.write_text(unit.read_text().replace("ProtectSystem", "ProtectSystems"))
+        self.assertIn("ProtectSystems", self.system.run("systemd-analyze", "verify", "--man=no", self.UNIT))
 
 
 @unittest.skipUnless("backlog-mibs" in packages(), "built without SNMP")
@@ -379,6 +462,72 @@ class MibsTest(unittest.TestCase):
         self.assertEqual(changes(before, system.files()), {})
 
 
+@unittest.skipUnless(rpms(1), "rpmbuild is missing")
+class RpmTest(unittest.TestCase):
+    """rpm, without its distributions."""
+
+    def test_files(self):
+        wanted = {name: [line for line in lines if not DEBIAN_ONLY.search(line)]
+                  for name, lines in wanted_listings().items() if name in packages()}
+        self.assertEqual({name: listing(package) for name, package in rpms(1).items()}, wanted)
+        self.assertEqual(run("rpm", "-qpc", rpms(1)["collectd-backlog"]).split(), [f"/{SNIPPET}"])
+
+    def test_life_of_the_plugin(self):
+        system = System(self)
+        before = system.files()
+        old, new = (str(rpms(release)["collectd-backlog"]) for release in (1, 2))
+        system.rpm("-i", old)
+        self.assertTrue(system.path("run/collectd-backlog").is_dir())
+        system.run("collectd", "-T", "-C", system.config())
+        shutil.rmtree(system.path("tmp/collectd"))
+        system.path(SNIPPET).write_text(system.path(SNIPPET).read_text() + EDIT)
+        system.rpm("-U", new)
+        self.assertTrue(system.path("run/collectd-backlog").is_dir())
+        self.assertTrue(system.path(SNIPPET).read_text().endswith(EDIT))
+        system.rpm("-e", "collectd-backlog")
+        left = changes(before, system.files())
+        self.assertEqual([path for path in left if system.path(path).is_file()], [f"{SNIPPET}.rpmsave"])
+        self.assertFalse(system.path("run/collectd-backlog").exists())
+
+    def test_life_of_the_subagent(self):
+        system = System(self)
+        asked = system.pretend_systemd()
+        unit = AgentxTest.UNIT
+        old, new = (str(rpms(release)["backlog-agentx"]) for release in (1, 2))
+        system.rpm("-i", old)
+        self.assertEqual(asked(), ["daemon-reload"])
+        self.assertIn("backlog:", system.path("etc/group").read_text())
+        system.rpm("-U", new)
+        self.assertEqual(asked(), ["daemon-reload"] * 2 + [f"try-restart {unit}"])
+        system.rpm("-e", "backlog-agentx")
+        self.assertEqual(asked(), [f"--quiet disable --now {unit}", "daemon-reload"])
+
+
+class DebugTest(unittest.TestCase):
+    def test_symbols_of_all_programs(self):
+        stripped = packages().keys() - {"backlog-mibs"}
+        self.assertEqual(packages(debug=True).keys(), {f"{name}-dbgsym" for name in stripped})
+        for name, package in packages(debug=True).items():
+            with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+                run("dpkg-deb", "-x", packages()[name.removesuffix("-dbgsym")], f"{folder}/stripped")
+                run("dpkg-deb", "-x", package, f"{folder}/symbols")
+                identities = {re.search(r"Build ID: (\w+)", run("readelf", "-n", file))[1]
+                              for file in elf_files(pathlib.Path(folder, "stripped"))}
+                symbols = list(elf_files(pathlib.Path(folder, "symbols")))
+                self.assertEqual({file.parent.name + file.stem for file in symbols}, identities)
+                for file in symbols:
+                    self.assertIn(".debug_info", run("readelf", "-SW", file))
+
+    def test_installation(self):
+        system = System(self)
+        before = system.files()
+        names = ["collectd-backlog", "collectd-backlog-dbgsym"]
+        system.install(packages()[names[0]], packages(debug=True)[names[1]])
+        self.assertEqual(system.run("dpkg", "--verify", names[1]), "")
+        system.purge(*names)
+        self.assertEqual(changes(before, system.files()), {})
+
+
 class ContentsTest(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory(dir=SCRATCH)
@@ -388,10 +537,18 @@ class ContentsTest(unittest.TestCase):
             self.trees[name] = pathlib.Path(folder.name, name)
             run("dpkg-deb", "-x", package, self.trees[name])
 
-    def test_lintian(self):
-        for name, package in packages().items():
+    def test_files(self):
+        """As contents.txt has them."""
+        for name, package in (packages() | packages(debug=True)).items():
             with self.subTest(package=name):
-                output = run("lintian", "--allow-root", "--fail-on", "error,warning", package)
+                self.assertEqual(listing(package), wanted_listings()[name])
+
+    def test_lintian(self):
+        """Overrides have no place in packages of debug symbols; what they are for is what the others have."""
+        for name, package in (packages() | packages(debug=True)).items():
+            suppressed = ("--suppress-tags", "bogus-mail-host") if name.endswith("-dbgsym") else ()
+            with self.subTest(package=name):
+                output = run("lintian", "--allow-root", "--fail-on", "error,warning", *suppressed, package)
                 self.assertEqual(re.findall(r"^[EW]:.*", output, re.MULTILINE), [])
 
     def test_dependencies(self):
@@ -408,9 +565,7 @@ class ContentsTest(unittest.TestCase):
         """Position independent, relocations read-only and resolved at the start, a guarded stack, checked calls."""
         seen = 0
         for tree in self.trees.values():
-            for file in tree.rglob("*"):
-                if file.is_symlink() or not file.is_file() or file.read_bytes()[:4] != b"\x7fELF":
-                    continue
+            for file in elf_files(tree):
                 seen += 1
                 with self.subTest(file=file.name):
                     text = run("readelf", "-hldW", file)

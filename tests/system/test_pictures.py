@@ -127,6 +127,7 @@ class PicturesTest(SystemTest):
         self.assertEqual({path.stem for path in printed}, own)
         for path in printed:
             self.assertEqual(decode_png(path)[:2], (demo_pictures.WIDTH, demo_pictures.HEIGHT))
+            self.assertGreater(len(rrd_rows(path.with_suffix(".rrd"))), 2)
 
 
 if __name__ == "__main__":

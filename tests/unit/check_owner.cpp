@@ -518,6 +518,7 @@ START_TEST(own_listener) {
   OwnerBook book;
   update(book, {socket_of(1, inode_of(fd))});
   assert_text(shown(book, 1), own_name() + "[" + std::to_string(getpid()) + "]");
+  ck_assert(!book.refusal());
   ck_assert_uint_eq(book.scans(), 1);
 }
 END_TEST
@@ -563,9 +564,12 @@ START_TEST(what_is_not_permitted_stays_empty) {
                 update(book, {socket_of(1, inode, 1)});
                 if (!book.find(1) || *book.find(1) != Owner{})
                   return "owner: " + shown(book, 1);
-                return book.scans() == 1 ? "" : "scanned again";
+                if (book.scans() != 1)
+                  return "scanned again";
+                const Failure refusal = book.refusal();
+                return refusal ? refusal->message() : "no word of it";
               }),
-              "");
+              "look into other processes: Permission denied");
 }
 END_TEST
 

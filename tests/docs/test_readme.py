@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""What the README names is there: tests, files, messages, and the capabilities that it wants."""
+
+import pathlib
+import re
+import unittest
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+# Where a file may be that is named without a folder.
+FOLDERS = [SOURCE, SOURCE / "snmp", SOURCE / "conf", *(path for path in (SOURCE / "conf").rglob("*") if path.is_dir())]
+
+
+def read(name):
+    return (SOURCE / name).read_text(encoding="utf-8")
+
+
+def tests_named(text):
+    return set(re.findall(r"`(test_\w+)`", text)) | set(re.findall(r"`(\w+)` of `plugin/", text))
+
+
+def tests_there():
+    names = set()
+    for path in (SOURCE / "tests").rglob("*.py"):
+        names |= set(re.findall(r"^ +def (test_\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE))
+    for path in (SOURCE / "tests").rglob("*.cpp"):
+        names |= set(re.findall(r"^START_TEST\((\w+)\)", path.read_text(encoding="utf-8"), re.MULTILINE))
+    return names
+
+
+def files_named(text):
+    """Paths from the top of the tree, wherever they stand, and names of files between `...`."""
+    paths = re.findall(r"(?<![\w/.-])(?:conf|plugin|snmp|tests|include)/[\w./-]*\w", text)
+    names = re.findall(r"`([\w][\w/-]*\.(?:conf|cpp|influxql|json|md|py|txt|yml))`", text)
+    return {name for name in paths + names if "STORE-PAGE" not in name}
+
+
+def is_there(name):
+    return any((folder / name).exists() for folder in FOLDERS)
+
+
+def section(text, title):
+    return re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)[1]
+
+
+def section_of_manual(text, title):
+    found = re.search(rf"^\.Sh {title}\n(.*?)(?=^\.Sh )", text, re.DOTALL | re.MULTILINE)[1]
+    return " ".join(found.replace("\\\n", "").split())
+
+
+def arguments(text, begin):
+    """The text up to the bracket that closes the one before begin."""
+    depth, at = 1, begin
+    while depth > 0:
+        if text[at] == '"':
+            at = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL).match(text, at).end()
+            continue
+        depth += {"(": 1, ")": -1}.get(text[at], 0)
+        at += 1
+    return text[begin:at - 1]
+
+
+def literals(text):
+    return re.findall(r'"((?:[^"\\]|\\.)*)"', re.sub(r'"\s*"', "", text))
+
+
+def messages(folder):
+    """The fixed parts of what is logged, each up to what is inserted, a comma, colon or semicolon."""
+    found = set()
+    for path in sorted((SOURCE / folder).glob("*.cpp")):
+        text = path.read_text(encoding="utf-8")
+        for call in re.finditer(r"\b(?:plugin_log|log_once|log_line|log_|(?:lines|notices)\.push_back)\(", text):
+            for literal in literals(arguments(text, call.end())):
+                for part in literal.removeprefix("backlog plugin: ").split("%s"):
+                    found.add(re.split("[,:;]", part)[0].strip())
+        # What cannot be read is said as "no PART: reason".
+        for call in re.finditer(r"\b(?:part|faults\.push_back|listeners_fault)\(", text):
+            found.update(f"no {literal}" for literal in literals(arguments(text, call.end()))[:1] if literal[0] != " ")
+    return {words for words in found if " " in words}
+
+
+def unsaid(folder, document):
+    return {words for words in messages(folder) if words not in document}
+
+
+def options_of_cmake():
+    names = set()
+    for path in [SOURCE / "CMakeLists.txt", *(SOURCE / "conf").rglob("CMakeLists.txt"),
+                 *(SOURCE / "tests").rglob("CMakeLists.txt")]:
+        names |= set(re.findall(r"^ *(?:option\(|set\((?=[^)]* CACHE ))(\w+)", path.read_text(encoding="utf-8"),
+                                re.MULTILINE))
+    return {name for name in names if not name.startswith("CMAKE_")}
+
+
+class ReadmeTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.text = read("README.md")
+
+    def test_tests(self):
+        named = tests_named(self.text)
+        self.assertGreater(len(named), 15)
+        self.assertEqual(named - tests_there(), set())
+
+    def test_files(self):
+        named = files_named(self.text)
+        self.assertGreater(len(named), 40)
+        self.assertEqual({name for name in named if not is_there(name)}, set())
+
+    def test_cmake_options(self):
+        table = re.search(r"^\| CMake option \|.*\n((?:\|.*\n)+)", self.text, re.MULTILINE)[1]
+        self.assertEqual(set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)), options_of_cmake())
+
+    def test_messages(self):
+        for folder, wanted, documents in [
+                ("plugin", {"no TCP listeners", "no owners", "a thread is busy in the kernel and was left behind"},
+                 [section(self.text, "Messages"), section_of_manual(read("plugin/collectd-backlog.5"), "MESSAGES")]),
+                ("snmp", {"connected to the SNMP agent", "no table"},
+                 [section(self.text, "The table, for people, monitoring and SNMP"),
+                  section_of_manual(read("snmp/backlog-agentx.8"), "DIAGNOSTICS")])]:
+            self.assertLessEqual(wanted, messages(folder))
+            for document in documents:
+                self.assertEqual(unsaid(folder, document), set())
+
+    def test_capabilities(self):
+        """README, manual and drop-in want the same."""
+        wanted = {name: set(re.findall(r"CAP_[A-Z]\w+", text)) for name, text in [
+            ("README", section(self.text, "Operations")),
+            ("manual", section_of_manual(read("plugin/collectd-backlog.5"), "PERMISSIONS")),
+            ("drop-in", read("conf/collectd-capabilities.conf"))]}
+        self.assertGreater(len(wanted["drop-in"]), 2)
+        self.assertEqual(wanted["README"], wanted["drop-in"])
+        self.assertEqual(wanted["manual"], wanted["drop-in"])
+
+    def test_what_is_missing_is_found(self):
+        """This test can fail."""
+        self.assertNotEqual(tests_named(self.text.replace("`test_", "`test_no_")) - tests_there(), set())
+        for old, new in [("`conf/demo`", "`conf/demonstration`"), ("`graphite.conf`", "`graphit.conf`")]:
+            self.assertIn(old, self.text)
+            self.assertFalse(all(is_there(name) for name in files_named(self.text.replace(old, new))))
+        without = section(self.text, "Messages").replace("no owners", "")
+        self.assertEqual(unsaid("plugin", without), {"no owners"})
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
