@@ -19,7 +19,7 @@
   RUN_PACKAGES=(python3 iproute2 libcap2) # collectd needs libcap2
   PICTURE_PACKAGES=(rrdtool)
   # libsnmp-dev for the subagent
-  TEST_PACKAGES=(check strace libsnmp-dev mandoc man-db python3-yaml "${PICTURE_PACKAGES[@]}")
+  TEST_PACKAGES=(check strace libsnmp-dev mandoc man-db python3-yaml python3-jsonschema "${PICTURE_PACKAGES[@]}")
   DEB_PACKAGES=(dpkg-dev file libsnmp-dev)           # what building packages needs
   DEB_TEST_PACKAGES=(debootstrap lintian util-linux) # and what testing them does
 }
