@@ -125,6 +125,7 @@ has_stores() {
   for program in carbon-cache influxd prometheus promtool rrdtool; do
     [[ -x $1/usr/bin/$program ]] || return
   done
+  [[ -x $1/usr/bin/kcat || -x $1/usr/bin/kafkacat ]] || return
   [[ -d $1/usr/lib/python3/dist-packages/gunicorn && -e $1/usr/lib/python3/dist-packages/graphite ]]
 }
 

@@ -35,6 +35,7 @@ from harness import wait_until  # noqa: E402
 LOOPBACK = "127.0.0.1"
 USER, PASSWORD = "collectd", "a password of your own"  # in the shipped snippets
 START_TIMEOUT = 60
+KCAT = ("kcat", "kafkacat")
 PYTHON = "/usr/bin/python3"  # the one that the distribution's modules are built for
 
 
@@ -515,7 +516,7 @@ class Kafka(Store):
     port = None
 
     def run(self):
-        command = [program("kcat", "kafkacat"), "-P", "-b", "none", "-t", "none", "-X", "test.mock.num.brokers=1"]
+        command = [program(*KCAT), "-P", "-b", "none", "-t", "none", "-X", "test.mock.num.brokers=1"]
         self.start(command, self._find_port, stdin=subprocess.PIPE)
         return self
 
@@ -535,7 +536,7 @@ class KafkaConsumer(Store):
         self._values = {}
 
     def run(self):
-        command = [program("kcat", "kafkacat"), "-C", "-q", "-u", "-b", f"{LOOPBACK}:{self._port}", "-t", KAFKA_TOPIC,
+        command = [program(*KCAT), "-C", "-q", "-u", "-b", f"{LOOPBACK}:{self._port}", "-t", KAFKA_TOPIC,
                    "-o", "beginning"]
         return self.start(command, lambda: True)
 
@@ -598,10 +599,10 @@ def collectd(*snippets, environment=None, **options):
 
 
 def main(*programs):
-    """harness.main() for tests of stores that have these programs."""
+    """harness.main() for tests of stores that have these programs, each a name or several, of which one is enough."""
     try:
-        for name in programs:
-            program(name)
+        for names in programs:
+            program(*([names] if isinstance(names, str) else names))
     except unittest.SkipTest as reason:
         print(f"SKIP: {reason}", flush=True)
         sys.exit(harness.SKIPPED)

@@ -13,7 +13,7 @@ import urllib.parse
 import urllib.request
 
 import stores_harness as stores
-from harness import HOSTNAME, Listener, main, percent_used, wait_until
+from harness import HOSTNAME, Listener, percent_used, wait_until
 from view_queries import View
 
 setUpModule = stores.set_up_network  # pylint: disable=invalid-name
@@ -273,4 +273,4 @@ class DashboardsTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    main()
+    stores.main("carbon-cache", "influxd", "prometheus")

@@ -408,4 +408,4 @@ def tearDownModule():
 
 
 if __name__ == "__main__":
-    stores.main("carbon-cache", "influxd", "prometheus", "rrdtool", "promtool")
+    stores.main("carbon-cache", "influxd", "prometheus", "rrdtool", "promtool", stores.KCAT)
