@@ -69,6 +69,19 @@ def _python_environment(*folders):
     return dict(library_environment(), PYTHONPATH=":".join(map(str, paths)), PYTHONDONTWRITEBYTECODE="1")
 
 
+class Snippet(str):
+    """The text of a file of conf/stores, with the name that it is copied by."""
+
+    file = None
+
+
+def snippet(file, substitutions=()):
+    """conf/stores/FILE as shipped() gives it."""
+    made = Snippet(shipped(f"stores/{file}", substitutions))
+    made.file = file
+    return made
+
+
 def shipped(file, substitutions=()):
     """The text of a file of conf/ with texts of it replaced; each must be in it."""
     text = (pathlib.Path(os.environ["BACKLOG_CONF"]) / file).read_text(encoding="utf-8")
@@ -343,7 +356,7 @@ def start_graphite_web(carbon, directory=None, port=None):
 
 def graphite_snippet(carbon_port):
     """conf/stores/graphite.conf for a carbon at this port."""
-    return shipped("stores/graphite.conf", {
+    return snippet("graphite.conf", {
         '"carbon.example.com"': f'"{LOOPBACK}"', 'Port "2003"': f'Port "{carbon_port}"'})
 
 
@@ -425,12 +438,12 @@ def start_influxdb(directory=None, http_port=None):
 
 def influxdb_snippet(port):
     """conf/stores/influxdb.conf for an influxd that takes plain packets at this port."""
-    return shipped("stores/influxdb.conf", {'"influxdb.example.com" "25826"': f'"{LOOPBACK}" "{port}"'})
+    return snippet("influxdb.conf", {'"influxdb.example.com" "25826"': f'"{LOOPBACK}" "{port}"'})
 
 
 def influxdb_encrypted_snippet(port):
     """conf/stores/influxdb-encrypted.conf, likewise."""
-    return shipped("stores/influxdb-encrypted.conf", {'"influxdb.example.com" "25827"': f'"{LOOPBACK}" "{port}"'})
+    return snippet("influxdb-encrypted.conf", {'"influxdb.example.com" "25827"': f'"{LOOPBACK}" "{port}"'})
 
 
 class Prometheus(Store):
@@ -470,7 +483,7 @@ def start_prometheus(scraped_port, directory=None, port=None, rules=()):
 
 def prometheus_snippet(port):
     """conf/stores/prometheus.conf with values to be fetched at this port."""
-    return shipped("stores/prometheus.conf", {'Port "9103"': f'Port "{port}"'})
+    return snippet("prometheus.conf", {'Port "9103"': f'Port "{port}"'})
 
 
 class RrdFiles:
@@ -479,7 +492,7 @@ class RrdFiles:
     def __init__(self, directory, host=harness.HOSTNAME):
         self.folder = pathlib.Path(directory)
         self.host = host
-        self.snippet = shipped("stores/rrd.conf", {'"/var/lib/collectd/rrd"': f'"{self.folder}"'})
+        self.snippet = snippet("rrd.conf", {'"/var/lib/collectd/rrd"': f'"{self.folder}"'})
 
     def path(self, instance, type_, type_instance):
         return self.folder / self.host / f"backlog-{instance}" / f"{type_}-{type_instance}.rrd"
@@ -569,33 +582,67 @@ def start_kafka_consumer(port, directory=None):
 
 def kafka_snippet(port):
     """conf/stores/kafka.conf for a broker at this port."""
-    return shipped("stores/kafka.conf", {"kafka1.example.com:9092,kafka2.example.com:9092": f"{LOOPBACK}:{port}"})
+    return snippet("kafka.conf", {"kafka1.example.com:9092,kafka2.example.com:9092": f"{LOOPBACK}:{port}"})
 
 
 def leaf_snippet(port):
     """conf/stores/leaf.conf for a central collectd at this port."""
-    return shipped("stores/leaf.conf", {'"collectd.example.com" "25826"': f'"{LOOPBACK}" "{port}"'})
+    return snippet("leaf.conf", {'"collectd.example.com" "25826"': f'"{LOOPBACK}" "{port}"'})
+
+
+def write_queue_snippet():
+    """conf/stores/write-queue.conf"""
+    return snippet("write-queue.conf")
+
+
+def central_write_queue_snippet():
+    """The same, for a central collectd."""
+    text = shipped("stores/write-queue.conf")
+    hosts, central = (re.findall(rf"^{sign}WriteQueueLimit.*\n", text, re.MULTILINE) for sign in ("", "#"))
+    for line in hosts:
+        text = text.replace(f"\n{line}", f"\n#{line}")
+    for line in central:
+        text = text.replace(line, line.lstrip("#"))
+    made = Snippet(text)
+    made.file = "write-queue.conf"
+    return made
+
+
+def include_snippets(daemon, *snippets):
+    """Has a harness.Collectd that is not yet started include these as a system's includes
+    /etc/collectd/collectd.conf.d: files with the shipped names, in their order."""
+    folder = daemon.directory / "collectd.conf.d"
+    folder.mkdir(exist_ok=True)
+    for number, text in enumerate(snippets):
+        file = folder / (getattr(text, "file", None) or f"snippet{number}.conf")
+        if file.exists():
+            raise AssertionError(f"{file.name} is there twice")
+        file.write_text(f"{text}\n", encoding="utf-8")
+    with open(daemon.config_file, "a", encoding="utf-8") as config:
+        config.write(f'<Include "{folder}">\n  Filter "*.conf"\n</Include>\n')
+    return daemon
 
 
 def start_central(port, *snippets, forward=False):
     """A collectd without the plugin that takes what leaves send to this port, and has these snippets."""
-    central = harness.Collectd(load_backlog=False, hostname="central", interval=1, config="\n".join(snippets))
+    central = harness.Collectd(load_backlog=False, hostname="central", interval=1)
     users = central.directory / "auth_file"
     users.write_text(f"{USER}: {PASSWORD}\n", encoding="ascii")
     users.chmod(0o600)
-    with open(central.config_file, "a", encoding="utf-8") as config:
-        config.write(shipped("stores/central.conf", {
-            '"0.0.0.0" "25826"': f'"{LOOPBACK}" "{port}"', '"/etc/collectd/auth_file"': f'"{users}"',
-            **({"#Forward true": "Forward true"} if forward else {})}))
-    return central.start()
+    own = snippet("central.conf", {
+        '"0.0.0.0" "25826"': f'"{LOOPBACK}" "{port}"', '"/etc/collectd/auth_file"': f'"{users}"',
+        **({"#Forward true": "Forward true"} if forward else {})})
+    return include_snippets(central, own, central_write_queue_snippet(), *snippets).start()
 
 
 def collectd(*snippets, environment=None, **options):
-    """A harness.Collectd, not yet started, with the plugin and these snippets, at an interval of 1 s."""
+    """A harness.Collectd, not yet started, with the plugin, these snippets and write-queue.conf, at an interval
+    of 1 s."""
     options.setdefault("interval", 1)
-    own_plugins = f'PluginDir "{os.environ["COLLECTD_PLUGIN_DIR"]}"'
     environment = dict(library_environment(), **(environment or {}))
-    return harness.Collectd(config="\n".join([own_plugins, *snippets]), environment=environment, **options)
+    own_plugins = f'PluginDir "{os.environ["COLLECTD_PLUGIN_DIR"]}"'
+    daemon = harness.Collectd(config=own_plugins, environment=environment, **options)
+    return include_snippets(daemon, write_queue_snippet(), *snippets)
 
 
 def main(*programs):
