@@ -23,6 +23,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import urllib.error
 import urllib.parse
@@ -117,14 +118,19 @@ def accepts(port):
 
 
 def fetch(url, **query):
-    """The body; AssertionError with what the server says if it is not content."""
+    """The body; AssertionError with what the server says if it is not content, thrice if it says 500: to
+    graphite-web a file that carbon is just making is one that is broken."""
     if query:
         url += "?" + urllib.parse.urlencode(query, doseq=True)
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return answer.read()
-    except urllib.error.HTTPError as error:
-        raise AssertionError(f"{url}: {error}: {error.read().decode(errors='replace')[:500]}") from None
+    for attempts_left in (2, 1, 0):
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return answer.read()
+        except urllib.error.HTTPError as error:
+            if error.code != 500 or not attempts_left:
+                text = re.sub(r"<[^>]*>|\s+", " ", error.read().decode(errors="replace"))
+                raise AssertionError(f"{url}: {error}: {text[-1000:]}") from None
+            time.sleep(0.3)
 
 
 def _answers(url):
@@ -232,10 +238,12 @@ class Store:
 
 
 class Carbon(Store):
-    """port: the line protocol, TCP and UDP; query_port: for graphite-web; whisper: the files."""
+    """port: the line protocol, TCP and UDP; query_port: for graphite-web; whisper: the files.
+    retentions: instead of the shipped ones."""
 
-    def __init__(self, directory=None, port=None):
+    def __init__(self, directory=None, port=None, retentions=None):
         super().__init__("carbon", directory)
+        self._retentions = {"retentions = 10s:6h,60s:7d,1h:1y": f"retentions = {retentions}"} if retentions else {}
         self.port = port or free_port(socket.SOCK_STREAM, socket.SOCK_DGRAM)
         self.query_port = free_port()
         self.conf, self.storage, self.whisper = self.folder("conf"), self.folder("storage"), self.folder("whisper")
@@ -259,7 +267,8 @@ class Carbon(Store):
         for name in ("storage-schemas.conf", "storage-aggregation.conf"):
             distributed = self._distributed(name)
             rest = distributed.read_text(encoding="utf-8") if distributed.exists() else ""
-            (self.conf / name).write_text(shipped(f"stores/carbon/{name}") + "\n" + rest, encoding="utf-8")
+            changes = self._retentions if name == "storage-schemas.conf" else {}
+            (self.conf / name).write_text(shipped(f"stores/carbon/{name}", changes) + "\n" + rest, encoding="utf-8")
 
     @staticmethod
     def _distributed(name):
@@ -346,8 +355,8 @@ class GraphiteWeb(Store):
         return fetch(f"{self.url}/render", target=target, format="png", **options)
 
 
-def start_carbon(directory=None, port=None):
-    return Carbon(directory, port).run()
+def start_carbon(directory=None, port=None, retentions=None):
+    return Carbon(directory, port, retentions).run()
 
 
 def start_graphite_web(carbon, directory=None, port=None):
@@ -386,15 +395,16 @@ class InfluxDb(Store):
     """http_port and url: queries; collectd_port: plain packets; encrypted_port: encrypted ones, into a
     database of their own, INFLUXDB_ENCRYPTED_DATABASE."""
 
-    def __init__(self, directory=None, http_port=None):
+    def __init__(self, directory=None, http_port=None, read_buffer=None):
         super().__init__("influxdb", directory)
         self.http_port = http_port or free_port()
         self.url = f"http://{LOOPBACK}:{self.http_port}"
         self.collectd_port, self.encrypted_port = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
         typesdb = os.environ["COLLECTD_TYPESDB"]
         users = self.write("auth_file", f"{USER}: {PASSWORD}\n", mode=0o600)
+        changes = {} if read_buffer is None else {"read-buffer = 26214400": f"read-buffer = {read_buffer}"}
         collectd = shipped("stores/influxdb/plain.conf", {
-            '":25826"': f'"{LOOPBACK}:{self.collectd_port}"', '"/usr/share/collectd/types.db"': f'"{typesdb}"'})
+            **changes, '":25826"': f'"{LOOPBACK}:{self.collectd_port}"', '"/usr/share/collectd/types.db"': f'"{typesdb}"'})
         collectd += shipped("stores/influxdb/encrypted.conf", {
             '":25827"': f'"{LOOPBACK}:{self.encrypted_port}"', '"/usr/share/collectd/types.db"': f'"{typesdb}"',
             '"/etc/influxdb/collectd_auth_file"': f'"{users}"',
@@ -432,8 +442,9 @@ class InfluxDb(Store):
         return series[0]["values"][0][1] if series else None
 
 
-def start_influxdb(directory=None, http_port=None):
-    return InfluxDb(directory, http_port).run()
+def start_influxdb(directory=None, http_port=None, read_buffer=None):
+    """read_buffer: instead of the shipped one of plain packets."""
+    return InfluxDb(directory, http_port, read_buffer).run()
 
 
 def influxdb_snippet(port):

@@ -182,6 +182,22 @@ class DashboardsTest(unittest.TestCase):
                     (drops,) = self.figures(store, "Drops per second", listener)
                     self.assertEqual(drops > 0, listener is self.full)
 
+    def test_5_graphite_web_shows_those_that_stand_out(self):
+        """Of all listeners: in this scene those with a known peak, and the worst states."""
+        graphs = {parameters["title"]: parameters["target"] for _, parameters, _ in json.loads(
+            conf("dashboards", "graphite-web.json").read_text(encoding="utf-8"))["graphs"]}
+
+        def names(title):
+            (target,) = graphs[title]
+            return [dict(answer.labels)["name"].split(".")[3]
+                    for answer in self.view.panel_target("graphite", {"target": target}, "")]
+        waiting = [self.busy.name, *(listener.name for listener in reversed(self.crowd))]
+        self.assertEqual(len(names("Most seen waiting: top 20")), TOP)
+        self.assertEqual(names("Most seen waiting: top 20")[:5], waiting[:5])
+        self.assertEqual(names("Mean waiting (Values full): top 20")[:5], waiting[:5])
+        (states,) = [title for title in graphs if title.startswith("States: 0 ok, 1 high, 2 overflow")]
+        self.assertEqual(set(names(states)) - {"host"}, {self.full.name, self.less_full.name, self.busy.name, MISSING})
+
     def rows(self, store, title):
         """{listener: figure} of a table of the fleet's page, in the order that its panel gives it."""
         for panel, target in self.targets(store, "fleet"):
@@ -230,6 +246,10 @@ class DashboardsTest(unittest.TestCase):
         loaded = json.loads(stores.fetch(f"{self.web.url}/dashboard/load/collectd-backlog"))["state"]
         self.assertEqual(loaded, json.loads(state))
         self.assertGreater(len(loaded["graphs"]), 5)
+        titles = " ".join(parameters["title"] for _, parameters, _ in loaded["graphs"])
+        for shown in ("Top 20 by drops", "Top 20 by use", "Hosts by state", "hours above", "waiting", "Mean", "Limits",
+                      "Changes of the limit", "States", "SYN queues", "Overload", "CPU of the sampler"):
+            self.assertIn(shown, titles)
         for _, parameters, url in loaded["graphs"]:
             with self.subTest(parameters["title"]):
                 answers = [answer for target in parameters["target"]
