@@ -75,12 +75,12 @@ def hosts_of_cases():
     for number, case in enumerate(CASES):
         if ABSENT in case.firing.values():  # no series at all: noDataState, and all are in one store here
             continue
-        by_name = collections.defaultdict(lambda number=number, case=case: Host(
-            f"case{number}-{len(by_name)}", case))  # pylint: disable=cell-var-from-loop
+        by_name = {}
         for (kind, instance, type_instance, *host), values in {HOST_ALIVE: "5x600", **case.series}.items():
+            name = f"case{number}-{host[0] if host else 'web1'}"
             if kind != SNMP:
                 series = (kind.removesuffix("_total"), instance, type_instance)
-                by_name[host[0] if host else "web1"].series[series] = values_of(values)
+                by_name.setdefault(name, Host(name, case)).series[series] = values_of(values)
         hosts += by_name.values()
     return hosts
 
