@@ -404,7 +404,8 @@ class InfluxDb(Store):
         users = self.write("auth_file", f"{USER}: {PASSWORD}\n", mode=0o600)
         changes = {} if read_buffer is None else {"read-buffer = 26214400": f"read-buffer = {read_buffer}"}
         collectd = shipped("stores/influxdb/plain.conf", {
-            **changes, '":25826"': f'"{LOOPBACK}:{self.collectd_port}"', '"/usr/share/collectd/types.db"': f'"{typesdb}"'})
+            **changes, '":25826"': f'"{LOOPBACK}:{self.collectd_port}"',
+            '"/usr/share/collectd/types.db"': f'"{typesdb}"'})
         collectd += shipped("stores/influxdb/encrypted.conf", {
             '":25827"': f'"{LOOPBACK}:{self.encrypted_port}"', '"/usr/share/collectd/types.db"': f'"{typesdb}"',
             '"/etc/influxdb/collectd_auth_file"': f'"{users}"',

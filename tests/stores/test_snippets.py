@@ -6,7 +6,6 @@ import collections
 import os
 import pathlib
 import re
-import unittest
 
 import stores_harness as stores
 import harness  # found by stores_harness
@@ -32,8 +31,8 @@ class SnippetsTest(harness.SystemTest):
         for file in snippet_files():
             for option in global_options(stores.shipped(f"stores/{file}")):
                 files[option].append(file)
-        self.assertEqual(files, {"WriteQueueLimitHigh": ["write-queue.conf"], "WriteQueueLimitLow": ["write-queue.conf"],
-                                 "CollectInternalStats": ["central.conf"]})
+        self.assertEqual(files, {"WriteQueueLimitHigh": ["write-queue.conf"],
+                                 "WriteQueueLimitLow": ["write-queue.conf"], "CollectInternalStats": ["central.conf"]})
 
     def low_is_above_high(self, queue):
         """Whether a collectd says so that has all snippets and this one as write-queue.conf."""
@@ -59,7 +58,8 @@ class SnippetsTest(harness.SystemTest):
     def test_the_queue_has_the_limits_of_its_snippet(self):
         """collectd complains of a Low above High: whether it does tells whose limits it has taken."""
         for queue in (stores.write_queue_snippet(), stores.central_write_queue_snippet()):
-            low, high = (re.search(rf"^WriteQueueLimit{name} (\d+)$", queue, re.MULTILINE)[1] for name in ("Low", "High"))
+            low, high = (re.search(rf"^WriteQueueLimit{name} (\d+)$", queue, re.MULTILINE)[1]
+                         for name in ("Low", "High"))
             self.assertLess(int(low), int(high))
             with self.subTest(high):
                 self.assertFalse(self.low_is_above_high(queue))
