@@ -19,7 +19,7 @@
   RUN_PACKAGES=(python3 iproute2 libcap2) # collectd needs libcap2
   PICTURE_PACKAGES=(rrdtool)
   # libsnmp-dev for the subagent
-  TEST_PACKAGES=(check strace libsnmp-dev mandoc man-db python3-yaml "${PICTURE_PACKAGES[@]}")
+  TEST_PACKAGES=(check strace libsnmp-dev mandoc man-db python3-yaml python3-jsonschema "${PICTURE_PACKAGES[@]}")
   DEB_PACKAGES=(dpkg-dev file libsnmp-dev)               # what building packages needs
   DEB_TEST_PACKAGES=(debootstrap lintian util-linux rpm) # and what testing them does
 }
@@ -125,6 +125,7 @@ has_stores() {
   for program in carbon-cache influxd prometheus promtool rrdtool; do
     [[ -x $1/usr/bin/$program ]] || return
   done
+  [[ -x $1/usr/bin/kcat || -x $1/usr/bin/kafkacat ]] || return
   [[ -d $1/usr/lib/python3/dist-packages/gunicorn && -e $1/usr/lib/python3/dist-packages/graphite ]]
 }
 

@@ -18,7 +18,11 @@ DATASOURCE_UID = {"graphite": "graphite", "influxdb": "influxdb"}
 
 # Three of collectd's intervals of 10 s. A range as short as this keeps a host that went away from
 # alarming on its last values for the five minutes that Prometheus would hand them out.
-FRESH = "30s"
+INTERVAL_SECONDS = 10
+FRESH_SECONDS = 3 * INTERVAL_SECONDS
+FRESH = f"{FRESH_SECONDS}s"
+# Graphite and GROUP BY time() know steps only, of which the last may have no value yet.
+FRESH_STEPS = FRESH_SECONDS // INTERVAL_SECONDS + 1
 STATE = 'collectd_backlog_gauge{type="state"}'
 LIMIT = 'collectd_backlog_queue_length{type="limit"}'
 SIGN_OF_LIFE = 'collectd_backlog_count{backlog="host",type="listeners"}'
@@ -47,8 +51,9 @@ def query(ref, text, seconds, reducer="last"):
 
 
 LISTENERS_OF_INFLUXDB = " AND \"instance\" != 'host'"
-GRAPHITE_STATE = [query("A", graphite_series("*", "gauge", "state"), 60)]
-INFLUXDB_STATE = [query("A", influxdb_select('last("value")', "gauge", "state"), 60)]
+GRAPHITE_FRESH_SECONDS = FRESH_STEPS * INTERVAL_SECONDS
+GRAPHITE_STATE = [query("A", graphite_series("*", "gauge", "state"), GRAPHITE_FRESH_SECONDS)]
+INFLUXDB_STATE = [query("A", influxdb_select('last("value")', "gauge", "state"), FRESH_SECONDS)]
 
 # Each: what Prometheus asks; for the others the queries and a condition over the reduced values,
 # either (evaluator, bounds) of A or an expression; how long it must hold; how often it is asked, if that
@@ -68,9 +73,10 @@ CONDITIONS = [
         "name": "BacklogDrops", "severity": "page", "for": "1m",
         "prometheus": f'rate(collectd_backlog_packets_total{{type="dropped",backlog!="host"}}[{FRESH}]) > 5',
         "graphite": [query("A", f'exclude({graphite_series("*", "packets", "dropped")}, "backlog\\.host\\.")',
-                           60, "mean")],
+                           FRESH_SECONDS, "mean")],
         "influxdb": [query("A", influxdb_select('non_negative_derivative(last("value"), 1s)', "packets", "dropped",
-                                                every="10s", condition=LISTENERS_OF_INFLUXDB), 60, "mean")],
+                                                every=f"{INTERVAL_SECONDS}s", condition=LISTENERS_OF_INFLUXDB),
+                           FRESH_SECONDS, "mean")],
         "condition": ("gt", [5]),
         "summary": "{subject}: more than 5 connection attempts a second are dropped",
         "description": "Users are refused now. Look at the listener's page: with the queue at its limit take load "
@@ -96,8 +102,8 @@ CONDITIONS = [
     {
         "name": "BacklogNearlyFull", "severity": "ticket", "for": "15m",
         "prometheus": f'last_over_time(collectd_backlog_percent{{type="used"}}[{FRESH}]) > 80',
-        "graphite": [query("A", graphite_series("*", "percent", "used"), 60)],
-        "influxdb": [query("A", influxdb_select('last("value")', "percent", "used"), 60)],
+        "graphite": [query("A", graphite_series("*", "percent", "used"), GRAPHITE_FRESH_SECONDS)],
+        "influxdb": [query("A", influxdb_select('last("value")', "percent", "used"), FRESH_SECONDS)],
         "condition": ("gt", [80]),
         "summary": "{subject}: more than 80 % of the accept queue was used in every interval of 15 minutes",
         "description": "The next burst will be dropped. Add workers, or raise the limit while waiting is short.",
@@ -106,9 +112,10 @@ CONDITIONS = [
         "name": "BacklogLimitFell", "severity": "ticket", "for": "2m", "interval": "1m",
         # The median bears a reload, during which old and new workers of SO_REUSEPORT listen together.
         "prometheus": f"last_over_time({LIMIT}[{FRESH}]) < quantile_over_time(0.5, {LIMIT}[1h])",
-        "graphite": [query("A", graphite_series("*", "queue_length", "limit"), 60),
-                     query("B", f'movingMedian({graphite_series("*", "queue_length", "limit")}, "1h")', 60)],
-        "influxdb": [query("A", influxdb_select('last("value")', "queue_length", "limit"), 60),
+        "graphite": [query("A", graphite_series("*", "queue_length", "limit"), GRAPHITE_FRESH_SECONDS),
+                     query("B", f'movingMedian({graphite_series("*", "queue_length", "limit")}, "1h")',
+                           GRAPHITE_FRESH_SECONDS)],
+        "influxdb": [query("A", influxdb_select('last("value")', "queue_length", "limit"), FRESH_SECONDS),
                      query("B", influxdb_select('median("value")', "queue_length", "limit"), 3600)],
         "condition": "$A < $B",
         "summary": "{subject}: the limit of the accept queue fell",
@@ -119,11 +126,14 @@ CONDITIONS = [
     {
         "name": "BacklogSilent", "severity": "page", "for": "1m", "no_data": "Alerting",
         "prometheus": f"present_over_time({SIGN_OF_LIFE}[1h])\n  unless present_over_time({SIGN_OF_LIFE}[{FRESH}])",
-        "graphite": [query("A", f'isNonNull({graphite_series("host", "count", "listeners")})', 60, "sum"),
+        "graphite": [query("A", f'isNonNull({graphite_series("host", "count", "listeners")})',
+                           GRAPHITE_FRESH_SECONDS, "sum"),
                      query("B", f'isNonNull({graphite_series("host", "count", "listeners")})', 3600, "sum")],
-        "influxdb": [query("A", influxdb_select('count("value")', "count", "listeners", tags='"host"', every="1m",
+        # Of the hour, since a host without values would have no row.
+        "influxdb": [query("A", influxdb_select(f'moving_average(count("value"), {FRESH_STEPS})', "count", "listeners",
+                                                tags='"host"', every=f"{INTERVAL_SECONDS}s",
                                                 condition=" AND \"instance\" = 'host'", fill=" fill(0)"), 3600)],
-        "condition": {"graphite": "$A == 0 && $B > 0", "influxdb": ("lt", [1])},
+        "condition": {"graphite": "$A == 0 && $B > 0", "influxdb": ("lt", [0.1])},
         "summary": "{host}: no values of the plugin backlog",
         "description": "There were some within the last hour, and there are none for three intervals: collectd, the "
                        "plugin or the way to the store has stopped. See collectd's log on the host. A host that was "
@@ -134,6 +144,15 @@ CONDITIONS = [
         "prometheus": f"absent(present_over_time({SIGN_OF_LIFE}[{FRESH}]))",
         "summary": "no host sends values of the plugin backlog",
         "description": "Look at the way to the store: write_prometheus of collectd, and Prometheus' targets.",
+    },
+    {
+        "name": "BacklogTableStale", "severity": "page", "for": "1m",
+        # By snmp_exporter: neither fresh(1) nor partial(5), thus stale, absent or refused.
+        "prometheus": "backlogTableStatus != 1 != 5",
+        "summary": "{host}: the table of listeners that SNMP serves is out of date",
+        "description": "It is older than three intervals (backlogTableStatus 2; its age in milliseconds is "
+                       "backlogTableAge), absent (3) or refused (4). While it is, there are no listeners by SNMP. See "
+                       "whether collectd runs, and the logs of collectd and of backlog-agentx on the host.",
     },
 ]
 

@@ -428,30 +428,46 @@ def grafana_dashboard(store, page):
 # --- graphite-web ----------------------------------------------------------------
 
 GRAPH_WIDTH, GRAPH_HEIGHT = 600, 300
-GRAPHITE_WEB_TOP = 10  # more lines cannot be told apart
 UNIT_TITLES = {"short": "", "cps": "per second", "percent": "%", "h": "hours", "s": "seconds"}
 
 
+def top_of_all(series, reducer, legend):
+    return f'aliasByNode(highest({series}, {TOP}, "{reducer}"), {legend})'
+
+
 def graphite_web_graphs():
-    """(title, unit, targets) of each page's panels but the listener's, for which graphite-web has no
-    variables; of all hosts."""
+    """(title, unit, lowest y, targets). graphite-web has no variables: of the pages of all hosts the panels, of
+    the listener's page the listeners that stand out."""
     for page in ("fleet", "sampler"):
         for each in PAGES[page][1]:
-            targets = [query.graphite.replace("$host", "*").replace(f", {TOP},", f", {GRAPHITE_WEB_TOP},")
-                       for query in each.queries]
-            yield each.title.replace(f"Top {TOP}", f"Top {GRAPHITE_WEB_TOP}"), UNIT_TITLES[each.unit], targets
-    for name, title in (("accept_peak", "Most seen waiting"), ("limit", "Limits")):
-        series = f'consolidateBy(collectd.*.backlog.*.queue_length.{name}, "max")'
-        yield (f"{title}: the {GRAPHITE_WEB_TOP} highest", "connections",
-               [f'aliasByNode(highest(maximumAbove({series}, 0), {GRAPHITE_WEB_TOP}, "max"), 1, 3)'])
+            targets = [query.graphite.replace("$host", "*") for query in each.queries]
+            yield each.title, UNIT_TITLES[each.unit], 0, targets
+    all_listeners = "collectd.*.backlog.*"
+    peak, limit = (f'consolidateBy({all_listeners}.queue_length.{name}, "max")' for name in ("accept_peak", "limit"))
+    overload = "collectd.*.backlog.kernel.protocol_counter.{TCPReqQFullDrop,TCPReqQFullDoCookies,SyncookiesSent}"
+    for title, unit, low, series, reducer, legend in (
+            ("Most seen waiting", "connections", 0, f"maximumAbove({peak}, 0)", "max", "1, 3"),
+            ("Mean waiting (Values full)", "connections", 0,
+             f"maximumAbove({all_listeners}.queue_length.accept_mean, 0)", "average", "1, 3"),
+            ("Limits", "connections", 0, f"maximumAbove({limit}, 0)", "max", "1, 3"),
+            ("Changes of the limit", "connections", None,
+             f'derivative(consolidateBy({all_listeners}.queue_length.limit, "last"))', "range", "1, 3"),
+            ("States: " + ", ".join(f"{number} {name}" for number, (name, _) in enumerate(STATES)), "", 0,
+             f'maximumAbove(consolidateBy({all_listeners}.gauge.state, "max"), 0)', "max", "1, 3"),
+            ("SYN queues (Values full) and those of hosts", "connections", 0,
+             f'consolidateBy({all_listeners}.queue_length.syn, "max")', "max", "1, 3"),
+            ("Overload of SYN queues", "per second", 0, overload, "max", "1, 5")):
+        yield f"{title}: top {TOP}", unit, low, [top_of_all(series, reducer, legend)]
 
 
 def graphite_web_dashboard():
     size = {"width": GRAPH_WIDTH, "height": GRAPH_HEIGHT}
     shown_time = {"from": "-6hours", "until": "now"}
     graphs = []
-    for title, unit, targets in graphite_web_graphs():
-        parameters = {"target": targets, "title": title, "vtitle": unit, "yMin": 0, "lineMode": "staircase"}
+    for title, unit, low, targets in graphite_web_graphs():
+        parameters = {"target": targets, "title": title, "vtitle": unit, "lineMode": "staircase"}
+        if low is not None:
+            parameters["yMin"] = low
         url = urllib.parse.urlencode({**shown_time, **size, **parameters}, doseq=True)
         graphs.append([urllib.parse.urlencode({"target": targets}, doseq=True), parameters, f"/render?{url}"])
     return {"name": "collectd-backlog",

@@ -23,6 +23,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import urllib.error
 import urllib.parse
@@ -35,6 +36,7 @@ from harness import wait_until  # noqa: E402
 LOOPBACK = "127.0.0.1"
 USER, PASSWORD = "collectd", "a password of your own"  # in the shipped snippets
 START_TIMEOUT = 60
+KCAT = ("kcat", "kafkacat")
 PYTHON = "/usr/bin/python3"  # the one that the distribution's modules are built for
 
 
@@ -66,6 +68,19 @@ def library_environment():
 def _python_environment(*folders):
     paths = [*folders, _root() / "usr/lib/python3/dist-packages"]
     return dict(library_environment(), PYTHONPATH=":".join(map(str, paths)), PYTHONDONTWRITEBYTECODE="1")
+
+
+class Snippet(str):
+    """The text of a file of conf/stores, with the name that it is copied by."""
+
+    file = None
+
+
+def snippet(file, substitutions=()):
+    """conf/stores/FILE as shipped() gives it."""
+    made = Snippet(shipped(f"stores/{file}", substitutions))
+    made.file = file
+    return made
 
 
 def shipped(file, substitutions=()):
@@ -103,14 +118,19 @@ def accepts(port):
 
 
 def fetch(url, **query):
-    """The body; AssertionError with what the server says if it is not content."""
+    """The body; AssertionError with what the server says if it is not content, thrice if it says 500: to
+    graphite-web a file that carbon is just making is one that is broken."""
     if query:
         url += "?" + urllib.parse.urlencode(query, doseq=True)
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return answer.read()
-    except urllib.error.HTTPError as error:
-        raise AssertionError(f"{url}: {error}: {error.read().decode(errors='replace')[:500]}") from None
+    for attempts_left in (2, 1, 0):
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return answer.read()
+        except urllib.error.HTTPError as error:
+            if error.code != 500 or not attempts_left:
+                text = re.sub(r"<[^>]*>|\s+", " ", error.read().decode(errors="replace"))
+                raise AssertionError(f"{url}: {error}: {text[-1000:]}") from None
+            time.sleep(0.3)
 
 
 def _answers(url):
@@ -218,10 +238,12 @@ class Store:
 
 
 class Carbon(Store):
-    """port: the line protocol, TCP and UDP; query_port: for graphite-web; whisper: the files."""
+    """port: the line protocol, TCP and UDP; query_port: for graphite-web; whisper: the files.
+    retentions: instead of the shipped ones."""
 
-    def __init__(self, directory=None, port=None):
+    def __init__(self, directory=None, port=None, retentions=None):
         super().__init__("carbon", directory)
+        self._retentions = {"retentions = 10s:6h,60s:7d,1h:1y": f"retentions = {retentions}"} if retentions else {}
         self.port = port or free_port(socket.SOCK_STREAM, socket.SOCK_DGRAM)
         self.query_port = free_port()
         self.conf, self.storage, self.whisper = self.folder("conf"), self.folder("storage"), self.folder("whisper")
@@ -245,7 +267,8 @@ class Carbon(Store):
         for name in ("storage-schemas.conf", "storage-aggregation.conf"):
             distributed = self._distributed(name)
             rest = distributed.read_text(encoding="utf-8") if distributed.exists() else ""
-            (self.conf / name).write_text(shipped(f"stores/carbon/{name}") + "\n" + rest, encoding="utf-8")
+            changes = self._retentions if name == "storage-schemas.conf" else {}
+            (self.conf / name).write_text(shipped(f"stores/carbon/{name}", changes) + "\n" + rest, encoding="utf-8")
 
     @staticmethod
     def _distributed(name):
@@ -332,8 +355,8 @@ class GraphiteWeb(Store):
         return fetch(f"{self.url}/render", target=target, format="png", **options)
 
 
-def start_carbon(directory=None, port=None):
-    return Carbon(directory, port).run()
+def start_carbon(directory=None, port=None, retentions=None):
+    return Carbon(directory, port, retentions).run()
 
 
 def start_graphite_web(carbon, directory=None, port=None):
@@ -342,7 +365,7 @@ def start_graphite_web(carbon, directory=None, port=None):
 
 def graphite_snippet(carbon_port):
     """conf/stores/graphite.conf for a carbon at this port."""
-    return shipped("stores/graphite.conf", {
+    return snippet("graphite.conf", {
         '"carbon.example.com"': f'"{LOOPBACK}"', 'Port "2003"': f'Port "{carbon_port}"'})
 
 
@@ -372,15 +395,17 @@ class InfluxDb(Store):
     """http_port and url: queries; collectd_port: plain packets; encrypted_port: encrypted ones, into a
     database of their own, INFLUXDB_ENCRYPTED_DATABASE."""
 
-    def __init__(self, directory=None, http_port=None):
+    def __init__(self, directory=None, http_port=None, read_buffer=None):
         super().__init__("influxdb", directory)
         self.http_port = http_port or free_port()
         self.url = f"http://{LOOPBACK}:{self.http_port}"
         self.collectd_port, self.encrypted_port = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
         typesdb = os.environ["COLLECTD_TYPESDB"]
         users = self.write("auth_file", f"{USER}: {PASSWORD}\n", mode=0o600)
+        changes = {} if read_buffer is None else {"read-buffer = 26214400": f"read-buffer = {read_buffer}"}
         collectd = shipped("stores/influxdb/plain.conf", {
-            '":25826"': f'"{LOOPBACK}:{self.collectd_port}"', '"/usr/share/collectd/types.db"': f'"{typesdb}"'})
+            **changes, '":25826"': f'"{LOOPBACK}:{self.collectd_port}"',
+            '"/usr/share/collectd/types.db"': f'"{typesdb}"'})
         collectd += shipped("stores/influxdb/encrypted.conf", {
             '":25827"': f'"{LOOPBACK}:{self.encrypted_port}"', '"/usr/share/collectd/types.db"': f'"{typesdb}"',
             '"/etc/influxdb/collectd_auth_file"': f'"{users}"',
@@ -418,18 +443,19 @@ class InfluxDb(Store):
         return series[0]["values"][0][1] if series else None
 
 
-def start_influxdb(directory=None, http_port=None):
-    return InfluxDb(directory, http_port).run()
+def start_influxdb(directory=None, http_port=None, read_buffer=None):
+    """read_buffer: instead of the shipped one of plain packets."""
+    return InfluxDb(directory, http_port, read_buffer).run()
 
 
 def influxdb_snippet(port):
     """conf/stores/influxdb.conf for an influxd that takes plain packets at this port."""
-    return shipped("stores/influxdb.conf", {'"influxdb.example.com" "25826"': f'"{LOOPBACK}" "{port}"'})
+    return snippet("influxdb.conf", {'"influxdb.example.com" "25826"': f'"{LOOPBACK}" "{port}"'})
 
 
 def influxdb_encrypted_snippet(port):
     """conf/stores/influxdb-encrypted.conf, likewise."""
-    return shipped("stores/influxdb-encrypted.conf", {'"influxdb.example.com" "25827"': f'"{LOOPBACK}" "{port}"'})
+    return snippet("influxdb-encrypted.conf", {'"influxdb.example.com" "25827"': f'"{LOOPBACK}" "{port}"'})
 
 
 class Prometheus(Store):
@@ -469,7 +495,7 @@ def start_prometheus(scraped_port, directory=None, port=None, rules=()):
 
 def prometheus_snippet(port):
     """conf/stores/prometheus.conf with values to be fetched at this port."""
-    return shipped("stores/prometheus.conf", {'Port "9103"': f'Port "{port}"'})
+    return snippet("prometheus.conf", {'Port "9103"': f'Port "{port}"'})
 
 
 class RrdFiles:
@@ -478,7 +504,7 @@ class RrdFiles:
     def __init__(self, directory, host=harness.HOSTNAME):
         self.folder = pathlib.Path(directory)
         self.host = host
-        self.snippet = shipped("stores/rrd.conf", {'"/var/lib/collectd/rrd"': f'"{self.folder}"'})
+        self.snippet = snippet("rrd.conf", {'"/var/lib/collectd/rrd"': f'"{self.folder}"'})
 
     def path(self, instance, type_, type_instance):
         return self.folder / self.host / f"backlog-{instance}" / f"{type_}-{type_instance}.rrd"
@@ -515,7 +541,7 @@ class Kafka(Store):
     port = None
 
     def run(self):
-        command = [program("kcat", "kafkacat"), "-P", "-b", "none", "-t", "none", "-X", "test.mock.num.brokers=1"]
+        command = [program(*KCAT), "-P", "-b", "none", "-t", "none", "-X", "test.mock.num.brokers=1"]
         self.start(command, self._find_port, stdin=subprocess.PIPE)
         return self
 
@@ -535,7 +561,7 @@ class KafkaConsumer(Store):
         self._values = {}
 
     def run(self):
-        command = [program("kcat", "kafkacat"), "-C", "-q", "-u", "-b", f"{LOOPBACK}:{self._port}", "-t", KAFKA_TOPIC,
+        command = [program(*KCAT), "-C", "-q", "-u", "-b", f"{LOOPBACK}:{self._port}", "-t", KAFKA_TOPIC,
                    "-o", "beginning"]
         return self.start(command, lambda: True)
 
@@ -568,40 +594,74 @@ def start_kafka_consumer(port, directory=None):
 
 def kafka_snippet(port):
     """conf/stores/kafka.conf for a broker at this port."""
-    return shipped("stores/kafka.conf", {"kafka1.example.com:9092,kafka2.example.com:9092": f"{LOOPBACK}:{port}"})
+    return snippet("kafka.conf", {"kafka1.example.com:9092,kafka2.example.com:9092": f"{LOOPBACK}:{port}"})
 
 
 def leaf_snippet(port):
     """conf/stores/leaf.conf for a central collectd at this port."""
-    return shipped("stores/leaf.conf", {'"collectd.example.com" "25826"': f'"{LOOPBACK}" "{port}"'})
+    return snippet("leaf.conf", {'"collectd.example.com" "25826"': f'"{LOOPBACK}" "{port}"'})
+
+
+def write_queue_snippet():
+    """conf/stores/write-queue.conf"""
+    return snippet("write-queue.conf")
+
+
+def central_write_queue_snippet():
+    """The same, for a central collectd."""
+    text = shipped("stores/write-queue.conf")
+    hosts, central = (re.findall(rf"^{sign}WriteQueueLimit.*\n", text, re.MULTILINE) for sign in ("", "#"))
+    for line in hosts:
+        text = text.replace(f"\n{line}", f"\n#{line}")
+    for line in central:
+        text = text.replace(line, line.lstrip("#"))
+    made = Snippet(text)
+    made.file = "write-queue.conf"
+    return made
+
+
+def include_snippets(daemon, *snippets):
+    """Has a harness.Collectd that is not yet started include these as a system's includes
+    /etc/collectd/collectd.conf.d: files with the shipped names, in their order."""
+    folder = daemon.directory / "collectd.conf.d"
+    folder.mkdir(exist_ok=True)
+    for number, text in enumerate(snippets):
+        file = folder / (getattr(text, "file", None) or f"snippet{number}.conf")
+        if file.exists():
+            raise AssertionError(f"{file.name} is there twice")
+        file.write_text(f"{text}\n", encoding="utf-8")
+    with open(daemon.config_file, "a", encoding="utf-8") as config:
+        config.write(f'<Include "{folder}">\n  Filter "*.conf"\n</Include>\n')
+    return daemon
 
 
 def start_central(port, *snippets, forward=False):
     """A collectd without the plugin that takes what leaves send to this port, and has these snippets."""
-    central = harness.Collectd(load_backlog=False, hostname="central", interval=1, config="\n".join(snippets))
+    central = harness.Collectd(load_backlog=False, hostname="central", interval=1)
     users = central.directory / "auth_file"
     users.write_text(f"{USER}: {PASSWORD}\n", encoding="ascii")
     users.chmod(0o600)
-    with open(central.config_file, "a", encoding="utf-8") as config:
-        config.write(shipped("stores/central.conf", {
-            '"0.0.0.0" "25826"': f'"{LOOPBACK}" "{port}"', '"/etc/collectd/auth_file"': f'"{users}"',
-            **({"#Forward true": "Forward true"} if forward else {})}))
-    return central.start()
+    own = snippet("central.conf", {
+        '"0.0.0.0" "25826"': f'"{LOOPBACK}" "{port}"', '"/etc/collectd/auth_file"': f'"{users}"',
+        **({"#Forward true": "Forward true"} if forward else {})})
+    return include_snippets(central, own, central_write_queue_snippet(), *snippets).start()
 
 
 def collectd(*snippets, environment=None, **options):
-    """A harness.Collectd, not yet started, with the plugin and these snippets, at an interval of 1 s."""
+    """A harness.Collectd, not yet started, with the plugin, these snippets and write-queue.conf, at an interval
+    of 1 s."""
     options.setdefault("interval", 1)
-    own_plugins = f'PluginDir "{os.environ["COLLECTD_PLUGIN_DIR"]}"'
     environment = dict(library_environment(), **(environment or {}))
-    return harness.Collectd(config="\n".join([own_plugins, *snippets]), environment=environment, **options)
+    own_plugins = f'PluginDir "{os.environ["COLLECTD_PLUGIN_DIR"]}"'
+    daemon = harness.Collectd(config=own_plugins, environment=environment, **options)
+    return include_snippets(daemon, write_queue_snippet(), *snippets)
 
 
 def main(*programs):
-    """harness.main() for tests of stores that have these programs."""
+    """harness.main() for tests of stores that have these programs, each a name or several, of which one is enough."""
     try:
-        for name in programs:
-            program(name)
+        for names in programs:
+            program(*([names] if isinstance(names, str) else names))
     except unittest.SkipTest as reason:
         print(f"SKIP: {reason}", flush=True)
         sys.exit(harness.SKIPPED)

@@ -13,18 +13,20 @@ import urllib.parse
 import urllib.request
 
 import stores_harness as stores
-from harness import HOSTNAME, Listener, main, percent_used, wait_until
-from view_queries import View
+from harness import HOSTNAME, Listener, percent_used, wait_until
+from view_queries import View, alert_rules
 
 setUpModule = stores.set_up_network  # pylint: disable=invalid-name
 
 STORES = ("graphite", "influxdb", "prometheus")
 FULL_LIMIT, BUSY_LIMIT, BUSY_LENGTH, IDLE_LIMIT, LOWERED_LIMIT = 8, 128, 100, 16, 4
+TOP = 20
+CROWD_LIMIT, CROWD_LENGTHS = 99, range(1, TOP + 3)  # more listeners than the tables show; used is the length
 PLUGIN_CONFIG = """
   Listener "/./"
   Values full
   WarningPercent 60
-  StalledAfter 86400
+  StalledAfter {stalled_after}
   MissingAfter 1
   <Watch "tcp_127-0-0-1_1">
     Expected true
@@ -45,29 +47,26 @@ def dashboard(store, page):
     return json.loads(conf("dashboards", f"grafana-{store}-{page}.json").read_text(encoding="utf-8"))
 
 
-def alert_rules(name):
-    import yaml  # SkipTest by setUpClass if it is missing
-    document = yaml.safe_load(conf("alerts", name).read_text(encoding="utf-8"))
-    return {rule.get("alert") or rule["title"]: rule for group in document["groups"] for rule in group["rules"]}
+def rules_by_name(file):
+    return {rule.get("alert") or rule["title"]: rule for rule, _ in alert_rules(file)}
 
 
 class Refused:
-    """Clients that come to a full listener, 20 a second, until close()."""
+    """Clients that come to a full listener and leave before they would try again, until close()."""
 
-    def __init__(self, listener):
-        self._listener = listener
+    def __init__(self, listener, clients, pause):
+        self._listener, self._clients, self._pause = listener, clients, pause
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
     def _run(self):
         waiting = len(self._listener.clients)
-        while not self._ending.wait(0.1):
-            self._listener.connect(2)
-            if len(self._listener.clients) > waiting + 100:
-                for client in self._listener.clients[waiting:waiting + 50]:
-                    client.close()
-                del self._listener.clients[waiting:waiting + 50]
+        while not self._ending.wait(self._pause):
+            self._listener.connect(self._clients)
+            for client in self._listener.clients[waiting:-self._clients]:
+                client.close()
+            del self._listener.clients[waiting:-self._clients]
 
     def close(self):
         self._ending.set()
@@ -75,14 +74,12 @@ class Refused:
 
 
 class DashboardsTest(unittest.TestCase):
-    """One scene for all: a listener that overflows, one three quarters full, one idle, one missing."""
+    """One scene for all: a listener that overflows, one that does so less, one three quarters full, a
+    crowd with short queues, one idle, one missing."""
 
     @classmethod
     def setUpClass(cls):
-        try:
-            import yaml  # noqa: F401  pylint: disable=unused-import
-        except ImportError:
-            raise unittest.SkipTest("python3-yaml is missing") from None
+        alert_rules("prometheus.rules.yml")  # SkipTest if it cannot be read
         with contextlib.ExitStack() as stack:
             carbon = stack.enter_context(stores.start_carbon())
             cls.web = stack.enter_context(stores.start_graphite_web(carbon))
@@ -93,16 +90,25 @@ class DashboardsTest(unittest.TestCase):
             cls.full = stack.enter_context(Listener(limit=FULL_LIMIT)).fill(FULL_LIMIT + 1)
             cls.busy = stack.enter_context(Listener(limit=BUSY_LIMIT)).fill(BUSY_LENGTH)
             cls.idle = stack.enter_context(Listener(limit=IDLE_LIMIT))
-            cls.refused = stack.enter_context(contextlib.closing(Refused(cls.full)))
-            cls.collectd = stack.enter_context(stores.collectd(
-                stores.graphite_snippet(carbon.port), stores.influxdb_snippet(cls.influxdb.collectd_port),
-                stores.prometheus_snippet(port), plugin_config=PLUGIN_CONFIG))
+            cls.less_full = stack.enter_context(Listener(limit=FULL_LIMIT)).fill(FULL_LIMIT + 1)
+            cls.crowd = [stack.enter_context(Listener(limit=CROWD_LIMIT)).fill(length) for length in CROWD_LENGTHS]
+            for listener, clients, pause in ((cls.full, 2, 0.1), (cls.less_full, 1, 0.5)):
+                stack.enter_context(contextlib.closing(Refused(listener, clients, pause)))
+            cls.snippets = [stores.graphite_snippet(carbon.port), stores.influxdb_snippet(cls.influxdb.collectd_port),
+                            stores.prometheus_snippet(port)]
+            cls.collectd = cls.start_collectd(stalled_after=86400)
+            stack.callback(lambda: cls.collectd.close())  # the newest
             cls.view = View(cls.web, cls.influxdb, cls.prometheus)
             begin = time.time()
             cls.wait_for_points(cls.full.name)
             # Prometheus looks at whole minutes for the hours above 70 %.
             cls.collectd.wait(lambda: time.time() // 60 > (begin + 5) // 60, 70, "the next minute")
             cls.addClassCleanup(stack.pop_all().close)
+
+    @classmethod
+    def start_collectd(cls, stalled_after):
+        return stores.collectd(
+            *cls.snippets, plugin_config=PLUGIN_CONFIG.format(stalled_after=stalled_after)).start()
 
     @classmethod
     def wait_for_points(cls, listener):
@@ -176,12 +182,37 @@ class DashboardsTest(unittest.TestCase):
                     (drops,) = self.figures(store, "Drops per second", listener)
                     self.assertEqual(drops > 0, listener is self.full)
 
+    def test_5_graphite_web_shows_those_that_stand_out(self):
+        """Of all listeners: in this scene those with a known peak, and the worst states."""
+        graphs = {parameters["title"]: parameters["target"] for _, parameters, _ in json.loads(
+            conf("dashboards", "graphite-web.json").read_text(encoding="utf-8"))["graphs"]}
+
+        def names(title):
+            (target,) = graphs[title]
+            return [dict(answer.labels)["name"].split(".")[3]
+                    for answer in self.view.panel_target("graphite", {"target": target}, "")]
+        waiting = [self.busy.name, *(listener.name for listener in reversed(self.crowd))]
+        self.assertEqual(len(names("Most seen waiting: top 20")), TOP)
+        self.assertEqual(names("Most seen waiting: top 20")[:5], waiting[:5])
+        self.assertEqual(names("Mean waiting (Values full): top 20")[:5], waiting[:5])
+        (states,) = [title for title in graphs if title.startswith("States: 0 ok, 1 high, 2 overflow")]
+        self.assertEqual(set(names(states)) - {"host"}, {self.full.name, self.less_full.name, self.busy.name, MISSING})
+
     def rows(self, store, title):
-        """{listener: figure} of a table of the fleet's page."""
+        """{listener: figure} of a table of the fleet's page, in the order that its panel gives it."""
         for panel, target in self.targets(store, "fleet"):
             if panel["title"] == title:
                 answers = self.view.panel_target(store, target, HOSTNAME)
-                return {self.listener_of(store, answer): answer.points[-1][1] for answer in answers}
+                rows = [(self.listener_of(store, answer), answer.points) for answer in answers]
+                # In Graphite a row is what the panel makes of a whole series.
+                reducers = [step["options"]["reducers"] for step in panel["transformations"] if step["id"] == "reduce"]
+                reduce = {"mean": lambda points: sum(value for _, value in points) / len(points),
+                          "max": lambda points: max(value for _, value in points)}[reducers[0][0]] \
+                    if reducers else lambda points: points[-1][1]
+                rows = [(listener, reduce(points)) for listener, points in rows]
+                (order,) = [step["options"]["sort"] for step in panel["transformations"] if step["id"] == "sortBy"]
+                self.assertEqual([each["desc"] for each in order], [True])
+                return dict(sorted(rows, key=lambda row: row[1], reverse=True))
         raise AssertionError(title)
 
     def listener_of(self, store, answer):
@@ -192,17 +223,19 @@ class DashboardsTest(unittest.TestCase):
     def test_4_fleet_page_ranks_listeners(self):
         for store in STORES:
             with self.subTest(store=store):
-                used = self.rows(store, "Top 20 by use")
-                self.assertEqual(used[self.full.name], 100)
-                self.assertAlmostEqual(used[self.busy.name], percent_used(BUSY_LENGTH, BUSY_LIMIT), places=3)
-                self.assertNotIn(self.idle.name, used)
                 drops = self.rows(store, "Top 20 by drops")
-                self.assertEqual(drops.keys(), {self.full.name})
+                self.assertEqual(list(drops), [self.full.name, self.less_full.name])
+                used = self.rows(store, "Top 20 by use")
+                self.assertEqual(used.pop(self.full.name), 100)
+                self.assertEqual(used.pop(self.less_full.name), 100)
+                wanted = [self.busy.name, *(listener.name for listener in reversed(self.crowd))][:TOP - 2]
+                self.assertEqual(list(used), wanted)
+                self.assertAlmostEqual(used[self.busy.name], percent_used(BUSY_LENGTH, BUSY_LIMIT), places=3)
                 hours = self.rows(store, "Top 20 by hours above 70 %")
-                for listener in (self.full, self.busy):
-                    self.assertGreater(hours[listener.name], 0)
-                    self.assertLess(hours[listener.name], 0.2)
-                self.assertEqual(hours.keys(), {self.full.name, self.busy.name})
+                self.assertEqual(hours.keys(), {self.full.name, self.less_full.name, self.busy.name})
+                for hours_above in hours.values():
+                    self.assertGreater(hours_above, 0)
+                    self.assertLess(hours_above, 0.2)
 
     def test_5_graphite_web_takes_its_dashboard_and_draws_it(self):
         state = conf("dashboards", "graphite-web.json").read_text(encoding="utf-8")
@@ -213,6 +246,10 @@ class DashboardsTest(unittest.TestCase):
         loaded = json.loads(stores.fetch(f"{self.web.url}/dashboard/load/collectd-backlog"))["state"]
         self.assertEqual(loaded, json.loads(state))
         self.assertGreater(len(loaded["graphs"]), 5)
+        titles = " ".join(parameters["title"] for _, parameters, _ in loaded["graphs"])
+        for shown in ("Top 20 by drops", "Top 20 by use", "Hosts by state", "hours above", "waiting", "Mean", "Limits",
+                      "Changes of the limit", "States", "SYN queues", "Overload", "CPU of the sampler"):
+            self.assertIn(shown, titles)
         for _, parameters, url in loaded["graphs"]:
             with self.subTest(parameters["title"]):
                 answers = [answer for target in parameters["target"]
@@ -224,10 +261,10 @@ class DashboardsTest(unittest.TestCase):
         """{alert: names of the listeners or hosts for which its condition holds now}."""
         firing = {}
         if store == "prometheus":
-            for name, rule in alert_rules("prometheus.rules.yml").items():
+            for name, rule in rules_by_name("prometheus.rules.yml").items():
                 firing[name] = {labels.get("backlog") for labels in self.view.prometheus_condition(rule["expr"])}
         else:
-            for name, rule in alert_rules(f"grafana-{store}.yml").items():
+            for name, rule in rules_by_name(f"grafana-{store}.yml").items():
                 found = self.view.grafana_condition(store, rule)
                 firing[name] = {labels["name"].split(".")[3] if store == "graphite" else labels.get("instance", "host")
                                 for labels in found}
@@ -235,8 +272,9 @@ class DashboardsTest(unittest.TestCase):
 
     def test_6_alert_conditions_hold_where_they_must(self):
         self.idle.listen(LOWERED_LIMIT)
-        wanted = {"BacklogOverflow": {self.full.name}, "BacklogDrops": {self.full.name},
-                  "BacklogMissing": {MISSING}, "BacklogNearlyFull": {self.full.name},
+        both = {self.full.name, self.less_full.name}
+        wanted = {"BacklogOverflow": both, "BacklogDrops": {self.full.name},
+                  "BacklogMissing": {MISSING}, "BacklogNearlyFull": both,
                   "BacklogLimitFell": {self.idle.name}}
         for store in STORES:
             with self.subTest(store=store):
@@ -256,13 +294,25 @@ class DashboardsTest(unittest.TestCase):
         wait_until(lambda: all(rule["health"] != "unknown" for group in groups() for rule in group["rules"]), 90,
                    "an evaluation of all rules", pause=0.5)
         rules = {rule["name"]: rule for group in groups() for rule in group["rules"]}
-        self.assertEqual(rules.keys(), alert_rules("prometheus.rules.yml").keys())
+        self.assertEqual(rules.keys(), rules_by_name("prometheus.rules.yml").keys())
         self.assertEqual({rule["health"] for rule in rules.values()}, {"ok"})
         (alert,) = rules["BacklogMissing"]["alerts"]
         self.assertEqual(alert["state"], "firing")
         self.assertEqual(alert["annotations"]["summary"], f"{MISSING} on {HOSTNAME}: an expected listener is absent")
 
-    def test_8_silence_is_noticed(self):
+    def test_8_a_stalled_listener_is_noticed(self):
+        """Those of which nobody takes a connection, for which a longer StalledAfter hid it until now."""
+        self.collectd.stop()
+        self.collectd.close()
+        type(self).collectd = self.start_collectd(stalled_after=2)
+        wanted = {self.busy.name, *(listener.name for listener in self.crowd)}
+        for store in STORES:
+            with self.subTest(store=store):
+                self.collectd.wait(lambda store=store: wanted <= self.firing(store).get("BacklogStalled", set()), 60,
+                                   f"BacklogStalled of {store}")
+                self.assertNotIn(self.idle.name, self.firing(store)["BacklogStalled"])
+
+    def test_9_silence_is_noticed(self):
         self.collectd.stop()
         for store in reversed(STORES):  # in the order of the time that it takes
             with self.subTest(store=store):
@@ -273,4 +323,4 @@ class DashboardsTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    main()
+    stores.main("carbon-cache", "influxd", "prometheus")

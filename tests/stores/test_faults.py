@@ -1,21 +1,33 @@
 #!/usr/bin/env python3
-"""Stores that are down, that refuse, that take and never read: the plugin samples on, the other stores
-have a value for each interval, and collectd stays small."""
+"""Stores that are down, that refuse, that take and never read, that are full: the plugin samples on, SNMP
+has each table, the other stores have a value for each interval, and collectd stays small."""
 
 import contextlib
+import os
 import pathlib
 import re
 import socket
+import subprocess
+import sys
 import time
+import unittest
 
 import stores_harness as stores
 import harness  # found by stores_harness
-from harness import HOSTNAME, SystemTest, wait_until
+import net_namespaces
+from harness import HOSTNAME, wait_until
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "snmp"))
+import snmp_harness  # noqa: E402
+from snmp_harness import table_writer  # noqa: E402
 
 INTERVAL = 1.0  # seconds
 LONGEST_GAP = 2.5 * INTERVAL
 ARRIVAL_TIMEOUT = 30
 MEGABYTE = 1 << 20
+
+SMALL_DISK = 400 << 10  # bytes: two files of rrd.conf
+TAKEN_AT = 7  # of the fields in a table's header
 
 # What may wait by the shipped snippets: 50000 values (WriteQueueLimitHigh) of 0.8 kB, and 16 MB in
 # librdkafka (queue.buffering.max.kbytes), which counts neither its own structures nor what malloc adds:
@@ -39,7 +51,8 @@ def resident_bytes(pid):
 
 
 class Deaf:
-    """A server that accepts connections, or has a UDP socket, and does not read until listen_to() is called."""
+    """A server that accepts connections when accept() is called, or has a UDP socket, and does not read until
+    read() is called."""
 
     def __init__(self, kind=socket.SOCK_STREAM):
         self.socket = socket.socket(socket.AF_INET, kind)
@@ -70,23 +83,56 @@ class Deaf:
         self.socket.close()
 
 
-class FaultsTest(SystemTest):
+def snmp_missing():
+    """Why there is no SNMP here, or None."""
+    if not os.environ.get("BACKLOG_AGENTX"):
+        return "built without SNMP"
+    try:
+        for name in ("snmpd", "snmpget"):
+            snmp_harness.program(name)
+    except unittest.SkipTest as reason:
+        return str(reason)
+    return None
+
+
+class FaultsTest(snmp_harness.SnmpTest):
 
     def keep(self, closable):
         self.addCleanup(closable.close)
         return closable
 
     def started(self, *snippets):
-        """A collectd with these snippets, csv beside them, and a listener that waits."""
+        """A collectd with these snippets, csv beside them, SNMP if there is any, and a listener that waits."""
         self.waiting = self.listener(limit=128).fill(37)
         self.socket_path = self.folder() + "/unixsock"
         collectd = stores.collectd(
             f'LoadPlugin unixsock\n<Plugin unixsock>\nSocketFile "{self.socket_path}"\n</Plugin>', *snippets,
-            interval=INTERVAL)
+            interval=INTERVAL, plugin_config=f'TableFile "{self.table_file}"')
         self.addCleanup(collectd.__exit__, None, None, None)
         collectd.start()
         collectd.wait_for_value(self.waiting.name, "queue_length-accept", 37)
+        with self.subTest("SNMP"):
+            if reason := snmp_missing():
+                self.skipTest(reason)
+            if not self.snmpd:
+                self.start_snmpd()
+                self.start_subagent()
         return collectd
+
+    def table_time(self):
+        """Nanoseconds since the epoch."""
+        return table_writer.HEADER.unpack_from(self.table_file.read_bytes())[TAKEN_AT]
+
+    def check_table_goes_on(self, collectd):
+        """Two tables more, and SNMP has the newest."""
+        for _ in range(2):
+            before = self.table_time()
+            collectd.wait(lambda before=before: self.table_time() > before, what="the next table")
+        if self.snmpd is None:  # as started() has said
+            return
+        length = f"BACKLOG-MIB::backlogListenerLength.{table_writer.name_index(self.waiting.name)}"
+        asked = ("snmpget", "-OqvU", "BACKLOG-MIB::backlogTableStatus.0", length)
+        collectd.wait(lambda: self.ask(*asked).split() == ["fresh", "37"], what="the table by SNMP")
 
     def check_goes_on(self, collectd, count=6):
         """So many values more of the plugin's in csv, an interval apart, and samples."""
@@ -99,6 +145,7 @@ class FaultsTest(SystemTest):
         self.assertLessEqual(longest, LONGEST_GAP)
         self.assertEqual(collectd.latest(self.waiting.name, "queue_length-accept"), 37)
         collectd.wait_for_samples()
+        self.check_table_goes_on(collectd)
         return longest
 
     def feed(self):
@@ -205,6 +252,7 @@ class FaultsTest(SystemTest):
         collectd.wait(lambda: time.time() - newest() > 4 * INTERVAL, 60, "the write threads to wait for carbon")
         self.check_stays_small(collectd, "carbon by TCP never reads")
         collectd.wait_for_samples()
+        self.check_table_goes_on(collectd)
 
         begin = time.time()
         received = b""
@@ -215,6 +263,39 @@ class FaultsTest(SystemTest):
             return newest() > begin
         collectd.wait(reads_again, 60, "values in csv")
         self.assertIn(f"collectd.{HOSTNAME}.backlog.".encode(), received)
+
+
+    def test_disk_is_full(self):
+        """That of the RRD files, after two of them."""
+        try:
+            net_namespaces.make_private_run()  # and private mounts
+            folder = self.folder()
+            harness.run("mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "none", folder)
+        except (OSError, subprocess.CalledProcessError) as error:
+            self.skipTest(f"no small disk can be made: {error}")
+        self.addCleanup(harness.run, "umount", folder)
+        influxdb = self.started_influxdb()
+        collectd = self.started(stores.influxdb_snippet(influxdb.collectd_port), stores.RrdFiles(folder).snippet)
+        collectd.wait_for_log("rrdtool plugin: .*failed")
+        longest = self.check_goes_on(collectd)
+        self.check_influxdb_goes_on(collectd, influxdb)
+        self.check_stays_small(collectd, "a full disk")
+        self.check_goes_on(collectd)
+        _seen["a full disk"] += f", csv at most {longest:.1f} s apart"
+
+    def test_each_snippet_alone(self):
+        """Each with write-queue.conf and a store that does not read is enough to keep collectd small."""
+        packets, broker = self.keep(Deaf(socket.SOCK_DGRAM)), self.keep(Deaf())
+        page = stores.free_port()
+        for snippet in (stores.graphite_snippet(packets.port), stores.influxdb_snippet(packets.port),
+                        stores.influxdb_encrypted_snippet(packets.port), stores.leaf_snippet(packets.port),
+                        stores.kafka_snippet(broker.port), stores.prometheus_snippet(page),
+                        stores.RrdFiles(self.folder()).snippet):
+            with self.subTest(snippet.file):
+                collectd = self.started(snippet)
+                self.check_stays_small(collectd, f"{snippet.file} alone")
+                self.check_goes_on(collectd, 2)
+                collectd.stop(60)
 
 
 def tearDownModule():  # pylint: disable=invalid-name

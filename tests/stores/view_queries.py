@@ -5,8 +5,11 @@ import ast
 import collections
 import json
 import operator
+import os
+import pathlib
 import re
 import time
+import unittest
 
 from stores_harness import INFLUXDB_DATABASE, fetch
 
@@ -17,25 +20,45 @@ INTERVAL, RATE_INTERVAL = "10s", "40s"  # $__rate_interval is four times the scr
 Answer = collections.namedtuple("Answer", "labels points")
 
 
+def alert_rules(name):
+    """[(rule, interval of its group)] of a file of conf/alerts."""
+    try:
+        import yaml
+    except ImportError:
+        raise unittest.SkipTest("python3-yaml is missing") from None
+    document = yaml.safe_load(pathlib.Path(os.environ["BACKLOG_CONF"], "alerts", name).read_text(encoding="utf-8"))
+    return [(rule, group["interval"]) for group in document["groups"] for rule in group["rules"]]
+
+
 class View:
-    """The stores by the names that the files have for them."""
+    """The stores by the names that the files have for them; those that are None are not asked."""
 
     def __init__(self, graphite_web, influxdb, prometheus):
         self._ask = {"graphite": self._ask_graphite, "influxdb": self._ask_influxdb,
                      "prometheus": self._ask_prometheus}
-        self._urls = {"graphite": graphite_web.url, "influxdb": influxdb.url, "prometheus": prometheus.url}
+        stores = {"graphite": graphite_web, "influxdb": influxdb, "prometheus": prometheus}
+        self._urls = {name: store.url for name, store in stores.items() if store}
+        self._now = time.time
+        self._asked = None  # {(store, text, seconds): answers} of a time that is over
+
+    def travel_to(self, when):
+        """Asks as at that time, epoch, from now on."""
+        self._now = lambda: when
+        self._asked = {}
 
     # what a store answers
 
     def _ask_graphite(self, text, seconds=SECONDS):
         answer = json.loads(fetch(f"{self._urls['graphite']}/render", target=text, format="json",
-                                  **{"from": f"-{seconds}s"}))
+                                  **{"from": int(self._now()) - seconds, "until": int(self._now())}))
         return [Answer(frozenset((key, str(value)) for key, value in series["tags"].items()),
                        [(when, value) for value, when in series["datapoints"] if value is not None])
                 for series in answer]
 
     def _ask_influxdb(self, text, seconds=SECONDS):
-        text = text.replace("$timeFilter", f"time > now() - {seconds}s").replace("$__interval", INTERVAL)
+        now = int(1000 * self._now())
+        text = text.replace("$timeFilter", f"time >= {now - 1000 * seconds}ms and time <= {now}ms")
+        text = text.replace("$__interval", INTERVAL)
         (result,) = json.loads(fetch(f"{self._urls['influxdb']}/query", db=INFLUXDB_DATABASE, q=text,
                                      epoch="s"))["results"]
         if "error" in result:
@@ -52,7 +75,7 @@ class View:
     def _ask_prometheus(self, text, seconds=SECONDS, instant=False):
         text = (text.replace("$__rate_interval", RATE_INTERVAL).replace("$__interval", INTERVAL)
                 .replace("$__range", f"{seconds}s"))
-        now = time.time()
+        now = self._now()
         if instant:
             url, times = "query", {"time": now}
         else:
@@ -92,6 +115,13 @@ class View:
         """The label sets for which a rule's expression holds now."""
         return [dict(answer.labels) for answer in self._ask_prometheus(expression, instant=True)]
 
+    def _answers(self, store, text, seconds):
+        if self._asked is None:
+            return self._ask[store](text, seconds)
+        if (store, text, seconds) not in self._asked:
+            self._asked[store, text, seconds] = self._ask[store](text, seconds)
+        return self._asked[store, text, seconds]
+
     def grafana_condition(self, store, rule):
         """The label sets for which the condition of a provisioned rule holds now."""
         values = {}
@@ -99,7 +129,7 @@ class View:
             model, ref = query["model"], query["refId"]
             if query["datasourceUid"] != "__expr__":
                 seconds = query["relativeTimeRange"]["from"]
-                answers = self._ask[store](model["target" if store == "graphite" else "query"], seconds)
+                answers = self._answers(store, model["target" if store == "graphite" else "query"], seconds)
                 labels = [answer.labels for answer in answers]
                 if len(set(labels)) != len(labels):
                     raise AssertionError(f"{rule['uid']}: two series with the same labels: {labels}")

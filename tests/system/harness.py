@@ -762,9 +762,17 @@ def main(namespace=True):
     if namespace:
         _enter_namespace()
     result = unittest.main(module="__main__", verbosity=2, exit=False).result
-    reasons = sorted({reason for _, reason in result.skipped})
-    if result.testsRun and len(result.skipped) == result.testsRun:
-        _skip("; ".join(reasons))
-    for reason in reasons:
+    sys.exit(exit_status(result))
+
+
+def exit_status(result):
+    """0, 1, or SKIPPED if nothing has run; says why what was skipped."""
+    for reason in sorted({reason for _, reason in result.skipped}):
         print(f"SKIP: {reason}", flush=True)
-    sys.exit(0 if result.wasSuccessful() and result.testsRun else 1)
+    # A class that is skipped by its setUpClass has run no test; a test of which a part (subTest) is has run.
+    tests = [test for test, _ in result.skipped
+             if isinstance(test, unittest.TestCase) and not isinstance(test, unittest.case._SubTest)]
+    ran = result.testsRun - len(tests)
+    if result.wasSuccessful() and not ran and result.skipped:
+        return SKIPPED
+    return 0 if result.wasSuccessful() and ran else 1

@@ -7,7 +7,9 @@ import shutil
 import sys
 import unittest
 
-SKIPPED = 77
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "system"))
+from harness import exit_status  # noqa: E402
+
 CONF = pathlib.Path(__file__).resolve().parent.parent.parent / "conf"
 
 
@@ -42,9 +44,4 @@ def check_generated(test, folder):
 
 def main():
     result = unittest.main(module="__main__", verbosity=2, exit=False).result
-    reasons = sorted({reason for _, reason in result.skipped})
-    for reason in reasons:
-        print(f"SKIP: {reason}", flush=True)
-    if result.testsRun and len(result.skipped) == result.testsRun:
-        sys.exit(SKIPPED)
-    sys.exit(0 if result.wasSuccessful() and result.testsRun else 1)
+    sys.exit(exit_status(result))

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""What was skipped is said, whatever its size: a program, a class, a test, a part of one."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+import xml.sax.saxutils
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "system"))
+import harness  # noqa: E402
+
+PROGRAM = """
+import sys, unittest
+sys.path.insert(0, {system!r})
+import harness
+
+class ClassTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        raise unittest.SkipTest("no store")
+    def test_a(self):
+        pass
+{more}
+result = unittest.main(verbosity=2, exit=False).result
+sys.exit(harness.exit_status(result))
+"""
+PARTS = '''
+class PartsTest(unittest.TestCase):
+    def test_part(self):
+        """Of which a part is skipped."""
+        with self.subTest("SNMP"):
+            self.skipTest("no snmpd")
+'''
+WHOLE_TEST = '''
+class WholeTest(unittest.TestCase):
+    def test_whole(self):
+        """All of it."""
+        self.skipTest("it's gone")
+'''
+FAILING = '''
+class FailingTest(unittest.TestCase):
+    def test_failing(self):
+        self.fail()
+'''
+
+
+class SummaryTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="collectd-backlog-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def run_program(self, *more):
+        """(exit status, output)"""
+        program = self.folder / "program.py"
+        program.write_text(PROGRAM.format(system=str(HERE / "system"), more="".join(more)), encoding="utf-8")
+        done = subprocess.run([sys.executable, program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              check=False, env=dict(os.environ, PYTHONUNBUFFERED="1"))
+        return done.returncode, done.stdout
+
+    def summary(self, output, known=None, status="run"):
+        """(exit status, output) for one test of this output."""
+        results, known_skips = self.folder / "results.xml", self.folder / "known"
+        results.write_text(f'<testsuite><testcase name="stores.values" status="{status}"><system-out>'
+                           f"{xml.sax.saxutils.escape(output)}</system-out></testcase></testsuite>", encoding="utf-8")
+        if known is not None:
+            known_skips.write_text(known, encoding="utf-8")
+        done = subprocess.run([sys.executable, HERE / "summary.py", results, *[known_skips] * (known is not None)],
+                              stdout=subprocess.PIPE, text=True, check=False)
+        return done.returncode, done.stdout
+
+    def test_exit_status_of_programs(self):
+        for more, wanted in (((), harness.SKIPPED), ((WHOLE_TEST,), harness.SKIPPED), ((PARTS,), 0),
+                             ((PARTS, WHOLE_TEST), 0), ((FAILING,), 1), ((PARTS, FAILING), 1)):
+            with self.subTest(more):
+                status, output = self.run_program(*more)
+                self.assertEqual(status, wanted, output)
+
+    def test_parts_are_listed(self):
+        _, output = self.run_program(PARTS, WHOLE_TEST)
+        _, said = self.summary(output)
+        self.assertIn("1 passed, 0 failed, 3 skipped", said)
+        self.assertRegex(said, r"skipped  (ClassTest|a class) of stores\.values: no store\n")
+        self.assertRegex(said, r"skipped  test_part( \[SNMP\])? of stores\.values: no snmpd\n")
+        self.assertIn("skipped  test_whole of stores.values: it's gone\n", said)
+
+    def test_skips_that_are_not_known_fail(self):
+        _, output = self.run_program(WHOLE_TEST)
+        both = "# of a test\n(ClassTest|a class) of stores.values: no .*\n\ntest_whole of stores.values: it's gone\n"
+        self.assertEqual(self.summary(output, both)[0], 0)
+        status, said = self.summary(output, both.replace("gone", "here"))
+        self.assertEqual(status, 1)
+        self.assertRegex(said, r"not in .*: test_whole of stores\.values: it's gone\n")
+
+    def test_a_program_that_did_not_run_has_its_reason(self):
+        said = self.summary("SKIP: kcat is missing\n", "", status="notrun")
+        self.assertEqual(said[0], 1)
+        self.assertIn("skipped  stores.values: kcat is missing\n", said[1])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
