@@ -182,9 +182,15 @@ int read_callback() {
     return 0;
   if (auto fresh = running->surveyor.take_until(deadline))
     survey = std::move(fresh);
-  const bool is_first = !running->harvested;
   publish(*harvest, survey, interval);
-  return is_first && !has_listeners(harvest->own) ? -1 : 0;
+  return has_listeners(harvest->own) ? 0 : -1;
+}
+
+/// collectd suspends a plugin that fails for up to a day: only its first harvest of all may.
+int first_or_no_failure() {
+  const bool is_first = !running->harvested;
+  const int result = guarded("read", read_callback);
+  return is_first ? result : 0;
 }
 
 int init_callback() {
@@ -199,7 +205,7 @@ int init_callback() {
   if (!start_threads(*starting, collectd_interval()))
     return -1;
   running = starting.release();
-  return plugin_register_read("backlog", [] { return guarded("read", read_callback); });
+  return plugin_register_read("backlog", first_or_no_failure);
 }
 
 int shutdown_callback() {
