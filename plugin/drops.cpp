@@ -352,8 +352,11 @@ void CounterSplit::forget(std::uint32_t listener) {
 }
 
 bool DropLedger::wants_counters(bool any_moved, bool members_changed) const {
-  return any_moved || members_changed || !last_ || unread_ || drops_.has_carried_amount() ||
-         overflows_.has_carried_amount();
+  return any_moved || members_changed || !last_ || unread_ || has_carried();
+}
+
+bool DropLedger::has_carried() const {
+  return drops_.has_carried_amount() || overflows_.has_carried_amount();
 }
 
 void DropLedger::sample(std::span<const DropsMoved> moved, bool members_changed,

@@ -165,6 +165,8 @@ class DropLedger {
 public:
   /// Whether the sample needs the namespace's counters.
   bool wants_counters(bool any_moved, bool members_changed) const;
+  /// Whether the counters have told what nobody claims yet.
+  bool has_carried() const;
   /// @param members_changed  a socket came, or was missing from the dump: what it dropped last is
   ///                         in no DropsMoved
   /// @param counters  absolute, read after the dump; the first ones are the baseline, as are ones

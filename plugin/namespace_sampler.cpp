@@ -12,6 +12,8 @@ namespace backlog {
 
 namespace {
 
+constexpr int most_more_samples = 2; // of a harvest
+
 /// The device's name in the calling thread's net namespace.
 std::string device_name(std::uint32_t index) {
   std::array<char, IF_NAMESIZE> name{};
@@ -217,8 +219,10 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
   harvest.label = label_;
   harvest.counted_since = began_;
   take_tcp_sample(tcp_max_weight, true);
-  // Who went shortly before is not told for an interval more.
-  if (tcp_.has_missed())
+  // Who went shortly before is not told for an interval more, and the claims of what was dropped
+  // between the dump and the reading of the counters come with the next dump.
+  for (int more = 0; more < most_more_samples && (tcp_.has_missed() || drops_.has_carried());
+       ++more)
     take_tcp_sample(tcp_max_weight, true);
   harvest.counters = counters_;
   harvest.tcp = harvest_tcp();

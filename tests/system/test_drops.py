@@ -2,6 +2,7 @@
 """Whose drops: each segment that the kernel drops for a listener is counted for that listener, once."""
 
 import itertools
+import os
 import socket
 import unittest
 
@@ -114,6 +115,16 @@ class OverflowTest(DropsTest):
             print(f"ss -lntm: {entry}")
         risen = (f"{name} +{counter(name) - kernel_before[name]}" for name in ("ListenDrops", "ListenOverflows"))
         print(f"/proc/net/netstat: {', '.join(risen)}", flush=True)
+
+    def test_what_is_dropped_between_the_dump_and_the_counters(self):
+        """At a harvest, too, that is the listener's."""
+        full = self.any_listener(limit=2).fill(3)
+        collectd = self.collectd("ReportUnix false", interval=INTERVAL, preload=[os.environ["STRANGE_SOCK_DIAG"]],
+                                 environment={"STRANGE_SOCK_DIAG_THEN_SYN": str(full.port)})
+        self.wait_for_counters(collectd, [full])
+        collectd.wait_for_value(full.name, DROPPED, lambda value: value >= 20)
+        self.assertEqual(self.latest_unattributed(collectd), 0)
+        self.check_each_drop_is_given_once(collectd, full.name)
 
     def test_the_peak_tells_of_an_overflow_that_no_sample_saw(self):
         listener = self.any_listener(limit=8)

@@ -361,11 +361,14 @@ START_TEST(reads_counters_only_when_they_can_matter) {
 
   ledger.sample({}, true, ListenCounters{boot.drops + 1, boot.overflows});
   ck_assert(ledger.wants_counters(false, false)); // a drop is carried
+  ck_assert(ledger.has_carried());
   ledger.sample({}, false, ListenCounters{boot.drops + 1, boot.overflows});
   ck_assert(!ledger.wants_counters(false, false));
+  ck_assert(!ledger.has_carried());
 
   ledger.sample({}, false, ListenCounters{boot.drops + 1, boot.overflows + 1});
   ck_assert(ledger.wants_counters(false, false)); // an overflow is carried
+  ck_assert(ledger.has_carried());
   ledger.sample({}, false, ListenCounters{boot.drops + 1, boot.overflows + 1});
   ck_assert(!ledger.wants_counters(false, false));
 
@@ -374,6 +377,7 @@ START_TEST(reads_counters_only_when_they_can_matter) {
   ck_assert(!ledger.wants_counters(false, false)); // a claim alone is no reason
   ledger.sample(moved, false, std::nullopt);
   ck_assert(ledger.wants_counters(false, false)); // the last read failed
+  ck_assert(!ledger.has_carried());
   ledger.sample({}, false, std::nullopt);
   ck_assert(ledger.wants_counters(false, false));
   ledger.sample({}, false, ListenCounters{boot.drops + 1, boot.overflows + 1});
@@ -778,7 +782,7 @@ public:
       sample(instants[i], harvest);
       if (!harvest)
         continue;
-      if (set_.has_missed())
+      if (set_.has_missed() || ledger_.has_carried())
         sample(instants[i], true);
       settle(instants[i]);
       interval_end = i + interval;
