@@ -82,17 +82,29 @@ MibView Monitor::view(std::int64_t uptime_zero_ns) const {
            .notifications_superseded = traps_.superseded()}};
 }
 
-void Monitor::connected(std::size_t unanswered) {
+void Monitor::connected() {
   const std::lock_guard lock(mutex_);
-  traps_.connected(unanswered);
+  traps_.connected();
 }
 
 std::optional<Trap> Monitor::next_trap() {
   const std::lock_guard lock(mutex_);
-  std::optional<Trap> trap = traps_.next();
-  if (trap)
-    ++sent_;
-  return trap;
+  return traps_.next();
+}
+
+void Monitor::sent() {
+  const std::lock_guard lock(mutex_);
+  ++sent_;
+}
+
+void Monitor::answered(std::uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  traps_.answered(number);
+}
+
+void Monitor::failed(std::uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  traps_.failed(number);
 }
 
 bool Monitor::notifications_wait() const {

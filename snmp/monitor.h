@@ -29,8 +29,11 @@ public:
   MibView view(std::int64_t uptime_zero_ns) const;
 
   /// As TrapQueue.
-  void connected(std::size_t unanswered);
+  void connected();
   std::optional<Trap> next_trap();
+  void sent();
+  void answered(std::uint64_t number);
+  void failed(std::uint64_t number);
   bool notifications_wait() const;
 
 private:

@@ -146,9 +146,10 @@ class SnmpTest(harness.SystemTest):
                           "authUser log trapper priv\n")
         self.trapd = self._process(
             [program("snmptrapd"), "-f", "-Lo", "-C", "-c", config, "-OQ", "-t", "-F",
-             "TRAP %P %v\\n", f"udp:127.0.0.1:{TRAP_PORT}"], "snmptrapd.log")
+             "TRAP %P %v\\n", f"udp:127.0.0.1:{TRAP_PORT}", f"tcp:127.0.0.1:{TRAP_PORT}"], "snmptrapd.log")
         port = f":{TRAP_PORT:04X} "
-        wait_until(lambda: port in pathlib.Path("/proc/net/udp").read_text(), what="snmptrapd")
+        wait_until(lambda: all(port in pathlib.Path("/proc/net", kind).read_text() for kind in ("udp", "tcp")),
+                   what="snmptrapd")
         return self.trapd
 
     def start_subagent(self, *options, wait=True, name="subagent.log", preload=None):

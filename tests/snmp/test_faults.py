@@ -159,6 +159,14 @@ class Master(threading.Thread):
         return struct.pack(order + "BBBBIIIIIHH", 1, Master.RESPONSE, pdu[2] & 0x10, 0, session, transaction, packet, 8,
                            100, error, 0)
 
+    @staticmethod
+    def notification(pdu):
+        """The last number of the notification's name: 1 alarm, 2 clear, 3 stale, 4 current."""
+        name = 24  # the OID snmpTrapOID.0, behind the header and what a variable begins with
+        value = name + 4 * (1 + pdu[name])
+        end = value + 4 * (1 + pdu[value])
+        return struct.unpack((">" if pdu[2] & 0x10 else "=") + "I", pdu[end - 4:end])[0]
+
     def close(self):
         self.server.shutdown(socket.SHUT_RDWR)
         self.server.close()
@@ -214,6 +222,64 @@ class MasterFaultsTest(SnmpTest):
             connection.send(response)
             return len(sent) % 3 != 0
         self.run_against(answer, lambda master: master.connections >= 4)
+
+    def test_a_clear_without_an_answer_is_sent_again(self):
+        self.publish([table_writer.listener("a", state="overflow", severity="warning")], interval=20)
+        told = []
+        def answer(master, connection, pdu):
+            if pdu[1] != Master.NOTIFY:
+                connection.send(master.response(pdu))
+                return True
+            told.append(Master.notification(pdu))
+            if len(told) == 1:
+                connection.send(master.response(pdu))
+                self.publish([table_writer.listener("a")], interval=20)
+                return True
+            return False
+        self.run_against(answer, lambda master: len(told) >= 3)
+        self.assertEqual(told[:3], [1, 2, 2])
+
+    def test_what_is_answered_is_not_sent_again(self):
+        self.publish([table_writer.listener("a", state="overflow", severity="warning")], interval=20)
+        told = []
+        def answer(master, connection, pdu):
+            if pdu[1] == Master.NOTIFY:
+                told.append(Master.notification(pdu))
+                self.publish([table_writer.listener("a")], interval=20)
+            connection.send(master.response(pdu))
+            # Closed by the first ping behind the clear.
+            return pdu[1] != Master.PING or told != [1, 2] or master.connections > 1
+        self.run_against(answer, lambda master: master.connections > 1 and master.types[-1] == Master.PING)
+        self.assertEqual(told, [1, 2])
+
+    def test_current_without_an_answer_is_sent_again(self):
+        self.publish([table_writer.listener("a")], interval=0.1)
+        told = []
+        def answer(master, connection, pdu):
+            if pdu[1] != Master.NOTIFY:
+                connection.send(master.response(pdu))
+                return True
+            told.append(Master.notification(pdu))
+            if len(told) == 1:
+                connection.send(master.response(pdu))
+                self.publish([table_writer.listener("a")], interval=600)
+                return True
+            return False
+        self.run_against(answer, lambda master: len(told) >= 3)
+        self.assertEqual(told[:3], [3, 4, 4])
+
+    def test_notifications_keep_their_distance(self):
+        count = 60
+        self.publish([table_writer.listener(f"l{number}", state="overflow", severity="warning") for number in range(count)],
+                     interval=600)
+        told = []
+        def answer(master, connection, pdu):
+            if pdu[1] == Master.NOTIFY:
+                told.append(time.monotonic())
+            connection.send(master.response(pdu))
+        self.run_against(answer, lambda master: len(told) >= count)
+        # 4 ms each, but for as many as may be unanswered.
+        self.assertGreater(told[-1] - told[0], 0.004 * (count - 10))
 
     def test_at_most_eight_unanswered(self):
         self.publish([table_writer.listener(f"l{number}", state="overflow", severity="warning") for number in range(50)],
