@@ -170,6 +170,7 @@ TableContents table_contents(const Table &table, const Harvest &harvest, duratio
     header.has |= layout::has_period;
   }
   if (table.host) {
+    header.has |= layout::has_host;
     header.dropped = table.host->dropped;
     header.unreported = static_cast<std::uint32_t>(table.host->unreported);
   }

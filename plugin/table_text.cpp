@@ -257,9 +257,10 @@ std::string table_json(const TableContents &contents, std::int64_t now_ns) {
       .add("stale", is_stale(header, now_ns) ? "true" : "false")
       .add("complete", is_complete(contents) ? "true" : "false")
       .real("interval_seconds", static_cast<double>(header.interval_ns) / 1e9)
-      .real("measured_seconds", static_cast<double>(header.measured_ns) / 1e9)
-      .number("dropped", header.dropped)
-      .number("unreported", header.unreported)
+      .real("measured_seconds", static_cast<double>(header.measured_ns) / 1e9);
+  if ((header.has & layout::has_host) != 0)
+    object.number("dropped", header.dropped).number("unreported", header.unreported);
+  object
       .add("namespaces", json_list(contents.namespaces,
                                    [](const auto &record) { return namespace_json(record); }))
       .add("listeners", json_list(worst_first(contents), [&](const Listener *listener) {

@@ -363,8 +363,7 @@ void AgentX::Loop::add_monitor(VariableList &variables) const {
   const MibView view = monitor_.view(uptime_zero_ns_);
   for (const std::uint32_t number : {mib::table_status, mib::table_time, mib::table_age}) {
     const std::array<std::uint32_t, 4> name{mib::objects, mib::monitor, number, 0};
-    if (const std::optional<MibValue> value = view.get(name))
-      variables.add(full_name(name), *value);
+    variables.add(full_name(name), view.value_to_tell(number));
   }
 }
 

@@ -52,6 +52,8 @@ public:
   static bool is_object(OidView name);
   /// The first instance behind the name, whether or not there is one of that name.
   std::optional<std::pair<Oid, MibValue>> next(OidView name) const;
+  /// A scalar in a notification, which has to have a value also where there never was a table.
+  MibValue value_to_tell(std::uint32_t number) const;
 
 private:
   struct Column;

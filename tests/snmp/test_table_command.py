@@ -138,6 +138,11 @@ class BacklogTableTest(CommandTest):
         self.assertNotIn("length", content["listeners"][0])
         self.assertEqual(content["namespaces"][0]["somaxconn"], 4096)
         self.assertFalse(content["stale"])
+        self.assertEqual((content["dropped"], content["unreported"]), (5, 0))
+        self.publish(listener("a"), has=0)
+        content = json.loads(self.show("--json").stdout)
+        self.assertNotIn("dropped", content)
+        self.assertNotIn("unreported", content)
 
     def test_audit_and_index(self):
         self.publish(listener("a", limit=511, limit_source=2), listener("unix_run_7kv-jj"), listener("unix_run_y-l35jrjf1"))

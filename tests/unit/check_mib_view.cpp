@@ -263,6 +263,31 @@ START_TEST(a_table_that_is_not_complete) {
 }
 END_TEST
 
+START_TEST(what_the_host_as_a_whole_does_not_have_is_absent) {
+  TableContents contents = make_contents({"a"});
+  contents.header.has = layout::is_complete;
+  const MibView view(snapshot_of(contents), current_moment());
+  for (const std::uint32_t number :
+       {mib::listeners_unreported, mib::dropped, mib::discontinuity_time})
+    ck_assert(!view.get(Oid{1, 1, number, 0}));
+  ck_assert(view.get(Oid{1, 1, mib::listeners, 0}).has_value());
+}
+END_TEST
+
+START_TEST(a_notification_without_a_table_has_all_its_values) {
+  MibMoment moment = current_moment();
+  moment.status = TableStatus::absent;
+  const MibView nothing(nullptr, moment);
+  using Type = MibValue::Type;
+  ck_assert(nothing.value_to_tell(mib::table_status) == (MibValue{Type::integer, 3, ""}));
+  ck_assert(nothing.value_to_tell(mib::table_time) ==
+            (MibValue{Type::octets, 0, std::string(8, '\0')}));
+  ck_assert(nothing.value_to_tell(mib::table_age) == (MibValue{Type::gauge, 0xffffffff, ""}));
+  const MibView view(snapshot_of(make_contents({})), current_moment());
+  ck_assert(view.value_to_tell(mib::table_time) == value_of(view, {1, 1, mib::table_time, 0}));
+}
+END_TEST
+
 START_TEST(an_event_before_the_agent_began_is_at_0) {
   const auto snapshot = snapshot_of(make_contents({"a"}));
   const MibView view(snapshot, {.status = TableStatus::current,
@@ -309,6 +334,8 @@ END_TEST
 
 int main() {
   return run_tests("mib_view", get_and_next_against_a_map, names_that_meet_in_one_index, values,
-                   a_table_that_is_not_complete, an_event_before_the_agent_began_is_at_0,
+                   a_table_that_is_not_complete, what_the_host_as_a_whole_does_not_have_is_absent,
+                   a_notification_without_a_table_has_all_its_values,
+                   an_event_before_the_agent_began_is_at_0,
                    without_a_current_table_there_are_no_rows, objects_and_instances);
 }

@@ -157,7 +157,7 @@ START_TEST(the_header) {
   (void)interval.add("a");
   (void)interval.record("a");
   const layout::Header &header = interval.contents.header;
-  ck_assert_uint_eq(header.has, layout::is_complete);
+  ck_assert_uint_eq(header.has, layout::is_complete | layout::has_host);
   ck_assert(is_about(header.taken_at_boot_ns, 2s));
   ck_assert_int_eq(header.interval_ns, 10'000'000'000);
   ck_assert_int_eq(header.measured_ns, 9'900'000'000);
@@ -166,6 +166,7 @@ START_TEST(the_header) {
   ck_assert_uint_eq(header.unreported, 2);
 
   interval.table.is_complete = false;
+  interval.table.host.reset();
   interval.table.sampler.period = 25ms;
   interval.table.sampler.cpu_percent = 0.25;
   (void)interval.record("a");
