@@ -183,6 +183,12 @@ bool is_complete(const TableContents &contents) {
   return (contents.header.has & layout::is_complete) != 0;
 }
 
+bool has_to_say(const Listener &listener) {
+  return !text_of(listener.message).empty() &&
+         (listener.state != layout::State::ok || listener.cause != layout::Cause::none ||
+          !has(listener, layout::has_queue));
+}
+
 std::vector<const Listener *> worst_first(const TableContents &contents) {
   std::vector<const Listener *> rows;
   for (const Listener &listener : contents.listeners)
@@ -222,7 +228,7 @@ std::string table_text(const TableContents &contents, std::int64_t now_ns, std::
                     owner_of(*row),
                 columns) +
             "\n";
-    if (row->state != layout::State::ok && !text_of(row->message).empty())
+    if (has_to_say(*row))
       text += cut("    " + std::string(text_of(row->message)), columns) + "\n";
   }
   if (all > listeners.size())

@@ -61,6 +61,25 @@ class CheckBacklogTest(CommandTest):
             self.assertEqual(self.check(*options)[0], status, options)
         self.assertIn("a=50%;40;60;0;100", self.check("-w", "40", "-c", "60")[2])
 
+    def test_what_is_not_listening(self):
+        # The row has no queue: its state decides, with thresholds as well.
+        for options in ((), ("-w", "60"), ("-c", "60"), ("-w", "@0:100", "-c", "@0:100")):
+            for state, status in (("ok", 0), ("missing", 2)):
+                self.publish(listener("a", has=0, state=state))
+                got, text, perfdata, _ = self.check(*options)
+                self.assertEqual((got, perfdata), (status, ""), options)
+                self.assertIn(f"a {state}, not listening", text)
+        self.publish(listener("a", has=0, message="a: expected, but not listening for 5 s"))
+        self.assertIn("worst a: expected, but not listening for 5 s", self.check()[1])
+
+    def test_a_cause_without_an_alarm(self):
+        self.publish(listener("a", cause="syn_flood", message="a: in words"), listener("b", message="b: in words"))
+        status, _, _, more = self.check("-vv")
+        self.assertEqual((status, more), (0, ["OK: a: in words", "OK: b ok, 0% used, peak 0 of 129"]))
+        shown = self.show().stdout
+        self.assertIn("    a: in words\n", shown)
+        self.assertNotIn("b: in words", shown)
+
     def test_names(self):
         self.publish(listener("tcp_any_80"), listener("tcp_any_81", state="stalled"))
         self.assertEqual(self.check("-n", "_80$")[0], 0)
@@ -116,7 +135,7 @@ class CheckBacklogTest(CommandTest):
     def test_help_and_version(self):
         for option in ("-h", "--help", "-V", "--version"):
             result = self.run_program("check_backlog", option)
-            self.assertEqual(result.returncode, 0)
+            self.assertEqual(result.returncode, 3)  # as the guidelines want it
             self.assertIn("check_backlog", result.stdout)
 
 
@@ -186,7 +205,8 @@ class InstalledTest(CommandTest):
                                 env=dict(os.environ, DESTDIR=str(self.directory)), capture_output=True, text=True, check=False)
         self.assertEqual(result.returncode, 0, result.stderr)
         for program in ("usr/lib/nagios/plugins/check_backlog", "usr/bin/backlog-table"):
-            result = subprocess.run([self.directory / program, "--version"], capture_output=True, text=True, check=True)
+            result = subprocess.run([self.directory / program, "--version"], capture_output=True, text=True, check=False)
+            self.assertEqual(result.returncode, 3 if program.endswith("check_backlog") else 0)
             self.assertTrue(result.stdout.startswith(pathlib.Path(program).name), result.stdout)
         installed = {str(path.relative_to(self.directory)) for path in self.directory.rglob("*") if path.is_file()}
         self.assertLessEqual({"usr/lib/tmpfiles.d/collectd-backlog.conf",
