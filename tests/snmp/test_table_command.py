@@ -2,6 +2,7 @@
 """backlog-table and check_backlog over tables of every kind, and the file that a real collectd
 publishes."""
 
+import contextlib
 import grp
 import json
 import os
@@ -176,19 +177,68 @@ class BacklogTableTest(CommandTest):
         for options in (("--tabel",), ("--oid",), ("--live", "x"), ("word",)):
             self.assertEqual(self.show(*options).returncode, 1, options)
 
-    def test_watch(self):
-        self.publish(listener("a"))
+    @contextlib.contextmanager
+    def watching(self, *arguments):
+        """What it has printed to both, as functions, and the process; it ends by a signal, soon and with 0."""
         output = self.directory / "output"
-        with open(output, "wb") as file, subprocess.Popen(
-                [os.environ["BACKLOG_TABLE"], "--table", self.table, "--watch"], stdout=file) as process:
+        errors = self.directory / "errors"
+        with open(output, "wb") as file, open(errors, "wb") as error_file, subprocess.Popen(
+                [os.environ["BACKLOG_TABLE"], "--table", self.table, "--watch", *arguments], stdout=file,
+                stderr=error_file) as process:
             try:
-                wait_until(lambda: " a " in f" {output.read_text()}".replace("\n", " "), what="the first table")
-                self.publish(listener("newcomer"))
-                wait_until(lambda: "newcomer" in output.read_text(), what="the next")
+                yield output.read_text, errors.read_text, process
                 process.terminate()
-                self.assertEqual(process.wait(5), 0)
+                self.assertEqual(process.wait(10), 0, errors.read_text())
             finally:
                 process.kill()
+
+    def test_watch(self):
+        self.publish(listener("a"))
+        with self.watching() as (output, *_):
+            wait_until(lambda: " a " in f" {output()}".replace("\n", " "), what="the first table")
+            self.publish(listener("newcomer"))
+            wait_until(lambda: "newcomer" in output(), what="the next")
+
+    def test_watch_tells_that_the_table_gets_old(self):
+        self.publish(listener("a"), interval=2)
+        with self.watching() as (output, *_):
+            wait_until(lambda: "; STALE" in output(), what="the mark")
+            self.assertNotIn("STALE", output().splitlines()[0])
+
+    def test_watch_goes_on_without_a_table(self):
+        with self.watching() as (output, errors, _):
+            wait_until(lambda: "No such file" in errors(), what="the reason")
+            self.publish(listener("a"))
+            wait_until(lambda: "1 listener" in output(), what="the table")
+            table_writer.publish(self.table, b"BACKLOG\n")
+            wait_until(lambda: "shorter than a header" in errors(), what="the other reason")
+            shown = len(output())
+            self.publish(listener("b"))
+            wait_until(lambda: len(output()) > shown, what="the next table")
+        self.assertEqual(len(errors().splitlines()), 2)
+
+    def test_the_end_of_watching_live(self):
+        with self.watching("--live", "3600") as (output, _, process):
+            wait_until(lambda: len(os.listdir(f"/proc/{process.pid}/task")) > 1, what="the sampler")
+        self.assertEqual(output(), "")
+
+    def test_watching_live(self):
+        listening = self.listener(limit=7).fill(3)
+        with self.watching("--live", "0.2") as (output, *_):
+            wait_until(lambda: output().count("LISTENER ") >= 3, what="three tables")
+            self.assertGreaterEqual(output().count(f"\n{listening.name} "), 3)
+
+    def test_live_audit(self):
+        listening = self.listener(limit=7)
+        self.assertRegex(self.run_program("backlog-table", "--live", "0.2", "--audit").stdout,
+                         rf"(?m)^{re.escape(listening.name)} +7  application +1 ")
+
+    def test_stale(self):
+        self.publish(listener("a"), interval=10, age=31)
+        self.assertRegex(self.show().stdout, r"^1 listener, 31 s ago, .*; STALE\n")
+        self.assertTrue(json.loads(self.show("--json").stdout)["stale"])
+        self.publish(listener("a"), interval=10, age=20)
+        self.assertNotIn("STALE", self.show().stdout)
 
     def test_live(self):
         listening = self.listener(limit=7).fill(3)
