@@ -18,8 +18,7 @@ bool Monitor::look() {
   const OpenTable table(path_);
   bool fresh = false;
   if (!table.refusal().empty()) {
-    const bool absent = ::access(path_.c_str(), F_OK) != 0 && errno == ENOENT;
-    note_fault(absent ? TableStatus::absent : TableStatus::refused, table.refusal());
+    note_fault(table.absent() ? TableStatus::absent : TableStatus::refused, table.refusal());
     identity_ = {};
   } else if (table.identity() != identity_) {
     identity_ = table.identity();

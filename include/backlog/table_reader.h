@@ -244,6 +244,7 @@ public:
   explicit OpenTable(const std::string &path)
       : fd_(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)) {
     struct stat file {};
+    absent_ = fd_ < 0 && errno == ENOENT;
     if (fd_ < 0)
       refusal_ = errno == ELOOP ? "is a symbolic link" : std::strerror(errno);
     else if (::fstat(fd_, &file) != 0)
@@ -262,6 +263,7 @@ public:
 
   /// Why the file cannot be a table; empty if it can.
   const std::string &refusal() const { return refusal_; }
+  bool absent() const { return absent_; }
   const Identity &identity() const { return identity_; }
 
   TableReader reader() const {
@@ -283,6 +285,7 @@ public:
 
 private:
   int fd_;
+  bool absent_ = false;
   Identity identity_;
   std::string refusal_;
 };

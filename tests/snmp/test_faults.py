@@ -354,17 +354,26 @@ class TableFaultsTest(SnmpTest):
 
     def test_what_is_no_file(self):
         subagent = self.start_subagent()
-        self.table_file.symlink_to("/etc/passwd")
-        self.wait_for_status("refused")
-        self.table_file.unlink()
-        os.mkfifo(self.table_file)
-        wait_until(lambda: "no regular file" in subagent.output(), what="the line about the FIFO")
-        self.table_file.unlink()
-        self.table_file.mkdir()
-        self.wait_for_status("refused")
-        self.table_file.rmdir()
-        self.wait_for_status("absent")
-        self.assertIn("symbolic link", subagent.output())
+        def lines(count, last):
+            """Several looks later it is still one line for each."""
+            wait_until(lambda: len(self.fault_lines(subagent)) == count, what=f"line {count}")
+            self.assertEqual(self.status(), "absent" if last.startswith("No such") else "refused")
+            time.sleep(1.5)
+            self.assertEqual(len(self.fault_lines(subagent)), count)
+            self.assertTrue(self.fault_lines(subagent)[-1].endswith(last), self.fault_lines(subagent))
+        lines(1, "No such file or directory")
+        kinds = [(lambda: self.table_file.symlink_to("/etc/passwd"), self.table_file.unlink, "is a symbolic link"),
+                 (lambda: self.table_file.symlink_to("/nowhere"), self.table_file.unlink, "is a symbolic link"),
+                 (lambda: os.mkfifo(self.table_file), self.table_file.unlink, "is no regular file"),
+                 (self.table_file.mkdir, self.table_file.rmdir, "is no regular file")]
+        for number, (make, remove, line) in enumerate(kinds, 1):
+            make()
+            lines(2 * number, line)
+            remove()
+            lines(2 * number + 1, "No such file or directory")
+        self.publish([table_writer.listener("a")])
+        self.wait_for_status("fresh")
+        self.assertEqual(len(self.fault_lines(subagent)), 2 * len(kinds) + 1)
 
     def test_a_file_that_may_not_be_read(self):
         if shutil.which("setpriv") is None or os.geteuid() != 0:
@@ -374,10 +383,7 @@ class TableFaultsTest(SnmpTest):
         for folder in (self.directory, self.table_file.parent):
             folder.chmod(0o755)
         os.chmod(self.agentx_address, stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO)
-        process = self._process(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
-                                 os.environ["BACKLOG_AGENTX"], "--foreground", "--table", self.table_file,
-                                 "--agentx", self.agentx_address], "unprivileged.log")
-        wait_until(lambda: self.answers(f"{MIB_OID}.1.1.1.0"), what="the MIB")
+        process = self.start_subagent(before=["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"])
         self.assertEqual(self.status(), "refused")
         self.assertIn("Permission denied", process.output())
         os.chown(self.table_file, -1, 65534)
