@@ -148,18 +148,26 @@ bool pause(std::chrono::milliseconds time) {
 }
 
 /// The index of the listener in the table, or what it would be without others.
-int print_index(const std::string &name, const std::string &table) {
+int print_index(const std::string &name, const Options &options) {
   std::uint32_t index = layout::name_index(name);
-  if (const auto contents = read_table_file(table).first) {
+  const auto [contents, refusal] = read_table_file(options.table);
+  if (contents) {
     std::vector<std::string_view> names;
     for (const layout::Listener &listener : contents->listeners)
       names.push_back(layout::text_of(listener.name));
     const std::vector<std::uint32_t> indexes = name_indexes(names);
-    for (std::size_t i = 0; i < names.size(); ++i)
-      if (names[i] == name)
-        index = indexes[i];
+    const auto own = std::find(names.begin(), names.end(), name);
+    const auto holder = std::find(indexes.begin(), indexes.end(), index);
+    if (own != names.end())
+      index = indexes[static_cast<std::size_t>(own - names.begin())];
+    else if (holder != indexes.end())
+      return fail(name + " is not in the table, and its index is that of " +
+                  std::string(names[static_cast<std::size_t>(holder - indexes.begin())]));
   }
-  return print(std::to_string(index) + "\n") ? EXIT_SUCCESS : EXIT_FAILURE;
+  if (!print(std::to_string(index) + "\n"))
+    return EXIT_FAILURE;
+  return contents ? EXIT_SUCCESS
+                  : fail(options.table + ": " + refusal + "; the index is that of a name alone");
 }
 
 int show_live(const Options &options) {
@@ -207,7 +215,7 @@ int run(const std::vector<std::string> &arguments) {
   if (const std::optional<int> status = parse(arguments, options))
     return *status;
   if (options.oid)
-    return print_index(*options.oid, options.table);
+    return print_index(*options.oid, options);
   for (const int number : {SIGINT, SIGTERM}) {
     struct sigaction action {};
     action.sa_handler = [](int) { ended = 1; };

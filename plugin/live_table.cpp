@@ -30,6 +30,7 @@ struct LiveTable::Parts {
   TableBuilder builder;
   Alarms alarms;
   std::int64_t began_ns = clock_ns();
+  BootTimes times;
   bool started = false;
 };
 
@@ -74,7 +75,8 @@ Result<TableContents> LiveTable::take(std::chrono::milliseconds time) {
     if (row.diagnosis)
       inputs.push_back({row.name, &*row.diagnosis});
   (void)parts.alarms.update(inputs);
-  return table_contents(table, *harvest, Config::Seconds(time), parts.alarms, parts.began_ns);
+  return table_contents(table, *harvest, Config::Seconds(time), parts.alarms, parts.began_ns,
+                        parts.times);
 }
 
 } // namespace backlog

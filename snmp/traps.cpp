@@ -165,7 +165,9 @@ void TrapQueue::note_sent(const Trap &trap) {
     told.now = alarm;
   else
     unanswered_.erase(told.number);
-  told.sent = alarm;
+  told.sent.clear = alarm.clear;
+  told.sent.state = alarm.state;
+  told.sent.severity = alarm.severity;
   told.number = trap.number;
   told.repeat = false;
   told.lesser_for = 0;

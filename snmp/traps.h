@@ -56,7 +56,7 @@ public:
 private:
   /// A listener that a receiver may believe to be in alarm.
   struct Told {
-    ListenerAlarm sent;       ///< the newest
+    ListenerAlarm sent;       ///< the newest, without its texts
     ListenerAlarm now;        ///< as the tables have it
     std::uint64_t number = 0; ///< of the trap
     bool repeat = false;      ///< it has to be told once more

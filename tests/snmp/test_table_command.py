@@ -170,6 +170,17 @@ class BacklogTableTest(CommandTest):
         for name, index in (("a", table_writer.name_index("a")), ("unix_run_7kv-jj", 108337934),
                             ("unix_run_y-l35jrjf1", 108337935), ("other", table_writer.name_index("other"))):
             self.assertEqual(self.show("--oid", name).stdout, f"{index}\n")
+            self.assertEqual(self.show("--oid", name).returncode, 0)
+
+    def test_an_index_that_is_not_certain(self):
+        self.publish(listener("unix_run_7kv-jj"))
+        result = self.show("--oid", "unix_run_y-l35jrjf1")
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertIn("its index is that of unix_run_7kv-jj", result.stderr)
+        self.table.unlink()
+        result = self.show("--oid", "unix_run_y-l35jrjf1")
+        self.assertEqual((result.returncode, result.stdout), (1, "108337934\n"))
+        self.assertIn("No such file", result.stderr)
 
     def test_failures(self):
         self.assertEqual(self.show().returncode, 1)
@@ -247,6 +258,21 @@ class BacklogTableTest(CommandTest):
         self.assertEqual((row["length"], row["limit"], row["port"]), (3, 7, listening.port))
 
 
+class MissingFolderTest(CommandTest):
+    def test_it_is_told_to_who_asks_for_the_file(self):
+        listening = self.listener(limit=4).fill(2)
+        group = grp.getgrgid(os.getegid()).gr_name
+        default = pathlib.Path("/run/collectd-backlog")
+        if default.exists():
+            self.skipTest(f"{default} is there")
+        for options, told in (("", 0), (f'TableGroup "{group}"', 1)):
+            collectd = self.collectd(options)
+            collectd.wait_for_value(listening.name, "queue_length-accept", 2)
+            collectd.wait_for_intervals(2)
+            self.assertEqual(collectd.log().count("no table file: "), told, options)
+            collectd.stop()
+
+
 class InstalledTest(CommandTest):
     def test_what_is_installed_works(self):
         self.publish(listener("a"))
@@ -265,12 +291,14 @@ class InstalledTest(CommandTest):
 
 class PublishedTest(CommandTest):
     def test_collectd_publishes_what_it_dispatches(self):
-        group = grp.getgrgid(os.getegid()).gr_name
+        # Only root may give a file to a group that it is not in.
+        group = next(entry for entry in grp.getgrall() if (entry.gr_gid != os.getegid()) == (os.geteuid() == 0)
+                     and (os.geteuid() == 0 or entry.gr_gid == os.getegid()))
         overflowing = self.listener(limit=4)
         other = self.listener(limit=100).fill(10)
         path = self.directory / "run" / "table"
         path.parent.mkdir(mode=0o755)
-        collectd = self.collectd(f'TableFile "{path}"\nTableGroup "{group}"\nListener "/^tcp_127/"\nValues full', interval=0.5)
+        collectd = self.collectd(f'TableFile "{path}"\nTableGroup "{group.gr_name}"\nListener "/^tcp_127/"\nValues full', interval=0.5)
         collectd.wait_for_value(other.name, "queue_length-accept", 10)
         overflowing.fill(5)
         overflowing.connect(6)
@@ -295,7 +323,13 @@ class PublishedTest(CommandTest):
                 same += 1
             wait_until(lambda: json.loads(self.show("--json").stdout)["taken_at"] != at, what="the next table")
         self.assertGreaterEqual(same, 5)
-        self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o640)
+        self.assertEqual((stat.S_IMODE(path.stat().st_mode), path.stat().st_gid), (0o640, group.gr_gid))
+        if os.geteuid() == 0:
+            self.directory.chmod(0o755)
+            for gid, may_read in ((group.gr_gid, True), (group.gr_gid + 1, False)):
+                result = subprocess.run(["cat", path], user=65534, group=gid, extra_groups=[], capture_output=True,
+                                        check=False)
+                self.assertEqual(result.returncode == 0, may_read, result.stderr)
         self.assertEqual(sorted(entry.name for entry in path.parent.iterdir()), ["table"])
         collectd.wait_for_intervals(1)
         self.assertEqual(self.run_program("check_backlog", "-f", path).returncode, 0)

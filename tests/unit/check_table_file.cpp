@@ -103,11 +103,13 @@ END_TEST
 
 START_TEST(the_file_is_for_its_group) {
   const Folder folder;
-  assert_published(TableFile(folder / "table", ::getegid()), make_contents({}));
+  // Only root may give a file to a group that it is not in.
+  const gid_t group = ::geteuid() == 0 ? 65534 : ::getegid();
+  assert_published(TableFile(folder / "table", group), make_contents({}));
   struct stat file {};
   ck_assert_int_eq(::stat((folder / "table").c_str(), &file), 0);
   ck_assert_uint_eq(file.st_mode & 07777U, 0640);
-  ck_assert_uint_eq(file.st_gid, ::getegid());
+  ck_assert_uint_eq(file.st_gid, group);
   ck_assert_int_eq(::access((folder / ".table.new").c_str(), F_OK), -1);
 }
 END_TEST
@@ -146,6 +148,17 @@ START_TEST(a_folder_that_others_can_write_to_is_refused) {
     ck_assert_ptr_nonnull(std::strstr(failure->message().c_str(), "writable by others"));
     ck_assert_int_eq(::access((folder / "table").c_str(), F_OK), -1);
   }
+}
+END_TEST
+
+START_TEST(a_link_in_the_place_of_the_folder_is_refused) {
+  const Folder folder;
+  ck_assert_int_eq(::mkdir((folder / "elsewhere").c_str(), 0755), 0);
+  ck_assert_int_eq(::symlink("elsewhere", (folder / "run").c_str()), 0);
+  TableContents contents = make_contents({});
+  ck_assert(TableFile(folder / "run/table").publish(contents).has_value());
+  ck_assert_int_eq(::access((folder / "elsewhere/table").c_str(), F_OK), -1);
+  ck_assert(!TableFile(folder / "elsewhere/table").publish(contents).has_value());
 }
 END_TEST
 
@@ -386,7 +399,8 @@ int main() {
       "table_file", writes_what_is_read, tables_of_many_sizes, the_file_is_for_its_group,
       a_left_over_or_planted_temporary_file_is_not_followed,
       a_link_in_the_place_of_the_table_is_replaced, a_folder_that_others_can_write_to_is_refused,
-      a_folder_of_another_user_is_refused, failures_leave_the_old_table_and_nothing_else,
+      a_link_in_the_place_of_the_folder_is_refused, a_folder_of_another_user_is_refused,
+      failures_leave_the_old_table_and_nothing_else,
       two_listeners_of_one_name_are_refused_by_the_reader, damaged_tables_are_refused,
       a_table_of_another_length_is_refused,
       a_table_that_changes_its_length_while_it_is_read_is_refused,
