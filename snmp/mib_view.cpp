@@ -220,6 +220,8 @@ std::optional<MibValue> MibView::monitor_value(std::uint32_t number) const {
     return MibValue{Type::counter32, moment_.notifications_sent, ""};
   case mib::notifications_superseded:
     return MibValue{Type::counter32, moment_.notifications_superseded, ""};
+  case mib::agent_start_time:
+    return time_stamp(moment_.began_ns);
   default:
     break;
   }
@@ -336,8 +338,6 @@ std::optional<MibValue> MibView::namespace_value(std::uint32_t number,
       return std::nullopt;
     return gauge(record.syn_total);
   case mib::ns_discontinuity_time:
-    if ((record.has & layout::has_unattributed) == 0)
-      return std::nullopt;
     return time_stamp(record.counted_since_ns);
   default:
     break;

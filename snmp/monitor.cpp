@@ -11,8 +11,9 @@ constexpr std::int64_t start_grace_ns = 30LL * 1'000'000'000;
 
 } // namespace
 
-Monitor::Monitor(std::string path, std::function<void(const std::string &)> log)
-    : path_(std::move(path)), log_(std::move(log)) {}
+Monitor::Monitor(std::string path, std::function<void(const std::string &)> log,
+                 std::int64_t began_ns)
+    : path_(std::move(path)), log_(std::move(log)), began_ns_(began_ns) {}
 
 bool Monitor::look() {
   const OpenTable table(path_);
@@ -77,6 +78,7 @@ MibView Monitor::view(std::int64_t uptime_zero_ns) const {
            .now_ns = now_ns,
            .uptime_zero_ns = uptime_zero_ns,
            .last_change_ns = last_change_ns_,
+           .began_ns = began_ns_,
            .notifications_sent = sent_,
            .notifications_superseded = traps_.superseded()}};
 }

@@ -18,8 +18,10 @@ namespace backlog {
 /// file, another asks.
 class Monitor {
 public:
-  /// log: takes a line when the file can no longer, or can again, be used.
-  Monitor(std::string path, std::function<void(const std::string &)> log);
+  /// log: takes a line when the file can no longer, or can again, be used; began_ns: the start of
+  /// this process, CLOCK_BOOTTIME.
+  Monitor(std::string path, std::function<void(const std::string &)> log,
+          std::int64_t began_ns = clock_ns());
 
   /// Reads the file if it is another one than the last time. Returns whether there is something
   /// to tell or to show anew.
@@ -43,7 +45,7 @@ private:
 
   const std::string path_;
   const std::function<void(const std::string &)> log_;
-  const std::int64_t began_ns_ = clock_ns();
+  const std::int64_t began_ns_;
   OpenTable::Identity identity_; ///< of the file that was looked at last
   std::string fault_reason_;     ///< as it was logged
 

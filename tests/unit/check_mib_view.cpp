@@ -163,6 +163,7 @@ private:
     put_time({1, 1, 15, 0}, header.counted_since_ns);
     put({1, 1, 16, 0}, Type::counter32, moment_.notifications_sent);
     put({1, 1, 17, 0}, Type::counter32, moment_.notifications_superseded);
+    put_time({1, 1, 18, 0}, moment_.began_ns);
   }
 
   void add_listener(std::uint32_t index, const layout::Listener &row) {
@@ -210,10 +211,9 @@ private:
     for (std::uint32_t i = 0; i < 4; ++i)
       if ((row.has >> i & 1U) != 0)
         put(at(3 + i), Type::gauge, static_cast<std::uint64_t>(sysctls.at(i)));
-    if ((row.has & 16U) != 0) {
+    if ((row.has & 16U) != 0)
       put(at(7), Type::counter64, row.unattributed);
-      put_time(at(9), row.counted_since_ns);
-    }
+    put_time(at(9), row.counted_since_ns);
     if ((row.has & 32U) != 0)
       put(at(8), Type::gauge, row.syn_total);
     for (std::uint32_t i = 0; i < 15; ++i)
@@ -295,6 +295,7 @@ START_TEST(get_and_next_against_a_map) {
     MibMoment moment = current_moment();
     moment.uptime_zero_ns = 5 * second;
     moment.last_change_ns = 43 * second;
+    moment.began_ns = 59 * second;
     moment.notifications_sent = 47;
     moment.notifications_superseded = 53;
     const MibView view(snapshot_of(contents), moment);
