@@ -36,6 +36,8 @@ class SnmpdFaultsTest(SnmpTest):
             self.snmpd.stop(number)
             self.start_snmpd()
             self.wait_for_mib()
+            wait_until(lambda: "The accept queues of listening sockets." in self.ask("snmpwalk", "-Oqv", "1.3.6.1.2.1.1.9.1.3"),
+                       what="its line in sysORTable")
         descriptors = len(os.listdir(f"/proc/{subagent.pid}/fd"))
         self.snmpd.send_signal(signal.SIGHUP)
         self.wait_for_mib()

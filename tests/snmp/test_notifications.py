@@ -46,6 +46,12 @@ class NotificationsTest(SnmpTest):
         clear = self.wait_for_traps(4)[3]
         self.assertEqual((clear["trap"], clear["backlogListenerState"]), ("backlogListenerClear", "ok"))
         self.assertEqual(len(self.traps()), 4)
+        self.assertEqual(self.counters(), (4, 0))
+
+    def counters(self):
+        """Sent, superseded."""
+        return tuple(int(value.split()[0]) for value in self.get("BACKLOG-MIB::backlogNotificationsSent.0",
+                                                                 "BACKLOG-MIB::backlogNotificationsSuperseded.0"))
 
     def test_informs_and_version_3(self):
         for sink in (f"trapsess -Ci -v2c -c public 127.0.0.1:{TRAP_PORT}",
@@ -84,6 +90,9 @@ class NotificationsTest(SnmpTest):
         wanted = {name: ends[number % 3] for number, name in enumerate(names)}
         self.publish_until(lambda: self.final_states() == wanted,
                            [overflowing(name, *wanted[name]) for name in names])
+        sent, superseded = self.counters()
+        self.assertEqual(sent, len(self.traps()))
+        self.assertGreater(superseded, 0)
 
     def final_states(self):
         return {trap["backlogListenerName"]: (trap["backlogListenerState"], trap["backlogListenerSeverity"])

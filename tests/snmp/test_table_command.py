@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import stat
 import subprocess
 import time
@@ -125,6 +126,16 @@ class CheckBacklogTest(CommandTest):
         self.assertEqual(self.check()[0], 3)
         os.mkfifo(self.table)
         self.assertEqual(self.check()[0], 3)
+
+    def test_the_time_is_up(self):
+        if shutil.which("strace") is None:
+            self.skipTest("strace is missing")
+        self.publish(listener("a"))
+        check = pathlib.Path(os.environ["BACKLOG_TABLE"]).with_name("check_backlog")
+        result = subprocess.run(
+            ["strace", "-o", "/dev/null", "-P", self.table, "-e", "trace=openat", "-e", "inject=openat:delay_enter=3s",
+             check, "-f", self.table, "-t", "1"], capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual((result.returncode, result.stdout), (3, "BACKLOG UNKNOWN - no answer in time\n"), result.stderr)
 
     def test_not_all_listeners_could_be_read(self):
         self.publish(listener("a"), complete=False)
