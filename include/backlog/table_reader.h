@@ -242,9 +242,9 @@ public:
   };
 
   explicit OpenTable(const std::string &path)
-      : fd_(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)) {
+      : fd_(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)),
+        absent_(fd_ < 0 && errno == ENOENT) {
     struct stat file {};
-    absent_ = fd_ < 0 && errno == ENOENT;
     if (fd_ < 0)
       refusal_ = errno == ELOOP ? "is a symbolic link" : std::strerror(errno);
     else if (::fstat(fd_, &file) != 0)
@@ -285,7 +285,7 @@ public:
 
 private:
   int fd_;
-  bool absent_ = false;
+  bool absent_;
   Identity identity_;
   std::string refusal_;
 };

@@ -384,13 +384,13 @@ END_TEST
 
 START_TEST(many_places_to_begin_from_cost_no_more) {
   constexpr std::uint32_t count = 10000;
-  TakenIndexes taken(2 * count);
+  TakenIndexes taken(std::size_t{2} * count);
   for (std::uint32_t i = 1; i <= count; ++i)
     ck_assert(taken.take(i));
   for (std::uint32_t i = 1; i <= count; ++i)
     ck_assert_uint_eq(taken.take_behind(i), count + i);
   ck_assert(!taken.take(1) && !taken.take(2 * count) && taken.take(2 * count + 1));
-  ck_assert_uint_lt(taken.steps(), 100 * count);
+  ck_assert_uint_lt(taken.steps(), std::size_t{100} * count);
 }
 END_TEST
 
