@@ -4,6 +4,7 @@
 #include "live_table.h"
 #include "table_text.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
@@ -16,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <sys/ioctl.h>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -27,7 +29,7 @@ constexpr std::string_view usage =
     "usage: backlog-table [OPTIONS]\n"
     "Shows the accept queues of this host, the worst first, as collectd's plugin backlog has\n"
     "published them.\n"
-    "  --watch           show it again with each new table, until Ctrl-C\n"
+    "  --watch           show it again each second, until Ctrl-C\n"
     "  --json            as JSON\n"
     "  --audit           limits and who set them\n"
     "  --oid NAME        the listener's index in BACKLOG-MIB\n"
@@ -36,7 +38,8 @@ constexpr std::string_view usage =
     "  --version, --help\n"
     "Called as check_backlog it is a monitoring plugin; see check_backlog -h.\n";
 
-constexpr std::chrono::milliseconds look_period{200};
+constexpr std::chrono::seconds watch_period{1};
+constexpr std::chrono::milliseconds signal_period{100}; // how soon a signal is seen
 constexpr const char *clear_screen = "\x1b[H\x1b[2J\x1b[3J";
 constexpr double longest_live_seconds = 3600;
 
@@ -127,61 +130,84 @@ bool print(const std::string &text) {
   return std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
 }
 
+bool is_screen(const Options &options) { return options.watch && ::isatty(STDOUT_FILENO) != 0; }
+
+bool clear(const Options &options) { return !is_screen(options) || print(clear_screen); }
+
 int show(const TableContents &contents, const Options &options) {
-  if (options.watch && ::isatty(STDOUT_FILENO) != 0 && !print(clear_screen))
-    return EXIT_FAILURE;
-  return print(shown(contents, options)) ? EXIT_SUCCESS : EXIT_FAILURE;
+  return clear(options) && print(shown(contents, options)) ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/// False: a signal has asked for the end.
+bool pause(std::chrono::milliseconds time) {
+  const auto end = std::chrono::steady_clock::now() + time;
+  while (ended == 0 && std::chrono::steady_clock::now() < end)
+    std::this_thread::sleep_for(std::min<std::chrono::steady_clock::duration>(
+        signal_period, end - std::chrono::steady_clock::now()));
+  return ended == 0;
 }
 
 /// The index of the listener in the table, or what it would be without others.
-int print_index(const std::string &name, const std::string &table) {
+int print_index(const std::string &name, const Options &options) {
   std::uint32_t index = layout::name_index(name);
-  if (const auto contents = read_table_file(table).first) {
+  const auto [contents, refusal] = read_table_file(options.table);
+  if (contents) {
     std::vector<std::string_view> names;
     for (const layout::Listener &listener : contents->listeners)
       names.push_back(layout::text_of(listener.name));
     const std::vector<std::uint32_t> indexes = name_indexes(names);
-    for (std::size_t i = 0; i < names.size(); ++i)
-      if (names[i] == name)
-        index = indexes[i];
+    const auto own = std::find(names.begin(), names.end(), name);
+    const auto holder = std::find(indexes.begin(), indexes.end(), index);
+    if (own != names.end())
+      index = indexes[static_cast<std::size_t>(own - names.begin())];
+    else if (holder != indexes.end())
+      return fail(name + " is not in the table, and its index is that of " +
+                  std::string(names[static_cast<std::size_t>(holder - indexes.begin())]));
   }
-  return print(std::to_string(index) + "\n") ? EXIT_SUCCESS : EXIT_FAILURE;
+  if (!print(std::to_string(index) + "\n"))
+    return EXIT_FAILURE;
+  return contents ? EXIT_SUCCESS
+                  : fail(options.table + ": " + refusal + "; the index is that of a name alone");
 }
 
 int show_live(const Options &options) {
   LiveTable live;
-  do {
-    const Result<TableContents> contents = live.sample(*options.live);
+  if (const Failure failure = live.start())
+    return fail(failure->message());
+  while (pause(*options.live)) {
+    const Result<TableContents> contents = live.take(*options.live);
     if (!contents)
       return fail(contents.error().message());
-    if (const int status = show(*contents, options); status != EXIT_SUCCESS)
+    if (const int status = show(*contents, options); status != EXIT_SUCCESS || !options.watch)
       return status;
-  } while (options.watch && ended == 0);
+  }
   return EXIT_SUCCESS;
+}
+
+std::string why(const std::string &refusal, const Options &options) {
+  return options.table + ": " + refusal +
+         (refusal == std::strerror(ENOENT)
+              ? "; is collectd at work with the plugin backlog? --live needs neither"
+              : "");
 }
 
 int show_table(const Options &options) {
   const auto [contents, refusal] = read_table_file(options.table);
-  if (!contents)
-    return fail(options.table + ": " + refusal +
-                (refusal == std::strerror(ENOENT)
-                     ? "; is collectd at work with the plugin backlog? --live needs neither"
-                     : ""));
-  return show(*contents, options);
+  return contents ? show(*contents, options) : fail(why(refusal, options));
 }
 
+/// Also while there is no table: collectd may come back.
 int watch_table(const Options &options) {
-  OpenTable::Identity seen;
-  int status = show_table(options);
-  while (status == EXIT_SUCCESS && ended == 0) {
-    const OpenTable table(options.table);
-    if (table.identity() != seen) {
-      status = seen == OpenTable::Identity() ? status : show_table(options);
-      seen = table.identity();
-    }
-    ::usleep(static_cast<useconds_t>(std::chrono::microseconds(look_period).count()));
-  }
-  return status;
+  std::string said;
+  do {
+    const auto [contents, refusal] = read_table_file(options.table);
+    if (contents && show(*contents, options) != EXIT_SUCCESS)
+      return EXIT_FAILURE;
+    if (!contents && (is_screen(options) || refusal != said) && clear(options))
+      (void)fail(why(refusal, options));
+    said = refusal;
+  } while (pause(watch_period));
+  return EXIT_SUCCESS;
 }
 
 int run(const std::vector<std::string> &arguments) {
@@ -189,16 +215,19 @@ int run(const std::vector<std::string> &arguments) {
   if (const std::optional<int> status = parse(arguments, options))
     return *status;
   if (options.oid)
-    return print_index(*options.oid, options.table);
+    return print_index(*options.oid, options);
   for (const int number : {SIGINT, SIGTERM}) {
     struct sigaction action {};
     action.sa_handler = [](int) { ended = 1; };
     if (options.watch)
       ::sigaction(number, &action, nullptr);
   }
+  int status = EXIT_SUCCESS;
   if (options.live)
-    return show_live(options);
-  return options.watch ? watch_table(options) : show_table(options);
+    status = show_live(options);
+  else
+    status = options.watch ? watch_table(options) : show_table(options);
+  return ended != 0 ? EXIT_SUCCESS : status;
 }
 
 /// What a monitoring system shows when the time is up.

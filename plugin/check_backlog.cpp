@@ -30,11 +30,11 @@ constexpr std::string_view usage =
     "Checks how full the accept queues of this host are, by the table file of collectd's plugin\n"
     "backlog.\n"
     "  -w RANGE   WARNING if the use of a queue, in percent, is outside of it\n"
-    "  -c RANGE   CRITICAL if it is; without both: state ok, high, any other -> OK, WARNING,\n"
-    "             CRITICAL\n"
+    "  -c RANGE   CRITICAL if it is; without both, and where there is no queue: state ok, high,\n"
+    "             any other -> OK, WARNING, CRITICAL\n"
     "  -n REGEX   only listeners whose name it matches (POSIX extended); UNKNOWN if there is none\n"
     "  -f FILE    the table file (/run/collectd-backlog/table)\n"
-    "  -t SECONDS give up after so long (10)\n"
+    "  -t SECONDS give up after so long (10): UNKNOWN\n"
     "  -v         one line more for each listener that is not OK; twice: for each listener\n"
     "  -V, -h     version, help\n"
     "A RANGE is 90 (0 to 90), 10: (10 or more), ~:90 (90 or less), 10:90; @ in front: inside.\n";
@@ -169,9 +169,9 @@ CheckOptions parse(const std::vector<std::string> &arguments) {
     if (option == 'v' && (!value || value->find_first_not_of('v') == std::string::npos)) {
       options.verbosity += 1 + static_cast<int>(value ? value->size() : 0);
     } else if (option == 'V' && !value) {
-      fail({ok, "check_backlog " BACKLOG_VERSION "\n"});
+      fail({unknown, "check_backlog " BACKLOG_VERSION "\n"});
     } else if (option == 'h' && !value) {
-      fail({ok, std::string(usage)});
+      fail({unknown, std::string(usage)});
     } else if (option == 0 || std::string_view("wcnft").find(option) == std::string_view::npos) {
       fail(bad_option("option " + *argument + " is unknown"));
     } else if (!value && ++argument == arguments.end()) {
@@ -185,13 +185,12 @@ CheckOptions parse(const std::vector<std::string> &arguments) {
 }
 
 Status status_of(const Listener &listener, const CheckOptions &options) {
-  if (!options.warning && !options.critical) {
+  const bool has_queue = (listener.has & layout::has_queue) != 0;
+  if (!has_queue || (!options.warning && !options.critical)) {
     if (listener.state == State::ok)
       return ok;
     return listener.state == State::high ? warning : critical;
   }
-  if ((listener.has & layout::has_queue) == 0)
-    return ok;
   if (options.critical && options.critical->alerts(listener.used_percent))
     return critical;
   return options.warning && options.warning->alerts(listener.used_percent) ? warning : ok;
@@ -204,13 +203,14 @@ std::string number(double value) {
 }
 
 std::string line_of(const Listener &listener) {
-  const std::string_view message = layout::text_of(listener.message);
-  if (listener.state != State::ok && !message.empty())
-    return std::string(message);
-  return std::string(layout::text_of(listener.name)) + " " +
-         std::string(layout::name_of(listener.state)) + ", " + number(listener.used_percent) +
-         "% used, peak " + std::to_string(listener.peak) + " of " +
-         std::to_string(listener.limit + 1);
+  if (has_to_say(listener))
+    return std::string(layout::text_of(listener.message));
+  const std::string text = std::string(layout::text_of(listener.name)) + " " +
+                           std::string(layout::name_of(listener.state)) + ", ";
+  if ((listener.has & layout::has_queue) == 0)
+    return text + "not listening";
+  return text + number(listener.used_percent) + "% used, peak " + std::to_string(listener.peak) +
+         " of " + std::to_string(listener.limit + 1);
 }
 
 /// Where the text is shown '|' would begin perfdata.
@@ -237,7 +237,6 @@ std::string perfdata(const std::vector<const Listener *> &listeners, const Check
 }
 
 CheckResult check(const TableContents &contents, const CheckOptions &options) {
-  std::array<std::size_t, 3> counts{};
   Status worst = ok;
   std::vector<const Listener *> listeners;
   for (const Listener *listener : worst_first(contents)) {
@@ -245,9 +244,7 @@ CheckResult check(const TableContents &contents, const CheckOptions &options) {
     if (options.names && ::regexec(options.names.get(), name.c_str(), 0, nullptr, 0) != 0)
       continue;
     listeners.push_back(listener);
-    const Status status = status_of(*listener, options);
-    ++counts[status];
-    worst = std::max(worst, status);
+    worst = std::max(worst, status_of(*listener, options));
   }
   if (worst == ok && !is_complete(contents))
     return {unknown, "BACKLOG UNKNOWN - not all listeners could be read: see collectd's log\n"};

@@ -9,8 +9,6 @@
 #include "table_records.h"
 
 #include <cerrno>
-#include <thread>
-#include <utility>
 
 namespace backlog {
 
@@ -32,6 +30,7 @@ struct LiveTable::Parts {
   TableBuilder builder;
   Alarms alarms;
   std::int64_t began_ns = clock_ns();
+  BootTimes times;
   bool started = false;
 };
 
@@ -44,19 +43,22 @@ LiveTable::~LiveTable() {
   parts_->surveyor.stop(stop_patience);
 }
 
-Result<TableContents> LiveTable::sample(std::chrono::milliseconds time) {
+Failure LiveTable::start() {
   Parts &parts = *parts_;
-  if (!std::exchange(parts.started, true)) {
-    // Longer than any sample's distance: never one sample per interval.
-    constexpr std::chrono::hours longest_distance{1};
-    for (const auto failure : {parts.sampler.start(parts.config, longest_distance, parts.board),
-                               parts.surveyor.start(parts.config, longest_distance, parts.board)})
-      if (failure)
-        return Error{*failure, "start a thread"};
-    parts.sampler.ask();
-    (void)parts.sampler.take_until(Clock::now() + longest_wait);
-  }
-  std::this_thread::sleep_for(time);
+  parts.started = true;
+  // Longer than any sample's distance: never one sample per interval.
+  constexpr std::chrono::hours longest_distance{1};
+  for (const auto failure : {parts.sampler.start(parts.config, longest_distance, parts.board),
+                             parts.surveyor.start(parts.config, longest_distance, parts.board)})
+    if (failure)
+      return Error{*failure, "start a thread"};
+  parts.sampler.ask();
+  (void)parts.sampler.take_until(Clock::now() + longest_wait);
+  return std::nullopt;
+}
+
+Result<TableContents> LiveTable::take(std::chrono::milliseconds time) {
+  Parts &parts = *parts_;
   parts.sampler.ask();
   parts.surveyor.ask();
   const Clock::time_point deadline = Clock::now() + longest_wait;
@@ -73,7 +75,8 @@ Result<TableContents> LiveTable::sample(std::chrono::milliseconds time) {
     if (row.diagnosis)
       inputs.push_back({row.name, &*row.diagnosis});
   (void)parts.alarms.update(inputs);
-  return table_contents(table, *harvest, Config::Seconds(time), parts.alarms, parts.began_ns);
+  return table_contents(table, *harvest, Config::Seconds(time), parts.alarms, parts.began_ns,
+                        parts.times);
 }
 
 } // namespace backlog

@@ -8,8 +8,7 @@
 
 namespace backlog {
 
-/// Samples this host without collectd, as the plugin does: one table per call, of what happened
-/// since the call before.
+/// Samples this host without collectd, as the plugin does.
 class LiveTable {
 public:
   LiveTable();
@@ -17,8 +16,11 @@ public:
   LiveTable &operator=(const LiveTable &) = delete;
   ~LiveTable();
 
-  /// The error says why no listener can be read.
-  Result<TableContents> sample(std::chrono::milliseconds time);
+  /// Begins to sample.
+  Failure start();
+  /// What happened since the call before, or since the start, which was that time ago. The error
+  /// says why no listener can be read.
+  Result<TableContents> take(std::chrono::milliseconds time);
 
 private:
   struct Parts;

@@ -50,6 +50,7 @@ struct Running {
   std::optional<TableFile> table_file;
   FaultLog table_faults;
   std::int64_t began_ns = clock_ns();
+  BootTimes times;
   std::set<std::string> said;
   bool harvested = false;
 };
@@ -115,10 +116,11 @@ void write_table(const Table &table, const Harvest &harvest, Seconds interval) {
   if (!running->table_file)
     return;
   TableContents contents =
-      table_contents(table, harvest, interval, running->alarms, running->began_ns);
+      table_contents(table, harvest, interval, running->alarms, running->began_ns, running->times);
   std::vector<Fault> faults;
   if (const Failure failure = running->table_file->publish(contents))
-    if (running->config->table_file_given || failure->code != ENOENT)
+    if (running->config->table_file_given || running->config->table_group ||
+        failure->code != ENOENT)
       faults.push_back({"table file", failure->message()});
   log_faults(running->table_faults, faults);
 }

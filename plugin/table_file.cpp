@@ -101,7 +101,7 @@ TableFile::TableFile(std::string path, std::optional<gid_t> group) : group_(grou
 Failure TableFile::publish(TableContents &contents) const {
   if (Failure failure = complete(contents))
     return failure;
-  const UniqueFd folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!folder)
     return error_of("open folder " + folder_);
   if (Failure failure = check_folder(folder.get(), folder_))

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace backlog {
@@ -13,11 +14,6 @@ namespace backlog {
 namespace {
 
 using namespace std::chrono;
-
-std::int64_t boot_ns(steady_clock::time_point time) {
-  const auto age = duration_cast<nanoseconds>(steady_clock::now() - time).count();
-  return std::max<std::int64_t>(clock_ns() - age, 0);
-}
 
 /// Takes over the value, and the bit that says so, if there is one.
 template <class From, class To>
@@ -68,7 +64,8 @@ void take_queue(const Row &row, layout::Listener &record) {
   record.full_percent = std::clamp(row.queue.full_percent, 0.0, 100.0);
 }
 
-layout::Listener listener_record(const Row &row, const Diagnosis &diagnosis, Severity severity) {
+layout::Listener listener_record(const Row &row, const Diagnosis &diagnosis, Severity severity,
+                                 BootTimes &times) {
   layout::Listener record{};
   layout::set_text(record.name, row.name);
   layout::set_text(record.owner, row.owner);
@@ -84,7 +81,7 @@ layout::Listener listener_record(const Row &row, const Diagnosis &diagnosis, Sev
     record.has |= layout::has_dropped;
     record.dropped = row.drops->drops;
     record.overflows = row.overflows->drops;
-    record.counted_since_ns = boot_ns(row.drops->since);
+    record.counted_since_ns = times.at(row.drops->since);
   }
   take(row.syn_length, record.syn_length, layout::has_syn_length, record.has);
   if (row.oldest_wait) {
@@ -94,7 +91,7 @@ layout::Listener listener_record(const Row &row, const Diagnosis &diagnosis, Sev
   return record;
 }
 
-layout::Namespace namespace_record(const KernelRow &row) {
+layout::Namespace namespace_record(const KernelRow &row, BootTimes &times) {
   static_assert(counter_count == layout::counter_names.size());
   layout::Namespace record{};
   layout::set_text(record.name, namespace_name(row.net_namespace));
@@ -116,7 +113,7 @@ layout::Namespace namespace_record(const KernelRow &row) {
     record.has |= layout::tcp_unread;
   if (row.unix_unread)
     record.has |= layout::unix_unread;
-  record.counted_since_ns = boot_ns(row.counted_since);
+  record.counted_since_ns = times.at(row.counted_since);
   return record;
 }
 
@@ -143,10 +140,11 @@ std::vector<const Row *> rows_by_name(const Table &table) {
 }
 
 /// Positions of the namespaces by name. Each name is there once, and the own one first.
-std::map<std::string, std::uint32_t> add_namespaces(const Table &table, TableContents &contents) {
+std::map<std::string, std::uint32_t> add_namespaces(const Table &table, TableContents &contents,
+                                                    BootTimes &times) {
   std::map<std::string, std::uint32_t> positions;
   for (const KernelRow &row : table.kernels) {
-    layout::Namespace record = namespace_record(row);
+    layout::Namespace record = namespace_record(row, times);
     const auto position = static_cast<std::uint32_t>(contents.namespaces.size());
     if (positions.try_emplace(std::string(layout::text_of(record.name)), position).second)
       contents.namespaces.push_back(record);
@@ -156,8 +154,26 @@ std::map<std::string, std::uint32_t> add_namespaces(const Table &table, TableCon
 
 } // namespace
 
+std::int64_t BootTimes::at(TimePoint time) {
+  const auto [asked, is_new] = asked_.try_emplace(time, 0);
+  if (!is_new)
+    return asked->second;
+  if (const auto known = known_.find(time); known != known_.end()) {
+    asked->second = known->second;
+  } else {
+    const auto age = duration_cast<nanoseconds>(steady_clock::now() - time).count();
+    asked->second = std::max<std::int64_t>(clock_ns() - age, 0);
+  }
+  return asked->second;
+}
+
+void BootTimes::next_table() {
+  known_ = std::move(asked_);
+  asked_.clear();
+}
+
 TableContents table_contents(const Table &table, const Harvest &harvest, duration<double> interval,
-                             const Alarms &alarms, std::int64_t began_ns) {
+                             const Alarms &alarms, std::int64_t began_ns, BootTimes &times) {
   TableContents contents;
   layout::Header &header = contents.header;
   const auto age = system_clock::now() - table.taken_at;
@@ -174,19 +190,21 @@ TableContents table_contents(const Table &table, const Harvest &harvest, duratio
     header.has |= layout::has_period;
   }
   if (table.host) {
+    header.has |= layout::has_host;
     header.dropped = table.host->dropped;
     header.unreported = static_cast<std::uint32_t>(table.host->unreported);
   }
-  const std::map<std::string, std::uint32_t> positions = add_namespaces(table, contents);
+  const std::map<std::string, std::uint32_t> positions = add_namespaces(table, contents, times);
   const std::vector<const Row *> rows = rows_by_name(table);
   contents.listeners.reserve(rows.size());
   for (const Row *row : rows) {
     layout::Listener &record = contents.listeners.emplace_back(
-        listener_record(*row, *row->diagnosis, alarms.standing_severity(row->name)));
+        listener_record(*row, *row->diagnosis, alarms.standing_severity(row->name), times));
     if (const auto position = positions.find(record_name(row->net_namespace));
         position != positions.end())
       record.net_namespace = position->second;
   }
+  times.next_table();
   return contents;
 }
 

@@ -183,6 +183,12 @@ bool is_complete(const TableContents &contents) {
   return (contents.header.has & layout::is_complete) != 0;
 }
 
+bool has_to_say(const Listener &listener) {
+  return !text_of(listener.message).empty() &&
+         (listener.state != layout::State::ok || listener.cause != layout::Cause::none ||
+          !has(listener, layout::has_queue));
+}
+
 std::vector<const Listener *> worst_first(const TableContents &contents) {
   std::vector<const Listener *> rows;
   for (const Listener &listener : contents.listeners)
@@ -222,7 +228,7 @@ std::string table_text(const TableContents &contents, std::int64_t now_ns, std::
                     owner_of(*row),
                 columns) +
             "\n";
-    if (row->state != layout::State::ok && !text_of(row->message).empty())
+    if (has_to_say(*row))
       text += cut("    " + std::string(text_of(row->message)), columns) + "\n";
   }
   if (all > listeners.size())
@@ -257,9 +263,10 @@ std::string table_json(const TableContents &contents, std::int64_t now_ns) {
       .add("stale", is_stale(header, now_ns) ? "true" : "false")
       .add("complete", is_complete(contents) ? "true" : "false")
       .real("interval_seconds", static_cast<double>(header.interval_ns) / 1e9)
-      .real("measured_seconds", static_cast<double>(header.measured_ns) / 1e9)
-      .number("dropped", header.dropped)
-      .number("unreported", header.unreported)
+      .real("measured_seconds", static_cast<double>(header.measured_ns) / 1e9);
+  if ((header.has & layout::has_host) != 0)
+    object.number("dropped", header.dropped).number("unreported", header.unreported);
+  object
       .add("namespaces", json_list(contents.namespaces,
                                    [](const auto &record) { return namespace_json(record); }))
       .add("listeners", json_list(worst_first(contents), [&](const Listener *listener) {

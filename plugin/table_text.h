@@ -11,6 +11,9 @@ namespace backlog {
 /// False: there are listeners that could not be read, and are not in it.
 bool is_complete(const TableContents &contents);
 
+/// False: what the message says is in the other figures as well.
+bool has_to_say(const layout::Listener &listener);
+
 /// The listeners of a table, the worst first: by severity, state, use and name.
 std::vector<const layout::Listener *> worst_first(const TableContents &contents);
 

@@ -13,6 +13,7 @@
 #include <array>
 #include <atomic>
 #include <future>
+#include <map>
 #include <string_view>
 #include <sys/eventfd.h>
 #include <sys/select.h>
@@ -33,6 +34,9 @@ constexpr int request_timeout_seconds = 1;
 constexpr std::chrono::milliseconds notification_distance{4};
 // What the library says when snmpd refuses a Register; it neither returns that nor tries again.
 constexpr std::string_view refused_message = "registering pdu failed";
+// RFC 2741, 6.1 and 6.2.16; the library does not install its header.
+constexpr int agentx_notify_pdu = 12;
+constexpr long agentx_not_open = 257;
 constexpr std::array<oid, 11> snmp_trap_oid{1, 3, 6, 1, 6, 3, 1, 1, 4, 1, 0};
 
 enum NotificationNumber : std::uint32_t {
@@ -56,7 +60,7 @@ public:
                               reinterpret_cast<const u_char *>(trap.data()),
                               trap.size() * sizeof(oid));
   }
-  netsnmp_variable_list *get() { return list_; }
+  netsnmp_variable_list *release() { return std::exchange(list_, nullptr); }
 
 private:
   netsnmp_variable_list *list_ = nullptr;
@@ -149,10 +153,9 @@ private:
   void tell();
   bool may_tell() const;
   suseconds_t until_next_trap() const;
-  void send(const Trap &trap);
+  bool send(const Trap &trap);
   void add_listener(VariableList &variables, const ListenerAlarm &alarm) const;
   void add_monitor(VariableList &variables) const;
-  std::size_t unanswered() const;
   void register_handler();
   void register_again();
   void note_registration();
@@ -166,6 +169,7 @@ private:
   static int on_connect(int, int, void *session, void *loop);
   static int on_disconnect(int, int, void *session, void *loop);
   static int on_log(int, int, void *message, void *loop);
+  static int on_answer(int operation, netsnmp_session *, int request, netsnmp_pdu *pdu, void *loop);
   static int on_request(netsnmp_mib_handler *, netsnmp_handler_registration *,
                         netsnmp_agent_request_info *, netsnmp_request_info *);
   void answer(const MibView &view, int mode, netsnmp_request_info &request) const;
@@ -183,7 +187,7 @@ private:
   netsnmp_session *session_ = nullptr; ///< to snmpd; nullptr: none
   bool said_disconnected_ = false;
   std::int64_t uptime_zero_ns_ = 0;               ///< of snmpd, taken once per connection
-  std::size_t left_unanswered_ = 0;               ///< of the connection before
+  std::map<int, std::uint64_t> in_flight_;        ///< numbers of traps by request
   std::chrono::steady_clock::time_point tell_at_; ///< the next trap, at the earliest
   netsnmp_handler_registration *registration_ = nullptr;
   bool refused_ = false; ///< by the last Register
@@ -265,16 +269,8 @@ void AgentX::Loop::serve() {
   netsnmp_check_outstanding_agent_requests();
 }
 
-std::size_t AgentX::Loop::unanswered() const {
-  if (session_ == nullptr || session_->trap_stats == nullptr)
-    return 0;
-  const netsnmp_trap_stats &stats = *session_->trap_stats;
-  const u_long over = stats.ack_count + stats.timeouts + stats.sec_err_count;
-  return stats.sent_count > over ? stats.sent_count - over : 0;
-}
-
 bool AgentX::Loop::may_tell() const {
-  return session_ != nullptr && !refused_ && unanswered() < notification_window;
+  return session_ != nullptr && !refused_ && in_flight_.size() < notification_window;
 }
 
 /// Microseconds, less than a second.
@@ -294,11 +290,18 @@ void AgentX::Loop::tell() {
       return;
     tell_at_ = std::max(tell_at_, now - int{notification_window} * notification_distance) +
                notification_distance;
-    send(*trap);
+    if (send(*trap)) {
+      monitor_.sent();
+    } else {
+      monitor_.failed(trap->number);
+      tell_at_ = now + std::chrono::seconds(request_timeout_seconds);
+    }
   }
 }
 
-void AgentX::Loop::send(const Trap &trap) {
+/// Not by the library's send_v2trap(): that tells neither what fails at once nor which one is
+/// answered.
+bool AgentX::Loop::send(const Trap &trap) {
   NotificationNumber number = listener_alarm;
   if (trap.kind == Trap::Kind::stale)
     number = monitor_stale;
@@ -313,7 +316,34 @@ void AgentX::Loop::send(const Trap &trap) {
     add_listener(variables, trap.listener);
   else
     add_monitor(variables);
-  send_v2trap(variables.get());
+
+  netsnmp_pdu *pdu = snmp_pdu_create(agentx_notify_pdu);
+  if (pdu == nullptr)
+    return false;
+  pdu->version = session_->version;
+  pdu->sessid = session_->sessid;
+  pdu->variables = variables.release();
+  const auto request = static_cast<int>(pdu->reqid);
+  in_flight_[request] = trap.number;
+  if (snmp_async_send(session_, pdu, on_answer, this) != 0)
+    return true;
+  in_flight_.erase(request);
+  snmp_free_pdu(pdu);
+  return false;
+}
+
+/// An answer, or that there is none in time: then the agent may have it all the same, and an answer
+/// to a later one tells so.
+int AgentX::Loop::on_answer(int operation, netsnmp_session *, int request, netsnmp_pdu *pdu,
+                            void *loop) {
+  auto &self = *static_cast<Loop *>(loop);
+  const auto found = self.in_flight_.find(request);
+  if (found == self.in_flight_.end())
+    return 1;
+  if (operation == NETSNMP_CALLBACK_OP_RECEIVED_MESSAGE && pdu->errstat != agentx_not_open)
+    self.monitor_.answered(found->second);
+  self.in_flight_.erase(found);
+  return 1;
 }
 
 void AgentX::Loop::add_listener(VariableList &variables, const ListenerAlarm &alarm) const {
@@ -333,8 +363,7 @@ void AgentX::Loop::add_monitor(VariableList &variables) const {
   const MibView view = monitor_.view(uptime_zero_ns_);
   for (const std::uint32_t number : {mib::table_status, mib::table_time, mib::table_age}) {
     const std::array<std::uint32_t, 4> name{mib::objects, mib::monitor, number, 0};
-    if (const std::optional<MibValue> value = view.get(name))
-      variables.add(full_name(name), *value);
+    variables.add(full_name(name), view.value_to_tell(number));
   }
 }
 
@@ -389,7 +418,7 @@ int AgentX::Loop::on_connect(int, int, void *session, void *loop) {
   self.uptime_zero_ns_ =
       clock_ns() - static_cast<std::int64_t>(netsnmp_get_agent_uptime()) * std::int64_t{10'000'000};
   self.refused_ = false;
-  self.monitor_.connected(std::exchange(self.left_unanswered_, 0));
+  self.monitor_.connected();
   self.log_("connected to the SNMP agent");
   self.said_disconnected_ = false;
   return SNMPERR_SUCCESS;
@@ -397,8 +426,8 @@ int AgentX::Loop::on_connect(int, int, void *session, void *loop) {
 
 int AgentX::Loop::on_disconnect(int, int, void *, void *loop) {
   auto &self = *static_cast<Loop *>(loop);
-  self.left_unanswered_ = self.unanswered();
   self.session_ = nullptr;
+  self.in_flight_.clear();
   if (!self.said_disconnected_ && !self.stopping_)
     self.log_("the SNMP agent is gone; trying again every " + std::to_string(retry_seconds) + " s");
   self.said_disconnected_ = true;

@@ -55,7 +55,8 @@ int run(const Options &options) {
   foreground = options.foreground;
   if (!foreground) {
     openlog("backlog-agentx", LOG_PID, LOG_DAEMON);
-    if (::daemon(0, 0) != 0) {
+    // Where it is, so that relative --table and --agentx go on to mean the same.
+    if (::daemon(1, 0) != 0) {
       std::perror("backlog-agentx: daemon");
       return EXIT_FAILURE;
     }

@@ -220,12 +220,17 @@ std::optional<MibValue> MibView::monitor_value(std::uint32_t number) const {
     return MibValue{Type::counter32, moment_.notifications_sent, ""};
   case mib::notifications_superseded:
     return MibValue{Type::counter32, moment_.notifications_superseded, ""};
+  case mib::agent_start_time:
+    return time_stamp(moment_.began_ns);
   default:
     break;
   }
   if (!snapshot_)
     return std::nullopt;
   const layout::Header &header = snapshot_->header();
+  const auto if_has_host = [&](MibValue value) {
+    return (header.has & layout::has_host) != 0 ? std::optional(std::move(value)) : std::nullopt;
+  };
   switch (number) {
   case mib::table_time:
     return date_and_time(header.taken_at_ns);
@@ -234,14 +239,22 @@ std::optional<MibValue> MibView::monitor_value(std::uint32_t number) const {
   case mib::table_interval:
     return gauge(milliseconds(header.interval_ns));
   case mib::listeners_unreported:
-    return gauge(header.unreported);
+    return if_has_host(gauge(header.unreported));
   case mib::dropped:
-    return counter64(header.dropped);
+    return if_has_host(counter64(header.dropped));
   case mib::discontinuity_time:
-    return time_stamp(header.counted_since_ns);
+    return if_has_host(time_stamp(header.counted_since_ns));
   default:
     return std::nullopt;
   }
+}
+
+MibValue MibView::value_to_tell(std::uint32_t number) const {
+  if (const std::optional<MibValue> value = monitor_value(number))
+    return *value;
+  if (number == mib::table_time)
+    return octets_value(std::string_view("\0\0\0\0\0\0\0\0", 8));
+  return gauge(std::numeric_limits<std::uint32_t>::max());
 }
 
 std::optional<MibValue> MibView::listener_value(std::uint32_t number,
@@ -325,8 +338,6 @@ std::optional<MibValue> MibView::namespace_value(std::uint32_t number,
       return std::nullopt;
     return gauge(record.syn_total);
   case mib::ns_discontinuity_time:
-    if ((record.has & layout::has_unattributed) == 0)
-      return std::nullopt;
     return time_stamp(record.counted_since_ns);
   default:
     break;

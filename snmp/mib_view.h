@@ -26,6 +26,7 @@ struct MibMoment {
   std::int64_t now_ns = 0;         ///< CLOCK_BOOTTIME
   std::int64_t uptime_zero_ns = 0; ///< CLOCK_BOOTTIME when the agent's sysUpTime was 0
   std::int64_t last_change_ns = 0; ///< CLOCK_BOOTTIME
+  std::int64_t began_ns = 0;       ///< of this process, CLOCK_BOOTTIME
   std::uint32_t notifications_sent = 0;
   std::uint32_t notifications_superseded = 0;
 };
@@ -52,6 +53,8 @@ public:
   static bool is_object(OidView name);
   /// The first instance behind the name, whether or not there is one of that name.
   std::optional<std::pair<Oid, MibValue>> next(OidView name) const;
+  /// A scalar in a notification, which has to have a value also where there never was a table.
+  MibValue value_to_tell(std::uint32_t number) const;
 
 private:
   struct Column;
@@ -96,7 +99,8 @@ enum Monitor : std::uint32_t {
   discontinuity_time,
   notifications_sent,
   notifications_superseded,
-  monitor_last = notifications_superseded
+  agent_start_time,
+  monitor_last = agent_start_time
 };
 
 enum ListenerColumn : std::uint32_t {

@@ -11,15 +11,15 @@ constexpr std::int64_t start_grace_ns = 30LL * 1'000'000'000;
 
 } // namespace
 
-Monitor::Monitor(std::string path, std::function<void(const std::string &)> log)
-    : path_(std::move(path)), log_(std::move(log)) {}
+Monitor::Monitor(std::string path, std::function<void(const std::string &)> log,
+                 std::int64_t began_ns)
+    : path_(std::move(path)), log_(std::move(log)), began_ns_(began_ns) {}
 
 bool Monitor::look() {
   const OpenTable table(path_);
   bool fresh = false;
   if (!table.refusal().empty()) {
-    const bool absent = ::access(path_.c_str(), F_OK) != 0 && errno == ENOENT;
-    note_fault(absent ? TableStatus::absent : TableStatus::refused, table.refusal());
+    note_fault(table.absent() ? TableStatus::absent : TableStatus::refused, table.refusal());
     identity_ = {};
   } else if (table.identity() != identity_) {
     identity_ = table.identity();
@@ -78,21 +78,34 @@ MibView Monitor::view(std::int64_t uptime_zero_ns) const {
            .now_ns = now_ns,
            .uptime_zero_ns = uptime_zero_ns,
            .last_change_ns = last_change_ns_,
+           .began_ns = began_ns_,
            .notifications_sent = sent_,
            .notifications_superseded = traps_.superseded()}};
 }
 
-void Monitor::connected(std::size_t unanswered) {
+void Monitor::connected() {
   const std::lock_guard lock(mutex_);
-  traps_.connected(unanswered);
+  traps_.connected();
 }
 
 std::optional<Trap> Monitor::next_trap() {
   const std::lock_guard lock(mutex_);
-  std::optional<Trap> trap = traps_.next();
-  if (trap)
-    ++sent_;
-  return trap;
+  return traps_.next();
+}
+
+void Monitor::sent() {
+  const std::lock_guard lock(mutex_);
+  ++sent_;
+}
+
+void Monitor::answered(std::uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  traps_.answered(number);
+}
+
+void Monitor::failed(std::uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  traps_.failed(number);
 }
 
 bool Monitor::notifications_wait() const {

@@ -18,8 +18,10 @@ namespace backlog {
 /// file, another asks.
 class Monitor {
 public:
-  /// log: takes a line when the file can no longer, or can again, be used.
-  Monitor(std::string path, std::function<void(const std::string &)> log);
+  /// log: takes a line when the file can no longer, or can again, be used; began_ns: the start of
+  /// this process, CLOCK_BOOTTIME.
+  Monitor(std::string path, std::function<void(const std::string &)> log,
+          std::int64_t began_ns = clock_ns());
 
   /// Reads the file if it is another one than the last time. Returns whether there is something
   /// to tell or to show anew.
@@ -29,8 +31,11 @@ public:
   MibView view(std::int64_t uptime_zero_ns) const;
 
   /// As TrapQueue.
-  void connected(std::size_t unanswered);
+  void connected();
   std::optional<Trap> next_trap();
+  void sent();
+  void answered(std::uint64_t number);
+  void failed(std::uint64_t number);
   bool notifications_wait() const;
 
 private:
@@ -40,7 +45,7 @@ private:
 
   const std::string path_;
   const std::function<void(const std::string &)> log_;
-  const std::int64_t began_ns_ = clock_ns();
+  const std::int64_t began_ns_;
   OpenTable::Identity identity_; ///< of the file that was looked at last
   std::string fault_reason_;     ///< as it was logged
 

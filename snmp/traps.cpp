@@ -15,6 +15,10 @@ bool same_state(const ListenerAlarm &a, const ListenerAlarm &b) {
   return a.clear == b.clear && a.state == b.state && a.severity == b.severity;
 }
 
+bool is_worse(const ListenerAlarm &now, const ListenerAlarm &than) {
+  return !now.clear && (than.clear || now.severity > than.severity || now.state > than.state);
+}
+
 ListenerAlarm gone(const std::string &name, std::uint32_t index) {
   return {.clear = true,
           .name = name,
@@ -35,29 +39,30 @@ void TrapQueue::note_table(const Snapshot &snapshot) {
                        layout::stale_intervals * header.interval_ns;
   if (settled)
     for (auto &[name, told] : told_)
-      if (!is_unread(told.alarm, snapshot))
+      if (!is_unread(told.now, snapshot))
         ++told.absent_for;
   for (const Snapshot::Listener &listener : snapshot.listeners()) {
     const bool okay = listener.severity == Severity::okay;
     if (okay && told_.empty() && queue_.empty())
       continue;
-    std::string name(listener.name);
-    if (const auto found = told_.find(name); found != told_.end())
-      found->second.absent_for = 0;
-    else if (okay && !turns_.contains(name))
+    ListenerAlarm now{.clear = okay,
+                      .name = std::string(listener.name),
+                      .index = listener.index,
+                      .state = listener.state,
+                      .cause = listener.cause,
+                      .severity = listener.severity,
+                      .message = std::string(listener.message),
+                      .net_namespace = std::string(
+                          layout::text_of(snapshot.namespaces()[listener.net_namespace].name)),
+                      .is_tcp = listener.address_type != layout::AddressType::none};
+    const auto told = told_.find(now.name);
+    if (told != told_.end())
+      told->second.absent_for = 0;
+    else if (okay && !turns_.contains(now.name))
       continue;
-    if (okay && !settled)
+    if (!settled && (okay || (told != told_.end() && !is_worse(now, told->second.sent))))
       continue;
-    consider({.clear = okay,
-              .name = std::move(name),
-              .index = listener.index,
-              .state = listener.state,
-              .cause = listener.cause,
-              .severity = listener.severity,
-              .message = std::string(listener.message),
-              .net_namespace =
-                  std::string(layout::text_of(snapshot.namespaces()[listener.net_namespace].name)),
-              .is_tcp = listener.address_type != layout::AddressType::none});
+    consider(std::move(now));
   }
   if (settled)
     clear_vanished(snapshot);
@@ -80,7 +85,7 @@ void TrapQueue::clear_vanished(const Snapshot &snapshot) {
   std::vector<ListenerAlarm> vanished;
   for (const auto &[name, told] : told_)
     if (told.absent_for >= layout::stale_intervals)
-      vanished.push_back(gone(name, told.alarm.index));
+      vanished.push_back(gone(name, told.now.index));
   const auto is_there = [&rows = snapshot.listeners()](const std::string &name) {
     const auto row = std::lower_bound(
         rows.begin(), rows.end(), name,
@@ -96,11 +101,16 @@ void TrapQueue::clear_vanished(const Snapshot &snapshot) {
 
 void TrapQueue::consider(ListenerAlarm now) {
   const auto found = told_.find(now.name);
-  const bool told = found != told_.end();
-  const bool wanted = now.clear ? told
-                                : !told || found->second.repeat ||
-                                      now.severity > found->second.alarm.severity ||
-                                      now.state > found->second.alarm.state;
+  bool wanted = !now.clear;
+  if (found != told_.end()) {
+    Told &told = found->second;
+    told.lesser_for = now.state < told.sent.state ? told.lesser_for + 1 : 0;
+    told.now = now;
+    const bool is_lesser =
+        !now.clear && (now.severity < told.sent.severity ||
+                       (now.state != State::ok && told.lesser_for >= layout::stale_intervals));
+    wanted = told.repeat || now.clear != told.sent.clear || is_worse(now, told.sent) || is_lesser;
+  }
   if (wanted)
     put(std::move(now));
   else
@@ -127,47 +137,77 @@ void TrapQueue::withdraw(const std::string &name) {
 
 void TrapQueue::note_status(bool current) { current_ = current; }
 
-void TrapQueue::connected(std::size_t unanswered) {
-  for (auto &[name, told] : told_) {
-    told.repeat = true;
-    if (!turns_.contains(name))
-      put(told.alarm);
-  }
-  while (last_sent_.size() > unanswered)
-    last_sent_.pop_front();
-  for (ListenerAlarm &alarm : last_sent_)
-    if (alarm.clear && !told_.contains(alarm.name) && !turns_.contains(alarm.name))
-      put(std::move(alarm));
-  last_sent_.clear();
-  repeat_stale_ = !told_current_;
+void TrapQueue::repeat(Told &told) {
+  told.repeat = true;
+  if (!turns_.contains(told.now.name))
+    put(told.now);
+}
+
+void TrapQueue::connected() {
+  for (auto &[name, told] : told_)
+    repeat(told);
+  repeat_status_ =
+      !told_current_ || std::any_of(unanswered_.begin(), unanswered_.end(),
+                                    [](const auto &sent) { return sent.second.empty(); });
+  unanswered_.clear();
 }
 
 std::optional<Trap> TrapQueue::next() {
+  Trap trap;
+  trap.number = next_number_;
   if (monitor_waits()) {
     told_current_ = *current_;
-    repeat_stale_ = false;
-    return Trap{told_current_ ? Trap::Kind::current : Trap::Kind::stale, {}};
-  }
-  if (queue_.empty())
+    repeat_status_ = false;
+    trap.kind = told_current_ ? Trap::Kind::current : Trap::Kind::stale;
+  } else if (!queue_.empty()) {
+    trap.listener = std::move(queue_.begin()->second);
+    queue_.erase(queue_.begin());
+    turns_.erase(trap.listener.name);
+  } else {
     return std::nullopt;
-  Trap trap{Trap::Kind::listener, std::move(queue_.begin()->second)};
-  queue_.erase(queue_.begin());
-  turns_.erase(trap.listener.name);
-  note_sent(trap.listener);
+  }
+  ++next_number_;
+  note_sent(trap);
   return trap;
 }
 
-void TrapQueue::note_sent(const ListenerAlarm &alarm) {
-  if (alarm.clear) {
-    told_.erase(alarm.name);
-  } else {
-    Told &told = told_[alarm.name];
-    told.alarm = alarm;
-    told.repeat = false;
+void TrapQueue::note_sent(const Trap &trap) {
+  const ListenerAlarm &alarm = trap.listener;
+  unanswered_.emplace(trap.number, alarm.name);
+  if (trap.kind != Trap::Kind::listener)
+    return;
+  const auto [entry, is_new] = told_.try_emplace(alarm.name);
+  Told &told = entry->second;
+  if (is_new)
+    told.now = alarm;
+  else
+    unanswered_.erase(told.number);
+  told.sent.clear = alarm.clear;
+  told.sent.state = alarm.state;
+  told.sent.severity = alarm.severity;
+  told.number = trap.number;
+  told.repeat = false;
+  told.lesser_for = 0;
+}
+
+void TrapQueue::answered(std::uint64_t number) {
+  while (!unanswered_.empty() && unanswered_.begin()->first <= number) {
+    const auto told = told_.find(unanswered_.begin()->second);
+    if (told != told_.end() && told->second.sent.clear)
+      told_.erase(told);
+    unanswered_.erase(unanswered_.begin());
   }
-  last_sent_.push_back(alarm);
-  if (last_sent_.size() > notification_window)
-    last_sent_.pop_front();
+}
+
+void TrapQueue::failed(std::uint64_t number) {
+  const auto sent = unanswered_.find(number);
+  if (sent == unanswered_.end())
+    return;
+  if (const auto told = told_.find(sent->second); told != told_.end())
+    repeat(told->second);
+  else
+    repeat_status_ = true;
+  unanswered_.erase(sent);
 }
 
 } // namespace backlog

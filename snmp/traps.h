@@ -4,7 +4,6 @@
 #include "snapshot.h"
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -31,30 +30,40 @@ struct Trap {
 
   Kind kind = Kind::listener;
   ListenerAlarm listener;
+  std::uint64_t number = 0; ///< of all that were taken out
 };
 
 /// Decides what has to be told. Of each listener at most one trap waits, its newest;
-/// it keeps the place of the one that it supersedes.
+/// it keeps the place of the one that it supersedes. What is worse is told at once, a lesser alarm
+/// when it has lasted for three tables.
 class TrapQueue {
 public:
   /// Takes over the states of a table. Who is not in it for three tables is gone: a restart of a
   /// service is none. Nothing ends by the first three tables after a start of collectd.
   void note_table(const Snapshot &snapshot);
   void note_status(bool current);
-  /// A connection has begun: what is not okay is told again, and so are clears among the newest
-  /// `unanswered` notifications of the connection before.
-  void connected(std::size_t unanswered);
+  /// A connection has begun: what is not okay is told again, and so are the clears that the
+  /// connection before left without an answer.
+  void connected();
 
   /// Takes out the trap that waits longest.
   std::optional<Trap> next();
+  /// The agent has it, and with it all that were sent before.
+  void answered(std::uint64_t number);
+  /// It was not sent, and has to be told again.
+  void failed(std::uint64_t number);
   bool waiting() const { return !queue_.empty() || monitor_waits(); }
   std::uint32_t superseded() const { return superseded_; }
 
 private:
+  /// A listener that a receiver may believe to be in alarm.
   struct Told {
-    ListenerAlarm alarm;
-    bool repeat = false; ///< it has to be told once more
-    int absent_for = 0;  ///< tables
+    ListenerAlarm sent;       ///< the newest, without its texts
+    ListenerAlarm now;        ///< as the tables have it
+    std::uint64_t number = 0; ///< of the trap
+    bool repeat = false;      ///< it has to be told once more
+    int absent_for = 0;       ///< tables
+    int lesser_for = 0;       ///< tables
   };
 
   static bool is_unread(const ListenerAlarm &alarm, const Snapshot &snapshot);
@@ -62,18 +71,20 @@ private:
   void consider(ListenerAlarm now);
   void put(ListenerAlarm alarm);
   void withdraw(const std::string &name);
-  bool monitor_waits() const { return current_ && (*current_ != told_current_ || repeat_stale_); }
-  void note_sent(const ListenerAlarm &alarm);
+  bool monitor_waits() const { return current_ && (*current_ != told_current_ || repeat_status_); }
+  void note_sent(const Trap &trap);
+  void repeat(Told &told);
 
-  std::map<std::string, Told> told_;             ///< alarms that were not cleared
+  std::map<std::string, Told> told_;             ///< until a clear is answered
   std::map<std::uint64_t, ListenerAlarm> queue_; ///< by turn
   std::unordered_map<std::string, std::uint64_t> turns_;
   std::uint64_t next_turn_ = 0;
-  std::deque<ListenerAlarm> last_sent_; ///< as many as can be unanswered
+  std::uint64_t next_number_ = 1;
+  std::map<std::uint64_t, std::string> unanswered_; ///< names by number; "": the table's status
   std::uint32_t superseded_ = 0;
   std::optional<bool> current_;
   bool told_current_ = true;
-  bool repeat_stale_ = false;
+  bool repeat_status_ = false;
 };
 
 /// So many notifications may be unanswered: both ends send blockingly, and some 400 of them would

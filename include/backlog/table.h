@@ -137,7 +137,8 @@ struct Namespace {
 enum HeaderValue : std::uint32_t {
   is_complete = 1U << 0, ///< all listeners could be read; otherwise some are not in the table
   has_period = 1U << 1,  ///< period_seconds
-  header_values = (1U << 2) - 1
+  has_host = 1U << 2,    ///< dropped, unreported
+  header_values = (1U << 3) - 1
 };
 
 struct Header {

@@ -13,7 +13,7 @@
 #include <string_view>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <unordered_set>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -242,7 +242,8 @@ public:
   };
 
   explicit OpenTable(const std::string &path)
-      : fd_(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)) {
+      : fd_(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)),
+        absent_(fd_ < 0 && errno == ENOENT) {
     struct stat file {};
     if (fd_ < 0)
       refusal_ = errno == ELOOP ? "is a symbolic link" : std::strerror(errno);
@@ -262,6 +263,7 @@ public:
 
   /// Why the file cannot be a table; empty if it can.
   const std::string &refusal() const { return refusal_; }
+  bool absent() const { return absent_; }
   const Identity &identity() const { return identity_; }
 
   TableReader reader() const {
@@ -283,6 +285,7 @@ public:
 
 private:
   int fd_;
+  bool absent_;
   Identity identity_;
   std::string refusal_;
 };
@@ -315,21 +318,54 @@ read_table_file(const std::string &path) {
   return read_table(table.reader());
 }
 
+/// Numbers that are taken. Who looks for a free one leaves a mark of where it was found, so that
+/// names made to meet cost no more than others.
+class TakenIndexes {
+public:
+  explicit TakenIndexes(std::size_t count) : next_(2 * count) {}
+
+  /// False: it is taken already.
+  bool take(std::uint32_t index) { return next_.try_emplace(index, after(index)).second; }
+  /// Takes the first free one behind it; it is taken itself.
+  std::uint32_t take_behind(std::uint32_t index) {
+    std::uint32_t end = index;
+    for (auto at = next_.find(end); at != next_.end(); at = next_.find(end)) {
+      end = at->second;
+      ++steps_;
+    }
+    for (std::uint32_t at = index; at != end; ++steps_)
+      at = std::exchange(next_[at], end);
+    take(end);
+    return end;
+  }
+  std::size_t steps() const { return steps_; }
+
+private:
+  static std::uint32_t after(std::uint32_t index) {
+    return index == layout::max_name_index ? 1 : index + 1;
+  }
+
+  std::unordered_map<std::uint32_t, std::uint32_t> next_; ///< of a taken one: where to look on
+  std::size_t steps_ = 0;
+};
+
 /// The SNMP index of each name, given in ascending order. Of names that meet in one, the first has
-/// it; then the others take the next free numbers, in the order of names.
-inline std::vector<std::uint32_t> name_indexes(const std::vector<std::string_view> &names) {
+/// it; then the others take the next free numbers, in the order of names. steps: what that took.
+inline std::vector<std::uint32_t> name_indexes(const std::vector<std::string_view> &names,
+                                               std::size_t *steps = nullptr) {
   std::vector<std::uint32_t> indexes;
   std::vector<std::size_t> losers;
-  std::unordered_set<std::uint32_t> taken(2 * names.size());
+  TakenIndexes taken(names.size());
   indexes.reserve(names.size());
   for (std::size_t i = 0; i < names.size(); ++i) {
     indexes.push_back(layout::name_index(names[i]));
-    if (!taken.insert(indexes[i]).second)
+    if (!taken.take(indexes[i]))
       losers.push_back(i);
   }
   for (const std::size_t i : losers)
-    while (!taken.insert(indexes[i]).second)
-      indexes[i] = indexes[i] == layout::max_name_index ? 1 : indexes[i] + 1;
+    indexes[i] = taken.take_behind(indexes[i]);
+  if (steps != nullptr)
+    *steps = taken.steps();
   return indexes;
 }
 

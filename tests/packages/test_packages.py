@@ -275,7 +275,10 @@ class PluginTest(unittest.TestCase):
         system.install(self.package)
         self.assertTrue(system.path("usr/lib/collectd/backlog.so").is_file())
         self.assertTrue(system.path("run/collectd-backlog").is_dir())
-        self.assertIn("usage: check_backlog", system.run("/usr/lib/nagios/plugins/check_backlog", "-h"))
+        usage = subprocess.run(system.command("/usr/lib/nagios/plugins/check_backlog", "-h"), check=False, text=True,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.assertEqual(usage.returncode, 3)
+        self.assertIn("usage: check_backlog", usage.stdout)
         self.assertEqual(system.run("dpkg", "--verify", "collectd-backlog"), "")
         self.check_reading(with_table=True)
 

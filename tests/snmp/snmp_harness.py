@@ -99,6 +99,19 @@ class Process:
         return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{self.pid}/status").read_text())[1]) / 1024
 
 
+class Subagent(Process):
+    """It ends with 0, and no sanitizer has found anything."""
+
+    def stop(self, number=signal.SIGTERM, timeout=10):
+        seconds = super().stop(number, timeout)
+        output = self.output()
+        if re.search(r"Sanitizer|runtime error", output):
+            raise AssertionError(output)
+        if number == signal.SIGTERM and self.process.returncode != 0:
+            raise AssertionError(f"the subagent's status is {self.process.returncode}:\n{output}")
+        return seconds
+
+
 class SnmpTest(harness.SystemTest):
     """Folders, programs and questions of one test."""
 
@@ -116,15 +129,15 @@ class SnmpTest(harness.SystemTest):
 
     # programs
 
-    def _process(self, arguments, name, environment=None):
-        process = Process([str(argument) for argument in arguments], environment or self.environment,
-                          self.directory / name)
+    def _process(self, arguments, name, environment=None, kind=Process):
+        process = kind([str(argument) for argument in arguments], environment or self.environment,
+                       self.directory / name)
         self.addCleanup(self._end, process)
         return process
 
     @staticmethod
     def _end(process):
-        with contextlib.suppress(AssertionError):
+        with contextlib.suppress(*[AssertionError] * (not isinstance(process, Subagent))):
             process.stop(timeout=5)
 
     def start_snmpd(self, more="", wait=True):
@@ -146,17 +159,23 @@ class SnmpTest(harness.SystemTest):
                           "authUser log trapper priv\n")
         self.trapd = self._process(
             [program("snmptrapd"), "-f", "-Lo", "-C", "-c", config, "-OQ", "-t", "-F",
-             "TRAP %P %v\\n", f"udp:127.0.0.1:{TRAP_PORT}"], "snmptrapd.log")
+             "TRAP %P %v\\n", f"udp:127.0.0.1:{TRAP_PORT}", f"tcp:127.0.0.1:{TRAP_PORT}"], "snmptrapd.log")
         port = f":{TRAP_PORT:04X} "
-        wait_until(lambda: port in pathlib.Path("/proc/net/udp").read_text(), what="snmptrapd")
+        wait_until(lambda: all(port in pathlib.Path("/proc/net", kind).read_text() for kind in ("udp", "tcp")),
+                   what="snmptrapd")
         return self.trapd
 
-    def start_subagent(self, *options, wait=True, name="subagent.log", preload=None):
+    def start_subagent(self, *options, wait=True, name="subagent.log", before=(), agentx=None):
+        """before: what it is started by."""
         environment = dict(os.environ)
         environment["HOME"] = str(self.directory)
+        # net-snmp 5.9.3 leaks 110 bytes with each connection that the agent closes.
+        suppressions = self.directory / "suppressions"
+        suppressions.write_text("leak:libnetsnmp.so\n")
+        environment["LSAN_OPTIONS"] = f"suppressions={suppressions}:print_suppressions=0"
         subagent = self._process(
-            [os.environ["BACKLOG_AGENTX"], "--foreground", "--table", self.table_file, "--agentx", self.agentx_address,
-             *options], name, environment)
+            [*before, os.environ["BACKLOG_AGENTX"], "--foreground", "--table", self.table_file,
+             "--agentx", agentx or self.agentx_address, *options], name, environment, Subagent)
         if wait:
             wait_until(lambda: "connected to the SNMP agent" in subagent.output(), what="the connection to snmpd")
             wait_until(lambda: self.answers(MIB_OID + ".1.1.1.0"), what="the MIB")

@@ -14,7 +14,7 @@ assert (HEADER.size, NAMESPACE.size, LISTENER.size) == (104, 288, 872)
 STATES = ("ok", "high", "overflow", "stalled", "missing")
 CAUSES = ("none", "burst", "slow_accept", "skew", "syn_flood", "syn_queue_full", "not_accepting")
 SEVERITIES = ("okay", "warning", "failure")
-IS_COMPLETE, HAS_PERIOD = 1, 2
+IS_COMPLETE, HAS_PERIOD, HAS_HOST = 1, 2, 4
 HAS_QUEUE, HAS_DROPPED, HAS_SYN_LENGTH, HAS_OLDEST_WAIT = 1, 2, 4, 8
 
 
@@ -41,13 +41,13 @@ def namespace(name="self", *, somaxconn=4096, counters=(0,) * 15, has=0x3F, has_
 
 
 def table(listeners=(), *, namespaces=None, interval=10.0, age=0.0, dropped=0, magic=b"BACKLOG\n", version=1,
-          complete=True):
+          complete=True, has=HAS_PERIOD | HAS_HOST):
     """The bytes of a table; listeners: records made by listener()."""
     namespaces = [namespace()] if namespaces is None else namespaces
     records = sorted(listeners)  # they begin with their names, padded with NULs
     header = HEADER.pack(magic, version, HEADER.size, NAMESPACE.size, LISTENER.size, len(namespaces), len(records),
                          time.time_ns() - int(age * 1e9), boot_ns() - int(age * 1e9), int(interval * 1e9),
-                         int(interval * 1e9), 0, dropped, 0.025, 0.1, 0, HAS_PERIOD | (IS_COMPLETE if complete else 0))
+                         int(interval * 1e9), 0, dropped, 0.025, 0.1, 0, has | (IS_COMPLETE if complete else 0))
     return header + b"".join(namespaces) + b"".join(records)
 
 

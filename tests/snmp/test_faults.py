@@ -36,6 +36,8 @@ class SnmpdFaultsTest(SnmpTest):
             self.snmpd.stop(number)
             self.start_snmpd()
             self.wait_for_mib()
+            wait_until(lambda: "The accept queues of listening sockets." in self.ask("snmpwalk", "-Oqv", "1.3.6.1.2.1.1.9.1.3"),
+                       what="its line in sysORTable")
         descriptors = len(os.listdir(f"/proc/{subagent.pid}/fd"))
         self.snmpd.send_signal(signal.SIGHUP)
         self.wait_for_mib()
@@ -159,6 +161,14 @@ class Master(threading.Thread):
         return struct.pack(order + "BBBBIIIIIHH", 1, Master.RESPONSE, pdu[2] & 0x10, 0, session, transaction, packet, 8,
                            100, error, 0)
 
+    @staticmethod
+    def notification(pdu):
+        """The last number of the notification's name: 1 alarm, 2 clear, 3 stale, 4 current."""
+        name = 24  # the OID snmpTrapOID.0, behind the header and what a variable begins with
+        value = name + 4 * (1 + pdu[name])
+        end = value + 4 * (1 + pdu[value])
+        return struct.unpack((">" if pdu[2] & 0x10 else "=") + "I", pdu[end - 4:end])[0]
+
     def close(self):
         self.server.shutdown(socket.SHUT_RDWR)
         self.server.close()
@@ -214,6 +224,64 @@ class MasterFaultsTest(SnmpTest):
             connection.send(response)
             return len(sent) % 3 != 0
         self.run_against(answer, lambda master: master.connections >= 4)
+
+    def test_a_clear_without_an_answer_is_sent_again(self):
+        self.publish([table_writer.listener("a", state="overflow", severity="warning")], interval=20)
+        told = []
+        def answer(master, connection, pdu):
+            if pdu[1] != Master.NOTIFY:
+                connection.send(master.response(pdu))
+                return True
+            told.append(Master.notification(pdu))
+            if len(told) == 1:
+                connection.send(master.response(pdu))
+                self.publish([table_writer.listener("a")], interval=20)
+                return True
+            return False
+        self.run_against(answer, lambda master: len(told) >= 3)
+        self.assertEqual(told[:3], [1, 2, 2])
+
+    def test_what_is_answered_is_not_sent_again(self):
+        self.publish([table_writer.listener("a", state="overflow", severity="warning")], interval=20)
+        told = []
+        def answer(master, connection, pdu):
+            if pdu[1] == Master.NOTIFY:
+                told.append(Master.notification(pdu))
+                self.publish([table_writer.listener("a")], interval=20)
+            connection.send(master.response(pdu))
+            # Closed by the first ping behind the clear.
+            return pdu[1] != Master.PING or told != [1, 2] or master.connections > 1
+        self.run_against(answer, lambda master: master.connections > 1 and master.types[-1] == Master.PING)
+        self.assertEqual(told, [1, 2])
+
+    def test_current_without_an_answer_is_sent_again(self):
+        self.publish([table_writer.listener("a")], interval=0.1)
+        told = []
+        def answer(master, connection, pdu):
+            if pdu[1] != Master.NOTIFY:
+                connection.send(master.response(pdu))
+                return True
+            told.append(Master.notification(pdu))
+            if len(told) == 1:
+                connection.send(master.response(pdu))
+                self.publish([table_writer.listener("a")], interval=600)
+                return True
+            return False
+        self.run_against(answer, lambda master: len(told) >= 3)
+        self.assertEqual(told[:3], [3, 4, 4])
+
+    def test_notifications_keep_their_distance(self):
+        count = 60
+        self.publish([table_writer.listener(f"l{number}", state="overflow", severity="warning") for number in range(count)],
+                     interval=600)
+        told = []
+        def answer(master, connection, pdu):
+            if pdu[1] == Master.NOTIFY:
+                told.append(time.monotonic())
+            connection.send(master.response(pdu))
+        self.run_against(answer, lambda master: len(told) >= count)
+        # 4 ms each, but for as many as may be unanswered.
+        self.assertGreater(told[-1] - told[0], 0.004 * (count - 10))
 
     def test_at_most_eight_unanswered(self):
         self.publish([table_writer.listener(f"l{number}", state="overflow", severity="warning") for number in range(50)],
@@ -288,17 +356,26 @@ class TableFaultsTest(SnmpTest):
 
     def test_what_is_no_file(self):
         subagent = self.start_subagent()
-        self.table_file.symlink_to("/etc/passwd")
-        self.wait_for_status("refused")
-        self.table_file.unlink()
-        os.mkfifo(self.table_file)
-        wait_until(lambda: "no regular file" in subagent.output(), what="the line about the FIFO")
-        self.table_file.unlink()
-        self.table_file.mkdir()
-        self.wait_for_status("refused")
-        self.table_file.rmdir()
-        self.wait_for_status("absent")
-        self.assertIn("symbolic link", subagent.output())
+        def lines(count, last):
+            """Several looks later it is still one line for each."""
+            wait_until(lambda: len(self.fault_lines(subagent)) == count, what=f"line {count}")
+            self.assertEqual(self.status(), "absent" if last.startswith("No such") else "refused")
+            time.sleep(1.5)
+            self.assertEqual(len(self.fault_lines(subagent)), count)
+            self.assertTrue(self.fault_lines(subagent)[-1].endswith(last), self.fault_lines(subagent))
+        lines(1, "No such file or directory")
+        kinds = [(lambda: self.table_file.symlink_to("/etc/passwd"), self.table_file.unlink, "is a symbolic link"),
+                 (lambda: self.table_file.symlink_to("/nowhere"), self.table_file.unlink, "is a symbolic link"),
+                 (lambda: os.mkfifo(self.table_file), self.table_file.unlink, "is no regular file"),
+                 (self.table_file.mkdir, self.table_file.rmdir, "is no regular file")]
+        for number, (make, remove, line) in enumerate(kinds, 1):
+            make()
+            lines(2 * number, line)
+            remove()
+            lines(2 * number + 1, "No such file or directory")
+        self.publish([table_writer.listener("a")])
+        self.wait_for_status("fresh")
+        self.assertEqual(len(self.fault_lines(subagent)), 2 * len(kinds) + 1)
 
     def test_a_file_that_may_not_be_read(self):
         if shutil.which("setpriv") is None or os.geteuid() != 0:
@@ -308,10 +385,7 @@ class TableFaultsTest(SnmpTest):
         for folder in (self.directory, self.table_file.parent):
             folder.chmod(0o755)
         os.chmod(self.agentx_address, stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO)
-        process = self._process(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
-                                 os.environ["BACKLOG_AGENTX"], "--foreground", "--table", self.table_file,
-                                 "--agentx", self.agentx_address], "unprivileged.log")
-        wait_until(lambda: self.answers(f"{MIB_OID}.1.1.1.0"), what="the MIB")
+        process = self.start_subagent(before=["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"])
         self.assertEqual(self.status(), "refused")
         self.assertIn("Permission denied", process.output())
         os.chown(self.table_file, -1, 65534)

@@ -24,16 +24,34 @@ COLUMNS = {
     "Dropped": ("packets-dropped", int, 0),
     "Members": ("count-sockets", int, 0),
     "State": ("gauge-state", STATES.index, 0),
+    "SynLength": ("queue_length-syn", int, 0),
+    "OldestWait": ("duration-oldest_wait", lambda text: int(text) / 1000, 0.00051),
 }
+COUNTERS = ("ListenOverflows", "ListenDrops", "TCPReqQFullDrop", "TCPReqQFullDoCookies", "SyncookiesSent",
+            "SyncookiesRecv", "SyncookiesFailed", "EmbryonicRsts", "TCPDeferAcceptDrop", "TCPFastOpenListenOverflow",
+            "TCPSynRetrans", "TCPTimeouts", "RetransSegs", "PassiveOpens", "AttemptFails")
 NAMESPACE_COLUMNS = {
     "Somaxconn": "gauge-somaxconn",
-    "ListenOverflows": "protocol_counter-ListenOverflows",
-    "ListenDrops": "protocol_counter-ListenDrops",
+    "MaxSynBacklog": "gauge-tcp_max_syn_backlog",
+    "Syncookies": "gauge-tcp_syncookies",
+    "AbortOnOverflow": "gauge-tcp_abort_on_overflow",
     "Unattributed": "packets-dropped_unattributed",
+    "SynLength": "queue_length-syn",
+    **{counter.removeprefix("TCP"): f"protocol_counter-{counter}" for counter in COUNTERS},
+}
+SCALARS = {
+    "WorstUsed": ("percent-worst", int, 0.51),
+    "Listeners": ("count-listeners", int, 0),
+    **{f"Listeners{state.capitalize()}": (f"count-{state}", int, 0) for state in (*STATES[1:], "unreported")},
+    "Dropped": ("packets-dropped", int, 0),
 }
 
 
 class HostTest(SnmpTest, NotificationTest):
+    def setUp(self):
+        super().setUp()
+        self.compared = set()  # objects that had a value
+
     def start_host(self, options="", sink=f"trap2sink 127.0.0.1:{TRAP_PORT} public"):
         self.start_trapd()
         self.start_snmpd(sink)
@@ -63,9 +81,15 @@ class HostTest(SnmpTest, NotificationTest):
     def compare(self, collectd, instance, wanted, what):
         """wanted: {object: (series, parse, delta)}. The time that was compared."""
         at, texts = self.asked(list(wanted))
+        absent = [name for name, text in texts.items() if text.startswith("No Such Instance")]
         for name, (series, parse, delta) in wanted.items():
+            if name in absent:
+                continue
+            self.compared.add(name.split(".")[0])
             value = wait_until(lambda: self.stored(collectd, instance, series, at), what=f"{series} of {instance} at {at}")[0]
             self.assertAlmostEqual(parse(texts[name]), value, delta=delta, msg=f"{what} {name} {texts}")
+        for name in absent:
+            self.assertEqual(self.stored(collectd, instance, wanted[name][0], at), [], f"{what} {name} {texts}")
         return at
 
     def compare_listener(self, collectd, name):
@@ -99,9 +123,12 @@ class HostTest(SnmpTest, NotificationTest):
                 index = table_writer.name_index(name)
                 times.add(self.compare(collectd, instance, {f"backlogNs{column}.{index}": (series, int, 0)
                                                             for column, series in NAMESPACE_COLUMNS.items()}, name))
+            times.add(self.compare(collectd, "host", {f"backlog{name}.0": how for name, how in SCALARS.items()}, "host"))
             newest = max(times)
             wait_until(lambda: self.asked([])[0] > newest, what="the next table")
         self.assertGreaterEqual(len(times), 4)
+        self.assertEqual(self.compared, {f"backlogListener{column}" for column in COLUMNS}
+                         | {f"backlogNs{column}" for column in NAMESPACE_COLUMNS} | {f"backlog{name}" for name in SCALARS})
         index = table_writer.name_index(inside_name)
         self.assertEqual(self.asked([f"backlogListenerNamespace.{index}", f"backlogListenerPort.{index}"])[1],
                          {f"backlogListenerNamespace.{index}": "blue", f"backlogListenerPort.{index}": str(inside.port)})

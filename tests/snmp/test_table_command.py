@@ -2,11 +2,13 @@
 """backlog-table and check_backlog over tables of every kind, and the file that a real collectd
 publishes."""
 
+import contextlib
 import grp
 import json
 import os
 import pathlib
 import re
+import shutil
 import stat
 import subprocess
 import time
@@ -61,6 +63,25 @@ class CheckBacklogTest(CommandTest):
             self.assertEqual(self.check(*options)[0], status, options)
         self.assertIn("a=50%;40;60;0;100", self.check("-w", "40", "-c", "60")[2])
 
+    def test_what_is_not_listening(self):
+        # The row has no queue: its state decides, with thresholds as well.
+        for options in ((), ("-w", "60"), ("-c", "60"), ("-w", "@0:100", "-c", "@0:100")):
+            for state, status in (("ok", 0), ("missing", 2)):
+                self.publish(listener("a", has=0, state=state))
+                got, text, perfdata, _ = self.check(*options)
+                self.assertEqual((got, perfdata), (status, ""), options)
+                self.assertIn(f"a {state}, not listening", text)
+        self.publish(listener("a", has=0, message="a: expected, but not listening for 5 s"))
+        self.assertIn("worst a: expected, but not listening for 5 s", self.check()[1])
+
+    def test_a_cause_without_an_alarm(self):
+        self.publish(listener("a", cause="syn_flood", message="a: in words"), listener("b", message="b: in words"))
+        status, _, _, more = self.check("-vv")
+        self.assertEqual((status, more), (0, ["OK: a: in words", "OK: b ok, 0% used, peak 0 of 129"]))
+        shown = self.show().stdout
+        self.assertIn("    a: in words\n", shown)
+        self.assertNotIn("b: in words", shown)
+
     def test_names(self):
         self.publish(listener("tcp_any_80"), listener("tcp_any_81", state="stalled"))
         self.assertEqual(self.check("-n", "_80$")[0], 0)
@@ -106,6 +127,16 @@ class CheckBacklogTest(CommandTest):
         os.mkfifo(self.table)
         self.assertEqual(self.check()[0], 3)
 
+    def test_the_time_is_up(self):
+        if shutil.which("strace") is None:
+            self.skipTest("strace is missing")
+        self.publish(listener("a"))
+        check = pathlib.Path(os.environ["BACKLOG_TABLE"]).with_name("check_backlog")
+        result = subprocess.run(
+            ["strace", "-o", "/dev/null", "-P", self.table, "-e", "trace=openat", "-e", "inject=openat:delay_enter=3s",
+             check, "-f", self.table, "-t", "1"], capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual((result.returncode, result.stdout), (3, "BACKLOG UNKNOWN - no answer in time\n"), result.stderr)
+
     def test_not_all_listeners_could_be_read(self):
         self.publish(listener("a"), complete=False)
         self.assertEqual(self.check()[:2], (3, "BACKLOG UNKNOWN - not all listeners could be read: see collectd's log"))
@@ -116,7 +147,7 @@ class CheckBacklogTest(CommandTest):
     def test_help_and_version(self):
         for option in ("-h", "--help", "-V", "--version"):
             result = self.run_program("check_backlog", option)
-            self.assertEqual(result.returncode, 0)
+            self.assertEqual(result.returncode, 3)  # as the guidelines want it
             self.assertIn("check_backlog", result.stdout)
 
 
@@ -138,6 +169,11 @@ class BacklogTableTest(CommandTest):
         self.assertNotIn("length", content["listeners"][0])
         self.assertEqual(content["namespaces"][0]["somaxconn"], 4096)
         self.assertFalse(content["stale"])
+        self.assertEqual((content["dropped"], content["unreported"]), (5, 0))
+        self.publish(listener("a"), has=0)
+        content = json.loads(self.show("--json").stdout)
+        self.assertNotIn("dropped", content)
+        self.assertNotIn("unreported", content)
 
     def test_audit_and_index(self):
         self.publish(listener("a", limit=511, limit_source=2), listener("unix_run_7kv-jj"), listener("unix_run_y-l35jrjf1"))
@@ -145,6 +181,17 @@ class BacklogTableTest(CommandTest):
         for name, index in (("a", table_writer.name_index("a")), ("unix_run_7kv-jj", 108337934),
                             ("unix_run_y-l35jrjf1", 108337935), ("other", table_writer.name_index("other"))):
             self.assertEqual(self.show("--oid", name).stdout, f"{index}\n")
+            self.assertEqual(self.show("--oid", name).returncode, 0)
+
+    def test_an_index_that_is_not_certain(self):
+        self.publish(listener("unix_run_7kv-jj"))
+        result = self.show("--oid", "unix_run_y-l35jrjf1")
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertIn("its index is that of unix_run_7kv-jj", result.stderr)
+        self.table.unlink()
+        result = self.show("--oid", "unix_run_y-l35jrjf1")
+        self.assertEqual((result.returncode, result.stdout), (1, "108337934\n"))
+        self.assertIn("No such file", result.stderr)
 
     def test_failures(self):
         self.assertEqual(self.show().returncode, 1)
@@ -152,25 +199,89 @@ class BacklogTableTest(CommandTest):
         for options in (("--tabel",), ("--oid",), ("--live", "x"), ("word",)):
             self.assertEqual(self.show(*options).returncode, 1, options)
 
-    def test_watch(self):
-        self.publish(listener("a"))
+    @contextlib.contextmanager
+    def watching(self, *arguments):
+        """What it has printed to both, as functions, and the process; it ends by a signal, soon and with 0."""
         output = self.directory / "output"
-        with open(output, "wb") as file, subprocess.Popen(
-                [os.environ["BACKLOG_TABLE"], "--table", self.table, "--watch"], stdout=file) as process:
+        errors = self.directory / "errors"
+        with open(output, "wb") as file, open(errors, "wb") as error_file, subprocess.Popen(
+                [os.environ["BACKLOG_TABLE"], "--table", self.table, "--watch", *arguments], stdout=file,
+                stderr=error_file) as process:
             try:
-                wait_until(lambda: " a " in f" {output.read_text()}".replace("\n", " "), what="the first table")
-                self.publish(listener("newcomer"))
-                wait_until(lambda: "newcomer" in output.read_text(), what="the next")
+                yield output.read_text, errors.read_text, process
                 process.terminate()
-                self.assertEqual(process.wait(5), 0)
+                self.assertEqual(process.wait(10), 0, errors.read_text())
             finally:
                 process.kill()
+
+    def test_watch(self):
+        self.publish(listener("a"))
+        with self.watching() as (output, *_):
+            wait_until(lambda: " a " in f" {output()}".replace("\n", " "), what="the first table")
+            self.publish(listener("newcomer"))
+            wait_until(lambda: "newcomer" in output(), what="the next")
+
+    def test_watch_tells_that_the_table_gets_old(self):
+        self.publish(listener("a"), interval=2)
+        with self.watching() as (output, *_):
+            wait_until(lambda: "; STALE" in output(), what="the mark")
+            self.assertNotIn("STALE", output().splitlines()[0])
+
+    def test_watch_goes_on_without_a_table(self):
+        with self.watching() as (output, errors, _):
+            wait_until(lambda: "No such file" in errors(), what="the reason")
+            self.publish(listener("a"))
+            wait_until(lambda: "1 listener" in output(), what="the table")
+            table_writer.publish(self.table, b"BACKLOG\n")
+            wait_until(lambda: "shorter than a header" in errors(), what="the other reason")
+            shown = len(output())
+            self.publish(listener("b"))
+            wait_until(lambda: len(output()) > shown, what="the next table")
+        self.assertEqual(len(errors().splitlines()), 2)
+
+    def test_the_end_of_watching_live(self):
+        with self.watching("--live", "3600") as (output, _, process):
+            wait_until(lambda: len(os.listdir(f"/proc/{process.pid}/task")) > 1, what="the sampler")
+        self.assertEqual(output(), "")
+
+    def test_watching_live(self):
+        listening = self.listener(limit=7).fill(3)
+        with self.watching("--live", "0.2") as (output, *_):
+            wait_until(lambda: output().count("LISTENER ") >= 3, what="three tables")
+            self.assertGreaterEqual(output().count(f"\n{listening.name} "), 3)
+
+    def test_live_audit(self):
+        listening = self.listener(limit=7)
+        self.assertRegex(self.run_program("backlog-table", "--live", "0.2", "--audit").stdout,
+                         rf"(?m)^{re.escape(listening.name)} +7  application +1 ")
+
+    def test_stale(self):
+        self.publish(listener("a"), interval=10, age=31)
+        self.assertRegex(self.show().stdout, r"^1 listener, 31 s ago, .*; STALE\n")
+        self.assertTrue(json.loads(self.show("--json").stdout)["stale"])
+        self.publish(listener("a"), interval=10, age=20)
+        self.assertNotIn("STALE", self.show().stdout)
 
     def test_live(self):
         listening = self.listener(limit=7).fill(3)
         content = json.loads(self.run_program("backlog-table", "--live", "0.2", "--json").stdout)
         row = {row["name"]: row for row in content["listeners"]}[listening.name]
         self.assertEqual((row["length"], row["limit"], row["port"]), (3, 7, listening.port))
+
+
+class MissingFolderTest(CommandTest):
+    def test_it_is_told_to_who_asks_for_the_file(self):
+        listening = self.listener(limit=4).fill(2)
+        group = grp.getgrgid(os.getegid()).gr_name
+        default = pathlib.Path("/run/collectd-backlog")
+        if default.exists():
+            self.skipTest(f"{default} is there")
+        for options, told in (("", 0), (f'TableGroup "{group}"', 1)):
+            collectd = self.collectd(options)
+            collectd.wait_for_value(listening.name, "queue_length-accept", 2)
+            collectd.wait_for_intervals(2)
+            self.assertEqual(collectd.log().count("no table file: "), told, options)
+            collectd.stop()
 
 
 class InstalledTest(CommandTest):
@@ -181,7 +292,8 @@ class InstalledTest(CommandTest):
                                 env=dict(os.environ, DESTDIR=str(self.directory)), capture_output=True, text=True, check=False)
         self.assertEqual(result.returncode, 0, result.stderr)
         for program in ("usr/lib/nagios/plugins/check_backlog", "usr/bin/backlog-table"):
-            result = subprocess.run([self.directory / program, "--version"], capture_output=True, text=True, check=True)
+            result = subprocess.run([self.directory / program, "--version"], capture_output=True, text=True, check=False)
+            self.assertEqual(result.returncode, 3 if program.endswith("check_backlog") else 0)
             self.assertTrue(result.stdout.startswith(pathlib.Path(program).name), result.stdout)
         installed = {str(path.relative_to(self.directory)) for path in self.directory.rglob("*") if path.is_file()}
         self.assertLessEqual({"usr/lib/tmpfiles.d/collectd-backlog.conf",
@@ -190,12 +302,14 @@ class InstalledTest(CommandTest):
 
 class PublishedTest(CommandTest):
     def test_collectd_publishes_what_it_dispatches(self):
-        group = grp.getgrgid(os.getegid()).gr_name
+        # Only root may give a file to a group that it is not in.
+        group = next(entry for entry in grp.getgrall() if (entry.gr_gid != os.getegid()) == (os.geteuid() == 0)
+                     and (os.geteuid() == 0 or entry.gr_gid == os.getegid()))
         overflowing = self.listener(limit=4)
         other = self.listener(limit=100).fill(10)
         path = self.directory / "run" / "table"
         path.parent.mkdir(mode=0o755)
-        collectd = self.collectd(f'TableFile "{path}"\nTableGroup "{group}"\nListener "/^tcp_127/"\nValues full', interval=0.5)
+        collectd = self.collectd(f'TableFile "{path}"\nTableGroup "{group.gr_name}"\nListener "/^tcp_127/"\nValues full', interval=0.5)
         collectd.wait_for_value(other.name, "queue_length-accept", 10)
         overflowing.fill(5)
         overflowing.connect(6)
@@ -220,7 +334,13 @@ class PublishedTest(CommandTest):
                 same += 1
             wait_until(lambda: json.loads(self.show("--json").stdout)["taken_at"] != at, what="the next table")
         self.assertGreaterEqual(same, 5)
-        self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o640)
+        self.assertEqual((stat.S_IMODE(path.stat().st_mode), path.stat().st_gid), (0o640, group.gr_gid))
+        if os.geteuid() == 0:
+            self.directory.chmod(0o755)
+            for gid, may_read in ((group.gr_gid, True), (group.gr_gid + 1, False)):
+                result = subprocess.run(["cat", path], user=65534, group=gid, extra_groups=[], capture_output=True,
+                                        check=False)
+                self.assertEqual(result.returncode == 0, may_read, result.stderr)
         self.assertEqual(sorted(entry.name for entry in path.parent.iterdir()), ["table"])
         collectd.wait_for_intervals(1)
         self.assertEqual(self.run_program("check_backlog", "-f", path).returncode, 0)

@@ -2,6 +2,8 @@
 #include "table_bytes.h"
 #include "test_program.h"
 
+#include <array>
+#include <cmath>
 #include <map>
 #include <random>
 #include <string>
@@ -34,8 +36,38 @@ TableContents many(std::size_t rows, std::size_t name_bytes) {
       row.has |= layout::has_oldest_wait | layout::has_syn_length;
     if (i % 7 == 0)
       row.has &= ~layout::has_queue;
-    row.peak = i;
+    if (i % 11 == 0)
+      row.has &= ~layout::has_dropped;
+    row.length = 2 * i;
+    row.peak = 3 * i;
+    row.limit = 5 * i;
+    row.dropped = 7 * i;
+    row.overflows = 11 * i;
+    row.syn_length = 13 * i;
+    row.members = static_cast<std::uint32_t>(i % 17);
+    row.mean = static_cast<double>(i) / 19;
+    row.used_percent = static_cast<double>(i % 101);
+    row.full_percent = static_cast<double>(i % 97);
+    row.oldest_wait_seconds = static_cast<double>(i) / 23;
+    row.counted_since_ns = static_cast<std::int64_t>(i) * second;
+    row.port = static_cast<std::uint16_t>(i);
+    row.net_namespace = static_cast<std::uint32_t>(i % 3);
+    row.state = static_cast<layout::State>(i % 5);
+    row.cause = static_cast<layout::Cause>(i % 7);
+    row.limit_source = static_cast<layout::LimitSource>(i % 4);
+    row.severity = static_cast<layout::Severity>(i % 3);
+    row.address = {static_cast<std::uint8_t>(i), 2, 3, 4};
+    layout::set_text(row.owner, "owner" + std::to_string(i));
+    layout::set_text(row.path, i % 2 == 0 ? "/run/" + std::to_string(i) : "");
   }
+  layout::Namespace &blue = contents.namespaces[1];
+  blue.has = layout::has_unattributed | layout::has_tcp_syncookies;
+  blue.unattributed = 29;
+  blue.tcp_syncookies = 2;
+  blue.counted_since_ns = 31 * second;
+  blue.has_counter = 0x5001;
+  blue.counters[0] = 37;
+  blue.counters[14] = 41;
   return contents;
 }
 
@@ -45,25 +77,154 @@ MibMoment current_moment() {
 
 using Reference = std::map<Oid, MibValue>;
 
-/// Every instance there can be, asked for one by one.
-Reference reference_of(const MibView &view, const Snapshot *snapshot) {
-  Reference all;
-  const auto add = [&](const Oid &name) {
-    if (const auto value = view.get(name))
-      all.emplace(name, *value);
-  };
-  for (std::uint32_t n = 0; n <= mib::monitor_last + 1; ++n)
-    add({1, 1, n, 0});
-  if (snapshot == nullptr)
-    return all;
-  for (std::uint32_t column = 0; column <= mib::listener_last + 1; ++column)
-    for (const Snapshot::Listener &listener : snapshot->listeners())
-      add({1, 2, 1, column, listener.index});
-  for (std::uint32_t column = 0; column <= mib::ns_last + 1; ++column)
-    for (const auto &[index, position] : snapshot->namespace_order())
-      add({1, 3, 1, column, index});
-  return all;
+/// The MIB by its text: CRC-32 bit by bit, and the next free numbers one after the other.
+std::map<std::uint32_t, std::size_t> by_index(const std::vector<std::string> &names) {
+  std::map<std::uint32_t, std::size_t> rows;
+  std::vector<std::pair<std::uint32_t, std::size_t>> late;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    std::uint32_t crc = 0xffffffff;
+    for (const char c : names[i])
+      for (int bit = 0; bit < 8; ++bit) {
+        const bool odd = ((crc ^ (static_cast<unsigned char>(c) >> bit)) & 1U) != 0;
+        crc = crc / 2 ^ (odd ? 0xedb88320U : 0U);
+      }
+    const std::uint32_t index = std::max((crc ^ 0xffffffffU) % 0x80000000U, 1U);
+    if (!rows.try_emplace(index, i).second)
+      late.emplace_back(index, i);
+  }
+  for (auto [index, i] : late) {
+    while (!rows.try_emplace(index, i).second)
+      index = index % 0x7fffffffU + 1;
+  }
+  return rows;
 }
+
+/// Every instance that there has to be, out of what is in the table.
+class ReferenceMib {
+public:
+  ReferenceMib(const TableContents &contents, const MibMoment &moment)
+      : contents_(contents), moment_(moment) {
+    add_scalars();
+    std::vector<std::string> names;
+    for (const layout::Listener &row : contents.listeners)
+      names.emplace_back(layout::text_of(row.name));
+    for (const auto &[index, i] : by_index(names))
+      add_listener(index, contents.listeners[i]);
+    names.clear();
+    for (const layout::Namespace &row : contents.namespaces)
+      names.emplace_back(layout::text_of(row.name));
+    for (const auto &[index, i] : by_index(names))
+      add_namespace(index, contents.namespaces[i]);
+  }
+  const Reference &all() const { return all_; }
+
+private:
+  using Type = MibValue::Type;
+
+  void put(Oid name, Type type, std::uint64_t number) {
+    all_[std::move(name)] = {type, number, ""};
+  }
+  void put(Oid name, std::string text) {
+    all_[std::move(name)] = {Type::octets, 0, std::move(text)};
+  }
+  void put_time(Oid name, std::int64_t ns) {
+    put(std::move(name), Type::time_ticks,
+        ns > moment_.uptime_zero_ns
+            ? static_cast<std::uint64_t>((ns - moment_.uptime_zero_ns) / 10'000'000)
+            : 0);
+  }
+
+  void add_scalars() {
+    std::array<std::uint64_t, 5> states{};
+    std::string worst;
+    double most = -1;
+    for (const layout::Listener &row : contents_.listeners) {
+      ++states.at(static_cast<std::size_t>(row.state));
+      if ((row.has & 1U) != 0 && row.used_percent > most) {
+        most = row.used_percent;
+        worst = layout::text_of(row.name);
+      }
+    }
+    const layout::Header &header = contents_.header;
+    put({1, 1, 1, 0}, Type::integer, 1);
+    put({1, 1, 2, 0}, std::string("\x07\xe7\x0b\x0e\x16\x0d\x14\x01+\0\0", 11));
+    put({1, 1, 3, 0}, Type::gauge,
+        static_cast<std::uint64_t>(moment_.now_ns - header.taken_at_boot_ns) / 1'000'000);
+    put({1, 1, 4, 0}, Type::gauge, 10000);
+    put_time({1, 1, 5, 0}, moment_.last_change_ns);
+    put({1, 1, 6, 0}, Type::gauge, contents_.listeners.size());
+    for (std::uint32_t state = 1; state <= 4; ++state)
+      put({1, 1, 6 + state, 0}, Type::gauge, states.at(state));
+    put({1, 1, 11, 0}, Type::gauge, header.unreported);
+    put({1, 1, 12, 0}, worst);
+    put({1, 1, 13, 0}, Type::gauge,
+        static_cast<std::uint64_t>(std::floor(std::max(most, 0.0) + 0.5)));
+    put({1, 1, 14, 0}, Type::counter64, header.dropped);
+    put_time({1, 1, 15, 0}, header.counted_since_ns);
+    put({1, 1, 16, 0}, Type::counter32, moment_.notifications_sent);
+    put({1, 1, 17, 0}, Type::counter32, moment_.notifications_superseded);
+    put_time({1, 1, 18, 0}, moment_.began_ns);
+  }
+
+  void add_listener(std::uint32_t index, const layout::Listener &row) {
+    const auto at = [&](std::uint32_t column) { return Oid{1, 2, 1, column, index}; };
+    const auto rounded = [](double number) {
+      return static_cast<std::uint64_t>(std::floor(number + 0.5));
+    };
+    put(at(2), std::string(layout::text_of(row.name)));
+    put(at(3), Type::integer, static_cast<std::uint64_t>(row.state));
+    if ((row.has & 1U) != 0) {
+      put(at(4), Type::gauge, rounded(row.used_percent));
+      put(at(5), Type::gauge, row.length);
+      put(at(6), Type::gauge, row.peak);
+      put(at(7), Type::gauge, row.limit);
+      put(at(8), Type::gauge, rounded(1000 * row.mean));
+      put(at(9), Type::gauge, rounded(row.full_percent));
+      put(at(14), Type::gauge, row.members);
+    }
+    if ((row.has & 2U) != 0) {
+      put(at(10), Type::counter64, row.dropped);
+      put(at(11), Type::counter64, row.overflows);
+      put_time(at(25), row.counted_since_ns);
+    }
+    if ((row.has & 4U) != 0)
+      put(at(12), Type::gauge, row.syn_length);
+    if ((row.has & 8U) != 0)
+      put(at(13), Type::gauge, rounded(1000 * row.oldest_wait_seconds));
+    put(at(15), Type::integer, static_cast<std::uint64_t>(row.cause));
+    put(at(16), Type::integer, static_cast<std::uint64_t>(row.limit_source));
+    put(at(17), Type::integer, static_cast<std::uint64_t>(row.severity));
+    put(at(18), std::string(layout::text_of(row.message)));
+    put(at(19), std::string(layout::text_of(row.owner)));
+    put(at(20), Type::integer, 1);
+    put(at(21), std::string(row.address.begin(), row.address.begin() + 4));
+    put(at(22), Type::gauge, row.port);
+    put(at(23), std::string(layout::text_of(row.path)));
+    put(at(24), std::string(layout::text_of(contents_.namespaces.at(row.net_namespace).name)));
+  }
+
+  void add_namespace(std::uint32_t index, const layout::Namespace &row) {
+    const auto at = [&](std::uint32_t column) { return Oid{1, 3, 1, column, index}; };
+    put(at(2), std::string(layout::text_of(row.name)));
+    const std::array<std::int64_t, 4> sysctls{row.somaxconn, row.tcp_max_syn_backlog,
+                                              row.tcp_syncookies, row.tcp_abort_on_overflow};
+    for (std::uint32_t i = 0; i < 4; ++i)
+      if ((row.has >> i & 1U) != 0)
+        put(at(3 + i), Type::gauge, static_cast<std::uint64_t>(sysctls.at(i)));
+    if ((row.has & 16U) != 0)
+      put(at(7), Type::counter64, row.unattributed);
+    put_time(at(9), row.counted_since_ns);
+    if ((row.has & 32U) != 0)
+      put(at(8), Type::gauge, row.syn_total);
+    for (std::uint32_t i = 0; i < 15; ++i)
+      if ((row.has_counter >> i & 1U) != 0)
+        put(at(10 + i), Type::counter64, row.counters.at(i));
+  }
+
+  const TableContents &contents_;
+  const MibMoment moment_;
+  Reference all_;
+};
 
 void assert_walk_is(const MibView &view, const Reference &reference) {
   Oid at;
@@ -112,7 +273,8 @@ void assert_any_next_is(const MibView &view, const Reference &reference, std::mt
     if (found)
       ck_assert(found->first == expected->first && found->second == expected->second);
     const auto exact = reference.find(name);
-    ck_assert(view.get(name).has_value() == (exact != reference.end()));
+    ck_assert(view.get(name) ==
+              (exact == reference.end() ? std::nullopt : std::optional(exact->second)));
   }
 }
 
@@ -128,25 +290,40 @@ START_TEST(get_and_next_against_a_map) {
   std::mt19937 random(1);
   for (const auto &[rows, bytes] :
        {std::pair{0, 6}, {1, 1}, {1, 100}, {9, 100}, {300, 100}, {10000, 6}}) {
-    const auto snapshot =
-        snapshot_of(many(static_cast<std::size_t>(rows), static_cast<std::size_t>(bytes)));
-    const MibView view(snapshot, current_moment());
-    const Reference reference = reference_of(view, snapshot.get());
-    ck_assert_uint_ge(reference.size(), 17 + 15U * static_cast<unsigned>(rows));
-    assert_walk_is(view, reference);
-    assert_any_next_is(view, reference, random);
+    const TableContents contents =
+        many(static_cast<std::size_t>(rows), static_cast<std::size_t>(bytes));
+    MibMoment moment = current_moment();
+    moment.uptime_zero_ns = 5 * second;
+    moment.last_change_ns = 43 * second;
+    moment.began_ns = 59 * second;
+    moment.notifications_sent = 47;
+    moment.notifications_superseded = 53;
+    const MibView view(snapshot_of(contents), moment);
+    const ReferenceMib reference(contents, moment);
+    assert_walk_is(view, reference.all());
+    assert_any_next_is(view, reference.all(), random);
   }
 }
 END_TEST
 
 START_TEST(names_that_meet_in_one_index) {
-  const auto snapshot =
-      snapshot_of(make_contents({"unix_run_7kv-jj", "unix_run_a", "unix_run_y-l35jrjf1"}));
-  const MibView view(snapshot, current_moment());
-  assert_text(value_of(view, {1, 2, 1, mib::listener_name, 108337934}).octets, "unix_run_7kv-jj");
-  assert_text(value_of(view, {1, 2, 1, mib::listener_name, 108337935}).octets,
-              "unix_run_y-l35jrjf1");
-  assert_walk_is(view, reference_of(view, snapshot.get()));
+  // CRC-32s, by python3's zlib: the same; all bits set or the top one not, where the next number
+  // is 1; and 0, which becomes 1.
+  for (const auto &[names, indexes] :
+       std::vector<std::pair<std::vector<std::string>, std::vector<std::uint32_t>>>{
+           {{"unix_run_7kv-jj", "unix_run_a", "unix_run_y-l35jrjf1"},
+            {108337934, layout::name_index("unix_run_a"), 108337935}},
+           {{"unix_aaimkr93", "unix_ab3uinr9", "unix_abbg4ski"}, {0x7fffffff, 1, 2}},
+           {{"unix_aa4nyz6l", "unix_aahrn49n", "unix_aaimkr93", "unix_ab3uinr9"},
+            {1, 2, 0x7fffffff, 3}},
+           {{"unix_aa4nyz6l", "unix_aa58k6aw", "unix_aad6ywy3", "unix_abf3-_cs"}, {1, 2, 3, 4}}}) {
+    const TableContents contents = make_contents(names);
+    const MibMoment moment = current_moment();
+    const MibView view(snapshot_of(contents), moment);
+    for (std::size_t i = 0; i < names.size(); ++i)
+      assert_text(value_of(view, {1, 2, 1, mib::listener_name, indexes[i]}).octets, names[i]);
+    assert_walk_is(view, ReferenceMib(contents, moment).all());
+  }
 }
 END_TEST
 
@@ -263,6 +440,31 @@ START_TEST(a_table_that_is_not_complete) {
 }
 END_TEST
 
+START_TEST(what_the_host_as_a_whole_does_not_have_is_absent) {
+  TableContents contents = make_contents({"a"});
+  contents.header.has = layout::is_complete;
+  const MibView view(snapshot_of(contents), current_moment());
+  for (const std::uint32_t number :
+       {mib::listeners_unreported, mib::dropped, mib::discontinuity_time})
+    ck_assert(!view.get(Oid{1, 1, number, 0}));
+  ck_assert(view.get(Oid{1, 1, mib::listeners, 0}).has_value());
+}
+END_TEST
+
+START_TEST(a_notification_without_a_table_has_all_its_values) {
+  MibMoment moment = current_moment();
+  moment.status = TableStatus::absent;
+  const MibView nothing(nullptr, moment);
+  using Type = MibValue::Type;
+  ck_assert(nothing.value_to_tell(mib::table_status) == (MibValue{Type::integer, 3, ""}));
+  ck_assert(nothing.value_to_tell(mib::table_time) ==
+            (MibValue{Type::octets, 0, std::string(8, '\0')}));
+  ck_assert(nothing.value_to_tell(mib::table_age) == (MibValue{Type::gauge, 0xffffffff, ""}));
+  const MibView view(snapshot_of(make_contents({})), current_moment());
+  ck_assert(view.value_to_tell(mib::table_time) == value_of(view, {1, 1, mib::table_time, 0}));
+}
+END_TEST
+
 START_TEST(an_event_before_the_agent_began_is_at_0) {
   const auto snapshot = snapshot_of(make_contents({"a"}));
   const MibView view(snapshot, {.status = TableStatus::current,
@@ -274,24 +476,28 @@ START_TEST(an_event_before_the_agent_began_is_at_0) {
 END_TEST
 
 START_TEST(without_a_current_table_there_are_no_rows) {
-  const auto snapshot = snapshot_of(many(5, 6));
+  const TableContents contents = many(5, 6);
+  const auto snapshot = snapshot_of(contents);
   for (const TableStatus status : {TableStatus::stale, TableStatus::absent, TableStatus::refused}) {
     MibMoment moment = current_moment();
     moment.status = status;
-    const MibView view(snapshot, moment);
-    const Reference reference = reference_of(view, snapshot.get());
-    ck_assert_uint_eq(reference.size(), mib::monitor_last);
-    assert_walk_is(view, reference);
-    ck_assert_uint_eq(value_of(view, {1, 1, mib::table_status, 0}).number,
-                      static_cast<std::uint64_t>(status));
-    ck_assert_uint_eq(value_of(view, {1, 1, mib::listeners, 0}).number, 0);
-    assert_text(value_of(view, {1, 1, mib::worst_name, 0}).octets, "");
+    TableContents without_rows = contents;
+    without_rows.listeners.clear();
+    without_rows.namespaces.clear();
+    Reference reference = ReferenceMib(without_rows, moment).all();
+    reference[{1, 1, 1, 0}] = {MibValue::Type::integer, static_cast<std::uint64_t>(status), ""};
+    assert_walk_is(MibView(snapshot, moment), reference);
   }
   MibMoment moment = current_moment();
   moment.status = TableStatus::absent;
   const MibView nothing(nullptr, moment);
-  assert_walk_is(nothing, reference_of(nothing, nullptr));
-  ck_assert(!nothing.get(Oid{1, 1, mib::table_age, 0}));
+  for (std::uint32_t number = 0; number <= mib::monitor_last + 1; ++number) {
+    const bool of_the_table =
+        (number >= 2 && number <= 4) || number == 11 || number == 14 || number == 15;
+    ck_assert(nothing.get(Oid{1, 1, number, 0}).has_value() ==
+              (number >= 1 && number <= mib::monitor_last && !of_the_table));
+  }
+  ck_assert(!nothing.next(Oid{1, 2}));
 }
 END_TEST
 
@@ -309,6 +515,8 @@ END_TEST
 
 int main() {
   return run_tests("mib_view", get_and_next_against_a_map, names_that_meet_in_one_index, values,
-                   a_table_that_is_not_complete, an_event_before_the_agent_began_is_at_0,
+                   a_table_that_is_not_complete, what_the_host_as_a_whole_does_not_have_is_absent,
+                   a_notification_without_a_table_has_all_its_values,
+                   an_event_before_the_agent_began_is_at_0,
                    without_a_current_table_there_are_no_rows, objects_and_instances);
 }

@@ -103,11 +103,13 @@ END_TEST
 
 START_TEST(the_file_is_for_its_group) {
   const Folder folder;
-  assert_published(TableFile(folder / "table", ::getegid()), make_contents({}));
+  // Only root may give a file to a group that it is not in.
+  const gid_t group = ::geteuid() == 0 ? 65534 : ::getegid();
+  assert_published(TableFile(folder / "table", group), make_contents({}));
   struct stat file {};
   ck_assert_int_eq(::stat((folder / "table").c_str(), &file), 0);
   ck_assert_uint_eq(file.st_mode & 07777U, 0640);
-  ck_assert_uint_eq(file.st_gid, ::getegid());
+  ck_assert_uint_eq(file.st_gid, group);
   ck_assert_int_eq(::access((folder / ".table.new").c_str(), F_OK), -1);
 }
 END_TEST
@@ -146,6 +148,17 @@ START_TEST(a_folder_that_others_can_write_to_is_refused) {
     ck_assert_ptr_nonnull(std::strstr(failure->message().c_str(), "writable by others"));
     ck_assert_int_eq(::access((folder / "table").c_str(), F_OK), -1);
   }
+}
+END_TEST
+
+START_TEST(a_link_in_the_place_of_the_folder_is_refused) {
+  const Folder folder;
+  ck_assert_int_eq(::mkdir((folder / "elsewhere").c_str(), 0755), 0);
+  ck_assert_int_eq(::symlink("elsewhere", (folder / "run").c_str()), 0);
+  TableContents contents = make_contents({});
+  ck_assert(TableFile(folder / "run/table").publish(contents).has_value());
+  ck_assert_int_eq(::access((folder / "elsewhere/table").c_str(), F_OK), -1);
+  ck_assert(!TableFile(folder / "elsewhere/table").publish(contents).has_value());
 }
 END_TEST
 
@@ -316,15 +329,82 @@ START_TEST(indexes_of_names_that_meet) {
 }
 END_TEST
 
+/// Names of one CRC-32, in ascending order. To exchange a character for one whose code differs in
+/// one bit changes the CRC by what depends on the place alone: the changes that together change
+/// nothing are found by elimination.
+std::vector<std::string> names_of_one_crc(std::size_t count) {
+  const std::string plain(46, 'a');
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> rows; ///< change of the CRC, places
+  std::vector<std::uint64_t> without_change;
+  for (std::size_t place = 0; place < plain.size(); ++place) {
+    std::string changed = plain;
+    changed[place] = 'c';
+    std::pair<std::uint32_t, std::uint64_t> row{name_index(plain) ^ name_index(changed),
+                                                std::uint64_t{1} << place};
+    for (const auto &[change, places] : rows)
+      if ((row.first ^ change) < row.first)
+        row = {row.first ^ change, row.second ^ places};
+    if (row.first == 0)
+      without_change.push_back(row.second);
+    else
+      rows.push_back(row);
+  }
+  std::vector<std::string> names;
+  for (std::size_t choice = 0; choice < count; ++choice) {
+    std::uint64_t places = 0;
+    for (std::size_t i = 0; i < without_change.size(); ++i)
+      if ((choice >> i & 1U) != 0)
+        places ^= without_change[i];
+    std::string name = plain;
+    for (std::size_t place = 0; place < name.size(); ++place)
+      if ((places >> place & 1U) != 0)
+        name[place] = 'c';
+    names.push_back(std::move(name));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+START_TEST(many_names_that_meet_cost_no_more) {
+  constexpr std::size_t count = 10000;
+  const std::vector<std::string> names = names_of_one_crc(count);
+  const std::uint32_t index = name_index(names[0]);
+  for (std::size_t i = 0; i < count; ++i) {
+    ck_assert_uint_eq(name_index(names[i]), index);
+    ck_assert(i == 0 || names[i - 1] < names[i]);
+  }
+  std::size_t steps = 0;
+  const auto indexes = name_indexes({names.begin(), names.end()}, &steps);
+  for (std::size_t i = 0; i < count; ++i)
+    ck_assert_uint_eq(indexes[i], index + i);
+  ck_assert_uint_gt(steps, count);
+  ck_assert_uint_lt(steps, 10 * count);
+}
+END_TEST
+
+START_TEST(many_places_to_begin_from_cost_no_more) {
+  constexpr std::uint32_t count = 10000;
+  TakenIndexes taken(std::size_t{2} * count);
+  for (std::uint32_t i = 1; i <= count; ++i)
+    ck_assert(taken.take(i));
+  for (std::uint32_t i = 1; i <= count; ++i)
+    ck_assert_uint_eq(taken.take_behind(i), count + i);
+  ck_assert(!taken.take(1) && !taken.take(2 * count) && taken.take(2 * count + 1));
+  ck_assert_uint_lt(taken.steps(), std::size_t{100} * count);
+}
+END_TEST
+
 int main() {
   return run_tests(
       "table_file", writes_what_is_read, tables_of_many_sizes, the_file_is_for_its_group,
       a_left_over_or_planted_temporary_file_is_not_followed,
       a_link_in_the_place_of_the_table_is_replaced, a_folder_that_others_can_write_to_is_refused,
-      a_folder_of_another_user_is_refused, failures_leave_the_old_table_and_nothing_else,
+      a_link_in_the_place_of_the_folder_is_refused, a_folder_of_another_user_is_refused,
+      failures_leave_the_old_table_and_nothing_else,
       two_listeners_of_one_name_are_refused_by_the_reader, damaged_tables_are_refused,
       a_table_of_another_length_is_refused,
       a_table_that_changes_its_length_while_it_is_read_is_refused,
       what_is_no_regular_file_is_refused, text_is_printable_and_ended, age,
-      indexes_of_names_that_meet);
+      indexes_of_names_that_meet, many_names_that_meet_cost_no_more,
+      many_places_to_begin_from_cost_no_more);
 }

@@ -20,6 +20,7 @@ struct Interval {
   Table table;
   Harvest harvest;
   Alarms alarms{NotifyStates{}};
+  BootTimes times;
   TableContents contents;
 
   Interval() {
@@ -36,7 +37,7 @@ struct Interval {
   /// As those see it who read the file.
   const layout::Listener &record(const std::string &name) {
     const Folder folder;
-    TableContents written = table_contents(table, harvest, 10s, alarms, began_ns);
+    TableContents written = table_contents(table, harvest, 10s, alarms, began_ns, times);
     ck_assert(!TableFile(folder / "table").publish(written));
     const auto [read, refusal] = read_table_file(folder / "table");
     ck_assert_msg(read != nullptr, "%s", refusal.c_str());
@@ -157,7 +158,7 @@ START_TEST(the_header) {
   (void)interval.add("a");
   (void)interval.record("a");
   const layout::Header &header = interval.contents.header;
-  ck_assert_uint_eq(header.has, layout::is_complete);
+  ck_assert_uint_eq(header.has, layout::is_complete | layout::has_host);
   ck_assert(is_about(header.taken_at_boot_ns, 2s));
   ck_assert_int_eq(header.interval_ns, 10'000'000'000);
   ck_assert_int_eq(header.measured_ns, 9'900'000'000);
@@ -166,6 +167,7 @@ START_TEST(the_header) {
   ck_assert_uint_eq(header.unreported, 2);
 
   interval.table.is_complete = false;
+  interval.table.host.reset();
   interval.table.sampler.period = 25ms;
   interval.table.sampler.cpu_percent = 0.25;
   (void)interval.record("a");
@@ -216,6 +218,24 @@ START_TEST(namespaces) {
 }
 END_TEST
 
+START_TEST(a_time_stays_the_same_from_table_to_table) {
+  Interval interval;
+  const auto since = std::chrono::steady_clock::now() - 30s;
+  for (int i = 0; i < 50; ++i) {
+    interval.add("a" + std::to_string(i)).drops = DropTotals::Standing{6, since};
+    interval.table.rows.back().overflows = DropTotals::Standing{5, since};
+  }
+  interval.table.kernels[0].counted_since = since;
+  const std::int64_t first = interval.record("a0").counted_since_ns;
+  ck_assert(is_about(first, 30s));
+  for (int table = 0; table < 20; ++table) {
+    for (int i = 0; i < 50; i += 7)
+      ck_assert_int_eq(interval.record("a" + std::to_string(i)).counted_since_ns, first);
+    ck_assert_int_eq(interval.contents.namespaces[0].counted_since_ns, first);
+  }
+}
+END_TEST
+
 START_TEST(names_are_in_order_and_once) {
   Interval interval;
   std::uint64_t limit = 0;
@@ -232,5 +252,6 @@ END_TEST
 int main() {
   return run_tests("table_records", a_listener_with_all_there_is_to_know,
                    what_is_not_known_is_absent, severity_is_that_of_the_standing_alarm, the_header,
-                   namespaces, names_are_in_order_and_once);
+                   namespaces, a_time_stays_the_same_from_table_to_table,
+                   names_are_in_order_and_once);
 }
