@@ -187,12 +187,13 @@ class AgentXTest(SnmpTest):
         wait_until(lambda: "+++ exited" in trace.read_text(), what="the end of the trace")
         self.assertIn(f'"{self.table_file}"', trace.read_text())
         known = (str(self.directory), str(pathlib.Path(os.environ["BACKLOG_AGENTX"]).parent))
+        root = os.environ.get("SNMP_ROOT", "")  # where the libraries may be
         for line in trace.read_text().splitlines():
             if "execve" in line:
                 continue
             self.assertNotRegex(line, r"O_(CREAT|WRONLY|RDWR|TRUNC)|rename|unlink", line)
             for path in re.findall(r'"([^"]*)"', line):
-                if "snmp" in path and not path.startswith(known):
+                if "snmp" in path.removeprefix(root) and not path.startswith(known):
                     self.assertRegex(path, r"/libnetsnmp\w*\.so[.0-9]*$", line)
                 self.assertNotIn("cert_indexes", path if not path.startswith("/dev/null/") else "", line)
             if "mkdir" in line:
