@@ -602,24 +602,6 @@ def leaf_snippet(port):
     return snippet("leaf.conf", {'"collectd.example.com" "25826"': f'"{LOOPBACK}" "{port}"'})
 
 
-def write_queue_snippet():
-    """conf/stores/write-queue.conf"""
-    return snippet("write-queue.conf")
-
-
-def central_write_queue_snippet():
-    """The same, for a central collectd."""
-    text = shipped("stores/write-queue.conf")
-    hosts, central = (re.findall(rf"^{sign}WriteQueueLimit.*\n", text, re.MULTILINE) for sign in ("", "#"))
-    for line in hosts:
-        text = text.replace(f"\n{line}", f"\n#{line}")
-    for line in central:
-        text = text.replace(line, line.lstrip("#"))
-    made = Snippet(text)
-    made.file = "write-queue.conf"
-    return made
-
-
 def include_snippets(daemon, *snippets):
     """Has a harness.Collectd that is not yet started include these as a system's includes
     /etc/collectd/collectd.conf.d: files with the shipped names, in their order."""
@@ -644,17 +626,16 @@ def start_central(port, *snippets, forward=False):
     own = snippet("central.conf", {
         '"0.0.0.0" "25826"': f'"{LOOPBACK}" "{port}"', '"/etc/collectd/auth_file"': f'"{users}"',
         **({"#Forward true": "Forward true"} if forward else {})})
-    return include_snippets(central, own, central_write_queue_snippet(), *snippets).start()
+    return include_snippets(central, own, snippet("zz-central-queue.conf"), *snippets).start()
 
 
 def collectd(*snippets, environment=None, **options):
-    """A harness.Collectd, not yet started, with the plugin, these snippets and write-queue.conf, at an interval
-    of 1 s."""
+    """A harness.Collectd, not yet started, with the plugin and these snippets, at an interval of 1 s."""
     options.setdefault("interval", 1)
     environment = dict(library_environment(), **(environment or {}))
     own_plugins = f'PluginDir "{os.environ["COLLECTD_PLUGIN_DIR"]}"'
     daemon = harness.Collectd(config=own_plugins, environment=environment, **options)
-    return include_snippets(daemon, write_queue_snippet(), *snippets)
+    return include_snippets(daemon, *snippets)
 
 
 def main(*programs):

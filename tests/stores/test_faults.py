@@ -284,7 +284,7 @@ class FaultsTest(snmp_harness.SnmpTest):
         _seen["a full disk"] += f", csv at most {longest:.1f} s apart"
 
     def test_each_snippet_alone(self):
-        """Each with write-queue.conf and a store that does not read is enough to keep collectd small."""
+        """Each, with a store that does not read, is enough to keep collectd small."""
         packets, broker = self.keep(Deaf(socket.SOCK_DGRAM)), self.keep(Deaf())
         page = stores.free_port()
         for snippet in (stores.graphite_snippet(packets.port), stores.influxdb_snippet(packets.port),

@@ -10,6 +10,7 @@ import re
 import stores_harness as stores
 import harness  # found by stores_harness
 
+CENTRAL = "zz-central-queue.conf"
 NO_FAULT = "Initialization complete"
 LOW_ABOVE_HIGH = "WriteQueueLimitLow must not be larger than WriteQueueLimitHigh"
 
@@ -19,23 +20,33 @@ def snippet_files():
 
 
 def global_options(text):
-    """The options outside of blocks, but those that add up."""
+    """(name, value) of the options outside of blocks, but those that add up."""
     text = re.sub(r"^<(\w+).*?^</\1>", "", text, flags=re.MULTILINE | re.DOTALL)
-    words = re.findall(r"^\s*(\w+)", text, re.MULTILINE)
-    return [word for word in words if word != "LoadPlugin"]
+    options = re.findall(r"^\s*(\w+) (\S+)", text, re.MULTILINE)
+    return [(name, value) for name, value in options if name != "LoadPlugin"]
 
 
 class SnippetsTest(harness.SystemTest):
-    def test_a_global_option_is_in_one_snippet(self):
-        files = collections.defaultdict(list)
-        for file in snippet_files():
+    def test_global_options_are_the_same_wherever_they_are(self):
+        """But for a central collectd's, in the file that is read last."""
+        values = collections.defaultdict(set)
+        for file in snippet_files()[:-1]:
             for option in global_options(stores.shipped(f"stores/{file}")):
-                files[option].append(file)
-        self.assertEqual(files, {"WriteQueueLimitHigh": ["write-queue.conf"],
-                                 "WriteQueueLimitLow": ["write-queue.conf"], "CollectInternalStats": ["central.conf"]})
+                values[option[0]].add(option[1])
+        self.assertEqual(values, {"WriteQueueLimitHigh": {"50000"}, "WriteQueueLimitLow": {"40000"},
+                                  "CollectInternalStats": {"true"}})
+        self.assertEqual(dict(global_options(stores.shipped(f"stores/{CENTRAL}"))),
+                         {"WriteQueueLimitHigh": "500000", "WriteQueueLimitLow": "400000"})
+        self.assertEqual(snippet_files()[-1], CENTRAL)
 
-    def low_is_above_high(self, queue):
-        """Whether a collectd says so that has all snippets and this one as write-queue.conf."""
+    def test_each_way_to_a_store_has_the_limits(self):
+        for file in set(snippet_files()) - {"central.conf"}:
+            with self.subTest(file):
+                options = dict(global_options(stores.shipped(f"stores/{file}")))
+                self.assertLess(int(options["WriteQueueLimitLow"]), int(options["WriteQueueLimitHigh"]))
+
+    def low_is_above_high(self, changed_file, change):
+        """Whether a collectd says so that has all snippets, one of them changed."""
         folder = pathlib.Path(self.folder())
         (folder / "auth_file").write_text(f"{stores.USER}: {stores.PASSWORD}\n", encoding="ascii")
         own_places = {"/etc/collectd/auth_file": folder / "auth_file", "/var/lib/collectd/rrd": folder / "rrd",
@@ -43,8 +54,8 @@ class SnippetsTest(harness.SystemTest):
                       'Port "9103"': f'Port "{stores.free_port()}"'}
         snippets = []
         for file in snippet_files():
-            text = queue if file == "write-queue.conf" else stores.snippet(file)
-            for old, new in own_places.items():
+            text = stores.snippet(file)
+            for old, new in {**own_places, **(change if file == changed_file else {})}.items():
                 text = text.replace(old, str(new))
             snippets.append(stores.Snippet(text))
             snippets[-1].file = file
@@ -55,16 +66,12 @@ class SnippetsTest(harness.SystemTest):
             collectd.wait_for_log(NO_FAULT)
             return LOW_ABOVE_HIGH in collectd.output()
 
-    def test_the_queue_has_the_limits_of_its_snippet(self):
+    def test_a_central_collectd_has_its_own_limits(self):
         """collectd complains of a Low above High: whether it does tells whose limits it has taken."""
-        for queue in (stores.write_queue_snippet(), stores.central_write_queue_snippet()):
-            low, high = (re.search(rf"^WriteQueueLimit{name} (\d+)$", queue, re.MULTILINE)[1]
-                         for name in ("Low", "High"))
-            self.assertLess(int(low), int(high))
-            with self.subTest(high):
-                self.assertFalse(self.low_is_above_high(queue))
-                swapped = queue.replace(f"Low {low}", "Low 2").replace(f"High {high}", "High 1")
-                self.assertTrue(self.low_is_above_high(swapped))
+        swapped = {"High 500000": "High 1", "High 50000\n": "High 1\n", "Low 40000": "Low 2"}
+        self.assertFalse(self.low_is_above_high("none", {}))
+        self.assertTrue(self.low_is_above_high(CENTRAL, swapped))
+        self.assertFalse(self.low_is_above_high("rrd.conf", swapped))
 
 
 if __name__ == "__main__":
