@@ -327,7 +327,7 @@ START_TEST(harvests_tell_that_samples_have_become_cheap) {
   simulation.run_until(cheap + 60s);
   const auto after = std::count_if(simulation.samples.begin(), simulation.samples.end(),
                                    [&](const auto &sample) { return sample.at >= cheap + 3s; });
-  ck_assert_int_ge(after, 57 * 20);
+  ck_assert_int_ge(after, 57L * 20);
 }
 END_TEST
 
