@@ -7,6 +7,7 @@
 #include <net-snmp/agent/net-snmp-agent-includes.h>
 #include <net-snmp/agent/agent_callbacks.h>
 #include <net-snmp/agent/agent_sysORTable.h>
+#include <net-snmp/library/large_fd_set.h>
 // clang-format on
 
 #include <algorithm>
@@ -64,6 +65,16 @@ public:
 
 private:
   netsnmp_variable_list *list_ = nullptr;
+};
+
+/// Descriptors of any number.
+struct FdSet {
+  FdSet() { netsnmp_large_fd_set_init(&set, FD_SETSIZE); }
+  FdSet(const FdSet &) = delete;
+  FdSet &operator=(const FdSet &) = delete;
+  ~FdSet() { netsnmp_large_fd_set_cleanup(&set); }
+
+  netsnmp_large_fd_set set{};
 };
 
 void set_value(netsnmp_variable_list &variable, const MibValue &value) {
@@ -160,7 +171,9 @@ private:
   void register_again();
   void note_registration();
   std::vector<oid> full_name(OidView name) const {
-    std::vector<oid> full(base_);
+    std::vector<oid> full;
+    full.reserve(base_.size() + name.size());
+    full.assign(base_.begin(), base_.end());
     full.insert(full.end(), name.begin(), name.end());
     return full;
   }
@@ -179,6 +192,7 @@ private:
   const std::function<void(const std::string &)> log_;
   std::vector<oid> base_; ///< of backlogMIB
   int wake_fd_;
+  FdSet fds_; ///< that can be read
   std::atomic<bool> stopping_{false};
   std::promise<void> has_ended_;
   std::future<void> ended_;
@@ -240,29 +254,31 @@ void AgentX::Loop::shut_down() {
 
 /// Waits for snmpd, the library's timers or a wake(), and handles what has come.
 void AgentX::Loop::serve() {
-  fd_set fds;
-  FD_ZERO(&fds);
+  NETSNMP_LARGE_FD_ZERO(&fds_.set);
   int count = 0;
   int block = 1;
   timeval timeout{retry_seconds, 0};
-  snmp_select_info(&count, &fds, &timeout, &block);
+  snmp_select_info2(&count, &fds_.set, &timeout, &block);
   if (block != 0 || timeout.tv_sec >= retry_seconds)
     timeout = {retry_seconds, 0};
+  const bool timer_is_due = timeout.tv_sec == 0 && timeout.tv_usec == 0;
   if (may_tell() && monitor_.notifications_wait() && timeout.tv_sec == 0)
     timeout.tv_usec = std::min<suseconds_t>(timeout.tv_usec, until_next_trap());
   else if (may_tell() && monitor_.notifications_wait())
     timeout = {0, until_next_trap()};
-  FD_SET(wake_fd_, &fds);
-  const int ready = ::select(std::max(count, wake_fd_ + 1), &fds, nullptr, nullptr, &timeout);
-  if (ready > 0 && FD_ISSET(wake_fd_, &fds)) {
+  NETSNMP_LARGE_FD_SET(wake_fd_, &fds_.set);
+  const int ready = netsnmp_large_fd_set_select(std::max(count, wake_fd_ + 1), &fds_.set, nullptr,
+                                                nullptr, &timeout);
+  if (ready > 0 && NETSNMP_LARGE_FD_ISSET(wake_fd_, &fds_.set) != 0) {
     std::uint64_t wakes = 0;
     [[maybe_unused]] const ssize_t got = ::read(wake_fd_, &wakes, sizeof wakes);
-    FD_CLR(wake_fd_, &fds);
+    NETSNMP_LARGE_FD_CLR(wake_fd_, &fds_.set);
   }
   // Before run_alarms(): that could take the data away, and reading would block.
   if (ready > 0)
-    snmp_read(&fds);
-  snmp_timeout();
+    snmp_read2(&fds_.set);
+  if (ready <= 0 || timer_is_due)
+    snmp_timeout();
   if (stopping_)
     return;
   run_alarms();
@@ -281,7 +297,7 @@ suseconds_t AgentX::Loop::until_next_trap() const {
 }
 
 void AgentX::Loop::tell() {
-  while (may_tell()) {
+  while (may_tell() && monitor_.notifications_wait()) {
     const auto now = std::chrono::steady_clock::now();
     if (now < tell_at_)
       return;

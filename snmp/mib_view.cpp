@@ -173,7 +173,9 @@ std::optional<std::pair<Oid, MibValue>> MibView::next(OidView name) const {
           [](std::uint32_t wanted, const auto &entry) { return wanted < entry.first; });
     for (; instance != order.end(); ++instance) {
       if (std::optional<MibValue> found = value(*column, instance->second)) {
-        Oid oid(column->name().begin(), column->name().end());
+        Oid oid;
+        oid.reserve(column->prefix_length + 1);
+        oid.assign(column->name().begin(), column->name().end());
         oid.push_back(instance->first);
         return std::pair(std::move(oid), std::move(*found));
       }
