@@ -221,7 +221,8 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
   take_tcp_sample(tcp_max_weight, true);
   // Who went shortly before is not told for an interval more, and the claims of what was dropped
   // between the dump and the reading of the counters come with the next dump.
-  for (int more = 0; more < most_more_samples && (tcp_.has_missed() || drops_.has_carried());
+  for (int more = 0;
+       more < most_more_samples && !tcp_failure_ && (tcp_.has_missed() || drops_.has_carried());
        ++more)
     take_tcp_sample(tcp_max_weight, true);
   harvest.counters = counters_;
