@@ -341,17 +341,20 @@ TableBuilder::Origin TableBuilder::origin_of(const std::string &name) const {
           .is_tcp = !is_unix};
 }
 
+bool TableBuilder::is_unread(const Memory &memory) const {
+  return memory.seen != interval_ && unread_.contains(memory.origin);
+}
+
 bool TableBuilder::is_unread(const std::string &name) const {
   const auto memory = memories_.find(name);
-  return memory != memories_.end() && memory->second.seen != interval_ &&
-         unread_.contains(memory->second.origin);
+  return memory != memories_.end() && is_unread(memory->second);
 }
 
 void TableBuilder::note_unread(Draft &draft) const {
   if (unread_.empty())
     return;
   for (const auto &[name, memory] : memories_)
-    if (is_unread(name))
+    if (is_unread(memory))
       draft.table.unread.push_back(shown_name(name));
 }
 

@@ -117,6 +117,7 @@ private:
   void add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft);
   void count_drops(const ListenCounters &dropped, Row &row, const Draft &draft);
   Origin origin_of(const std::string &name) const;
+  bool is_unread(const Memory &memory) const;
   bool is_unread(const std::string &name) const;
   void note_unread(Draft &draft) const;
   std::string shown_name(const std::string &name) const;

@@ -148,6 +148,14 @@ class FaultsTest(snmp_harness.SnmpTest):
         self.check_table_goes_on(collectd)
         return longest
 
+    def check_all_goes_on(self, collectd, influxdb, fault):
+        """Sampling, csv, the table and the store that is well; and collectd stays small."""
+        longest = self.check_goes_on(collectd)
+        self.check_influxdb_goes_on(collectd, influxdb)
+        self.check_stays_small(collectd, fault)
+        self.check_goes_on(collectd)
+        _seen[fault] += f", csv at most {longest:.1f} s apart"
+
     def feed(self):
         """Values of other plugins, by collectd's unixsock, as fast as it takes them."""
         with socket.socket(socket.AF_UNIX) as connection:
@@ -189,11 +197,7 @@ class FaultsTest(snmp_harness.SnmpTest):
             stores.graphite_snippet(stores.free_port(socket.SOCK_DGRAM)),
             stores.influxdb_encrypted_snippet(stores.free_port(socket.SOCK_DGRAM)),
             stores.leaf_snippet(stores.free_port(socket.SOCK_DGRAM)), stores.kafka_snippet(stores.free_port()))
-        longest = self.check_goes_on(collectd)
-        self.check_influxdb_goes_on(collectd, influxdb)
-        self.check_stays_small(collectd, "nobody there")
-        self.check_goes_on(collectd)
-        _seen["nobody there"] += f", csv at most {longest:.1f} s apart"
+        self.check_all_goes_on(collectd, influxdb, "nobody there")
 
     def test_nobody_reads(self):
         """Every address takes what comes until its buffer is full, and so does a client of the page for Prometheus."""
@@ -209,13 +213,9 @@ class FaultsTest(snmp_harness.SnmpTest):
         clients = [self.keep(socket.create_connection((stores.LOOPBACK, page))) for _ in range(5)]
         for client in clients:
             client.sendall(b"GET /metrics HTTP/1.1\r\nHost: page\r\n\r\n")
-        longest = self.check_goes_on(collectd)
-        self.check_influxdb_goes_on(collectd, influxdb)
-        self.check_stays_small(collectd, "nobody reads")
-        self.check_goes_on(collectd)
+        self.check_all_goes_on(collectd, influxdb, "nobody reads")
         self.assertIn(f'backlog="{self.waiting.name}"',
                       stores.fetch(f"http://{stores.LOOPBACK}:{page}/metrics").decode())
-        _seen["nobody reads"] += f", csv at most {longest:.1f} s apart"
 
     def test_stores_come_back(self):
         """Values arrive again without a restart of collectd."""
@@ -277,11 +277,7 @@ class FaultsTest(snmp_harness.SnmpTest):
         influxdb = self.started_influxdb()
         collectd = self.started(stores.influxdb_snippet(influxdb.collectd_port), stores.RrdFiles(folder).snippet)
         collectd.wait_for_log("rrdtool plugin: .*failed")
-        longest = self.check_goes_on(collectd)
-        self.check_influxdb_goes_on(collectd, influxdb)
-        self.check_stays_small(collectd, "a full disk")
-        self.check_goes_on(collectd)
-        _seen["a full disk"] += f", csv at most {longest:.1f} s apart"
+        self.check_all_goes_on(collectd, influxdb, "a full disk")
 
     def test_each_snippet_alone(self):
         """Each, with a store that does not read, is enough to keep collectd small."""
