@@ -154,7 +154,8 @@ def _group(rows, columns):
     return groups.items()
 
 
-REDUCERS = {"last": lambda values: values[-1], "mean": lambda values: sum(values) / len(values), "sum": sum}
+REDUCERS = {"last": lambda values: values[-1], "max": max, "mean": lambda values: sum(values) / len(values),
+            "sum": sum}
 EVALUATORS = {"gt": operator.gt, "lt": operator.lt, "within_range": lambda value, low, high: low < value < high}
 _COMPARISONS = {ast.Lt: operator.lt, ast.Gt: operator.gt, ast.Eq: operator.eq}
 

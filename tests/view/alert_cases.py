@@ -46,9 +46,13 @@ def never(*seconds):
 
 CASES = [
     Case("overflow for two minutes", {STATE: "0x5 2x13 0x40"},
-         {**never(60, 165), 180: OVERFLOW, 195: OVERFLOW, **never(210, 240, 330)}),
-    Case("overflow for two minutes minus an interval", {STATE: "0x5 2x11 0x40"}, never(60, 165, 180, 195, 210, 240)),
-    Case("overflow with a clean interval between", {STATE: "2x8 0x1 2x8 0x40"}, never(120, 135, 180, 195)),
+         {**never(60, 165), 180: OVERFLOW, 195: OVERFLOW, **never(240, 330)}),
+    Case("overflow for 80 s", {STATE: "0x5 2x7 0x40"}, never(*range(60, 300, 15))),
+    Case("overflow with two clean intervals between", {STATE: "2x8 0x1 2x8 0x40"},
+         {**never(105), 120: OVERFLOW, 195: OVERFLOW, **never(240)}),
+    Case("overflow with five clean intervals between", {STATE: "2x8 0x4 2x8 0x40"}, never(*range(0, 300, 15))),
+    Case("overflow in every other interval", {STATE: " ".join("20" * 30)},
+         {**never(105), 120: OVERFLOW, 135: OVERFLOW, 300: OVERFLOW, 585: OVERFLOW}),
     Case("high is no overflow", {STATE: "1x60"}, never(120, 300, 600)),
 
     Case("six drops a second", {DROPPED: "0+60x30"}, {**never(60), 90: DROPS, 300: DROPS}),
@@ -64,8 +68,8 @@ CASES = [
          never(120, 300)),
 
     Case("stalled for a minute", {STATE: "0x2 3x8 0x20"},
-         {**never(30, 75), 90: STALLED, 105: STALLED, **never(135, 180)}),
-    Case("stalled for a minute minus an interval", {STATE: "0x2 3x5 0x20"}, never(75, 90, 105, 120)),
+         {**never(30, 75), 90: STALLED, 105: STALLED, **never(165, 180)}),
+    Case("stalled for 20 s", {STATE: "0x2 3x1 0x20"}, never(*range(30, 180, 15))),
     Case("missing", {STATE: "0x2 4x8 0x20"}, {**never(15), 30: MISSING, 90: MISSING, **never(135)}),
 
     Case("nearly full for 15 minutes", {USED: "81x100"}, {**never(885), 900: NEARLY_FULL, 990: NEARLY_FULL}),
@@ -74,6 +78,8 @@ CASES = [
 
     Case("the limit falls", {LIMIT: "4096x180 128x360"},
          {**never(1800, 1905), 1935: LIMIT_FELL, 3000: LIMIT_FELL, **never(5300)}),
+    Case("the sum of the limits of short-lived listeners falls",
+         {("queue_length", "tcp_unstable", "limit"): "4096x180 3968x360"}, never(1800, 1935, 3000)),
     Case("the limit rises", {LIMIT: "128x180 4096x360"}, never(1800, 1950, 2400, 3600, 5300)),
     Case("a reload doubles the limit for a while", {LIMIT: "512x180 1024x30 512x180"}, never(*range(1800, 3600, 60))),
     Case("the limit is the same after a restart", {LIMIT: "512x60 _x6 512x60"}, never(600, 700, 900, 1200)),
@@ -92,7 +98,21 @@ CASES = [
          never(*range(60, 240, 15))),
     Case("the table for SNMP is absent", {TABLE_STATUS: f"{TABLE_ABSENT}x40"}, {**never(45), 60: TABLE_STALE}),
     Case("the table for SNMP is refused", {TABLE_STATUS: f"{REFUSED}x40"}, {**never(45), 60: TABLE_STALE}),
+    Case("the table for SNMP is not served any more", {TABLE_STATUS: f"{FRESH}x5 _x500"},
+         {**never(345, 405), 420: TABLE_STALE, 3600: TABLE_STALE, **never(3720)}),
     Case("the table for SNMP is partial", {TABLE_STATUS: f"{PARTIAL}x40"}, never(60, 300)),
 
     Case("SYN cookies", {COOKIES: "0+100000x60", STATE: "0x60"}, never(120, 300, 600)),
+]
+
+# The same of the rules for an interval of a minute: Prometheus' alone.
+MINUTE_CASES = [
+    Case("overflow", {STATE: "2x20"}, {**never(225), 240: OVERFLOW, 900: OVERFLOW}),
+    Case("overflow in one interval", {STATE: "0x5 2 0x20"}, never(*range(300, 900, 15))),
+    Case("six drops a second", {DROPPED: "0+360x20"}, {**never(240), 480: DROPS, 900: DROPS}),
+    Case("many drops in one interval", {DROPPED: "0x5 3000x20"}, never(*range(300, 900, 15))),
+    Case("nearly full for 15 minutes", {USED: "81x30"}, {**never(885), 900: NEARLY_FULL}),
+    Case("a host falls silent", {HOST_ALIVE: "5x10 _x80", ("count", "host", "listeners", "web2"): "5x90"},
+         {**never(600, 825), 870: SILENT, 3600: SILENT}),
+    Case("a healthy hour", {STATE: "0x60", LIMIT: "128x60", DROPPED: "7x60"}, never(*range(0, 3600, 60))),
 ]

@@ -9,16 +9,18 @@ import tempfile
 import unittest
 
 import frame
-from alert_cases import ALERTS, CASES, Case, HOST_ALIVE, LISTENER, SNMP, STATE, never
+from alert_cases import ALERTS, CASES, Case, HOST_ALIVE, LISTENER, MINUTE_CASES, SNMP, STATE, never
 
 RULES = frame.CONF / "alerts" / "prometheus.rules.yml"
+
+
 def series_name(kind, instance, type_instance, host="web1"):
     if kind == SNMP:
         return f'{type_instance}{{instance="{host}",job="snmp"}}'
     return f'collectd_backlog_{kind}{{backlog="{instance}",type="{type_instance}",instance="{host}",job="collectd"}}'
 
 
-def promtool_test(case):
+def promtool_test(case, interval="10s"):
     series = {HOST_ALIVE: "5x600", **case.series}
     checks = []
     for second, firing in case.firing.items():
@@ -27,13 +29,13 @@ def promtool_test(case):
                     "value": 1} for alert, listener in firing]
         checks.append({"expr": 'max by (alertname, backlog) (ALERTS{alertstate="firing"})',
                        "eval_time": f"{second}s", "exp_samples": samples})
-    return {"name": case.what, "interval": "10s", "promql_expr_test": checks,
+    return {"name": case.what, "interval": interval, "promql_expr_test": checks,
             "input_series": [{"series": series_name(*key), "values": values} for key, values in series.items()]}
 
 
 def annotation_test(alert, series, second, labels, generator):
     """That the texts of one alert are filled in."""
-    condition = next(each for each in generator.CONDITIONS if each["name"] == alert)
+    condition = next(each for each in generator.conditions() if each["name"] == alert)
     said = {"subject": f"{LISTENER} on web1", "host": "web1"}
     return {"interval": "10s",
             "input_series": [{"series": series_name(*key), "values": values} for key, values in series.items()],
@@ -46,12 +48,12 @@ def annotation_test(alert, series, second, labels, generator):
 
 
 class PrometheusRulesTest(unittest.TestCase):
-    def promtool(self, tests):
+    def promtool(self, tests, rules=RULES):
         """promtool's exit status and what it says."""
         program = frame.find_program("promtool")
         with tempfile.TemporaryDirectory() as folder:
             file = pathlib.Path(folder, "tests.yml")  # JSON is YAML
-            file.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "15s", "tests": tests}))
+            file.write_text(json.dumps({"rule_files": [str(rules)], "evaluation_interval": "15s", "tests": tests}))
             done = subprocess.run([program, "test", "rules", str(file)], capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
 
@@ -61,6 +63,24 @@ class PrometheusRulesTest(unittest.TestCase):
             with self.subTest(case.what):
                 status, said = self.promtool([promtool_test(case)])
                 self.assertEqual(status, 0, said)
+
+    def test_rules_for_another_interval(self):
+        with tempfile.TemporaryDirectory() as folder:
+            made = subprocess.run([frame.CONF / "alerts" / "generate.py", "--interval", "60", folder],
+                                  capture_output=True, text=True, check=False)
+            self.assertEqual(made.returncode, 0, made.stderr)
+            for case in MINUTE_CASES:
+                with self.subTest(case.what):
+                    status, said = self.promtool([promtool_test(case, "60s")],
+                                                 pathlib.Path(folder, "prometheus.rules.yml"))
+                    self.assertEqual(status, 0, said)
+
+    def test_an_interval_that_is_none(self):
+        for interval in ("0", "-1", "1.5", "ten"):
+            refused = subprocess.run([frame.CONF / "alerts" / "generate.py", f"--interval={interval}", "/nowhere"],
+                                     capture_output=True, text=True, check=False)
+            self.assertEqual(refused.returncode, 2)
+            self.assertIn(f"--interval: {interval} is not allowed; allowed is a whole number", refused.stderr)
 
     def test_every_rule_fires_in_some_case(self):
         fired = {alert for case in CASES for firing in case.firing.values() for alert, _ in firing}
