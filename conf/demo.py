@@ -355,7 +355,8 @@ def print_end(collectd, build_directory):
 collectd has ended. Its csv files are in
     {os.path.relpath(collectd.directory / "csv" / harness.HOSTNAME)}
 To install the plugin for good, on a host with collectd, as root:
-    cmake --install {shown}
+    cmake --build {shown} && cmake --install {shown}
+    systemd-tmpfiles --create collectd-backlog.conf
     editor {conf_directory}/backlog.conf
     systemctl restart collectd""")
 

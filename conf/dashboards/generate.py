@@ -240,12 +240,12 @@ PAGES = {
               newest("queue_length", "syn", "half-open of the host", instance="kernel"),
               *(rate("protocol_counter", name, f"{name} per second", instance="kernel")
                 for name in ("TCPReqQFullDrop", "TCPReqQFullDoCookies", "SyncookiesSent")), width=24,
-              right_axis=" per second$", description="The counters are those of the whole host."),
+              right_axis="/ per second$/", description="The counters are those of the whole host."),
         panel("Limit", newest("queue_length", "limit", "limit"), limit_change(), step=True,
               description="A change is a call of listen(): a restart, a reload, or SO_REUSEPORT members that come "
                           "or go."),
         panel("Full, and the oldest wait (Values full)", mean("percent", "full", "time full, %"),
-              most("duration", "oldest_wait", "oldest wait, s"), right_axis="^oldest"),
+              most("duration", "oldest_wait", "oldest wait, s"), right_axis="/^oldest/"),
         panel("Drops of the host", rate("protocol_counter", "ListenOverflows", "ListenOverflows", instance="kernel"),
               rate("protocol_counter", "ListenDrops", "ListenDrops", instance="kernel"),
               rate("packets", "dropped_unattributed", "given to no listener", instance="kernel"), unit="cps", width=24),

@@ -196,9 +196,10 @@ class SnmpTest(harness.SystemTest):
             raise AssertionError(f"{command} {arguments}: {result.stdout}{result.stderr}")
         return result.stdout + (result.stderr if not check else "")
 
-    def answers(self, oid):
+    def answers(self, oid, community="public"):
         result = subprocess.run(
-            [program("snmpget"), "-v2c", "-c", "public", "-r", "0", "-t", "1", "-On", f"udp:127.0.0.1:{SNMP_PORT}", oid],
+            [program("snmpget"), "-v2c", "-c", community, "-r", "0", "-t", "1", "-On",
+             f"udp:127.0.0.1:{SNMP_PORT}", oid],
             env=self.environment, capture_output=True, text=True, check=False)
         return result.returncode == 0 and "No Such" not in result.stdout
 

@@ -15,6 +15,7 @@ from snmp_harness import MIB_OID, SNMP_PORT, SnmpTest, program, table_writer
 from harness import wait_until
 
 CONF = pathlib.Path(__file__).resolve().parents[2] / "conf"
+SYSTEM_UPTIME = "1.3.6.1.2.1.1.3.0"
 AGENTX_PORT = 16705  # on the loopback of the test's own net namespace
 
 
@@ -76,20 +77,34 @@ class SetupsTest(SnmpTest):
         os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not self.daemons(), what="its end")
 
-    def start_snmpd_by_conf(self, user, group):
-        """With conf/snmpd-backlog.conf, but for the names of the user and the group, and the socket's place."""
+    def start_snmpd_by_conf(self, chosen, user, group):
+        """With Debian's snmpd.conf, but for the address and without its users, and conf/snmpd-backlog.conf with
+        one line chosen, but for the names of the user and the group, and the socket's place."""
+        debian = (snmp_harness.snmp_root() / "etc/snmp/snmpd.conf").read_text()
         text = (CONF / "snmpd-backlog.conf").read_text()
         for shipped, own in (("/run/agentx/master", self.agentx_address), ("Debian-snmp backlog", f"{user} {group}"),
-                             ("#rocommunity public", "rocommunity public")):
+                             (f"#{chosen}", chosen)):
             self.assertIn(shipped, text)
             text = text.replace(shipped, own)
         config = self.directory / "snmpd.conf"
-        config.write_text(f"agentAddress udp:127.0.0.1:{SNMP_PORT}\ndontLogTCPWrappersConnects true\n{text}")
+        lines = [line for line in debian.splitlines()
+                 if line and line.split()[0] not in ("#", "agentaddress", "rouser", "includeDir")]
+        self.assertIn("rocommunity  public default -V systemonly", lines)
+        config.write_text("\n".join([f"agentAddress udp:127.0.0.1:{SNMP_PORT}", "dontLogTCPWrappersConnects true",
+                                     *lines, text]))
         self.snmpd = self._process([program("snmpd"), "-f", "-Lo", "-C", "-c", config, "-I",
                                     "vacm_conf,usmConf,agentx_config,sysORTable,system_mib,snmp_mib,usmUser"], "snmpd.log")
         wait_until(lambda: os.path.exists(self.agentx_address), what="the socket")
 
     def test_unprivileged_with_the_configuration_of_conf(self):
+        self.check_configuration_of_conf("rocommunity accept-queues", "accept-queues")
+        # The view is of the MIB and nothing else.
+        self.assertFalse(self.answers(SYSTEM_UPTIME, "accept-queues"))
+
+    def test_in_the_view_of_debian(self):
+        self.check_configuration_of_conf("view systemonly included", "public")
+
+    def check_configuration_of_conf(self, chosen, community):
         self.need_root()
         owner = next(entry for entry in pwd.getpwall() if entry.pw_uid not in (0, 65534))
         group = next(entry for entry in grp.getgrall() if entry.gr_gid not in (0, 65534, owner.pw_gid))
@@ -97,17 +112,16 @@ class SetupsTest(SnmpTest):
             folder.chmod(0o755)
         self.table_file.chmod(0o640)
         os.chown(self.table_file, 0, group.gr_gid)
-        self.start_snmpd_by_conf(owner.pw_name, group.gr_name)
+        self.start_snmpd_by_conf(chosen, owner.pw_name, group.gr_name)
         as_nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--inh-caps=-all", "--no-new-privs"]
         outside = self.start_subagent(wait=False, name="outside.log", before=[*as_nobody, "--clear-groups"])
         wait_until(lambda: "no SNMP agent answers" in outside.output(), what="the line about the socket")
         self.assertIn("Permission denied", outside.output())
         inside = self.start_subagent(before=[*as_nobody, "--groups", str(group.gr_gid)], wait=False)
-        self.wait_for_mib()
-        self.assertEqual(self.get(f"{MIB_OID}.1.1.1.0", f"{MIB_OID}.1.1.6.0"), ["fresh", "1 listeners"])
+        wait_until(lambda: self.answers(f"{MIB_OID}.1.1.1.0", community), 20, "the MIB")
+        values = self.ask("snmpget", "-Oqv", f"{MIB_OID}.1.1.1.0", f"{MIB_OID}.1.1.6.0", community=community)
+        self.assertEqual(values.splitlines(), ["fresh", "1 listeners"])
         self.assertEqual(inside.output().count("no table"), 0)
-        # The view is of the MIB and nothing else.
-        self.assertFalse(self.answers("1.3.6.1.2.1.1.3.0"))
 
 
 if __name__ == "__main__":

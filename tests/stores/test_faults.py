@@ -138,11 +138,14 @@ class FaultsTest(snmp_harness.SnmpTest):
         """So many values more of the plugin's in csv, an interval apart, and samples."""
         begin = time.time()
         series = ("sampler", "duration-period")
-        collectd.wait(lambda: sum(when > begin for when, _ in collectd.values(*series)) >= count,
-                      count * LONGEST_GAP, "values in csv")
-        times = [when for when, _ in collectd.values(*series) if when > begin]
-        longest = max(later - earlier for earlier, later in zip(times, times[1:]))
-        self.assertLessEqual(longest, LONGEST_GAP)
+
+        def gaps():
+            """Of so many values, the newest."""
+            times = [when for when, _ in collectd.values(*series) if when > begin][-count:]
+            return [later - earlier for earlier, later in zip(times, times[1:])]
+        collectd.wait(lambda: len(gaps()) == count - 1 and max(gaps()) <= LONGEST_GAP, ARRIVAL_TIMEOUT,
+                      "values in csv, an interval apart")
+        longest = max(gaps())
         self.assertEqual(collectd.latest(self.waiting.name, "queue_length-accept"), 37)
         collectd.wait_for_samples()
         self.check_table_goes_on(collectd)

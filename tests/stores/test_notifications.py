@@ -99,7 +99,8 @@ class NotificationsTest(SystemTest):
         listener.accept(17)
         for series in (("gauge", "state"), ("percent", "used"), ("packets", "dropped")):
             collectd.wait_for_log(told("OKAY", *series))
-        self.assertNotRegex(collectd.log(), told("(WARNING|FAILURE)", ".*", ".*", healthy.name))
+        for name in (healthy.name, "host"):
+            self.assertNotRegex(collectd.log(), told("(WARNING|FAILURE)", ".*", ".*", name))
 
 
 if __name__ == "__main__":

@@ -166,6 +166,34 @@ def frames(store, column):
                         field("instance", "string", host), field("Value", "number", value)]}]
 
 
+def legends(panel):
+    """{legend} of the lines of a panel."""
+    return {target.get("alias") or target.get("legendFormat") or re.search(r', "([^"]*)"\)$', target["target"])[1]
+            for target in panel["targets"]}
+
+
+def matched(pattern, names):
+    """As stringToJsRegex of @grafana/data: without slashes a whole name is meant."""
+    inner = re.fullmatch(r"/(.*)/", pattern)
+    regex = re.compile(inner[1] if inner else f"^{pattern}$")
+    return {name for name in names if regex.search(name)}
+
+
+class AxesTest(unittest.TestCase):
+    def test_some_lines_have_the_right_axis(self):
+        seen = 0
+        for store in STORES:
+            for panel in load(store, "listener")["panels"]:
+                for override in panel["fieldConfig"]["overrides"]:
+                    if override["matcher"]["id"] == "byRegexp":
+                        seen += 1
+                        names = legends(panel)
+                        with self.subTest(store=store, panel=panel["title"]):
+                            on_the_right = matched(override["matcher"]["options"], names)
+                            self.assertTrue(on_the_right and on_the_right < names, on_the_right)
+        self.assertEqual(seen, 2 * len(STORES))
+
+
 class TransformationsTest(unittest.TestCase):
     """By Grafana's own code, as it runs in the browser."""
 
