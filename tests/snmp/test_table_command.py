@@ -224,7 +224,7 @@ class BacklogTableTest(CommandTest):
     def test_watch_tells_that_the_table_gets_old(self):
         self.publish(listener("a"), interval=2)
         with self.watching() as (output, *_):
-            wait_until(lambda: "; STALE" in output(), what="the mark")
+            wait_until(lambda: "; STALE" in output(), 20, "the mark")
             self.assertNotIn("STALE", output().splitlines()[0])
 
     def test_watch_goes_on_without_a_table(self):
@@ -257,7 +257,7 @@ class BacklogTableTest(CommandTest):
 
     def test_stale(self):
         self.publish(listener("a"), interval=10, age=31)
-        self.assertRegex(self.show().stdout, r"^1 listener, 31 s ago, .*; STALE\n")
+        self.assertRegex(self.show().stdout, r"^1 listener, 3[12] s ago, .*; STALE\n")
         self.assertTrue(json.loads(self.show("--json").stdout)["stale"])
         self.publish(listener("a"), interval=10, age=20)
         self.assertNotIn("STALE", self.show().stdout)
@@ -342,8 +342,8 @@ class PublishedTest(CommandTest):
                                         check=False)
                 self.assertEqual(result.returncode == 0, may_read, result.stderr)
         self.assertEqual(sorted(entry.name for entry in path.parent.iterdir()), ["table"])
-        collectd.wait_for_intervals(1)
-        self.assertEqual(self.run_program("check_backlog", "-f", path).returncode, 0)
+        overflowing.drop_clients()  # those that were refused come again
+        wait_until(lambda: self.run_program("check_backlog", "-f", path).returncode == 0, what="a quiet interval")
 
     def test_no_permission_is_said_once_and_values_go_on(self):
         path = self.directory / "run" / "table"

@@ -93,13 +93,20 @@ def shipped(file, substitutions=()):
     return text
 
 
+_given_ports = set()
+
+
 def free_port(*kinds):
-    """A port of loopback that is free for all these kinds of sockets (TCP if none is given). It is none
-    that a connection may get as its own, for that could be one to the very store that is down."""
+    """A port of loopback that is free for all these kinds of sockets (TCP if none is given), and was not given
+    before. It is none that a connection may get as its own, for that could be one to the very store that is
+    down."""
     for port in harness.candidate_ports():
+        if port in _given_ports:
+            continue
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             for kind in kinds or (socket.SOCK_STREAM,):
                 stack.enter_context(socket.socket(socket.AF_INET, kind)).bind((LOOPBACK, port))
+            _given_ports.add(port)
             return port
     raise AssertionError("no port is free")
 

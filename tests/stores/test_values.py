@@ -27,6 +27,7 @@ HOST = "web1.example.com"
 ACCEPT, PEAK, LIMIT = [("queue_length", name) for name in ("accept", "accept_peak", "limit")]
 USED, STATE, DROPPED = ("percent", "used"), ("gauge", "state"), ("packets", "dropped")
 OK, HIGH = 0, 1  # of gauge-state
+STEADY_COUNTS = 4
 ARRIVAL_TIMEOUT = 40
 MAX_LISTENERS = 200  # the option's default
 COUNTED_INTERVALS = 5
@@ -407,7 +408,6 @@ class FullHostTest(SystemTest):
         return store
 
     def check_every_value_arrives(self, listener_count, values):
-        lost = lost_datagrams()
         carbon = self.keep(stores.start_carbon(retentions="1s:10m"))
         web = self.keep(stores.start_graphite_web(carbon))
         influxdb = self.keep(stores.start_influxdb())
@@ -415,7 +415,11 @@ class FullHostTest(SystemTest):
         # No two values of a series have the same second, which would be one point in Graphite.
         listeners, collectd = self.start(listener_count, values, snippets, interval=2)
         lengths = {listener.name: listener.length for listener in listeners}
-        collectd.wait_for_intervals(COUNTED_INTERVALS + 1)  # a rate needs one more
+        for _ in range(3):  # a busy host may keep a receiver from its CPU; a buffer that is too small fails each time
+            lost = lost_datagrams()
+            collectd.wait_for_intervals(COUNTED_INTERVALS + 1)  # a rate needs one more
+            if lost_datagrams() == lost:
+                break
 
         name = listeners[0].name
         times = [when for when, _ in collectd.values(name, "queue_length-accept")][-COUNTED_INTERVALS:]
@@ -520,13 +524,13 @@ class FullHostTest(SystemTest):
         lost = lost_datagrams() - lost_before
         os.kill(influxdb.pid, signal.SIGCONT)
         wanted = sum(map(values_in, packets[:len(packets) - lost]))  # as many at least, but for the packets' sizes
-        counts = [0]
+        counts = [0] * STEADY_COUNTS
 
         def settled():
             time.sleep(0.5)  # batch-timeout
             series = influxdb.query('SELECT count("value") FROM "backlog_value", "backlog_seconds"')
             counts.append(sum(each["values"][0][1] for each in series))
-            return counts[-1] == counts[-2] and counts[-1] >= 0.9 * wanted
+            return len(set(counts[-STEADY_COUNTS:])) == 1 and counts[-1] >= 0.9 * wanted
         wait_until(settled, ARRIVAL_TIMEOUT, f"{wanted} values in InfluxDB")
         influxdb.close()
         return counts[-1], lost

@@ -69,7 +69,7 @@ class CapabilitiesTest(SystemTest):
     def test_owners(self):
         listener, owner = self.service_of_another_user()
         collectd = self.started("", capabilities_of("ReportOwner"))
-        self.assertEqual(self.rows()[listener.name]["owner"], owner)
+        collectd.wait(lambda: self.rows()[listener.name].get("owner") == owner, what="the owner")
         self.check_messages(collectd)
 
     def test_owners_with_one_less(self):
@@ -109,7 +109,7 @@ class CapabilitiesTest(SystemTest):
     def test_other_namespaces(self):
         names = self.namespaces()
         collectd = self.started('ReportOwner false\nNetNamespace "/./"', capabilities_of("NetNamespace"))
-        self.assertLessEqual(set(names), self.rows().keys())
+        collectd.wait(lambda: set(names) <= self.rows().keys(), what="the listeners")
         self.check_messages(collectd)
 
     def test_other_namespaces_with_one_less(self):
@@ -117,7 +117,7 @@ class CapabilitiesTest(SystemTest):
         wanted = capabilities_of("NetNamespace")
         self.assertEqual(wanted, {"CAP_SYS_ADMIN", "CAP_SYS_PTRACE"})
         collectd = self.started('ReportOwner false\nNetNamespace "/./"', wanted - {"CAP_SYS_PTRACE"})
-        self.assertIn(with_file, self.rows())
+        collectd.wait(lambda: with_file in self.rows(), what="the listener")
         self.assertNotIn(without_file, self.rows())
         self.check_messages(collectd, f"no other net namespaces without a file: {REFUSED}")
 

@@ -11,6 +11,9 @@ import harness
 from harness import Collectd, have_ipv6, kernel_counters, read_sysctl
 from notifications import NotificationTest
 
+READ_FAILED = "read-function of plugin .* failed"
+COLLECTD_IS_LATE = ("Not sleeping because the next interval is", "above its read interval")
+
 
 class DegradedTest(NotificationTest):
     def read_once(self, **options):
@@ -21,9 +24,9 @@ class DegradedTest(NotificationTest):
         return status
 
     def complaints(self, collectd):
-        """Lines of the log above notice, without what follows from them in collectd itself."""
+        """Lines of the log above notice, without what a busy host adds."""
         return [line for line in re.findall(r"^\[(?:warning|error)\].*", collectd.log(), re.MULTILINE)
-                if harness.EXPENSIVE_SCAN not in line]
+                if not any(words in line for words in (harness.EXPENSIVE_SCAN, *COLLECTD_IS_LATE))]
 
     @unittest.skipUnless(harness.can_refuse_sock_diag(), "no seccomp filter for this architecture")
     def test_without_sock_diag_the_rest_goes_on(self):
@@ -37,7 +40,7 @@ class DegradedTest(NotificationTest):
         self.assertEqual(sum("TCP listeners" in line for line in said), 1, said)
         self.assertEqual(len(set(said)), len(said), said)
         self.assertTrue(all("Protocol not supported" in line for line in said), said)
-        self.assertLessEqual(len(re.findall("read-function of plugin .* failed", collectd.log())), 1)
+        self.assertLessEqual(len(re.findall(READ_FAILED, collectd.log())), 1)
 
     @unittest.skipUnless(harness.can_refuse_sock_diag(), "no seccomp filter for this architecture")
     def test_reading_once_tells(self):
@@ -69,7 +72,7 @@ class DegradedTest(NotificationTest):
         self.assertEqual(sum("TCP listeners" in line for line in gone), 1, said)
         self.assertEqual(len(set(said)), len(said), said)
         self.assertEqual(len(said), 2 * len(gone), said)
-        self.assertNotIn("read-function", collectd.log())
+        self.assertNotRegex(collectd.log(), READ_FAILED)
 
     def test_drops_while_no_listener_can_be_read_are_nobodys(self):
         full = self.listener(limit=1).fill(2)

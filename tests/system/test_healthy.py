@@ -137,7 +137,8 @@ class QueueTest(HealthyTest):
 
     def test_one_burst_below_the_limit(self):
         listener = self.listener(limit=128)
-        collectd = self.start(listener)
+        collectd = self.started("WarningMinimum 0", listener, interval=1)
+        collectd.wait_for_intervals(0)  # the queue is seen in two intervals at most
         listener.fill(125)
         collectd.wait_for_value(listener.name, "queue_length-accept_peak", 125)
         listener.accept(125)
@@ -145,7 +146,7 @@ class QueueTest(HealthyTest):
         self.assertGreater(max(value for _, value in collectd.values(listener.name, "percent-used")), 80)
 
     def test_busy_server(self):
-        listener = self.listener(limit=64)
+        listener = self.listener(limit=256)
         self.fork(service(listener))
         self.fork(arrivals(listener, batch=10, period=0.02))
         collectd = self.started("StalledAfter 1", listener, interval=INTERVAL)

@@ -10,15 +10,16 @@ import harness
 from harness import SystemTest
 
 STOP_LIMIT = 2.0       # seconds from SIGTERM to the end of collectd
-SHUTDOWN_LIMIT = 1.0   # of these, the plugin's own share
+SHUTDOWN_LIMIT = 3.0   # of these, the plugin's own share while a dump hangs
 CYCLES = 20
 
 
 def steady_descriptors(collectd):
-    """What the process holds open all the time: {kind: how many}. csv opens and closes its files,
-    and the plugin may do so with those of /proc."""
+    """What the process holds open all the time, some intervals long: {kind: how many}. csv opens and closes
+    its files, and the plugin may do so with those of /proc."""
     steady = None
     for _ in range(10):
+        time.sleep(0.02)
         held = collections.Counter(what for what in collectd.descriptors().values()
                                    if not what.startswith(str(collectd.directory)))
         steady = held if steady is None else steady & held
@@ -74,7 +75,7 @@ class LifeTest(SystemTest):
         trigger.unlink()
         listener.accept(1)
         collectd.wait_for_value(listener.name, "queue_length-accept", 2)
-        self.assertNotIn("read-function", collectd.log())
+        self.assertNotRegex(collectd.log(), "read-function of plugin .* failed")
 
         self.make_late(collectd, trigger, listener)
         self.assertLess(collectd.stop(), plain_stop + SHUTDOWN_LIMIT)

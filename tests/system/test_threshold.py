@@ -6,7 +6,9 @@ import re
 import harness
 from harness import SystemTest
 
+# A value that is late has gone only after many intervals.
 THRESHOLD = """
+Timeout 40
 <Plugin threshold>
   <Plugin "backlog">
     Instance "{name}"

@@ -175,9 +175,13 @@ class UnixTest(NotificationTest):
         message = self.wait_for(collectd, new.name, "WARNING", "accept queue full").message
         self.assertIn(", peak 10 of 10 in ", message)
         self.assertNotIn("skew", message)
-        shown = json.loads(harness.run(os.environ["BACKLOG_TABLE"], "--table", table, "--json"))
-        row, = (row for row in shown["listeners"] if row["name"] == new.name)
-        self.assertEqual((row["state"], row["limit_source"], row["members"]), ("overflow", "application", 2))
+
+        def shown():
+            rows = json.loads(harness.run(os.environ["BACKLOG_TABLE"], "--table", table, "--json"))["listeners"]
+            return next(row for row in rows if row["name"] == new.name)
+        collectd.wait(lambda: shown()["state"] == "overflow", what="the table of that interval")
+        row = shown()
+        self.assertEqual((row["limit_source"], row["members"]), ("application", 2))
         self.assertIn(row["cause"], ("burst", "slow_accept"))
 
     def test_a_queue_of_very_many_hides_nobody(self):
