@@ -1,5 +1,5 @@
 // Preloaded into collectd, this makes sock_diag behave as it does on strange hosts:
-//   STRANGE_SOCK_DIAG_LATE=FILE       answers take ten seconds while FILE exists
+//   STRANGE_SOCK_DIAG_LATE=FILE       answers take six seconds while FILE exists
 //   STRANGE_SOCK_DIAG_REFUSED=FILE    requests are refused, as by SELinux, while FILE exists
 //   STRANGE_SOCK_DIAG_UNIX_REFUSED=1  those about Unix sockets are refused, likewise
 //   STRANGE_SOCK_DIAG_NO_UNIX=1       they are answered as by a kernel without unix_diag
@@ -23,7 +23,7 @@
 
 namespace {
 
-constexpr timespec lateness{.tv_sec = 10, .tv_nsec = 0};
+constexpr timespec lateness{.tv_sec = 6, .tv_nsec = 0};
 constexpr unsigned short unknown_request = NLMSG_MIN_TYPE;
 
 bool is_sock_diag(int fd) {
