@@ -198,14 +198,16 @@ void NamespaceSampler::dump_unix() {
 }
 
 ListenerIdentity NamespaceSampler::identify(const UnixListener &listener) {
-  // A path leads to a file of collectd's own mount namespace.
-  if (label_.name.empty())
-    unix_files_.add(listener);
   ListenerIdentity identity;
   identity.address = shown_address(listener.address);
-  if (auto given = name_of_address(*config_, identity.address)) {
-    identity.name = std::move(*given);
-    return identity;
+  // A path leads to a file of collectd's own mount namespace, and an abstract name to a socket of
+  // its own net namespace: in another they are another's.
+  if (label_.name.empty()) {
+    unix_files_.add(listener);
+    if (auto given = name_of_address(*config_, identity.address)) {
+      identity.name = std::move(*given);
+      return identity;
+    }
   }
   ListenerName name = name_unix_listener(listener.address, label_.name);
   identity.name = std::move(name.text);

@@ -89,10 +89,12 @@ void log_once(const std::string &notice) {
 void log_collisions(const NamespaceHarvest &harvest) {
   if (!harvest.unix_sockets)
     return;
+  const char *remedy = harvest.label.name.empty()
+                           ? "; <Watch> with one of the addresses gives it a name of its own"
+                           : "";
   for (const ListenerSet::Collision &collision : harvest.unix_sockets->collisions)
     log_once(collision.first + " and " + collision.second +
-             " have one name and are shown as one: " + collision.name +
-             "; <Watch> with one of the addresses gives it a name of its own");
+             " have one name and are shown as one: " + collision.name + remedy);
 }
 
 void notify(const Table &table) {

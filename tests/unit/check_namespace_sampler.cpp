@@ -1,5 +1,6 @@
 #include "count_allocations.h"
 #include "folder.h"
+#include "listener_name.h"
 #include "namespace_sampler.h"
 #include "test_program.h"
 #include "unique_fd.h"
@@ -64,8 +65,9 @@ std::vector<UniqueFd> unix_clients(const std::string &path, int count) {
 
 /// The sampler of a namespace, and its last harvest.
 struct Sampled {
-  explicit Sampled(const std::string &label)
-      : sampler(std::make_shared<const Config>(), NamespaceLabel{label, false}) {}
+  explicit Sampled(const std::string &label,
+                   const std::shared_ptr<const Config> &config = std::make_shared<const Config>())
+      : sampler(config, NamespaceLabel{label, false}) {}
 
   void sample(int times) {
     for (int i = 0; i < times; ++i) {
@@ -183,8 +185,31 @@ START_TEST(who_came_and_went_between_harvests_is_forgotten) {
 }
 END_TEST
 
+START_TEST(an_address_is_watched_in_the_own_namespace_only) {
+  if (!enter_own_namespace())
+    return;
+  const Folder folder;
+  const std::string path = folder.path() + "/socket";
+  const UniqueFd listener = unix_listener(path, 3);
+  Config config;
+  Watch &watch = config.watches.emplace_back();
+  watch.entry = path;
+  watch.name = "web";
+  const auto shared = std::make_shared<const Config>(std::move(config));
+  for (const std::string label : {"", "blue"}) {
+    Sampled sampled(label, shared);
+    if (!sampled.can_read())
+      return;
+    sampled.take_harvest();
+    assert_text(sampled.unix_interval().identity.name,
+                label.empty() ? "web" : name_unix_listener(path, label).text);
+  }
+}
+END_TEST
+
 int main() {
   return run_tests("namespace_sampler", steady_samples_do_not_allocate,
                    a_replaced_unix_socket_is_a_socket_more,
-                   who_came_and_went_between_harvests_is_forgotten);
+                   who_came_and_went_between_harvests_is_forgotten,
+                   an_address_is_watched_in_the_own_namespace_only);
 }
