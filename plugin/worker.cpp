@@ -18,6 +18,22 @@ struct Worker::State {
 
 namespace {
 
+/// Blocks all signals of the calling thread; threads that it makes meanwhile inherit that.
+class SignalsBlocked {
+public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  SignalsBlocked(const SignalsBlocked &) = delete;
+  SignalsBlocked &operator=(const SignalsBlocked &) = delete;
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+private:
+  sigset_t before_{};
+};
+
 std::optional<std::string> run(const std::function<void()> &body) {
   try {
     body();
@@ -36,11 +52,7 @@ Worker::~Worker() { finish(std::chrono::milliseconds(0)); }
 std::optional<int> Worker::start(const std::string &name, std::function<void()> body) {
   finish(std::chrono::milliseconds(0));
   auto state = std::make_shared<State>();
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before); // the new thread inherits the mask
-  std::optional<int> failure;
+  const SignalsBlocked blocked;
   try {
     state->thread = std::thread([state, body = std::move(body)] {
       std::optional<std::string> failure = run(body);
@@ -51,11 +63,10 @@ std::optional<int> Worker::start(const std::string &name, std::function<void()> 
     });
     pthread_setname_np(state->thread.native_handle(), name.c_str());
     state_ = std::move(state);
+    return std::nullopt;
   } catch (const std::system_error &error) {
-    failure = error.code().value();
+    return error.code().value();
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return failure;
 }
 
 bool Worker::is_running() const {

@@ -1,3 +1,4 @@
+#include "short_memory.h"
 #include "test_program.h"
 #include "worker.h"
 
@@ -125,6 +126,24 @@ START_TEST(signals_are_blocked) {
 }
 END_TEST
 
+START_TEST(signals_are_not_blocked_where_memory_ends) {
+  Worker worker;
+  bool started = false;
+  for (std::size_t enough = 0; !started; ++enough) {
+    allocations_left = enough;
+    try {
+      started = !worker.start("short", [] {});
+    } catch (const std::bad_alloc &) {
+    }
+    allocations_left.reset();
+    sigset_t mask;
+    ck_assert_int_eq(pthread_sigmask(SIG_BLOCK, nullptr, &mask), 0);
+    ck_assert_int_eq(sigismember(&mask, SIGTERM), 0);
+  }
+  ck_assert(worker.finish(10s));
+}
+END_TEST
+
 START_TEST(sleep_ends_when_due) {
   Mailbox<int> mailbox;
   ck_assert(mailbox.sleep_until(Clock::now() + 1ms) == Mailbox<int>::Wake::due);
@@ -139,5 +158,5 @@ int main() {
   return run_tests("worker", answers_when_asked, late_answer_waits_for_the_next_take,
                    a_thread_that_is_late_is_left_behind, an_exception_ends_the_thread_only,
                    a_worker_that_goes_takes_its_thread_along, signals_are_blocked,
-                   sleep_ends_when_due);
+                   signals_are_not_blocked_where_memory_ends, sleep_ends_when_due);
 }

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+#include <optional>
+
+// Replaces the program's operator new; for programs of one source file.
+// NOLINTBEGIN(misc-definitions-in-headers)
+
+/// How many more the calling thread can make; empty: as many as it likes.
+inline thread_local std::optional<std::size_t> allocations_left;
+
+// Inlined, g++ takes the pair of malloc() and delete for a mistake.
+[[gnu::noinline]] void *operator new(std::size_t size) {
+  if (allocations_left && (*allocations_left)-- == 0) {
+    allocations_left = 0;
+    throw std::bad_alloc();
+  }
+  if (void *memory = std::malloc(size))
+    return memory;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void *memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void *memory, std::size_t) noexcept { std::free(memory); }
+// NOLINTEND(misc-definitions-in-headers)
