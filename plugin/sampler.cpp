@@ -7,7 +7,6 @@
 #include "thread_cpu_time.h"
 
 #include <algorithm>
-#include <exception>
 #include <utility>
 
 namespace backlog {
@@ -38,7 +37,8 @@ struct Paced {
   std::optional<Clock::time_point> due;
 };
 
-/// What the thread owns.
+/// What the thread owns. An exception leaves it half-changed, and ends the thread: another one
+/// begins with all anew.
 class SamplingLoop {
 public:
   SamplingLoop(std::shared_ptr<const Config> config, Seconds interval,
@@ -101,51 +101,35 @@ private:
 
   void sample() {
     const Clock::time_point due_by = Clock::now() + together;
-    try {
-      if (tcp_.due && *tcp_.due <= due_by) {
-        own_.sample_tcp(tcp_.max_weight());
-        ++tcp_samples_;
-        tcp_.cost.note(spent_of(own_budget_));
-        plan_tcp();
-      }
-      if (unix_.due && *unix_.due <= due_by) {
-        own_.sample_unix(unix_.max_weight());
-        const Duration cost = spent_of(own_budget_);
-        unix_budget_.spend(cost, Clock::now());
-        unix_.cost.note(cost);
-        plan_unix();
-      }
-      if (others_.due && *others_.due <= due_by) {
-        other_namespaces_.sample_next(others_max_weight());
-        ++others_samples_;
-        others_.cost.note(spent_of(others_budget_));
-        plan_others();
-      }
-    } catch (const NamespaceLost &) {
-      throw;
-    } catch (const std::exception &) {
-      // Out of memory. The harvest, which has a way to say so, tries again.
-      tcp_.due.reset();
-      unix_.due.reset();
-      others_.due.reset();
+    if (tcp_.due && *tcp_.due <= due_by) {
+      own_.sample_tcp(tcp_.max_weight());
+      ++tcp_samples_;
+      tcp_.cost.note(spent_of(own_budget_));
+      plan_tcp();
+    }
+    if (unix_.due && *unix_.due <= due_by) {
+      own_.sample_unix(unix_.max_weight());
+      const Duration cost = spent_of(own_budget_);
+      unix_budget_.spend(cost, Clock::now());
+      unix_.cost.note(cost);
+      plan_unix();
+    }
+    if (others_.due && *others_.due <= due_by) {
+      other_namespaces_.sample_next(others_max_weight());
+      ++others_samples_;
+      others_.cost.note(spent_of(others_budget_));
+      plan_others();
     }
   }
 
   Harvest harvest() {
     Harvest harvest;
     const Duration cpu_begin = interval_cpu_begin_;
-    Duration own_cost = Duration::max();
-    try {
-      harvest.own = own_.harvest(tcp_.max_weight(), unix_.max_weight(), harvest.faults);
-      ++tcp_samples_;
-      own_cost = spent_of(own_budget_);
-      harvest.others = other_namespaces_.harvest(others_max_weight(), harvest.faults);
-      board_->post(wisher_.wishes(harvest));
-    } catch (const NamespaceLost &) {
-      throw;
-    } catch (const std::exception &exception) {
-      harvest.faults.push_back({"listeners", exception.what()});
-    }
+    harvest.own = own_.harvest(tcp_.max_weight(), unix_.max_weight(), harvest.faults);
+    ++tcp_samples_;
+    const Duration own_cost = spent_of(own_budget_);
+    harvest.others = other_namespaces_.harvest(others_max_weight(), harvest.faults);
+    board_->post(wisher_.wishes(harvest));
     spent_of(others_budget_);
     harvest.taken_at = std::chrono::system_clock::now();
     const Clock::time_point now = Clock::now();

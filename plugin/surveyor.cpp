@@ -10,7 +10,6 @@
 #include "waiting.h"
 
 #include <algorithm>
-#include <exception>
 #include <map>
 #include <utility>
 
@@ -87,7 +86,7 @@ Failure find_oldest_waits(SockDiag &sock_diag, const NamespaceLabel &label,
   return std::nullopt;
 }
 
-/// What the thread owns.
+/// What the thread owns. An exception ends the thread, as it does the sampler's.
 class SurveyingLoop {
 public:
   SurveyingLoop(std::shared_ptr<const Config> config, Config::Seconds interval,
@@ -103,25 +102,19 @@ public:
 private:
   Survey survey() {
     survey_ = Survey();
-    try {
-      if (!config_->net_namespaces.empty())
-        find_namespaces();
-      const auto others = board_->namespaces();
-      std::vector<Place> places(1);
-      for (const NetNamespace &other : *others)
-        places.push_back({&other});
+    if (!config_->net_namespaces.empty())
+      find_namespaces();
+    const auto others = board_->namespaces();
+    std::vector<Place> places(1);
+    for (const NetNamespace &other : *others)
+      places.push_back({&other});
 
-      sockets_.clear();
-      for (const Place &place : places)
-        visit(place, [&] { read_limits_and_sockets(place); });
-      if (config_->report_owner)
-        find_owners();
-      scan(places);
-    } catch (const NamespaceLost &) {
-      throw;
-    } catch (const std::exception &exception) {
-      survey_.faults.push_back({"survey", exception.what()});
-    }
+    sockets_.clear();
+    for (const Place &place : places)
+      visit(place, [&] { read_limits_and_sockets(place); });
+    if (config_->report_owner)
+      find_owners();
+    scan(places);
     return std::move(survey_);
   }
 

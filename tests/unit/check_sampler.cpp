@@ -1,4 +1,5 @@
 #include "sampler.h"
+#include "short_memory.h"
 #include "surveyor.h"
 #include "test_program.h"
 #include "unique_fd.h"
@@ -133,6 +134,35 @@ START_TEST(listeners_come_and_go_under_it) {
 }
 END_TEST
 
+// What a sample or a harvest that broke off has left behind is no ground to go on from.
+START_TEST(a_thread_out_of_memory_ends_and_another_begins_anew) {
+  for (const bool at_harvest : {false, true}) {
+    const auto config = config_with(at_harvest ? 10s : 1ms);
+    const auto board = std::make_shared<SurveyBoard>();
+    Sampler sampler;
+    ck_assert(!sampler.start(config, 10s, board));
+    ck_assert(next_harvest(sampler).own.tcp.read);
+    only_main_thread_allocates = true;
+    Listener listener(3);
+    if (at_harvest)
+      sampler.ask();
+    const Clock::time_point patience = Clock::now() + 30s;
+    while (sampler.is_running() && Clock::now() < patience)
+      std::this_thread::sleep_for(1ms);
+    only_main_thread_allocates = false;
+    ck_assert(!sampler.is_running());
+    assert_text(sampler.failure().value_or("none"), std::bad_alloc().what());
+    listener.connect_clients(2);
+    ck_assert(!sampler.start(config, 10s, board));
+    const Harvest harvest = next_harvest(sampler);
+    const ListenerInterval *interval = find(harvest, listener.name());
+    ck_assert(interval != nullptr);
+    ck_assert_uint_eq(interval->members, 1);
+    ck_assert_uint_eq(interval->queue.last, 2);
+  }
+}
+END_TEST
+
 START_TEST(stop_while_a_harvest_is_owed) {
   for (int i = 0; i < 20; ++i) {
     Sampler sampler;
@@ -170,7 +200,8 @@ START_TEST(the_surveyor_works_beside_it) {
 END_TEST
 
 int main() {
-  return run_tests("sampler", the_surveyor_works_beside_it, harvest_has_the_queue,
-                   it_samples_between_the_harvests, one_sample_per_interval,
-                   listeners_come_and_go_under_it, stop_while_a_harvest_is_owed);
+  return run_tests(
+      "sampler", the_surveyor_works_beside_it, harvest_has_the_queue,
+      it_samples_between_the_harvests, one_sample_per_interval, listeners_come_and_go_under_it,
+      a_thread_out_of_memory_ends_and_another_begins_anew, stop_while_a_harvest_is_owed);
 }

@@ -1,18 +1,24 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdlib>
 #include <new>
 #include <optional>
+#include <unistd.h>
 
 // Replaces the program's operator new; for programs of one source file.
 // NOLINTBEGIN(misc-definitions-in-headers)
 
 /// How many more the calling thread can make; empty: as many as it likes.
 inline thread_local std::optional<std::size_t> allocations_left;
+/// Whether no thread but the main one can make any.
+inline std::atomic<bool> only_main_thread_allocates;
 
 // Inlined, g++ takes the pair of malloc() and delete for a mistake.
 [[gnu::noinline]] void *operator new(std::size_t size) {
+  if (only_main_thread_allocates && gettid() != getpid())
+    throw std::bad_alloc();
   if (allocations_left && (*allocations_left)-- == 0) {
     allocations_left = 0;
     throw std::bad_alloc();
