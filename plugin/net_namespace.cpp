@@ -2,6 +2,7 @@
 
 #include "capability.h"
 #include "kernel_file.h"
+#include "listener_name.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -12,6 +13,7 @@
 #include <map>
 #include <optional>
 #include <sched.h>
+#include <set>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <system_error>
@@ -71,7 +73,8 @@ Failure NetNamespaceFinder::refusal() const {
 
 std::vector<NetNamespace> NetNamespaceFinder::find() {
   const auto own = id_at("/proc/thread-self/ns/net");
-  std::map<NetNamespaceId, NetNamespace> found;
+  std::vector<NetNamespace> found;
+  std::map<NetNamespaceId, std::size_t> places; // in found
   for (const std::string &folder : folders_) {
     std::vector<std::string> names = entries_of(folder);
     std::sort(names.begin(), names.end());
@@ -79,8 +82,9 @@ std::vector<NetNamespace> NetNamespaceFinder::find() {
       std::string path = folder;
       path += '/';
       path += name;
-      if (const auto id = id_at(path); id && id != own)
-        found.try_emplace(*id, NetNamespace{*id, name, false, {path}});
+      const auto id = id_at(path);
+      if (id && id != own && places.try_emplace(*id, found.size()).second)
+        found.push_back({*id, name, false, {path}});
     }
   }
   for (const int pid : processes_in(proc_)) {
@@ -90,40 +94,72 @@ std::vector<NetNamespace> NetNamespaceFinder::find() {
     refused_ = refused_ || (!id && errno == EACCES && !has_capability(CAP_SYS_PTRACE));
     if (!id || id == own)
       continue;
-    NetNamespace &entry = found[*id];
-    if (entry.paths.empty()) {
+    const auto [place, is_new] = places.try_emplace(*id, found.size());
+    if (is_new) {
       KernelFile cgroup(process + "/cgroup");
       const auto text = cgroup.read();
       const std::string container = text ? container_id(*text) : "";
-      entry.id = *id;
-      entry.name = container.empty() ? std::to_string(id->inode) : container;
-      entry.has_id = true;
+      found.push_back({*id, container.empty() ? std::to_string(id->inode) : container, true, {}});
     }
+    NetNamespace &entry = found[place->second];
     if (entry.has_id && entry.paths.size() < most_paths)
       entry.paths.push_back(path);
   }
 
-  std::vector<NetNamespace> namespaces;
-  namespaces.reserve(found.size());
-  for (auto &[id, entry] : found)
-    namespaces.push_back(std::move(entry));
-  std::sort(namespaces.begin(), namespaces.end(),
+  make_names_unique(found, names_);
+  names_.clear();
+  for (const NetNamespace &entry : found)
+    names_.emplace(entry.id, entry.name);
+  std::sort(found.begin(), found.end(),
             [](const auto &a, const auto &b) { return a.name < b.name; });
-  return namespaces;
+  return found;
+}
+
+void make_names_unique(std::vector<NetNamespace> &namespaces,
+                       const std::map<NetNamespaceId, std::string> &before) {
+  std::set<std::string> taken; // as names of listeners show them
+  const auto take = [&taken](NetNamespace &entry, const std::string &name) {
+    if (!taken.insert(net_namespace_part(name)).second)
+      return false;
+    entry.has_id = entry.has_id || name != entry.name;
+    entry.name = name;
+    return true;
+  };
+  const auto suffix = [](const NetNamespace &entry) {
+    return "-" + std::to_string(entry.id.inode);
+  };
+  std::vector<NetNamespace *> others;
+  for (NetNamespace &entry : namespaces) {
+    const auto had = before.find(entry.id);
+    if (had == before.end() ||
+        (had->second != entry.name && had->second != entry.name + suffix(entry)) ||
+        !take(entry, had->second))
+      others.push_back(&entry);
+  }
+  for (NetNamespace *entry : others)
+    for (std::string name = entry->name; !take(*entry, name); name += suffix(*entry)) {
+    }
 }
 
 std::string container_id(std::string_view cgroup) {
+  std::string_view innermost;
+  std::size_t deepest = 0;
+  std::size_t depth = 0; // in a line, of which cgroup v1 has one for each hierarchy
   std::size_t digits = 0;
   for (std::size_t i = 0; i <= cgroup.size(); ++i) {
     if (i < cgroup.size() && is_hex(cgroup[i])) {
       ++digits;
       continue;
     }
-    if (digits == container_id_digits)
-      return std::string(cgroup.substr(i - digits, shown_id_digits));
+    if (digits == container_id_digits && ++depth > deepest) {
+      deepest = depth;
+      innermost = cgroup.substr(i - digits, shown_id_digits);
+    }
     digits = 0;
+    if (i < cgroup.size() && cgroup[i] == '\n')
+      depth = 0;
   }
-  return "";
+  return std::string(innermost);
 }
 
 Result<NetNamespaceDoor> NetNamespaceDoor::make() {

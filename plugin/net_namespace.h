@@ -5,6 +5,7 @@
 
 #include <compare>
 #include <exception>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -24,8 +25,8 @@ struct NetNamespaceId {
 /// A net namespace other than collectd's own.
 struct NetNamespace {
   NetNamespaceId id;
-  std::string name;               ///< of its file, else its container's id, else its inode
-  bool has_id = false;            ///< not named by a file: the next one has another name
+  std::string name;    ///< no other's: of its file, else its container's id, else its inode
+  bool has_id = false; ///< not named by a file alone: the next one has another name
   std::vector<std::string> paths; ///< where it can be opened: its file, or some of its processes
 };
 
@@ -46,11 +47,18 @@ private:
   std::vector<std::string> folders_;
   std::string proc_;
   bool refused_ = false;
+  std::map<NetNamespaceId, std::string> names_; ///< of the last list
 };
 
-/// The id of a container in a line of /proc/PID/cgroup: the first 12 of its 64 hex digits; empty:
-/// none.
+/// The id of a container in the text of /proc/PID/cgroup: the first 12 of its 64 hex digits, and of
+/// containers within each other the innermost one's; empty: none.
 std::string container_id(std::string_view cgroup);
+
+/// Appends - and its inode to a name that another has, too, or that shows as another's does. Of
+/// those that want a name, the one that had it before has it, else the first of them; and what was
+/// given before is kept as long as the same name is wanted.
+void make_names_unique(std::vector<NetNamespace> &namespaces,
+                       const std::map<NetNamespaceId, std::string> &before);
 
 /// The thread is in a net namespace that it cannot leave, and must end.
 class NamespaceLost : public std::runtime_error {

@@ -114,7 +114,7 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
 
   if (harvest.own.tcp.read) {
     draft.host.dropped = dropped_;
-    for (const auto &[name, memory] : namespaces_)
+    for (const auto &[id, memory] : namespaces_)
       draft.host.dropped += memory.unattributed;
     draft.table.host = draft.host;
   }
@@ -164,7 +164,7 @@ NamespaceFacts TableBuilder::facts_of(const NamespaceHarvest &harvest,
     facts.somaxconn = survey->limits.somaxconn;
     facts.tcp_syncookies = survey->limits.tcp_syncookies;
   }
-  NamespaceMemory &memory = namespaces_[harvest.label.name];
+  NamespaceMemory &memory = namespaces_[harvest.id];
   memory.seen = interval_;
   if (!harvest.counters)
     return facts;
@@ -177,11 +177,11 @@ NamespaceFacts TableBuilder::facts_of(const NamespaceHarvest &harvest,
   return facts;
 }
 
-// The namespace's counter begins anew when another one is known by its name.
+// The counter begins anew with the sampler, and when another namespace has the id.
 void TableBuilder::count_unattributed(const NamespaceHarvest &harvest) {
   if (!harvest.drops_unattributed)
     return;
-  std::uint64_t &unattributed = namespaces_[harvest.label.name].unattributed;
+  std::uint64_t &unattributed = namespaces_[harvest.id].unattributed;
   if (*harvest.drops_unattributed < unattributed)
     dropped_ += unattributed;
   unattributed = *harvest.drops_unattributed;

@@ -107,7 +107,7 @@ private:
     std::optional<std::int64_t> somaxconn_at_listen; ///< as in ListenerFacts
     std::uint64_t seen = 0;                          ///< number of the interval
   };
-  /// What is kept of a net namespace from interval to interval, by name.
+  /// What is kept of a net namespace from interval to interval.
   struct NamespaceMemory {
     std::optional<NetCounters> counters;
     std::uint64_t unattributed = 0; ///< segments
@@ -141,7 +141,7 @@ private:
   std::set<Origin> unread_;                    ///< in this interval
   std::set<std::string> expected_;             ///< names that are to be there
   std::map<std::string, std::string> holders_; ///< listeners by the name that a Watch gave them
-  std::map<std::string, NamespaceMemory> namespaces_;
+  std::map<NetNamespaceId, NamespaceMemory> namespaces_;
   std::uint64_t dropped_ = 0; ///< segments ever, but for namespaces_' unattributed ones
   std::uint64_t interval_ = 0;
 };

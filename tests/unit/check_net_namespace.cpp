@@ -1,5 +1,6 @@
 #include "child_process.h"
 #include "count_allocations.h"
+#include "folder.h"
 #include "net_namespace.h"
 #include "test_program.h"
 
@@ -38,6 +39,7 @@ std::optional<NetNamespace> found_at(const std::string &path) {
 
 START_TEST(container_ids) {
   const std::string id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+  const std::string inner = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
   struct Case {
     std::string cgroup;
     const char *id;
@@ -49,10 +51,55 @@ START_TEST(container_ids) {
       {"0::/system.slice/nginx.service\n", ""},
       {"0::/" + id.substr(1) + "\n", ""},
       {"0::/" + id + "0\n", ""},
+      {"0::/docker/" + id + "/kubelet/cri-containerd-" + inner + ".scope\n", "fedcba987654"},
+      {"2:cpu:/docker/" + id + "/docker/" + inner + "\n0::/docker/" + id + "\n", "fedcba987654"},
       {"", ""},
   };
   for (const Case &c : cases)
     assert_text(container_id(c.cgroup), c.id);
+}
+END_TEST
+
+START_TEST(names_are_unique) {
+  struct Wanted {
+    ino_t inode;
+    const char *name;
+    bool has_id = false;
+  };
+  struct Case {
+    std::vector<Wanted> wanted;
+    std::map<NetNamespaceId, std::string> before;
+    std::vector<std::string> names; // those with ids: in brackets
+  };
+  const Case cases[] = {
+      {{{1, "a"}, {2, "b"}, {3, "c", true}}, {}, {"a", "b", "[c]"}},
+      // The first of those that want it.
+      {{{2, "a"}, {1, "a"}}, {}, {"a", "[a-1]"}},
+      {{{1, "c", true}, {2, "c", true}, {3, "c", true}}, {}, {"[c]", "[c-2]", "[c-3]"}},
+      // Who had it, also when it is no longer the first.
+      {{{2, "a"}, {1, "a"}}, {{{0, 1}, "a"}}, {"[a-2]", "a"}},
+      {{{1, "a"}, {2, "a"}}, {{{0, 1}, "a-1"}, {{0, 2}, "a"}}, {"[a-1]", "a"}},
+      // Nobody is renamed when the other has gone.
+      {{{1, "a"}}, {{{0, 1}, "a-1"}, {{0, 2}, "a"}}, {"[a-1]"}},
+      // But one that is another by its id, or that now has a file.
+      {{{1, "a"}}, {{{0, 1}, "b-1"}}, {"a"}},
+      {{{1, "a"}}, {{{0, 1}, "0123456789ab"}}, {"a"}},
+      {{{1, "a"}, {2, "b"}}, {{{0, 1}, "b"}}, {"a", "b"}},
+      // A name with a suffix may be another's, too.
+      {{{1, "a-2"}, {3, "a"}, {2, "a"}}, {}, {"a-2", "a", "[a-2-2]"}},
+      // Names of listeners would be the same.
+      {{{1, "a.b"}, {2, "a-b"}}, {}, {"a.b", "[a-b-2]"}},
+  };
+  for (const Case &c : cases) {
+    std::vector<NetNamespace> namespaces;
+    for (const Wanted &wanted : c.wanted)
+      namespaces.push_back({{0, wanted.inode}, wanted.name, wanted.has_id, {}});
+    make_names_unique(namespaces, c.before);
+    ck_assert_uint_eq(namespaces.size(), c.names.size());
+    for (std::size_t i = 0; i < namespaces.size(); ++i)
+      assert_text(namespaces[i].has_id ? "[" + namespaces[i].name + "]" : namespaces[i].name,
+                  c.names[i]);
+  }
 }
 END_TEST
 
@@ -121,6 +168,30 @@ START_TEST(another_namespace_at_the_same_path_is_not_entered) {
 }
 END_TEST
 
+START_TEST(files_of_one_name_are_told_apart) {
+  Inhabitant first;
+  Inhabitant second;
+  if (!first.has_begun() || !second.has_begun())
+    return;
+  const Folder blue;
+  const Folder other;
+  ck_assert_int_eq(symlink(second.path().c_str(), (other / "blue").c_str()), 0);
+  NetNamespaceFinder finder({blue.path(), other.path()});
+  const auto name_at = [&](const std::string &path) {
+    for (const NetNamespace &found : finder.find())
+      if (found.paths.front() == path)
+        return found.name;
+    return std::string();
+  };
+  assert_text(name_at(other / "blue"), "blue");
+  ck_assert_int_eq(symlink(first.path().c_str(), (blue / "blue").c_str()), 0);
+  for (int list = 0; list < 3; ++list) {
+    assert_text(name_at(other / "blue"), "blue");
+    ck_assert(name_at(blue / "blue").starts_with("blue-"));
+  }
+}
+END_TEST
+
 START_TEST(files_name_namespaces_the_first_of_them) {
   Inhabitant inhabitant;
   if (!inhabitant.has_begun())
@@ -150,7 +221,8 @@ START_TEST(files_name_namespaces_the_first_of_them) {
 END_TEST
 
 int main() {
-  return run_tests("net_namespace", container_ids, own_namespace_is_not_found,
+  return run_tests("net_namespace", container_ids, names_are_unique,
+                   files_of_one_name_are_told_apart, own_namespace_is_not_found,
                    namespace_of_a_process_is_found_entered_and_left, a_visit_does_not_allocate,
                    another_namespace_at_the_same_path_is_not_entered,
                    files_name_namespaces_the_first_of_them);
