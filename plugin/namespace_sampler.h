@@ -9,6 +9,7 @@
 #include "sock_diag.h"
 #include "unix_files.h"
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -34,6 +35,8 @@ public:
   /// Whether the last sample failed.
   bool tcp_failed() const { return tcp_failure_.has_value(); }
   bool unix_failed() const { return unix_failure_.has_value(); }
+  /// As in NamespaceHarvest.
+  std::chrono::steady_clock::time_point counted_since() const { return began_; }
 
   /// Samples once more and ends the interval.
   NamespaceHarvest harvest(Duration tcp_max_weight, Duration unix_max_weight,

@@ -35,20 +35,28 @@ std::optional<NetNamespaceId> id_at(const std::string &path) {
   return NetNamespaceId{status.st_dev, status.st_ino};
 }
 
-std::vector<std::string> entries_of(const std::string &folder) {
+/// Of the process or of the host: it says nothing of what was to be opened.
+bool is_shortage(int code) { return code == EMFILE || code == ENFILE || code == ENOMEM; }
+
+Result<std::vector<std::string>> entries_of(const std::string &folder) {
   std::vector<std::string> names;
-  std::error_code ignored;
+  std::error_code error;
   const std::filesystem::directory_iterator end;
-  for (std::filesystem::directory_iterator entry(folder, ignored); entry != end;
-       entry.increment(ignored))
+  for (std::filesystem::directory_iterator entry(folder, error); entry != end;
+       entry.increment(error))
     names.push_back(entry->path().filename());
+  if (error)
+    return Error{error.value(), folder};
   return names;
 }
 
 /// Processes in order of their numbers.
-std::vector<int> processes_in(const std::string &proc) {
+Result<std::vector<int>> processes_in(const std::string &proc) {
+  const auto names = entries_of(proc);
+  if (!names)
+    return names.error();
   std::vector<int> pids;
-  for (const std::string &name : entries_of(proc)) {
+  for (const std::string &name : *names) {
     int pid = 0;
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
     if (error == std::errc() && end == name.data() + name.size())
@@ -71,14 +79,22 @@ Failure NetNamespaceFinder::refusal() const {
   return Error{EACCES, "look into other processes"};
 }
 
-std::vector<NetNamespace> NetNamespaceFinder::find() {
+Result<std::vector<NetNamespace>> NetNamespaceFinder::find() {
   const auto own = id_at("/proc/thread-self/ns/net");
   std::vector<NetNamespace> found;
   std::map<NetNamespaceId, std::size_t> places; // in found
+  folder_refusal_.reset();
   for (const std::string &folder : folders_) {
-    std::vector<std::string> names = entries_of(folder);
-    std::sort(names.begin(), names.end());
-    for (const std::string &name : names) {
+    auto names = entries_of(folder);
+    if (!names) {
+      if (is_shortage(names.error().code))
+        return names.error();
+      if (names.error().code != ENOENT)
+        folder_refusal_ = names.error();
+      continue;
+    }
+    std::sort(names->begin(), names->end());
+    for (const std::string &name : *names) {
       std::string path = folder;
       path += '/';
       path += name;
@@ -87,7 +103,10 @@ std::vector<NetNamespace> NetNamespaceFinder::find() {
         found.push_back({*id, name, false, {path}});
     }
   }
-  for (const int pid : processes_in(proc_)) {
+  const auto pids = processes_in(proc_);
+  if (!pids)
+    return pids.error();
+  for (const int pid : *pids) {
     const std::string process = proc_ + "/" + std::to_string(pid);
     const std::string path = process + "/ns/net";
     const auto id = id_at(path);
@@ -98,6 +117,8 @@ std::vector<NetNamespace> NetNamespaceFinder::find() {
     if (is_new) {
       KernelFile cgroup(process + "/cgroup");
       const auto text = cgroup.read();
+      if (!text && is_shortage(text.error().code))
+        return text.error();
       const std::string container = text ? container_id(*text) : "";
       found.push_back({*id, container.empty() ? std::to_string(id->inode) : container, true, {}});
     }
@@ -174,8 +195,12 @@ Failure NetNamespaceDoor::enter(const NetNamespace &net_namespace) {
   for (const std::string &path : net_namespace.paths) {
     const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     struct stat status {};
-    if (!fd || fstat(fd.get(), &status) != 0 ||
-        NetNamespaceId{status.st_dev, status.st_ino} != net_namespace.id)
+    if (!fd || fstat(fd.get(), &status) != 0) {
+      if (errno != ENOENT)
+        code = errno;
+      continue;
+    }
+    if (NetNamespaceId{status.st_dev, status.st_ino} != net_namespace.id)
       continue;
     if (setns(fd.get(), CLONE_NEWNET) == 0)
       return std::nullopt;

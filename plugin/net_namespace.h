@@ -38,15 +38,19 @@ public:
                                                                   "/run/docker/netns"},
                               std::string proc = "/proc");
 
-  /// All but the calling thread's own, in order of names.
-  std::vector<NetNamespace> find();
+  /// All but the calling thread's own, in order of names. It fails for want of descriptors or
+  /// memory only.
+  Result<std::vector<NetNamespace>> find();
   /// Why some of no file may have been missed.
   Failure refusal() const;
+  /// Why some with a file were missed in the last list; what: the folder.
+  const Failure &folder_refusal() const { return folder_refusal_; }
 
 private:
   std::vector<std::string> folders_;
   std::string proc_;
   bool refused_ = false;
+  Failure folder_refusal_;
   std::map<NetNamespaceId, std::string> names_; ///< of the last list
 };
 

@@ -10,29 +10,44 @@ OtherNamespaces::OtherNamespaces(std::shared_ptr<const Config> config,
                                  std::shared_ptr<SurveyBoard> board)
     : config_(std::move(config)), board_(std::move(board)) {}
 
-template <class Visit> void OtherNamespaces::visit(Entry &entry, Visit visit) {
+std::size_t OtherNamespaces::size() const {
+  return static_cast<std::size_t>(
+      std::count_if(entries_.begin(), entries_.end(),
+                    [](const Entry &entry) { return entry.state == State::open; }));
+}
+
+template <class Visit> Failure OtherNamespaces::visit(Entry &entry, Visit visit) {
+  entry.state = State::unread;
+  if (!door_) {
+    Result<NetNamespaceDoor> door = NetNamespaceDoor::make();
+    if (!door)
+      return door.error();
+    door_ = std::move(*door);
+  }
   Failure failure = door_->visit(entry.net_namespace, [&] {
     if (!entry.sampler)
-      entry.sampler = std::make_unique<NamespaceSampler>(
-          config_, NamespaceLabel{entry.net_namespace.name, entry.net_namespace.has_id});
+      entry.sampler = std::make_unique<NamespaceSampler>(config_, entry.label());
     visit(*entry.sampler);
+    entry.state = State::open;
   });
-  if (!failure)
-    return;
-  entry.gone = true;
-  if (failure->code != ENOENT)
-    failure_ = std::move(failure);
+  if (failure && failure->code == ENOENT)
+    entry.state = State::gone;
+  return failure;
 }
 
 void OtherNamespaces::sample_next(Duration max_weight) {
-  next_ = (next_ + 1) % entries_.size();
-  if (entries_[next_].gone)
+  for (std::size_t tried = 0; tried < entries_.size(); ++tried) {
+    next_ = (next_ + 1) % entries_.size();
+    if (entries_[next_].state != State::open)
+      continue;
+    // The harvest tries again what could not be entered, and says why.
+    (void)visit(entries_[next_], [&](NamespaceSampler &sampler) {
+      sampler.sample_tcp(max_weight);
+      if (config_->report_unix)
+        sampler.sample_unix(max_weight);
+    });
     return;
-  visit(entries_[next_], [&](NamespaceSampler &sampler) {
-    sampler.sample_tcp(max_weight);
-    if (config_->report_unix)
-      sampler.sample_unix(max_weight);
-  });
+  }
 }
 
 std::vector<NamespaceHarvest> OtherNamespaces::harvest(Duration max_weight,
@@ -40,18 +55,31 @@ std::vector<NamespaceHarvest> OtherNamespaces::harvest(Duration max_weight,
   std::vector<NamespaceHarvest> harvests;
   harvests.reserve(entries_.size());
   for (Entry &entry : entries_) {
-    if (entry.gone)
+    if (entry.state == State::gone)
       continue;
-    visit(entry, [&](NamespaceSampler &sampler) {
+    const Failure failure = visit(entry, [&](NamespaceSampler &sampler) {
       harvests.push_back(sampler.harvest(max_weight, max_weight, faults));
       harvests.back().id = entry.net_namespace.id;
     });
+    if (entry.state == State::unread) {
+      harvests.push_back(unread_harvest(entry));
+      faults.push_back({"other net namespaces", failure->message()});
+    }
   }
-  if (failure_)
-    faults.push_back({"other net namespaces", failure_->message()});
-  std::erase_if(entries_, [](const Entry &entry) { return entry.gone; });
+  std::erase_if(entries_, [](const Entry &entry) { return entry.state == State::gone; });
   follow_board();
   return harvests;
+}
+
+NamespaceHarvest OtherNamespaces::unread_harvest(const Entry &entry) const {
+  NamespaceHarvest harvest;
+  harvest.label = entry.label();
+  harvest.id = entry.net_namespace.id;
+  if (config_->report_unix)
+    harvest.unix_sockets.emplace();
+  if (entry.sampler)
+    harvest.counted_since = entry.sampler->counted_since();
+  return harvest;
 }
 
 void OtherNamespaces::follow_board() {
@@ -59,15 +87,6 @@ void OtherNamespaces::follow_board() {
   if (list == list_)
     return;
   list_ = list;
-  failure_.reset(); // what could not be entered is tried again
-  if (!door_ && !list->empty()) {
-    Result<NetNamespaceDoor> door = NetNamespaceDoor::make();
-    if (!door) {
-      failure_ = door.error();
-      return;
-    }
-    door_ = std::move(*door);
-  }
   std::vector<Entry> entries;
   entries.reserve(list->size());
   for (const NetNamespace &listed : *list) {

@@ -7,7 +7,9 @@
 #include "survey_board.h"
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace backlog {
@@ -20,20 +22,26 @@ public:
   OtherNamespaces(std::shared_ptr<const Config> config, std::shared_ptr<SurveyBoard> board);
 
   /// Those that the board lists and that could be entered when they were last looked at.
-  std::size_t size() const { return entries_.size(); }
+  std::size_t size() const;
   /// Samples the one whose turn it is. max_weight: as in ListenerSet::end_sample().
   void sample_next(Duration max_weight);
-  /// Samples each once more and ends its interval. A namespace that is gone is left out.
+  /// Samples each once more and ends its interval. A namespace that is gone is left out; one that
+  /// cannot be entered is unread.
   std::vector<NamespaceHarvest> harvest(Duration max_weight, std::vector<Fault> &faults);
 
 private:
+  /// As it was when it was last looked at.
+  enum class State : std::uint8_t { open, unread, gone };
   struct Entry {
     NetNamespace net_namespace;
     std::unique_ptr<NamespaceSampler> sampler;
-    bool gone = false;
+    State state = State::open;
+
+    NamespaceLabel label() const { return {net_namespace.name, net_namespace.has_id}; }
   };
 
-  template <class Visit> void visit(Entry &entry, Visit visit);
+  template <class Visit> Failure visit(Entry &entry, Visit visit);
+  NamespaceHarvest unread_harvest(const Entry &entry) const;
   void follow_board();
 
   std::shared_ptr<const Config> config_;
@@ -43,7 +51,6 @@ private:
   std::optional<NetNamespaceDoor> door_;
   std::vector<Entry> entries_;
   std::size_t next_ = 0;
-  Failure failure_; ///< why a namespace of the list could not be entered
 };
 
 } // namespace backlog

@@ -93,10 +93,14 @@ private:
     return next;
   }
 
+  Duration::rep others_count() const {
+    return static_cast<Duration::rep>(other_namespaces_.size());
+  }
+
   /// How much time a sample of one of the other namespaces may stand for: their turn comes once
   /// in so many periods.
   Duration others_max_weight() const {
-    return others_.max_weight() * static_cast<Duration::rep>(other_namespaces_.size());
+    return others_.max_weight() * std::max(others_count(), Duration::rep{1});
   }
 
   void sample() {
@@ -148,9 +152,7 @@ private:
     if (config_->report_unix)
       plan_unix();
     divide_budget();
-    others_.due.reset();
-    if (other_namespaces_.size() > 0)
-      plan_others();
+    plan_others();
     return harvest;
   }
 
@@ -159,9 +161,12 @@ private:
     figures.cpu_percent = 100 * Seconds(cpu_time) / Seconds(harvest.measured);
     if (harvest.own.tcp.read)
       figures.period = Seconds(harvest.measured) / std::max(1U, tcp_samples_);
-    if (!harvest.others.empty())
-      figures.others_period = Seconds(harvest.measured) /
-                              (1 + others_samples_ / static_cast<double>(harvest.others.size()));
+    const auto others_read =
+        std::count_if(harvest.others.begin(), harvest.others.end(),
+                      [](const NamespaceHarvest &other) { return other.tcp.read; });
+    if (others_read > 0)
+      figures.others_period =
+          Seconds(harvest.measured) / (1 + others_samples_ / static_cast<double>(others_read));
     return figures;
   }
 
@@ -175,7 +180,7 @@ private:
 
   /// A part of the budget is the others' while there are any.
   void divide_budget() {
-    const bool divided = other_namespaces_.size() > 0;
+    const bool divided = others_count() > 0;
     if (std::exchange(budget_is_divided_, divided) == divided)
       return;
     const Clock::time_point now = Clock::now();
@@ -203,10 +208,13 @@ private:
   }
 
   void plan_others() {
+    others_.due.reset();
+    if (others_count() == 0)
+      return;
     const Clock::time_point now = Clock::now();
     // Each of them as often as the own one, if the budget has it.
-    const Duration in_turn = std::chrono::duration_cast<Duration>(config_->sample_interval) /
-                             static_cast<Duration::rep>(other_namespaces_.size());
+    const Duration in_turn =
+        std::chrono::duration_cast<Duration>(config_->sample_interval) / others_count();
     others_.period = Pace({.sample_interval = in_turn, .burst_interval = in_turn})
                          .next(now, others_.cost.typical(), false, others_budget_.rate(),
                                others_budget_.until(others_.cost.typical(), now));

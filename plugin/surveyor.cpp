@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <map>
+#include <system_error>
 #include <utility>
 
 namespace backlog {
@@ -120,6 +121,9 @@ private:
 
   void find_namespaces() {
     post_namespaces();
+    if (const Failure &refusal = finder_.folder_refusal())
+      survey_.faults.push_back({"other net namespaces in " + refusal->what,
+                                std::generic_category().message(refusal->code)});
     // Who asks for one by name asks for its file.
     const Failure refusal = finder_.refusal();
     if (refusal && config_->net_namespaces.has_regex())
@@ -129,12 +133,16 @@ private:
   void post_namespaces() {
     if (found_at_ && Clock::now() - *found_at_ < find_namespaces_every)
       return;
+    Result<SurveyBoard::Namespaces> found = finder_.find();
+    if (!found) { // the last list stands
+      survey_.faults.push_back({"list of other net namespaces", found.error().message()});
+      return;
+    }
     found_at_ = Clock::now();
-    SurveyBoard::Namespaces namespaces = finder_.find();
-    std::erase_if(namespaces, [&](const NetNamespace &other) {
+    std::erase_if(*found, [&](const NetNamespace &other) {
       return !config_->net_namespaces.selects(other.name);
     });
-    board_->post(std::move(namespaces));
+    board_->post(std::move(*found));
   }
 
   template <class Look> void visit(const Place &place, Look look) {

@@ -10,7 +10,7 @@ import unittest
 import harness
 from harness import SystemTest, run
 from net_namespaces import NetNamespace
-from notifications import STATE
+from notifications import OK, STATE
 
 NAMESPACES = 100
 LISTENERS = 20  # in each
@@ -26,18 +26,25 @@ class NetNamespaceTest(SystemTest):
 
 
 class ForbiddenNamespaceTest(NetNamespaceTest):
-    def test_what_may_not_be_entered_is_said_once(self):
+    def test_what_may_not_be_entered_is_said_once_and_not_missing(self):
         namespace = self.namespace("closed")
         with namespace.entered():
             listener = self.listener(limit=16)
         own = self.listener(limit=16)
-        collectd = self.collectd(f'NetNamespace "{namespace.name}"', interval=0.1,
+        name = f"{listener.name}__netns_{namespace.name}"
+        collectd = self.collectd(f'NetNamespace "{namespace.name}"\nMissingAfter 1\n'
+                                 f'<Watch "{name}">\nExpected true\n</Watch>', interval=0.1,
                                  without_capabilities=[harness.CAP_SYS_ADMIN])
         collectd.wait_for_log("no other net namespaces: .*Operation not permitted")
         collectd.wait_for_value(own.name, "queue_length-accept", 0)
         collectd.wait_for_intervals(20)
         self.assertEqual(len(collectd.messages()), 1, collectd.log())
-        self.assertNotIn(f"{listener.name}__netns_{namespace.name}", collectd.instances())
+        # Nothing but that it was awaited, before the namespace was found.
+        self.assertLessEqual(collectd.series_names(name), {STATE})
+        self.assertLessEqual({value for _, value in collectd.values(name, STATE)}, {OK})
+        self.assertEqual(collectd.latest("host", "count-missing"), 0)
+        self.assertEqual(collectd.series_names("sampler"), {"duration-period", "percent-cpu"})
+        self.assertNotIn("Notification: ", collectd.log())
 
 
 class DeletedNamespaceTest(NetNamespaceTest):

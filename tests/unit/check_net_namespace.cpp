@@ -1,6 +1,7 @@
-#include "child_process.h"
 #include "count_allocations.h"
 #include "folder.h"
+#include "hardship.h"
+#include "inhabitant.h"
 #include "net_namespace.h"
 #include "test_program.h"
 
@@ -21,15 +22,14 @@ NetNamespaceId own_id() {
   return {status.st_dev, status.st_ino};
 }
 
-/// A process in a net namespace of its own; it has not begun where that is not permitted.
-class Inhabitant : public ChildProcess {
-public:
-  Inhabitant() : ChildProcess([] { return unshare(CLONE_NEWNET) == 0; }) {}
-  std::string path() const { return "/proc/" + std::to_string(pid()) + "/ns/net"; }
-};
+std::vector<NetNamespace> found_by(NetNamespaceFinder finder) {
+  auto found = finder.find();
+  ck_assert(found);
+  return *found;
+}
 
 std::optional<NetNamespace> found_at(const std::string &path) {
-  for (const NetNamespace &found : NetNamespaceFinder(std::vector<std::string>{}).find())
+  for (const NetNamespace &found : found_by(NetNamespaceFinder(std::vector<std::string>{})))
     if (std::find(found.paths.begin(), found.paths.end(), path) != found.paths.end())
       return found;
   return std::nullopt;
@@ -104,7 +104,7 @@ START_TEST(names_are_unique) {
 END_TEST
 
 START_TEST(own_namespace_is_not_found) {
-  for (const NetNamespace &found : NetNamespaceFinder().find())
+  for (const NetNamespace &found : found_by(NetNamespaceFinder()))
     ck_assert(found.id != own_id());
 }
 END_TEST
@@ -178,7 +178,9 @@ START_TEST(files_of_one_name_are_told_apart) {
   ck_assert_int_eq(symlink(second.path().c_str(), (other / "blue").c_str()), 0);
   NetNamespaceFinder finder({blue.path(), other.path()});
   const auto name_at = [&](const std::string &path) {
-    for (const NetNamespace &found : finder.find())
+    const auto list = finder.find();
+    ck_assert(list);
+    for (const NetNamespace &found : *list)
       if (found.paths.front() == path)
         return found.name;
     return std::string();
@@ -205,7 +207,7 @@ START_TEST(files_name_namespaces_the_first_of_them) {
         symlink(std::string(name) == "/nothing" ? "/dev/null" : inhabitant.path().c_str(),
                 (base + name).c_str()),
         0);
-  const auto namespaces = NetNamespaceFinder(std::vector<std::string>{base}).find();
+  const auto namespaces = found_by(NetNamespaceFinder({base}));
   const auto named = std::count_if(namespaces.begin(), namespaces.end(), [](const auto &found) {
     return found.name == "blue" && !found.has_id;
   });
@@ -220,10 +222,33 @@ START_TEST(files_name_namespaces_the_first_of_them) {
 }
 END_TEST
 
+START_TEST(a_list_that_cannot_be_had_is_no_empty_list) {
+  const Folder folder;
+  NetNamespaceFinder finder({folder / "none", folder.path()});
+  ck_assert(finder.find());
+  ck_assert(!finder.folder_refusal());
+  {
+    const NoDescriptors none;
+    const auto found = finder.find();
+    ck_assert(!found && found.error().code == EMFILE);
+  }
+  ck_assert_int_eq(chmod(folder.path().c_str(), 0), 0);
+  {
+    const WithoutCapabilities none{CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH};
+    ck_assert(finder.find()); // what others there are
+    ck_assert(finder.folder_refusal() && finder.folder_refusal()->code == EACCES);
+    assert_text(finder.folder_refusal()->what, folder.path());
+  }
+  ck_assert_int_eq(chmod(folder.path().c_str(), S_IRWXU), 0);
+  ck_assert(finder.find());
+  ck_assert(!finder.folder_refusal());
+}
+END_TEST
+
 int main() {
-  return run_tests("net_namespace", container_ids, names_are_unique,
-                   files_of_one_name_are_told_apart, own_namespace_is_not_found,
-                   namespace_of_a_process_is_found_entered_and_left, a_visit_does_not_allocate,
-                   another_namespace_at_the_same_path_is_not_entered,
-                   files_name_namespaces_the_first_of_them);
+  return run_tests(
+      "net_namespace", container_ids, names_are_unique, files_of_one_name_are_told_apart,
+      own_namespace_is_not_found, namespace_of_a_process_is_found_entered_and_left,
+      a_visit_does_not_allocate, another_namespace_at_the_same_path_is_not_entered,
+      files_name_namespaces_the_first_of_them, a_list_that_cannot_be_had_is_no_empty_list);
 }
