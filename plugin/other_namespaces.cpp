@@ -67,7 +67,6 @@ std::vector<NamespaceHarvest> OtherNamespaces::harvest(Duration max_weight,
     }
   }
   std::erase_if(entries_, [](const Entry &entry) { return entry.state == State::gone; });
-  follow_board();
   return harvests;
 }
 
@@ -82,10 +81,10 @@ NamespaceHarvest OtherNamespaces::unread_harvest(const Entry &entry) const {
   return harvest;
 }
 
-void OtherNamespaces::follow_board() {
+bool OtherNamespaces::follow_board() {
   const auto list = board_->namespaces();
   if (list == list_)
-    return;
+    return false;
   list_ = list;
   std::vector<Entry> entries;
   entries.reserve(list->size());
@@ -97,6 +96,7 @@ void OtherNamespaces::follow_board() {
     entry.net_namespace = listed;
   }
   entries_ = std::move(entries);
+  return true;
 }
 
 } // namespace backlog

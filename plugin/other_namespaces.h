@@ -21,6 +21,8 @@ public:
 
   OtherNamespaces(std::shared_ptr<const Config> config, std::shared_ptr<SurveyBoard> board);
 
+  /// Takes over the board's list; false: it is the one already taken.
+  bool follow_board();
   /// Those that the board lists and that could be entered when they were last looked at.
   std::size_t size() const;
   /// Samples the one whose turn it is. max_weight: as in ListenerSet::end_sample().
@@ -42,12 +44,10 @@ private:
 
   template <class Visit> Failure visit(Entry &entry, Visit visit);
   NamespaceHarvest unread_harvest(const Entry &entry) const;
-  void follow_board();
 
   std::shared_ptr<const Config> config_;
   std::shared_ptr<SurveyBoard> board_;
-  std::shared_ptr<const SurveyBoard::Namespaces>
-      list_; ///< as of the last harvest; nullptr: none yet
+  std::shared_ptr<const SurveyBoard::Namespaces> list_; ///< taken over; nullptr: none yet
   std::optional<NetNamespaceDoor> door_;
   std::vector<Entry> entries_;
   std::size_t next_ = 0;

@@ -104,6 +104,11 @@ private:
   }
 
   void sample() {
+    // At once: in its first whole interval, a namespace is sampled from the beginning.
+    if (other_namespaces_.follow_board()) {
+      divide_budget();
+      plan_others();
+    }
     const Clock::time_point due_by = Clock::now() + together;
     if (tcp_.due && *tcp_.due <= due_by) {
       own_.sample_tcp(tcp_.max_weight());
@@ -132,6 +137,7 @@ private:
     harvest.own = own_.harvest(tcp_.max_weight(), unix_.max_weight(), harvest.faults);
     ++tcp_samples_;
     const Duration own_cost = spent_of(own_budget_);
+    other_namespaces_.follow_board();
     harvest.others = other_namespaces_.harvest(others_max_weight(), harvest.faults);
     board_->post(wisher_.wishes(harvest));
     spent_of(others_budget_);

@@ -10,7 +10,7 @@ import unittest
 import harness
 from harness import SystemTest, run
 from net_namespaces import NetNamespace
-from notifications import OK, STATE
+from notifications import OK, OVERFLOW, STATE, NotificationTest, arrivals
 
 NAMESPACES = 100
 LISTENERS = 20  # in each
@@ -45,6 +45,20 @@ class ForbiddenNamespaceTest(NetNamespaceTest):
         self.assertEqual(collectd.latest("host", "count-missing"), 0)
         self.assertEqual(collectd.series_names("sampler"), {"duration-period", "percent-cpu"})
         self.assertNotIn("Notification: ", collectd.log())
+
+
+class RestartTest(NetNamespaceTest, NotificationTest):
+    def test_what_stands_is_not_told_again(self):
+        namespace = self.namespace("restart")
+        with namespace.entered():
+            listener = self.listener(limit=1).fill(2)
+            self.fork(arrivals(listener, batch=10, period=0.05))
+        name = f"{listener.name}__netns_{namespace.name}"
+        collectd = self.collectd(f'NetNamespace "{namespace.name}"', interval=1)
+        self.wait_for_state(collectd, name, OVERFLOW)
+        collectd.wait_for_intervals(4)
+        self.assertEqual(self.states(collectd, name), {OVERFLOW})
+        self.assertEqual(self.notifications(collectd), [])
 
 
 class DeletedNamespaceTest(NetNamespaceTest):

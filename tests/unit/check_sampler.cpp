@@ -1,3 +1,4 @@
+#include "inhabitant.h"
 #include "sampler.h"
 #include "short_memory.h"
 #include "surveyor.h"
@@ -163,6 +164,26 @@ START_TEST(a_thread_out_of_memory_ends_and_another_begins_anew) {
 }
 END_TEST
 
+// After a restart, what is wrong in the first whole interval is known; so that has to have them.
+START_TEST(other_namespaces_are_sampled_as_soon_as_they_are_listed) {
+  Inhabitant inhabitant;
+  if (!inhabitant.has_begun())
+    return;
+  const auto board = std::make_shared<SurveyBoard>();
+  Sampler sampler;
+  ck_assert(!sampler.start(config_with(1ms), 10s, board));
+  ck_assert_uint_eq(next_harvest(sampler).others.size(), 0);
+  board->post({inhabitant.net_namespace("blue")});
+  std::this_thread::sleep_for(1s);
+  const Clock::time_point asked = Clock::now();
+  const Harvest harvest = next_harvest(sampler);
+  ck_assert_uint_eq(harvest.others.size(), 1);
+  ck_assert(harvest.others.front().tcp.read);
+  ck_assert(harvest.others.front().counted_since < asked);
+  ck_assert(harvest.sampler.others_period && *harvest.sampler.others_period < harvest.measured);
+}
+END_TEST
+
 START_TEST(stop_while_a_harvest_is_owed) {
   for (int i = 0; i < 20; ++i) {
     Sampler sampler;
@@ -203,5 +224,6 @@ int main() {
   return run_tests(
       "sampler", the_surveyor_works_beside_it, harvest_has_the_queue,
       it_samples_between_the_harvests, one_sample_per_interval, listeners_come_and_go_under_it,
-      a_thread_out_of_memory_ends_and_another_begins_anew, stop_while_a_harvest_is_owed);
+      a_thread_out_of_memory_ends_and_another_begins_anew,
+      other_namespaces_are_sampled_as_soon_as_they_are_listed, stop_while_a_harvest_is_owed);
 }
