@@ -12,7 +12,8 @@ namespace backlog {
 
 namespace {
 
-constexpr int most_more_samples = 2; // of a harvest
+constexpr int most_more_samples = 2;  // of a harvest
+constexpr int samples_until_gone = 2; // of a ListenerSet
 
 /// The device's name in the calling thread's net namespace.
 std::string device_name(std::uint32_t index) {
@@ -244,6 +245,28 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
     faults.push_back(listeners_fault("Unix listeners" + where, *unix_failure_, "unix_diag"));
   if (counters_failure_)
     faults.push_back({"kernel counters" + where, counters_failure_->message()});
+  return harvest;
+}
+
+NamespaceHarvest NamespaceSampler::harvest_ended() {
+  for (ListenerSet *set : {&tcp_, &unix_}) {
+    for (int sample = 0; sample < samples_until_gone; ++sample) {
+      set->begin_sample();
+      set->end_sample(std::chrono::steady_clock::now(), Duration(1));
+    }
+  }
+  forget_gone_tcp();
+  unix_.forget_gone([](std::uint32_t, bool, bool) { return true; });
+  tcp_failure_.reset();
+  unix_failure_.reset();
+  NamespaceHarvest harvest;
+  harvest.label = label_;
+  harvest.counted_since = began_;
+  harvest.tcp = harvest_tcp();
+  if (drops_.has_baseline())
+    harvest.drops_unattributed = drops_.unattributed().drops;
+  if (config_->report_unix)
+    harvest.unix_sockets = harvest_unix();
   return harvest;
 }
 

@@ -41,6 +41,9 @@ public:
   /// Samples once more and ends the interval.
   NamespaceHarvest harvest(Duration tcp_max_weight, Duration unix_max_weight,
                            std::vector<Fault> &faults);
+  /// The interval of a namespace that has ended since the last harvest, wherever the thread is:
+  /// what the samples saw, of listeners that are gone.
+  NamespaceHarvest harvest_ended();
 
 private:
   template <class Dump> Failure with_sock_diag(Dump dump);

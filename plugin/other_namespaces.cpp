@@ -55,16 +55,22 @@ std::vector<NamespaceHarvest> OtherNamespaces::harvest(Duration max_weight,
   std::vector<NamespaceHarvest> harvests;
   harvests.reserve(entries_.size());
   for (Entry &entry : entries_) {
-    if (entry.state == State::gone)
-      continue;
-    const Failure failure = visit(entry, [&](NamespaceSampler &sampler) {
-      harvests.push_back(sampler.harvest(max_weight, max_weight, faults));
-      harvests.back().id = entry.net_namespace.id;
-    });
-    if (entry.state == State::unread) {
-      harvests.push_back(unread_harvest(entry));
-      faults.push_back({"other net namespaces", failure->message()});
+    std::optional<NamespaceHarvest> harvest;
+    if (entry.state != State::gone) {
+      const Failure failure = visit(entry, [&](NamespaceSampler &sampler) {
+        harvest = sampler.harvest(max_weight, max_weight, faults);
+      });
+      if (entry.state == State::unread) {
+        harvest = unread_harvest(entry);
+        faults.push_back({"other net namespaces", failure->message()});
+      }
     }
+    if (entry.state == State::gone && entry.sampler)
+      harvest = entry.sampler->harvest_ended();
+    if (!harvest)
+      continue;
+    harvest->id = entry.net_namespace.id;
+    harvests.push_back(std::move(*harvest));
   }
   std::erase_if(entries_, [](const Entry &entry) { return entry.state == State::gone; });
   return harvests;
@@ -73,7 +79,6 @@ std::vector<NamespaceHarvest> OtherNamespaces::harvest(Duration max_weight,
 NamespaceHarvest OtherNamespaces::unread_harvest(const Entry &entry) const {
   NamespaceHarvest harvest;
   harvest.label = entry.label();
-  harvest.id = entry.net_namespace.id;
   if (config_->report_unix)
     harvest.unix_sockets.emplace();
   if (entry.sampler)
@@ -86,12 +91,23 @@ bool OtherNamespaces::follow_board() {
   if (list == list_)
     return false;
   list_ = list;
+  const auto is_same = [](const Entry &entry, const NetNamespace &listed) {
+    return entry.state != State::gone && entry.net_namespace.id == listed.id &&
+           entry.net_namespace.name == listed.name && entry.net_namespace.has_id == listed.has_id;
+  };
   std::vector<Entry> entries;
-  entries.reserve(list->size());
+  entries.reserve(entries_.size() + list->size());
+  // Those that have ended until their last harvest, and first: another may have the id already.
+  for (Entry &entry : entries_) {
+    if (std::any_of(list->begin(), list->end(),
+                    [&](const NetNamespace &listed) { return is_same(entry, listed); }))
+      continue;
+    entry.state = State::gone;
+    entries.push_back(std::move(entry));
+  }
   for (const NetNamespace &listed : *list) {
-    const auto known = std::find_if(entries_.begin(), entries_.end(), [&](const Entry &entry) {
-      return entry.net_namespace.id == listed.id && entry.net_namespace.name == listed.name;
-    });
+    const auto known = std::find_if(entries_.begin(), entries_.end(),
+                                    [&](const Entry &entry) { return is_same(entry, listed); });
     Entry &entry = entries.emplace_back(known == entries_.end() ? Entry{} : std::move(*known));
     entry.net_namespace = listed;
   }

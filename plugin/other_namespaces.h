@@ -27,8 +27,8 @@ public:
   std::size_t size() const;
   /// Samples the one whose turn it is. max_weight: as in ListenerSet::end_sample().
   void sample_next(Duration max_weight);
-  /// Samples each once more and ends its interval. A namespace that is gone is left out; one that
-  /// cannot be entered is unread.
+  /// Samples each once more and ends its interval. A namespace that cannot be entered is unread;
+  /// one that is gone has one more harvest, of what was seen of it.
   std::vector<NamespaceHarvest> harvest(Duration max_weight, std::vector<Fault> &faults);
 
 private:

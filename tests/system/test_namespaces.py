@@ -102,6 +102,23 @@ class DeletedNamespaceTest(NetNamespaceTest):
         self.check_quiet(collectd, name)
         self.check_quiet(collectd, f"kernel_netns_{namespace.name}")
 
+    def test_its_last_drops_are_counted(self):
+        interval = 3
+        namespace = self.namespace("last")
+        collectd, listener, name = self.started_with_listener(namespace, "", interval)
+        values = len(collectd.values(name, STATE))
+        collectd.wait(lambda: len(collectd.values(name, STATE)) > values, 3 * interval, "another interval")
+        self.assertEqual(collectd.latest("host", "packets-dropped"), 0)
+        with namespace.entered():
+            listener.fill(17)
+            listener.connect(5)
+        time.sleep(0.5)  # for samples
+        listener.close()
+        namespace.close()
+        collectd.wait_for_intervals(2)
+        self.assertEqual(collectd.latest("host", "packets-dropped"), 5)
+        self.assertEqual(collectd.latest(name, "packets-dropped"), 5)
+
     def test_nothing_is_held_between_samples(self):
         """The next sample, which would find it gone, comes only after it must be gone."""
         interval = 10

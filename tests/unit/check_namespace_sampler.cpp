@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <string>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -33,6 +35,28 @@ UniqueFd tcp_listener(std::uint16_t port) {
   ck_assert_int_eq(bind(fd.get(), reinterpret_cast<sockaddr *>(&address), sizeof address), 0);
   ck_assert_int_eq(listen(fd.get(), 5), 0);
   return fd;
+}
+
+bool bring_up_loopback() {
+  const UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP;
+  return ioctl(fd.get(), SIOCSIFFLAGS, &request) == 0;
+}
+
+/// Their SYNs have been answered, or dropped, when this returns.
+std::vector<UniqueFd> tcp_clients(std::uint16_t port, int count) {
+  std::vector<UniqueFd> clients;
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  for (int i = 0; i < count; ++i) {
+    clients.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    (void)connect(clients.back().get(), reinterpret_cast<sockaddr *>(&address), sizeof address);
+  }
+  return clients;
 }
 
 sockaddr_un unix_address(const std::string &path) {
@@ -185,6 +209,31 @@ START_TEST(who_came_and_went_between_harvests_is_forgotten) {
 }
 END_TEST
 
+START_TEST(a_namespace_that_ended_tells_what_was_seen) {
+  if (!enter_own_namespace())
+    return;
+  Sampled sampled("blue");
+  const UniqueFd overflowing = tcp_listener(80);
+  const UniqueFd idle = tcp_listener(81);
+  if (!bring_up_loopback() || !sampled.can_read())
+    return;
+  sampled.take_harvest();
+  const std::vector<UniqueFd> clients = tcp_clients(80, 9); // of which the queue holds 6
+  sampled.sample(3);
+  const NamespaceHarvest ended = sampled.sampler.harvest_ended();
+  assert_text(ended.label.name, "blue");
+  ck_assert(ended.tcp.read && ended.unix_sockets->read && !ended.counters);
+  ck_assert(ended.counted_since == sampled.harvest.counted_since);
+  ck_assert_uint_eq(ended.tcp.listeners.size(), 1);
+  const ListenerHarvest &listener = ended.tcp.listeners.front();
+  assert_text(listener.interval.identity.name, "tcp_any_80__netns_blue");
+  ck_assert_uint_eq(listener.interval.members, 0);
+  ck_assert_uint_eq(listener.interval.queue.peak, 6);
+  ck_assert_uint_eq(listener.dropped.drops + *ended.drops_unattributed, 3);
+  ck_assert_uint_eq(listener.dropped.overflows, 3);
+}
+END_TEST
+
 START_TEST(an_address_is_watched_in_the_own_namespace_only) {
   if (!enter_own_namespace())
     return;
@@ -208,8 +257,8 @@ START_TEST(an_address_is_watched_in_the_own_namespace_only) {
 END_TEST
 
 int main() {
-  return run_tests("namespace_sampler", steady_samples_do_not_allocate,
-                   a_replaced_unix_socket_is_a_socket_more,
-                   who_came_and_went_between_harvests_is_forgotten,
-                   an_address_is_watched_in_the_own_namespace_only);
+  return run_tests(
+      "namespace_sampler", steady_samples_do_not_allocate, a_replaced_unix_socket_is_a_socket_more,
+      who_came_and_went_between_harvests_is_forgotten, a_namespace_that_ended_tells_what_was_seen,
+      an_address_is_watched_in_the_own_namespace_only);
 }

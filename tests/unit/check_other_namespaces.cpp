@@ -125,23 +125,67 @@ START_TEST(without_the_way_back_none_is_read) {
 }
 END_TEST
 
-START_TEST(what_is_gone_is_left_out) {
-  Inhabitant inhabitant(listen_at_port_80);
+START_TEST(what_is_gone_has_one_more_harvest) {
+  enum class Seen : std::uint8_t { by_the_harvest, by_a_sample, by_the_list };
+  for (const Seen seen : {Seen::by_the_harvest, Seen::by_a_sample, Seen::by_the_list}) {
+    Inhabitant inhabitant(listen_at_port_80);
+    if (!inhabitant.has_begun())
+      return;
+    const NetNamespace blue = inhabitant.net_namespace("blue");
+    Sampled sampled;
+    sampled.post({blue});
+    sampled.take_harvest();
+    sampled.check_read();
+    inhabitant.end();
+    if (seen == Seen::by_a_sample)
+      sampled.others.sample_next(1h);
+    if (seen == Seen::by_the_list)
+      sampled.post({});
+    sampled.take_harvest();
+    ck_assert(sampled.blue().id == blue.id);
+    ck_assert(sampled.blue().tcp.read && sampled.blue().drops_unattributed == 0U);
+    ck_assert(sampled.blue().tcp.listeners.empty()); // they had nothing to tell
+    ck_assert_uint_eq(sampled.faults.size(), 0);
+    sampled.take_harvest();
+    ck_assert_uint_eq(sampled.harvests.size(), 0);
+    ck_assert_uint_eq(sampled.faults.size(), 0);
+    ck_assert_uint_eq(sampled.others.size(), 0);
+  }
+}
+END_TEST
+
+START_TEST(what_was_never_entered_has_no_harvest) {
+  Inhabitant inhabitant;
   if (!inhabitant.has_begun())
     return;
   Sampled sampled;
   sampled.post({inhabitant.net_namespace("blue")});
-  sampled.take_harvest();
-  sampled.check_read();
   inhabitant.end();
   sampled.take_harvest();
   ck_assert_uint_eq(sampled.harvests.size(), 0);
   ck_assert_uint_eq(sampled.faults.size(), 0);
-  ck_assert_uint_eq(sampled.others.size(), 0);
+}
+END_TEST
+
+START_TEST(a_namespace_of_another_name_is_another) {
+  Inhabitant inhabitant(listen_at_port_80);
+  if (!inhabitant.has_begun())
+    return;
+  Sampled sampled;
+  sampled.post({inhabitant.net_namespace("green")});
+  sampled.take_harvest();
+  sampled.post({inhabitant.net_namespace("blue")});
+  sampled.take_harvest();
+  ck_assert_uint_eq(sampled.harvests.size(), 2);
+  assert_text(sampled.harvests.front().label.name, "green");
+  assert_text(sampled.harvests.back().label.name, "blue");
+  sampled.take_harvest();
+  sampled.check_read();
 }
 END_TEST
 
 int main() {
   return run_tests("other_namespaces", what_cannot_be_entered_is_unread_and_not_gone,
-                   without_the_way_back_none_is_read, what_is_gone_is_left_out);
+                   without_the_way_back_none_is_read, what_is_gone_has_one_more_harvest,
+                   what_was_never_entered_has_no_harvest, a_namespace_of_another_name_is_another);
 }
