@@ -4,6 +4,8 @@
 
 namespace backlog {
 
+std::string of_net_namespace(const std::string &name) { return " of net namespace " + name; }
+
 std::vector<FaultLog::Line> FaultLog::update(const std::vector<Fault> &faults) {
   std::vector<Line> lines;
   std::map<std::string, std::string> current;
@@ -18,6 +20,17 @@ std::vector<FaultLog::Line> FaultLog::update(const std::vector<Fault> &faults) {
       lines.push_back({false, part + " can be read again"});
   standing_ = std::move(current);
   return lines;
+}
+
+void FaultLog::forget(const std::string &net_namespace) {
+  const std::string end = of_net_namespace(net_namespace);
+  std::erase_if(standing_, [&](const auto &fault) {
+    const std::string &part = fault.first;
+    const std::size_t begin = part.find(end);
+    // What follows is of a part such as "SYN queues of net namespace blue in every interval".
+    return begin != std::string::npos &&
+           (begin + end.size() == part.size() || part[begin + end.size()] == ' ');
+  });
 }
 
 } // namespace backlog

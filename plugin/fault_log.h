@@ -12,6 +12,9 @@ struct Fault {
   std::string reason; ///< e.g. "open sock_diag socket: Protocol not supported"
 };
 
+/// Follows the part in the faults of a net namespace that is not collectd's own.
+std::string of_net_namespace(const std::string &name);
+
 /// Turns the faults of each interval into one line when a part goes and one when it is back.
 class FaultLog {
 public:
@@ -21,6 +24,8 @@ public:
   };
 
   std::vector<Line> update(const std::vector<Fault> &faults);
+  /// Of a net namespace that has ended: its faults end without a line.
+  void forget(const std::string &net_namespace);
 
 private:
   std::map<std::string, std::string> standing_; ///< reason by part

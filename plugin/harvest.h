@@ -45,7 +45,8 @@ struct NamespaceLabel {
 /// One net namespace's interval.
 struct NamespaceHarvest {
   NamespaceLabel label;
-  NetNamespaceId id; ///< not of collectd's own
+  NetNamespaceId id;  ///< not of collectd's own
+  bool ended = false; ///< since the last harvest
   KindHarvest tcp;
   std::optional<KindHarvest> unix_sockets; ///< empty: not asked for
   std::optional<NetCounters> counters;

@@ -238,7 +238,7 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
   }
   read_port_range();
 
-  const std::string where = label_.name.empty() ? "" : " of net namespace " + label_.name;
+  const std::string where = label_.name.empty() ? "" : of_net_namespace(label_.name);
   if (tcp_failure_)
     faults.push_back(listeners_fault("TCP listeners" + where, *tcp_failure_, "tcp_diag"));
   if (config_->report_unix && unix_failure_)
@@ -261,6 +261,7 @@ NamespaceHarvest NamespaceSampler::harvest_ended() {
   unix_failure_.reset();
   NamespaceHarvest harvest;
   harvest.label = label_;
+  harvest.ended = true;
   harvest.counted_since = began_;
   harvest.tcp = harvest_tcp();
   if (drops_.has_baseline())

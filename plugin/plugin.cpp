@@ -128,6 +128,12 @@ void write_table(const Table &table, const Harvest &harvest, Seconds interval) {
 }
 
 void publish(const Harvest &harvest, const std::optional<Survey> &survey, Seconds interval) {
+  for (const NamespaceHarvest &other : harvest.others) {
+    if (!other.ended)
+      continue;
+    running->sampler_faults.forget(other.label.name);
+    running->survey_faults.forget(other.label.name);
+  }
   log_faults(running->sampler_faults, harvest.faults);
   if (survey)
     log_faults(running->survey_faults, survey->faults);

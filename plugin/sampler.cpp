@@ -169,7 +169,7 @@ private:
       figures.period = Seconds(harvest.measured) / std::max(1U, tcp_samples_);
     const auto others_read =
         std::count_if(harvest.others.begin(), harvest.others.end(),
-                      [](const NamespaceHarvest &other) { return other.tcp.read; });
+                      [](const NamespaceHarvest &other) { return other.tcp.read && !other.ended; });
     if (others_read > 0)
       figures.others_period =
           Seconds(harvest.measured) / (1 + others_samples_ / static_cast<double>(others_read));

@@ -35,7 +35,7 @@ struct Place {
   }
   /// What a part of the output is called in the log.
   std::string part(const char *name) const {
-    return other != nullptr ? name + (" of net namespace " + other->name) : name;
+    return other != nullptr ? name + of_net_namespace(other->name) : name;
   }
 };
 

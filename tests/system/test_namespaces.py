@@ -2,6 +2,7 @@
 """Net namespaces beside collectd's own."""
 
 import os
+import pathlib
 import re
 import socket
 import time
@@ -101,6 +102,20 @@ class DeletedNamespaceTest(NetNamespaceTest):
         collectd.wait_for_intervals(2)
         self.check_quiet(collectd, name)
         self.check_quiet(collectd, f"kernel_netns_{namespace.name}")
+
+    def test_its_end_is_no_good_news(self):
+        namespace = self.namespace("unread")
+        trigger = pathlib.Path(self.folder(), "refused")
+        trigger.touch()
+        collectd = self.collectd(f'NetNamespace "{namespace.name}"', interval=0.25,
+                                 preload=[os.environ["STRANGE_SOCK_DIAG"]],
+                                 environment={"STRANGE_SOCK_DIAG_REFUSED": str(trigger)})
+        collectd.wait_for_log(f"no TCP listeners of net namespace {namespace.name}: .*Permission denied")
+        namespace.close()
+        collectd.wait_for_intervals(4)
+        trigger.unlink()
+        collectd.wait_for_log("TCP listeners can be read again")
+        self.assertNotIn(f"{namespace.name} can be read again", collectd.log())
 
     def test_its_last_drops_are_counted(self):
         interval = 3

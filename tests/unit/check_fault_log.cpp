@@ -18,4 +18,23 @@ START_TEST(one_line_when_it_begins_and_one_when_it_ends) {
 }
 END_TEST
 
-int main() { return run_tests("fault_log", one_line_when_it_begins_and_one_when_it_ends); }
+START_TEST(what_ends_with_its_net_namespace_is_no_good_news) {
+  FaultLog log;
+  const std::string blue = of_net_namespace("blue");
+  log.update({{"TCP listeners" + blue, "reason"},
+              {"SYN queues" + blue + " in every interval", "reason"},
+              {"TCP listeners" + of_net_namespace("blue2"), "reason"},
+              {"TCP listeners", "reason"}});
+  log.forget("blue");
+  std::string texts;
+  for (const FaultLog::Line &line : log.update({}))
+    texts += line.text + "\n";
+  assert_text(texts, "TCP listeners can be read again\n"
+                     "TCP listeners of net namespace blue2 can be read again\n");
+}
+END_TEST
+
+int main() {
+  return run_tests("fault_log", one_line_when_it_begins_and_one_when_it_ends,
+                   what_ends_with_its_net_namespace_is_no_good_news);
+}

@@ -142,7 +142,7 @@ START_TEST(what_is_gone_has_one_more_harvest) {
     if (seen == Seen::by_the_list)
       sampled.post({});
     sampled.take_harvest();
-    ck_assert(sampled.blue().id == blue.id);
+    ck_assert(sampled.blue().id == blue.id && sampled.blue().ended);
     ck_assert(sampled.blue().tcp.read && sampled.blue().drops_unattributed == 0U);
     ck_assert(sampled.blue().tcp.listeners.empty()); // they had nothing to tell
     ck_assert_uint_eq(sampled.faults.size(), 0);
