@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <exception>
+#include <new>
 #include <pthread.h>
 #include <system_error>
 #include <thread>
@@ -34,12 +35,20 @@ private:
   sigset_t before_{};
 };
 
+std::string text_of(const std::exception &exception) {
+  try {
+    return exception.what();
+  } catch (const std::bad_alloc &) {
+    return "out of memory"; // which is short enough to need none
+  }
+}
+
 std::optional<std::string> run(const std::function<void()> &body) {
   try {
     body();
     return std::nullopt;
   } catch (const std::exception &exception) {
-    return exception.what();
+    return text_of(exception);
   } catch (...) {
     return "unknown exception";
   }

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <exception>
 #include <future>
 #include <memory>
 #include <new>
@@ -37,6 +38,10 @@ public:
 
 private:
   std::shared_ptr<std::promise<void>> asked_ = std::make_shared<std::promise<void>>();
+};
+
+struct LongException : std::exception {
+  const char *what() const noexcept override { return "longer than what a string holds in itself"; }
 };
 
 } // namespace
@@ -88,6 +93,13 @@ START_TEST(an_exception_ends_the_thread_only) {
   while (worker.is_running())
     std::this_thread::sleep_for(1ms);
   assert_text(worker.failure().value_or("none"), "unknown exception");
+  ck_assert(!worker.start("throwing", [] {
+    allocations_left = 0;
+    throw LongException();
+  }));
+  while (worker.is_running())
+    std::this_thread::sleep_for(1ms);
+  assert_text(worker.failure().value_or("none"), "out of memory");
   ck_assert(!worker.start("well", [] {}));
   while (worker.is_running())
     std::this_thread::sleep_for(1ms);
