@@ -66,6 +66,14 @@ Result<std::vector<int>> processes_in(const std::string &proc) {
   return pids;
 }
 
+UniqueFd open_namespace(const std::string &path) {
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // Of a process that ends meanwhile (proc_ns_get_link()); after that it is not found.
+  if (!fd && (errno == EACCES || errno == ESRCH))
+    fd = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  return fd;
+}
+
 bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); }
 
 } // namespace
@@ -193,7 +201,7 @@ Result<NetNamespaceDoor> NetNamespaceDoor::make() {
 Failure NetNamespaceDoor::enter(const NetNamespace &net_namespace) {
   int code = ENOENT;
   for (const std::string &path : net_namespace.paths) {
-    const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    const UniqueFd fd = open_namespace(path);
     struct stat status {};
     if (!fd || fstat(fd.get(), &status) != 0) {
       if (errno != ENOENT)

@@ -168,6 +168,24 @@ START_TEST(another_namespace_at_the_same_path_is_not_entered) {
 }
 END_TEST
 
+START_TEST(what_ends_while_it_is_entered_is_gone) {
+  auto door = NetNamespaceDoor::make();
+  ck_assert(door);
+  for (int i = 0; i < 100; ++i) {
+    Inhabitant inhabitant;
+    if (!inhabitant.has_begun())
+      return;
+    const NetNamespace ending = inhabitant.net_namespace("ending");
+    std::thread end([&] { inhabitant.end(); });
+    Failure failure;
+    while (!failure)
+      failure = door->visit(ending, [] {});
+    end.join();
+    ck_assert_int_eq(failure->code, ENOENT);
+  }
+}
+END_TEST
+
 START_TEST(files_of_one_name_are_told_apart) {
   Inhabitant first;
   Inhabitant second;
@@ -246,9 +264,10 @@ START_TEST(a_list_that_cannot_be_had_is_no_empty_list) {
 END_TEST
 
 int main() {
-  return run_tests(
-      "net_namespace", container_ids, names_are_unique, files_of_one_name_are_told_apart,
-      own_namespace_is_not_found, namespace_of_a_process_is_found_entered_and_left,
-      a_visit_does_not_allocate, another_namespace_at_the_same_path_is_not_entered,
-      files_name_namespaces_the_first_of_them, a_list_that_cannot_be_had_is_no_empty_list);
+  return run_tests("net_namespace", container_ids, names_are_unique,
+                   what_ends_while_it_is_entered_is_gone, files_of_one_name_are_told_apart,
+                   own_namespace_is_not_found, namespace_of_a_process_is_found_entered_and_left,
+                   a_visit_does_not_allocate, another_namespace_at_the_same_path_is_not_entered,
+                   files_name_namespaces_the_first_of_them,
+                   a_list_that_cannot_be_had_is_no_empty_list);
 }
