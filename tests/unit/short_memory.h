@@ -15,15 +15,23 @@ inline thread_local std::optional<std::size_t> allocations_left;
 /// Whether no thread but the main one can make any.
 inline std::atomic<bool> only_main_thread_allocates;
 
-// Inlined, g++ takes the pair of malloc() and delete for a mistake.
-[[gnu::noinline]] void *operator new(std::size_t size) {
+inline bool may_allocate() {
   if (only_main_thread_allocates && gettid() != getpid())
-    throw std::bad_alloc();
-  if (allocations_left && (*allocations_left)-- == 0) {
-    allocations_left = 0;
-    throw std::bad_alloc();
-  }
-  if (void *memory = std::malloc(size))
+    return false;
+  if (!allocations_left)
+    return true;
+  if (*allocations_left == 0)
+    return false;
+  --*allocations_left;
+  return true;
+}
+
+// Inlined, g++ takes the pair of malloc() and delete for a mistake.
+[[gnu::noinline]] void *operator new(std::size_t size, const std::nothrow_t & /*tag*/) noexcept {
+  return may_allocate() ? std::malloc(size) : nullptr;
+}
+[[gnu::noinline]] void *operator new(std::size_t size) {
+  if (void *memory = operator new(size, std::nothrow))
     return memory;
   throw std::bad_alloc();
 }
