@@ -17,9 +17,9 @@ constexpr std::chrono::seconds first_retransmission{1};
 constexpr int high_intervals = 3;
 constexpr std::uint8_t high_window = 0b111111; // a bit for each interval
 
-// Unix listeners have no counter of those refused. A queue of one or two is no trouble.
-constexpr std::chrono::milliseconds unix_full_for{100};
-constexpr std::uint64_t unix_full_minimum = 3; // connections
+// Of a listener whose refused connections no counter tells. A queue of one or two is no trouble.
+constexpr std::chrono::milliseconds uncounted_full_for{100};
+constexpr std::uint64_t uncounted_full_minimum = 3; // connections
 
 constexpr double stuck_member_percent = 90;
 constexpr double idle_member_percent = 10;
@@ -140,9 +140,10 @@ ListenerState Judgement::state() const {
 }
 
 bool Judgement::overflowed() const {
-  if (facts_.is_tcp)
+  if (facts_.drops_known || facts_.overflows > 0)
     return facts_.overflows > 0;
-  return facts_.queue.peak >= unix_full_minimum && facts_.runs.longest_full >= unix_full_for;
+  return facts_.queue.peak >= uncounted_full_minimum &&
+         facts_.runs.longest_full >= uncounted_full_for;
 }
 
 bool Judgement::waits_too_long() const {
@@ -189,7 +190,7 @@ std::string Judgement::figures(ListenerState state, Cause cause) const {
   std::string text;
   if (state == ListenerState::stalled)
     text = stalled();
-  else if (state == ListenerState::overflow && !facts_.is_tcp)
+  else if (state == ListenerState::overflow && facts_.overflows == 0)
     text = "accept queue full for " + seconds(facts_.runs.longest_full) + ", " + peak() + in_span();
   else if (state == ListenerState::overflow)
     text = "accept queue overflow, " + peak() + ", " + drops() + in_span();

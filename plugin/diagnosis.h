@@ -57,6 +57,7 @@ struct ListenerFacts {
   double median_member_percent = 0; ///< the lower one of two
   WindowFigures queue;
   QueueRuns runs;
+  bool drops_known = true;     ///< whether the next two are all that there were; never of Unix ones
   std::uint64_t drops = 0;     ///< in this interval, segments
   std::uint64_t overflows = 0; ///< those of them that the accept queue's limit caused
   std::optional<std::chrono::duration<double>> oldest_wait;

@@ -64,8 +64,8 @@ void dispatch_notification(const Notification &told, const Row *row) {
       add_meta(notification, "limit", static_cast<double>(row->limit));
       add_meta(notification, "used", row->queue.used_percent);
     }
-    if (row->is_tcp)
-      add_meta(notification, "drops", static_cast<double>(row->interval_drops));
+    if (row->interval_drops)
+      add_meta(notification, "drops", static_cast<double>(*row->interval_drops));
   }
   plugin_dispatch_notification(&notification);
   if (notification.meta != nullptr)

@@ -21,13 +21,14 @@ namespace backlog {
 /// A listener's interval and whose drops it was found to have had.
 struct ListenerHarvest {
   ListenerInterval interval;
-  ListenCounters dropped; ///< in this interval, segments; always 0 for Unix, which has no counter
+  ListenCounters dropped; ///< in this interval, segments; as far as is known, see drops_known
 };
 
 /// The listeners of one kind.
 struct KindHarvest {
-  bool read = false;   ///< false: the last sample failed, listeners is empty
-  bool absent = false; ///< not read, since the kernel has no part that could tell of any
+  bool read = false;        ///< false: the last sample failed, listeners is empty
+  bool absent = false;      ///< not read, since the kernel has no part that could tell of any
+  bool drops_known = false; ///< false: the namespace's counters could not be read; always for Unix
   std::vector<ListenerHarvest> listeners;
   ListenerHarvest fold; ///< those without a series of their own; interval.members 0: none
   /// Of listeners that went, more than are told one by one; as far as they are the fold's, there

@@ -230,7 +230,7 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
     take_tcp_sample(tcp_max_weight, true);
   harvest.counters = counters_;
   harvest.tcp = harvest_tcp();
-  if (drops_.has_baseline())
+  if (drops_known())
     harvest.drops_unattributed = drops_.unattributed().drops;
   if (config_->report_unix) {
     harvest_unix_samples(unix_max_weight);
@@ -264,7 +264,8 @@ NamespaceHarvest NamespaceSampler::harvest_ended() {
   harvest.ended = true;
   harvest.counted_since = began_;
   harvest.tcp = harvest_tcp();
-  if (drops_.has_baseline())
+  harvest.tcp.drops_known = drops_.has_baseline();
+  if (harvest.tcp.drops_known)
     harvest.drops_unattributed = drops_.unattributed().drops;
   if (config_->report_unix)
     harvest.unix_sockets = harvest_unix();
@@ -279,6 +280,7 @@ KindHarvest NamespaceSampler::harvest_tcp() {
     return kind;
   }
   kind.read = true;
+  kind.drops_known = drops_known();
   drops_.settle([this](std::uint32_t listener) { return tcp_.was_full(listener); });
   ListenerSet::Interval interval = tcp_.harvest();
   kind.collisions = std::move(interval.collisions);

@@ -50,6 +50,7 @@ private:
   void dump_tcp();
   void dump_unix();
   std::optional<ListenCounters> listen_counters() const;
+  bool drops_known() const { return drops_.has_baseline() && listen_counters().has_value(); }
   // A dump that fails at a harvest is tried once more: a whole interval hangs on it.
   void take_tcp_sample(Duration max_weight, bool at_harvest);
   /// Returns whether the next one finds others to be counted than this has counted.

@@ -64,7 +64,8 @@ void host_values(const HostFigures &figures, Sink sink) {
   host.gauge("count", "stalled", real(figures.stalled));
   host.gauge("count", "missing", real(figures.missing));
   host.gauge("count", "unreported", real(figures.unreported));
-  host.counter("packets", "dropped", figures.dropped);
+  if (figures.dropped)
+    host.counter("packets", "dropped", *figures.dropped);
 }
 
 void sampler_values(const SamplerFigures &figures, Sink sink) {

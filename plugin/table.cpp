@@ -113,9 +113,8 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
   forget_namespaces();
 
   if (harvest.own.tcp.read) {
-    draft.host.dropped = dropped_;
-    for (const auto &[id, memory] : namespaces_)
-      draft.host.dropped += memory.unattributed;
+    if (harvest.own.tcp.drops_known)
+      draft.host.dropped = all_dropped();
     draft.table.host = draft.host;
   }
   return std::move(draft.table);
@@ -187,6 +186,13 @@ void TableBuilder::count_unattributed(const NamespaceHarvest &harvest) {
   unattributed = *harvest.drops_unattributed;
 }
 
+std::uint64_t TableBuilder::all_dropped() const {
+  std::uint64_t dropped = dropped_;
+  for (const auto &[id, memory] : namespaces_)
+    dropped += memory.unattributed;
+  return dropped;
+}
+
 void TableBuilder::forget_namespaces() {
   std::erase_if(namespaces_, [this](const auto &entry) {
     const bool gone = entry.second.seen != interval_;
@@ -217,7 +223,8 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
     row.limit = interval.limit;
     row.members = interval.members;
     row.is_tcp = is_tcp;
-    row.interval_drops = listener.dropped.drops;
+    if (kind.drops_known)
+      row.interval_drops = listener.dropped.drops;
     row.identity = &interval.identity;
     row.net_namespace = draft.net_namespace;
     if (is_there) {
@@ -226,10 +233,10 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
           std::max(draft.host.worst_used_percent, interval.queue.used_percent);
       if (watch.expected)
         expected_.insert(name);
-      judge(interval, listener.dropped.overflows, watch, row, draft);
+      judge(listener, watch, row, draft);
     }
     if (is_tcp)
-      count_drops(listener.dropped, row, draft);
+      count_drops(listener.dropped, kind.drops_known, row, draft);
     if (interval.folded && row.syn_length)
       draft.folded_syn_length = draft.folded_syn_length.value_or(0) + *row.syn_length;
     if (!interval.folded) {
@@ -246,8 +253,9 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
   }
 }
 
-void TableBuilder::judge(const ListenerInterval &interval, std::uint64_t overflows,
-                         const WatchFacts &watch, Row &row, Draft &draft) {
+void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watch, Row &row,
+                         Draft &draft) {
+  const ListenerInterval &interval = listener.interval;
   const std::string &name = row.name;
   const auto [entry, is_new] = memories_.try_emplace(name);
   Memory &memory = entry->second;
@@ -282,8 +290,9 @@ void TableBuilder::judge(const ListenerInterval &interval, std::uint64_t overflo
   facts.median_member_percent = interval.median_member_percent;
   facts.queue = interval.queue;
   facts.runs = interval.runs;
-  facts.drops = row.interval_drops;
-  facts.overflows = overflows;
+  facts.drops_known = row.interval_drops.has_value();
+  facts.drops = listener.dropped.drops;
+  facts.overflows = listener.dropped.overflows;
   facts.oldest_wait = row.oldest_wait;
   facts.syn_length = row.syn_length;
   facts.somaxconn_at_listen = memory.somaxconn_at_listen;
@@ -366,9 +375,12 @@ std::string TableBuilder::shown_name(const std::string &name) const {
   return name;
 }
 
-void TableBuilder::count_drops(const ListenCounters &dropped, Row &row, const Draft &draft) {
+void TableBuilder::count_drops(const ListenCounters &dropped, bool known, Row &row,
+                               const Draft &draft) {
   drop_totals_.add(row.name, dropped.drops, draft.now);
   overflow_totals_.add(row.name, dropped.overflows, draft.now);
+  if (!known)
+    return;
   row.drops = drop_totals_.standing(row.name);
   row.overflows = overflow_totals_.standing(row.name);
 }
@@ -394,6 +406,8 @@ void TableBuilder::add_fold(const std::vector<const KindHarvest *> &kinds, const
   row.name = name;
   row.is_tcp = is_tcp;
   row.has_series = config_->max_listeners > 0;
+  std::uint64_t dropped = 0;
+  bool drops_known = true;
   for (const KindHarvest *kind : kinds) {
     if (!kind->read)
       continue;
@@ -406,14 +420,16 @@ void TableBuilder::add_fold(const std::vector<const KindHarvest *> &kinds, const
     row.queue.mean += fold.queue.mean;
     row.queue.full_percent = std::max(row.queue.full_percent, fold.queue.full_percent);
     row.queue.used_percent = std::max(row.queue.used_percent, fold.queue.used_percent);
-    row.interval_drops += kind->fold.dropped.drops;
+    dropped += kind->fold.dropped.drops;
+    drops_known = drops_known && (kind->drops_known || fold.members == 0);
   }
   if (is_tcp)
-    drop_totals_.add(name, row.interval_drops, draft.now);
+    drop_totals_.add(name, dropped, draft.now);
   if (row.members == 0)
     return;
   if (is_tcp) {
-    row.dropped = drop_totals_.tell(name);
+    if (drops_known)
+      row.dropped = drop_totals_.tell(name);
     row.syn_length = draft.folded_syn_length;
   }
   draft.listeners.push_back({.name = name, .watch = {}});
@@ -429,7 +445,7 @@ void TableBuilder::give_places(Draft &draft, std::chrono::duration<double> inter
     const std::size_t index = draft.candidate_rows[i];
     Row &row = draft.table.rows[index];
     row.has_series = placed[i];
-    if (placed[i] && row.is_tcp)
+    if (placed[i] && row.drops)
       row.dropped = drop_totals_.tell(draft.listeners[index].name);
     if (!placed[i] && draft.candidates[i].eligible)
       ++draft.host.unreported;

@@ -25,12 +25,12 @@ struct Row {
   std::string owner;     ///< "": not known
   bool has_queue = true; ///< false: it is not there, and only its counter and state are told
   WindowFigures queue;
-  std::uint64_t limit = 0;                 ///< connections
-  std::uint32_t members = 0;               ///< sockets
-  bool is_tcp = true;                      ///< Unix listeners have neither of the next two
-  std::optional<std::uint64_t> dropped;    ///< segments, ever
-  std::optional<std::uint64_t> syn_length; ///< half-open connections
-  std::uint64_t interval_drops = 0;        ///< segments, in this interval
+  std::uint64_t limit = 0;                     ///< connections
+  std::uint32_t members = 0;                   ///< sockets
+  bool is_tcp = true;                          ///< Unix listeners have neither of the next two
+  std::optional<std::uint64_t> dropped;        ///< segments, ever
+  std::optional<std::uint64_t> syn_length;     ///< half-open connections
+  std::optional<std::uint64_t> interval_drops; ///< segments, in this interval
   std::optional<std::chrono::duration<double>> oldest_wait;
   std::optional<Diagnosis> diagnosis; ///< empty for the sum of several listeners
   bool has_series = false;
@@ -49,8 +49,8 @@ struct HostFigures {
   std::uint64_t overflow = 0;
   std::uint64_t stalled = 0;
   std::uint64_t missing = 0;
-  std::uint64_t unreported = 0; ///< listeners without a series for want of a place
-  std::uint64_t dropped = 0;    ///< segments, ever
+  std::uint64_t unreported = 0;         ///< listeners without a series for want of a place
+  std::optional<std::uint64_t> dropped; ///< segments, ever
 };
 
 /// What the kernel has for a net namespace as a whole.
@@ -115,7 +115,7 @@ private:
   };
   void add_namespace(const NamespaceHarvest &harvest, const NamespaceSurvey *survey, Draft &draft);
   void add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft);
-  void count_drops(const ListenCounters &dropped, Row &row, const Draft &draft);
+  void count_drops(const ListenCounters &dropped, bool known, Row &row, const Draft &draft);
   Origin origin_of(const std::string &name) const;
   bool is_unread(const Memory &memory) const;
   bool is_unread(const std::string &name) const;
@@ -125,10 +125,10 @@ private:
   void add_fold(const std::vector<const KindHarvest *> &kinds, const char *name, bool is_tcp,
                 Draft &draft);
   void add_missing(Draft &draft);
-  void judge(const ListenerInterval &interval, std::uint64_t overflows, const WatchFacts &watch,
-             Row &row, Draft &draft);
+  void judge(const ListenerHarvest &listener, const WatchFacts &watch, Row &row, Draft &draft);
   NamespaceFacts facts_of(const NamespaceHarvest &harvest, const NamespaceSurvey *survey);
   void count_unattributed(const NamespaceHarvest &harvest);
+  std::uint64_t all_dropped() const;
   void forget_namespaces();
   void give_names(Draft &draft);
   void give_places(Draft &draft, std::chrono::duration<double> interval);

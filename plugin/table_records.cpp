@@ -191,8 +191,8 @@ TableContents table_contents(const Table &table, const Harvest &harvest, duratio
   }
   if (table.host) {
     header.has |= layout::has_host;
-    header.dropped = table.host->dropped;
     header.unreported = static_cast<std::uint32_t>(table.host->unreported);
+    take(table.host->dropped, header.dropped, layout::has_host_dropped, header.has);
   }
   const std::map<std::string, std::uint32_t> positions = add_namespaces(table, contents, times);
   const std::vector<const Row *> rows = rows_by_name(table);

@@ -264,8 +264,10 @@ std::string table_json(const TableContents &contents, std::int64_t now_ns) {
       .add("complete", is_complete(contents) ? "true" : "false")
       .real("interval_seconds", static_cast<double>(header.interval_ns) / 1e9)
       .real("measured_seconds", static_cast<double>(header.measured_ns) / 1e9);
+  if ((header.has & layout::has_host_dropped) != 0)
+    object.number("dropped", header.dropped);
   if ((header.has & layout::has_host) != 0)
-    object.number("dropped", header.dropped).number("unreported", header.unreported);
+    object.number("unreported", header.unreported);
   object
       .add("namespaces", json_list(contents.namespaces,
                                    [](const auto &record) { return namespace_json(record); }))

@@ -230,8 +230,8 @@ std::optional<MibValue> MibView::monitor_value(std::uint32_t number) const {
   if (!snapshot_)
     return std::nullopt;
   const layout::Header &header = snapshot_->header();
-  const auto if_has_host = [&](MibValue value) {
-    return (header.has & layout::has_host) != 0 ? std::optional(std::move(value)) : std::nullopt;
+  const auto if_has = [&](std::uint32_t bit, MibValue value) {
+    return (header.has & bit) != 0 ? std::optional(std::move(value)) : std::nullopt;
   };
   switch (number) {
   case mib::table_time:
@@ -241,11 +241,11 @@ std::optional<MibValue> MibView::monitor_value(std::uint32_t number) const {
   case mib::table_interval:
     return gauge(milliseconds(header.interval_ns));
   case mib::listeners_unreported:
-    return if_has_host(gauge(header.unreported));
+    return if_has(layout::has_host, gauge(header.unreported));
   case mib::dropped:
-    return if_has_host(counter64(header.dropped));
+    return if_has(layout::has_host_dropped, counter64(header.dropped));
   case mib::discontinuity_time:
-    return if_has_host(time_stamp(header.counted_since_ns));
+    return if_has(layout::has_host_dropped, time_stamp(header.counted_since_ns));
   default:
     return std::nullopt;
   }

@@ -137,8 +137,9 @@ struct Namespace {
 enum HeaderValue : std::uint32_t {
   is_complete = 1U << 0, ///< all listeners could be read; otherwise some are not in the table
   has_period = 1U << 1,  ///< period_seconds
-  has_host = 1U << 2,    ///< dropped, unreported
-  header_values = (1U << 3) - 1
+  has_host = 1U << 2,    ///< unreported
+  has_host_dropped = 1U << 3,
+  header_values = (1U << 4) - 1
 };
 
 struct Header {

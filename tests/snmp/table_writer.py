@@ -14,7 +14,7 @@ assert (HEADER.size, NAMESPACE.size, LISTENER.size) == (104, 288, 872)
 STATES = ("ok", "high", "overflow", "stalled", "missing")
 CAUSES = ("none", "burst", "slow_accept", "skew", "syn_flood", "syn_queue_full", "not_accepting")
 SEVERITIES = ("okay", "warning", "failure")
-IS_COMPLETE, HAS_PERIOD, HAS_HOST = 1, 2, 4
+IS_COMPLETE, HAS_PERIOD, HAS_HOST, HAS_HOST_DROPPED = 1, 2, 4, 8
 HAS_QUEUE, HAS_DROPPED, HAS_SYN_LENGTH, HAS_OLDEST_WAIT = 1, 2, 4, 8
 
 
@@ -41,7 +41,7 @@ def namespace(name="self", *, somaxconn=4096, counters=(0,) * 15, has=0x3F, has_
 
 
 def table(listeners=(), *, namespaces=None, interval=10.0, age=0.0, dropped=0, magic=b"BACKLOG\n", version=1,
-          complete=True, has=HAS_PERIOD | HAS_HOST):
+          complete=True, has=HAS_PERIOD | HAS_HOST | HAS_HOST_DROPPED):
     """The bytes of a table; listeners: records made by listener()."""
     namespaces = [namespace()] if namespaces is None else namespaces
     records = sorted(listeners)  # they begin with their names, padded with NULs

@@ -4,14 +4,17 @@
 //   STRANGE_SOCK_DIAG_UNIX_REFUSED=1  those about Unix sockets are refused, likewise
 //   STRANGE_SOCK_DIAG_NO_UNIX=1       they are answered as by a kernel without unix_diag
 //   STRANGE_SOCK_DIAG_EACH_FAMILY=1   TCPDIAG_GETSOCK is an unknown request
+//   STRANGE_SOCK_DIAG_NO_NETSTAT=FILE the kernel's counters cannot be opened while FILE exists
 //   STRANGE_SOCK_DIAG_THEN_SYN=PORT   one SYN is sent there when the sampler's thread has received
 //                                     a dump, after each fifth
 
 #include <cerrno>
+#include <cstdarg>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
@@ -82,6 +85,21 @@ template <class Function> Function *next(Function * /*type*/, const char *name) 
 
 #pragma GCC visibility push(default)
 extern "C" {
+
+int open(const char *file, int oflag, ...) {
+  static auto *const real = next(&open, "open");
+  if (std::strcmp(file, "/proc/thread-self/net/netstat") == 0 &&
+      triggered("STRANGE_SOCK_DIAG_NO_NETSTAT")) {
+    errno = EACCES;
+    return -1;
+  }
+  va_list arguments;
+  va_start(arguments, oflag);
+  const bool has_mode = (oflag & O_CREAT) != 0 || (oflag & O_TMPFILE) == O_TMPFILE;
+  const mode_t mode = has_mode ? va_arg(arguments, mode_t) : 0;
+  va_end(arguments);
+  return real(file, oflag, mode);
+}
 
 ssize_t recvmsg(int fd, msghdr *message, int flags) {
   static auto *const real = next(&recvmsg, "recvmsg");

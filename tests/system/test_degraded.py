@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Hosts that lack a part: no sock_diag, no IPv6, no listeners."""
 
+import json
 import os
 import pathlib
 import re
@@ -96,6 +97,39 @@ class DegradedTest(NotificationTest):
                           if value < 5}, {0})
         account = collectd.rows(drops, nobodys, fulls).values()
         self.assertEqual({risen - before - sum(given) for risen, *given in account}, {0})
+
+    def test_drops_that_no_counter_tells_are_absent(self):
+        """From the start, and after they have been there; a full queue is told all the same."""
+        full = self.listener(limit=4).fill(5)
+        folded = self.listener(port=harness.LOCAL_PORT_RANGE[0])
+        trigger = pathlib.Path(self.folder(), "refused")
+        table = pathlib.Path(self.folder(), "table")
+        trigger.touch()
+        collectd = self.collectd(f'TableFile "{table}"', interval=0.2, preload=[os.environ["STRANGE_SOCK_DIAG"]],
+                                 environment={"STRANGE_SOCK_DIAG_NO_NETSTAT": str(trigger)})
+        counters = [(full.name, "packets-dropped"), ("tcp_unstable", "packets-dropped"), ("host", "packets-dropped"),
+                    ("kernel", "packets-dropped_unattributed")]
+        collectd.wait_for_intervals(2)
+        full.connect(3)
+        collectd.wait_for_value(full.name, "gauge-state", 2)
+        self.assertIn("tcp_unstable", collectd.instances())
+        for counter in counters:
+            self.assertEqual(collectd.values(*counter), [], counter)
+        shown = json.loads(harness.run(os.environ["BACKLOG_TABLE"], "--table", table, "--json"))
+        self.assertNotIn("dropped", shown)
+        self.assertEqual({row["name"] for row in shown["listeners"] if "dropped" not in row and "overflows" not in row},
+                         {full.name, folded.name})
+        self.assertRegex(harness.run(os.environ["BACKLOG_TABLE"], "--table", table), rf"{full.name} .* -  ")
+
+        trigger.unlink()
+        collectd.wait(lambda: all(collectd.values(*counter) for counter in counters), what="all counters")
+        trigger.touch()
+        collectd.wait(lambda: len(re.findall("no kernel counters", collectd.log())) == 2, what="no counters again")
+        collectd.wait_for_intervals(1)
+        start = time.time()
+        collectd.wait_for_intervals(3)
+        for counter in counters:
+            self.assertLess(collectd.values(*counter)[-1][0], start, counter)
 
     def test_no_listeners_is_no_error(self):
         self.assertEqual(harness.ss(), [])

@@ -46,6 +46,7 @@ struct Scene {
     facts.name = "unix_run_php-fpm-sock";
     facts.owner = "php-fpm.service";
     facts.is_tcp = false;
+    facts.drops_known = false;
   }
   /// Four sockets of one name, with limit 128 each.
   void use_group() {
@@ -242,7 +243,7 @@ START_TEST(skew_needs_a_stuck_member_among_idle_ones) {
 }
 END_TEST
 
-START_TEST(full_unix_listeners) {
+START_TEST(full_listeners_without_a_counter) {
   using enum LimitSource;
   check({
       {"a burst",
@@ -295,6 +296,23 @@ START_TEST(full_unix_listeners) {
        },
        ok, none, application,
        "unix_run_php-fpm-sock (php-fpm.service): accept queue ok, peak 2 of 2 in 10 s"},
+      {"of a TCP listener, when the counters cannot be read",
+       [](Scene &s) {
+         s.facts.drops_known = false;
+         s.set_peak(512);
+         s.facts.runs.longest_full = 320ms;
+       },
+       overflow, burst, application,
+       "tcp_any_80 (nginx.service): accept queue full for 0.3 s, peak 512 of 512 in 10 s; burst: "
+       "raise listen() backlog (511, somaxconn 4096)"},
+      {"overflows found before the counters could not be read any more",
+       [](Scene &s) {
+         s.overflow(34, 50ms);
+         s.facts.drops_known = false;
+       },
+       overflow, burst, application,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
+       "burst: raise listen() backlog (511, somaxconn 4096)"},
       {"stalled",
        [](Scene &s) {
          s.use_unix();
@@ -879,9 +897,9 @@ END_TEST
 
 int main() {
   return run_tests(
-      "diagnosis", overflows, skew_needs_a_stuck_member_among_idle_ones, full_unix_listeners,
-      stalls, high_queues, high_in_three_of_six_intervals, full_syn_queues,
-      what_is_no_full_syn_queue, full_syn_queues_in_two_intervals_that_follow,
+      "diagnosis", overflows, skew_needs_a_stuck_member_among_idle_ones,
+      full_listeners_without_a_counter, stalls, high_queues, high_in_three_of_six_intervals,
+      full_syn_queues, what_is_no_full_syn_queue, full_syn_queues_in_two_intervals_that_follow,
       drops_alone_are_no_alarm, tells_the_overflow_whatever_else_is_wrong, missing_ones,
       gone_ones_are_no_trouble, limit_sources, long_names_are_shortened_in_their_middle,
       the_longest_figures_leave_room_for_name_and_owner, messages_are_printable_ascii,

@@ -442,12 +442,16 @@ END_TEST
 
 START_TEST(what_the_host_as_a_whole_does_not_have_is_absent) {
   TableContents contents = make_contents({"a"});
-  contents.header.has = layout::is_complete;
-  const MibView view(snapshot_of(contents), current_moment());
-  for (const std::uint32_t number :
-       {mib::listeners_unreported, mib::dropped, mib::discontinuity_time})
-    ck_assert(!view.get(Oid{1, 1, number, 0}));
-  ck_assert(view.get(Oid{1, 1, mib::listeners, 0}).has_value());
+  for (const bool has_host : {false, true}) {
+    contents.header.has = layout::is_complete;
+    if (has_host)
+      contents.header.has |= layout::has_host;
+    const MibView view(snapshot_of(contents), current_moment());
+    for (const std::uint32_t number : {mib::dropped, mib::discontinuity_time})
+      ck_assert(!view.get(Oid{1, 1, number, 0}));
+    ck_assert(view.get(Oid{1, 1, mib::listeners_unreported, 0}).has_value() == has_host);
+    ck_assert(view.get(Oid{1, 1, mib::listeners, 0}).has_value());
+  }
 }
 END_TEST
 

@@ -142,6 +142,15 @@ START_TEST(values_of_the_host) {
 }
 END_TEST
 
+START_TEST(drops_of_the_host_that_are_not_known_are_absent) {
+  Table table;
+  table.host.emplace();
+  const Values values = values_of(table, ValueSet::basic);
+  ck_assert_uint_eq(values.size(), 7);
+  ck_assert(!values.contains("host/packets-dropped"));
+}
+END_TEST
+
 START_TEST(values_of_the_kernel) {
   Table table;
   KernelRow &kernel = table.kernels.emplace_back();
@@ -197,5 +206,6 @@ END_TEST
 int main() {
   return run_tests("series", values_of_a_listener, what_is_unknown_is_absent,
                    absent_listener_has_its_counter_and_state_only, rows_without_series_are_left_out,
-                   values_of_the_host, values_of_the_kernel, values_of_the_sampler);
+                   values_of_the_host, drops_of_the_host_that_are_not_known_are_absent,
+                   values_of_the_kernel, values_of_the_sampler);
 }

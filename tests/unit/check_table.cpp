@@ -39,6 +39,7 @@ ListenerHarvest harvested(const Told &told) {
 KindHarvest kind_of(const std::vector<Told> &listeners) {
   KindHarvest kind;
   kind.read = true;
+  kind.drops_known = true;
   for (const Told &told : listeners) {
     kind.listeners.push_back(harvested(told));
     if (!told.folded)
@@ -369,33 +370,88 @@ START_TEST(what_was_not_read_is_absent) {
 }
 END_TEST
 
+// A counter that stays as it is says that nothing was dropped.
+START_TEST(drops_that_are_not_known_are_absent) {
+  Tables tables;
+  Harvest harvest;
+  const auto take = [&](bool known, std::uint64_t drops, bool others_known = true) {
+    harvest.own.tcp = kind_of({{"a", 5, drops}, {"x", 1, drops, 1, true}});
+    harvest.own.tcp.drops_known = known;
+    harvest.own.unix_sockets = kind_of({{"u", 1}});
+    harvest.own.unix_sockets->drops_known = false;
+    harvest.others.resize(1);
+    harvest.others[0].label.name = "blue";
+    harvest.others[0].tcp = kind_of({{"y", 1, 0, 1, true}});
+    harvest.others[0].tcp.drops_known = others_known;
+    tables.take(harvest);
+  };
+  for (int i = 0; i < 2; ++i) {
+    take(false, 0);
+    assert_text(tables.series(), i == 0 ? "tcp_unstable u" : "a tcp_unstable u");
+    for (const char *name : {"a", "tcp_unstable"}) {
+      ck_assert(!tables.row(name).dropped);
+      ck_assert(!tables.row(name).drops && !tables.row(name).overflows);
+      ck_assert(!tables.row(name).interval_drops);
+    }
+    ck_assert(tables.table.host && !tables.table.host->dropped);
+  }
+  take(true, 1);
+  ck_assert(tables.row("a").dropped == 0U); // told for the first time
+  ck_assert(tables.row("a").drops->drops == 1);
+  ck_assert(tables.row("a").interval_drops == 1U);
+  ck_assert(tables.table.host->dropped == 2U);
+  take(false, 3); // what was found out until then
+  ck_assert(!tables.row("a").dropped && !tables.table.host->dropped);
+  take(true, 0, false);
+  ck_assert(tables.row("a").dropped == 4U);
+  ck_assert(!tables.row("tcp_unstable").dropped);
+  take(true, 0);
+  ck_assert(tables.row("tcp_unstable").dropped == 4U);
+  ck_assert(tables.table.host->dropped == 8U);
+}
+END_TEST
+
+// As of a Unix listener, which has no counter.
+START_TEST(an_overflow_that_no_counter_tells) {
+  Tables tables;
+  Harvest harvest;
+  harvest.own.tcp = kind_of({{"a", 3}});
+  harvest.own.tcp.listeners[0].interval.runs.longest_full = 200ms;
+  tables.take(harvest);
+  ck_assert(tables.row("a").diagnosis->state == ListenerState::ok);
+  harvest.own.tcp.drops_known = false;
+  tables.take(harvest);
+  ck_assert(tables.row("a").diagnosis->state == ListenerState::overflow);
+}
+END_TEST
+
 START_TEST(host_figures) {
   Tables tables;
   tables.build({{"a", 10, 2}, {"b", 70}}, {{"u", 30}});
   ck_assert_double_eq(tables.table.host->worst_used_percent, 70);
   ck_assert_uint_eq(tables.table.host->listeners, 3);
-  ck_assert_uint_eq(tables.table.host->dropped, 2);
+  ck_assert(tables.table.host->dropped == 2U);
 
   // In all, with what is nobody's; what is not selected counts too.
   tables.unattributed = 100;
   tables.build({{"a", 0, 1, 0}, {"b", 0, 4}}, {{"u", 80}});
   ck_assert_double_eq(tables.table.host->worst_used_percent, 80);
   ck_assert_uint_eq(tables.table.host->listeners, 2);
-  ck_assert_uint_eq(tables.table.host->dropped, 107);
+  ck_assert(tables.table.host->dropped == 107U);
   tables.build({});
-  ck_assert_uint_eq(tables.table.host->dropped, 107);
+  ck_assert(tables.table.host->dropped == 107U);
 
   Harvest harvest; // of more listeners that went than are told one by one
   harvest.own.tcp = kind_of({});
   harvest.own.tcp.untold_drops = 3;
   harvest.own.drops_unattributed = tables.unattributed;
   tables.take(harvest);
-  ck_assert_uint_eq(tables.table.host->dropped, 110);
+  ck_assert(tables.table.host->dropped == 110U);
 
   Tables selected({.listener = {"a"}});
   selected.build({{"a", 10}, {"b", 70, 5}});
   ck_assert_double_eq(selected.table.host->worst_used_percent, 10);
-  ck_assert_uint_eq(selected.table.host->dropped, 5);
+  ck_assert(selected.table.host->dropped == 5U);
 }
 END_TEST
 
@@ -640,7 +696,7 @@ START_TEST(drops_of_namespaces_that_come_and_go_stay_counted) {
       other.drops_unattributed = unattributed;
     }
     tables.take(harvest);
-    return tables.table.host->dropped;
+    return tables.table.host->dropped.value_or(0);
   };
   constexpr ino_t blue = 2;
   constexpr ino_t green = 3;
@@ -698,7 +754,8 @@ int main() {
       listener_that_went_without_a_series_gets_none, counters_begin_with_0_and_survive_restarts,
       drops_before_the_series_are_in_its_counter, max_listeners, places_are_shared_by_both_kinds,
       places_are_200_a_second_of_the_interval, failed_read_moves_no_place,
-      what_was_not_read_is_absent, host_figures, harvest_and_survey_are_passed_on,
+      what_was_not_read_is_absent, drops_that_are_not_known_are_absent,
+      an_overflow_that_no_counter_tells, host_figures, harvest_and_survey_are_passed_on,
       syn_queue_of_the_fold_is_the_sum, watched_listeners_have_series_and_names,
       expected_listeners_keep_their_series, a_kind_that_is_not_read_switches_off_no_other,
       other_namespaces_that_are_not_read_keep_what_is_theirs,

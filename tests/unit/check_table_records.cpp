@@ -158,12 +158,17 @@ START_TEST(the_header) {
   (void)interval.add("a");
   (void)interval.record("a");
   const layout::Header &header = interval.contents.header;
-  ck_assert_uint_eq(header.has, layout::is_complete | layout::has_host);
+  ck_assert_uint_eq(header.has, layout::is_complete | layout::has_host | layout::has_host_dropped);
   ck_assert(is_about(header.taken_at_boot_ns, 2s));
   ck_assert_int_eq(header.interval_ns, 10'000'000'000);
   ck_assert_int_eq(header.measured_ns, 9'900'000'000);
   ck_assert_int_eq(header.counted_since_ns, began_ns);
   ck_assert_uint_eq(header.dropped, 9);
+  ck_assert_uint_eq(header.unreported, 2);
+
+  interval.table.host->dropped.reset();
+  (void)interval.record("a");
+  ck_assert_uint_eq(header.has, layout::is_complete | layout::has_host);
   ck_assert_uint_eq(header.unreported, 2);
 
   interval.table.is_complete = false;

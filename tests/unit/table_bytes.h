@@ -38,7 +38,8 @@ inline backlog::TableContents make_contents(const std::vector<std::string> &name
   contents.header.taken_at_ns = 1'700'000'000'123'456'789;
   contents.header.taken_at_boot_ns = backlog::clock_ns();
   contents.header.interval_ns = 10'000'000'000;
-  contents.header.has = backlog::layout::is_complete | backlog::layout::has_host;
+  contents.header.has =
+      backlog::layout::is_complete | backlog::layout::has_host | backlog::layout::has_host_dropped;
   contents.namespaces = {make_namespace("self"), make_namespace("blue"), make_namespace("green")};
   for (const std::string &name : names)
     contents.listeners.push_back(make_listener(name));
