@@ -3,6 +3,7 @@
 #include "config.h"
 #include "dispatch.h"
 #include "fault_log.h"
+#include "overdue.h"
 #include "sampler.h"
 #include "survey_board.h"
 #include "surveyor.h"
@@ -27,7 +28,7 @@ using namespace backlog;
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
-constexpr std::chrono::milliseconds longest_wait{1000}; // for a harvest, in the read callback
+constexpr std::chrono::seconds longest_wait{1};         // for a harvest, in the read callback
 constexpr std::chrono::milliseconds stop_patience{400}; // for each of the two threads
 constexpr std::size_t most_said = 1000;
 
@@ -46,13 +47,17 @@ struct Running {
   TableBuilder builder;
   FaultLog sampler_faults;
   FaultLog survey_faults;
+  FaultLog late_faults;
   Alarms alarms;
   std::optional<TableFile> table_file;
   FaultLog table_faults;
   std::int64_t began_ns = clock_ns();
   BootTimes times;
   std::set<std::string> said;
+  Overdue harvest_overdue{longest_wait};
+  Overdue survey_overdue{longest_wait};
   bool harvested = false;
+  bool has_read = false;
 };
 
 // Trivial to destroy: collectd's static destructors run in the parent of the daemon as well.
@@ -151,6 +156,16 @@ void publish(const Harvest &harvest, const std::optional<Survey> &survey, Second
   }
 }
 
+void log_late() {
+  const std::string reason = "not ready within " + std::to_string(longest_wait.count()) + " s";
+  std::vector<Fault> faults;
+  if (running->harvest_overdue.is_overdue())
+    faults.push_back({"listeners", reason});
+  if (running->survey_overdue.is_overdue())
+    faults.push_back({"survey", reason});
+  log_faults(running->late_faults, faults);
+}
+
 bool has_listeners(const NamespaceHarvest &harvest) {
   return harvest.tcp.read || (harvest.unix_sockets && harvest.unix_sockets->read);
 }
@@ -168,15 +183,24 @@ bool start_threads(Running &state, Seconds interval) {
   return !failure;
 }
 
+/// The first one is to tell whether there are listeners, to who asks for nothing else.
+std::chrono::milliseconds wait_of_read(bool is_first, Seconds interval) {
+  if (is_first)
+    return longest_wait;
+  return std::min<std::chrono::milliseconds>(
+      longest_wait, std::chrono::duration_cast<std::chrono::milliseconds>(interval / 2));
+}
+
 int read_callback() {
   const Seconds interval = collectd_interval();
+  const Clock::time_point begin = Clock::now();
   const Clock::time_point deadline =
-      Clock::now() +
-      std::min(longest_wait, std::chrono::duration_cast<std::chrono::milliseconds>(interval / 2));
+      begin + wait_of_read(!std::exchange(running->has_read, true), interval);
 
   // What came after the read before this one had given up waiting.
   std::optional<Survey> survey = running->surveyor.take_until(Clock::time_point::min());
-  if (const auto late = running->sampler.take_until(Clock::time_point::min()))
+  const std::optional<Harvest> late = running->sampler.take_until(Clock::time_point::min());
+  if (late)
     publish(*late, survey, interval);
 
   // A thread can have ended, having found no way back from another net namespace or no memory.
@@ -188,17 +212,22 @@ int read_callback() {
   running->sampler.ask();
   running->surveyor.ask();
   const std::optional<Harvest> harvest = running->sampler.take_until(deadline);
+  running->harvest_overdue.note(late || harvest, begin, Clock::now());
+  if (harvest) {
+    if (auto fresh = running->surveyor.take_until(deadline))
+      survey = std::move(fresh);
+    running->survey_overdue.note(survey.has_value(), begin, Clock::now());
+  }
+  log_late();
   if (!harvest)
-    return 0;
-  if (auto fresh = running->surveyor.take_until(deadline))
-    survey = std::move(fresh);
+    return -1;
   publish(*harvest, survey, interval);
   return has_listeners(harvest->own) ? 0 : -1;
 }
 
-/// collectd suspends a plugin that fails for up to a day: only its first harvest of all may.
+/// collectd suspends a plugin that fails for up to a day: only its first reading of all may.
 int first_or_no_failure() {
-  const bool is_first = !running->harvested;
+  const bool is_first = !running->has_read;
   const int result = guarded("read", read_callback);
   return is_first ? result : 0;
 }

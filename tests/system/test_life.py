@@ -81,6 +81,30 @@ class LifeTest(SystemTest):
         self.assertLess(collectd.stop(), plain_stop + SHUTDOWN_LIMIT)
         self.assertEqual(collectd.status, 0)
 
+    def test_listeners_that_do_not_come_are_said_once(self):
+        listener = self.listener(limit=5).fill(3)
+        trigger = pathlib.Path(self.folder(), "late")
+        collectd = self.collectd(interval=0.2, preload=[os.environ["STRANGE_SOCK_DIAG"]],
+                                 environment={"STRANGE_SOCK_DIAG_LATE": str(trigger)})
+        collectd.wait_for_value(listener.name, "queue_length-accept", 3)
+        self.assertEqual(collectd.messages(), [])
+        trigger.touch()
+        collectd.wait_for_log(r"^\[warning\] backlog plugin: no listeners: not ready within 1 s$")
+        trigger.unlink()
+        collectd.wait_for_log(r"^\[notice\] backlog plugin: listeners can be read again$")
+        said = collectd.messages()
+        self.assertEqual(len(set(said)), len(said), said)
+        self.assertNotIn("read-function", collectd.log())
+
+    def test_reading_once_tells_that_listeners_do_not_come(self):
+        trigger = pathlib.Path(self.folder(), "late")
+        trigger.touch()
+        collectd = harness.Collectd(preload=[os.environ["STRANGE_SOCK_DIAG"]],
+                                    environment={"STRANGE_SOCK_DIAG_LATE": str(trigger)})
+        self.addCleanup(collectd.close)
+        self.assertNotEqual(collectd.run_to_exit("-T"), 0)
+        self.assertIn("backlog plugin: no listeners: not ready within 1 s", collectd.output())
+
     def make_late(self, collectd, trigger, listener):
         """Until no value of the listener has come for some intervals, so that a dump hangs."""
         trigger.touch()
