@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Incidents of accept queues, re-created: which listener, which state, why, and the knob that is named."""
 
+import json
 import os
 import pathlib
 import pwd
@@ -342,6 +343,27 @@ part=$(mktemp "$1/part.XXXXXX") && cat >"$part" && mv "$part" "$1/whole.${part##
         numbers = {name: float(warning[name]) for name in ("queue", "limit", "used", "drops")}
         self.assertEqual(numbers, {"queue": 17, "limit": 16, "used": 100, "drops": 5})
         self.assertEqual((okay["Severity"], okay["state"], okay["cause"]), ("OKAY", "ok", "none"))
+
+    def test_the_table_waits_for_no_receiver(self):
+        """Nagios' command file is a FIFO; who opens it waits for Nagios."""
+        folder = pathlib.Path(self.folder())
+        fifo, table = folder / "nagios.cmd", folder / "table"
+        os.mkfifo(fifo)
+        listener = self.listener(limit=4)
+        collectd = self.started(f'TableFile "{table}"', listener, interval=INTERVAL, plugins=["notify_nagios"],
+                                config=f'<Plugin notify_nagios>\nCommandFile "{fifo}"\n</Plugin>')
+        listener.fill(5).connect(3)
+
+        def state():
+            shown = json.loads(harness.run(os.environ["BACKLOG_TABLE"], "--table", table, "--json"))
+            return next(row["state"] for row in shown["listeners"] if row["name"] == listener.name)
+        try:
+            collectd.wait_for_value(listener.name, STATE, OVERFLOW)
+            collectd.wait(lambda: state() == "overflow", 5, "the overflow in the table")
+            self.assertNotIn("notify_nagios plugin:", collectd.log())
+        finally:
+            self.addCleanup(os.close, os.open(fifo, os.O_RDONLY | os.O_NONBLOCK))
+        collectd.wait_for_log("notify_nagios plugin: .*Illegal seek")  # into a FIFO; but it has come to that
 
     def test_threshold_on_the_state(self):
         listener = self.listener(limit=16)
