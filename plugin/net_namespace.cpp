@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <system_error>
+#include <unistd.h>
 
 namespace backlog {
 
@@ -81,10 +82,11 @@ bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); }
 NetNamespaceFinder::NetNamespaceFinder(std::vector<std::string> folders, std::string proc)
     : folders_(std::move(folders)), proc_(std::move(proc)) {}
 
-Failure NetNamespaceFinder::refusal() const {
-  if (!refused_)
-    return std::nullopt;
-  return Error{EACCES, "look into other processes"};
+// A mount with hidepid does not list what is refused.
+bool NetNamespaceFinder::refused() const {
+  if (has_capability(CAP_SYS_PTRACE))
+    return false;
+  return refused_ || access((proc_ + "/1").c_str(), F_OK) != 0;
 }
 
 Result<std::vector<NetNamespace>> NetNamespaceFinder::find() {
@@ -118,7 +120,7 @@ Result<std::vector<NetNamespace>> NetNamespaceFinder::find() {
     const std::string process = proc_ + "/" + std::to_string(pid);
     const std::string path = process + "/ns/net";
     const auto id = id_at(path);
-    refused_ = refused_ || (!id && errno == EACCES && !has_capability(CAP_SYS_PTRACE));
+    refused_ = refused_ || (!id && (errno == EACCES || errno == EPERM));
     if (!id || id == own)
       continue;
     const auto [place, is_new] = places.try_emplace(*id, found.size());

@@ -41,8 +41,8 @@ public:
   /// All but the calling thread's own, in order of names. It fails for want of descriptors or
   /// memory only.
   Result<std::vector<NetNamespace>> find();
-  /// Why some of no file may have been missed.
-  Failure refusal() const;
+  /// Whether some of no file may have been missed.
+  bool refused() const;
   /// Why some with a file were missed in the last list; what: the folder.
   const Failure &folder_refusal() const { return folder_refusal_; }
 

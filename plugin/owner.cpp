@@ -71,12 +71,10 @@ std::string printable(std::string_view raw) {
   return text;
 }
 
-/// The inode of the socket that a link of /proc/PID/fd leads to: "socket:[123]". Where there is
-/// none, errno is 0 or why the link cannot be read.
+/// The inode of the socket that a link of /proc/PID/fd leads to: "socket:[123]".
 std::optional<std::uint32_t> socket_inode(int at, const char *link) {
   constexpr std::string_view prefix = "socket:[";
   std::array<char, 32> target{};
-  errno = 0;
   const ssize_t length = readlinkat(at, link, target.data(), target.size());
   if (length < 0)
     return std::nullopt;
@@ -118,23 +116,16 @@ public:
     }
   }
 
-  /// Whether one was met that may not be looked into.
-  bool met_closed_process() const { return met_closed_process_; }
-
 private:
   void look_into(pid_t pid) {
     std::array<char, 32> path{};
     (void)std::snprintf(path.data(), path.size(), "%d/fd", pid);
     const UniqueFd folder = open_directory(proc_, path.data());
-    if (!folder) {
-      note_error();
+    if (!folder)
       return;
-    }
     hits_.clear();
     read_directory(folder.get(), buffer_, [&](const dirent64 &entry) {
       const auto inode = socket_inode(folder.get(), entry.d_name);
-      if (!inode)
-        note_error();
       const auto holder = inode ? holders_.find(*inode) : holders_.end();
       const auto fd = parse_number<int>(entry.d_name);
       if (holder != holders_.end() && holder->second.pid == 0 && fd) {
@@ -146,12 +137,6 @@ private:
     });
     if (!hits_.empty())
       name_hits(pid);
-  }
-
-  /// Who has both capabilities is refused only what a security module shields.
-  void note_error() {
-    if (errno == EACCES && !met_closed_process_)
-      met_closed_process_ = !has_capability(CAP_SYS_PTRACE) || !has_capability(CAP_DAC_READ_SEARCH);
   }
 
   /// A process that has no name any more has ended, and its sockets are somebody else's.
@@ -179,8 +164,11 @@ private:
   std::size_t missing_;
   std::vector<Holder *> hits_; ///< of one process
   std::vector<std::byte> buffer_;
-  bool met_closed_process_ = false;
 };
+
+/// The errors of a scan tell less: a mount with hidepid does not list what is refused, and what has
+/// just ended is refused, too (proc_fd_access_allowed() in fs/proc/base.c).
+bool may_see_all() { return has_capability(CAP_SYS_PTRACE) && has_capability(CAP_DAC_READ_SEARCH); }
 
 bool still_has(int proc, pid_t pid, int fd, std::uint32_t inode) {
   std::array<char, 64> path{};
@@ -410,7 +398,7 @@ void OwnerBook::update(std::span<const OwnedSocket> listening, bool may_scan) {
   }
   if (may_scan) {
     find_units();
-    note_refusal();
+    refused_ = refused_ || (!may_see_all() && lacks_owner());
   }
 }
 
@@ -419,18 +407,10 @@ const Owner *OwnerBook::find(std::uint64_t cookie) const {
   return entry == entries_.end() ? nullptr : &entry->second.owner;
 }
 
-Failure OwnerBook::refusal() const {
-  if (!refused_)
-    return std::nullopt;
-  return Error{EACCES, "look into other processes"};
-}
-
-void OwnerBook::note_refusal() {
-  const auto lacks_owner = [](const auto &entry) {
+bool OwnerBook::lacks_owner() const {
+  return std::any_of(entries_.begin(), entries_.end(), [](const auto &entry) {
     return entry.second.inode != 0 && entry.second.owner.text().empty();
-  };
-  refused_ = refused_ ||
-             (met_closed_process_ && std::any_of(entries_.begin(), entries_.end(), lacks_owner));
+  });
 }
 
 void OwnerBook::forget_gone() {
@@ -463,7 +443,6 @@ void OwnerBook::find_processes(int proc) {
       holders[entry.inode];
   ProcessScan scan(proc, holders);
   scan.run();
-  met_closed_process_ = met_closed_process_ || scan.met_closed_process();
   ++scans_;
 
   for (auto &[cookie, entry] : entries_) {

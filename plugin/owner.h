@@ -1,7 +1,5 @@
 #pragma once
 
-#include "result.h"
-
 #include <cstdint>
 #include <span>
 #include <string>
@@ -56,9 +54,9 @@ public:
   /// Null for a socket that was not listening at the last update(). Valid until the next one.
   const Owner *find(std::uint64_t cookie) const;
 
-  /// Why there was a socket without an owner: processes that may not be looked into. Once so,
+  /// Whether there was a socket without an owner while processes may not be looked into. Once so,
   /// always so, since a process does not get back what it may do.
-  Failure refusal() const;
+  bool refused() const { return refused_; }
 
   /// How often /proc was scanned.
   std::uint64_t scans() const { return scans_; }
@@ -82,7 +80,7 @@ private:
   void note_lost(int proc);
   void find_processes(int proc);
   void find_units();
-  void note_refusal();
+  bool lacks_owner() const;
 
   std::string proc_root_;
   std::string cgroup_root_;
@@ -91,7 +89,6 @@ private:
   std::uint64_t updates_ = 0;
   std::uint64_t scans_ = 0;
   std::uint64_t walks_ = 0;
-  bool met_closed_process_ = false;
   bool refused_ = false;
 };
 

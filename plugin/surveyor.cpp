@@ -10,6 +10,7 @@
 #include "waiting.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <map>
 #include <system_error>
 #include <utility>
@@ -87,6 +88,8 @@ Failure find_oldest_waits(SockDiag &sock_diag, const NamespaceLabel &label,
   return std::nullopt;
 }
 
+std::string refusal() { return Error{EACCES, "look into other processes"}.message(); }
+
 /// What the thread owns. An exception ends the thread, as it does the sampler's.
 class SurveyingLoop {
 public:
@@ -121,13 +124,12 @@ private:
 
   void find_namespaces() {
     post_namespaces();
-    if (const Failure &refusal = finder_.folder_refusal())
-      survey_.faults.push_back({"other net namespaces in " + refusal->what,
-                                std::generic_category().message(refusal->code)});
+    if (const Failure &closed = finder_.folder_refusal())
+      survey_.faults.push_back({"other net namespaces in " + closed->what,
+                                std::generic_category().message(closed->code)});
     // Who asks for one by name asks for its file.
-    const Failure refusal = finder_.refusal();
-    if (refusal && config_->net_namespaces.has_regex())
-      survey_.faults.push_back({"other net namespaces without a file", refusal->message()});
+    if (finder_.refused() && config_->net_namespaces.has_regex())
+      survey_.faults.push_back({"other net namespaces without a file", refusal()});
   }
 
   void post_namespaces() {
@@ -198,8 +200,8 @@ private:
     for (const OwnedSocket &socket : sockets_)
       if (const Owner *owner = owners_.find(socket.cookie))
         survey_.owners.emplace(socket.cookie, *owner);
-    if (const Failure refusal = owners_.refusal())
-      survey_.faults.push_back({"owners", refusal->message()});
+    if (owners_.refused())
+      survey_.faults.push_back({"owners", refusal()});
   }
 
   /// The scans of all connections, as far as there is time for them.

@@ -374,6 +374,20 @@ def die_with_parent():
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+_CLONE_NEWNS = 0x00020000
+_MS_REC, _MS_PRIVATE = 0x4000, 0x40000
+
+
+def mount_private_proc(options):
+    """For this process and those that it starts."""
+    steps = [lambda: _libc.unshare(_CLONE_NEWNS),
+             lambda: _libc.mount(b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None),
+             lambda: _libc.mount(b"proc", b"/proc", b"proc", ctypes.c_ulong(0), options.encode())]
+    for step in steps:
+        if step() != 0:
+            raise OSError(ctypes.get_errno(), "mount /proc")
+
+
 class Collectd:
     """A collectd of the test's own: private folders, csv with raw values, plugin backlog.
 
@@ -383,13 +397,14 @@ class Collectd:
 
     def __init__(self, plugin_config=None, *, interval=0.25, plugins=(), config="", load_backlog=True,
                  daemonise=False, preload=(), environment=None, refuse_sock_diag=False, directory=None,
-                 hostname=None, without_capabilities=()):
+                 hostname=None, without_capabilities=(), proc_options=None):
         self.hostname = hostname or HOSTNAME  # which the demo sets
         self.binary = _required("COLLECTD")
         self.interval = interval
         self.daemonise = daemonise
         self.refuse_sock_diag = refuse_sock_diag
         self.without_capabilities = without_capabilities
+        self.proc_options = proc_options  # of a /proc of its own
         self._temporary = directory is None
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="collectd-backlog-"))
         for folder in ("base", "csv"):
@@ -444,6 +459,8 @@ class Collectd:
 
     def _before_exec(self):
         die_with_parent()
+        if self.proc_options:
+            mount_private_proc(self.proc_options)
         for capability in self.without_capabilities:
             _prctl(PR_CAPBSET_DROP, capability)
         if self.refuse_sock_diag:

@@ -35,11 +35,11 @@ class CapabilitiesTest(SystemTest):
             self.skipTest("not root")
         self.nobody = pwd.getpwnam("nobody")
 
-    def started(self, config, capabilities):
+    def started(self, config, capabilities, **options):
         self.table = pathlib.Path(self.folder(), "table")
         last = int(pathlib.Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="ascii"))
         collectd = self.collectd(f'TableFile "{self.table}"\n{config}', interval=0.1, without_capabilities=(
-            set(range(last + 1)) - {NUMBERS[name] for name in capabilities}))
+            set(range(last + 1)) - {NUMBERS[name] for name in capabilities}), **options)
         collectd.wait_for_intervals(4)
         return collectd
 
@@ -83,6 +83,42 @@ class CapabilitiesTest(SystemTest):
                 self.assertNotIn("owner", row)
                 self.assertEqual(row["length"], 1)
                 self.check_messages(collectd, f"no owners: {REFUSED}")
+
+    def hidden(self):
+        """Options of mounts of /proc that hide the processes of others, from root too if it has no
+        capabilities; the first lists them."""
+        def can_mount(options):
+            try:
+                subprocess.run(["true"], check=True, preexec_fn=lambda: harness.mount_private_proc(options))
+                return True
+            except subprocess.SubprocessError:
+                return False
+        all_options = [f"hidepid={value},gid={self.nobody.pw_gid}" for value in (1, 2)]
+        return [options for options in all_options if can_mount(options)] or self.skipTest("no /proc can be mounted")
+
+    def test_owners_that_are_hidden(self):
+        listener, owner = self.service_of_another_user()
+        for options in self.hidden():
+            with self.subTest(options):
+                collectd = self.started("", capabilities_of("ReportOwner"), proc_options=options)
+                self.assertEqual(self.rows()[listener.name]["owner"], owner)
+                self.check_messages(collectd)
+                collectd = self.started("", set(), proc_options=options)
+                self.assertNotIn("owner", self.rows()[listener.name])
+                self.check_messages(collectd, f"no owners: {REFUSED}")
+
+    def test_other_namespaces_that_are_hidden(self):
+        with_file, without_file = self.namespaces()
+        wanted = capabilities_of("NetNamespace")
+        for options in self.hidden():
+            with self.subTest(options):
+                config = 'ReportOwner false\nNetNamespace "/./"'
+                collectd = self.started(config, wanted, proc_options=options)
+                self.assertLessEqual({with_file, without_file}, self.rows().keys())
+                self.check_messages(collectd)
+                collectd = self.started(config, wanted - {"CAP_SYS_PTRACE"}, proc_options=options)
+                self.assertIn(with_file, self.rows())
+                self.check_messages(collectd, f"no other net namespaces without a file: {REFUSED}")
 
     def test_without_any(self):
         listener = self.listener(limit=4).fill(2)
