@@ -231,7 +231,8 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
       ++draft.host.listeners;
       draft.host.worst_used_percent =
           std::max(draft.host.worst_used_percent, interval.queue.used_percent);
-      if (watch.expected)
+      // The next one with an id has another name.
+      if (watch.expected && !interval.identity.has_id)
         expected_.insert(name);
       judge(listener, watch, row, draft);
     }

@@ -21,11 +21,13 @@ struct Told {
   std::uint64_t drops = 0;
   std::uint32_t members = 1;
   bool folded = false;
+  bool has_id = false;
 };
 
 ListenerHarvest harvested(const Told &told) {
   ListenerHarvest listener;
   listener.interval.identity.name = told.name;
+  listener.interval.identity.has_id = told.has_id;
   listener.interval.folded = told.folded;
   listener.interval.members = told.members;
   listener.interval.counted = told.members;
@@ -541,6 +543,21 @@ START_TEST(expected_listeners_keep_their_series) {
 }
 END_TEST
 
+START_TEST(names_with_ids_are_expected_by_themselves_only) {
+  Tables tables({.watches = {{"/./", "", true}, {"named-0123456789", "", true}}});
+  tables.measured = 1h;
+  for (int i = 0; i < 3; ++i) {
+    const std::string id = std::to_string(123456780 + i);
+    tables.build(
+        {{"plain"}, {"u" + id, 0, 0, 1, false, true}, {"named-0123456789", 0, 0, 1, false, true}});
+  }
+  tables.build({});
+  tables.build({});
+  ck_assert_uint_eq(tables.table.host->missing, 2);
+  assert_text(tables.series(), "named-0123456789 plain");
+}
+END_TEST
+
 START_TEST(a_kind_that_is_not_read_switches_off_no_other) {
   Tables tables({.max_listeners = 2, .watches = {{"t", "", true}, {"unix_u", "", true}}});
   tables.measured = 40s; // MissingAfter is 60 s
@@ -757,7 +774,8 @@ int main() {
       what_was_not_read_is_absent, drops_that_are_not_known_are_absent,
       an_overflow_that_no_counter_tells, host_figures, harvest_and_survey_are_passed_on,
       syn_queue_of_the_fold_is_the_sum, watched_listeners_have_series_and_names,
-      expected_listeners_keep_their_series, a_kind_that_is_not_read_switches_off_no_other,
+      expected_listeners_keep_their_series, names_with_ids_are_expected_by_themselves_only,
+      a_kind_that_is_not_read_switches_off_no_other,
       other_namespaces_that_are_not_read_keep_what_is_theirs,
       a_kernel_without_unix_diag_tells_all_that_there_is, somaxconn_that_a_limit_comes_from,
       namespaces_have_kernel_rows_and_owners_reach_rows,
