@@ -236,7 +236,8 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
     harvest_unix_samples(unix_max_weight);
     harvest.unix_sockets = harvest_unix();
   }
-  read_port_range();
+  if (!tcp_failure_) // it may refold only what has been harvested
+    read_port_range();
 
   const std::string where = label_.name.empty() ? "" : of_net_namespace(label_.name);
   if (tcp_failure_)
@@ -327,7 +328,7 @@ KindHarvest NamespaceSampler::harvest_unix() {
 
 void NamespaceSampler::read_port_range() {
   const std::optional<PortRange> range = limits_reader_.read_port_range();
-  if (range == port_range_)
+  if (!range || range == port_range_)
     return;
   port_range_ = range;
   tcp_.refold();

@@ -7,11 +7,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <string>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -113,6 +115,17 @@ struct Sampled {
   NamespaceHarvest harvest;
   std::vector<Fault> faults;
 };
+
+/// Nobody can read net.ipv4 from here on, in a mount namespace of the test's own.
+bool hide_ipv4_sysctls() {
+  return unshare(CLONE_NEWNS) == 0 &&
+         mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+         mount("none", "/proc/sys/net/ipv4", "tmpfs", 0, nullptr) == 0;
+}
+
+void set_port_range(const char *range) {
+  std::ofstream("/proc/sys/net/ipv4/ip_local_port_range") << range;
+}
 
 } // namespace
 
@@ -256,9 +269,33 @@ START_TEST(an_address_is_watched_in_the_own_namespace_only) {
 }
 END_TEST
 
+START_TEST(a_port_range_that_cannot_be_read_stays_as_it_was) {
+  if (!enter_own_namespace())
+    return;
+  const UniqueFd listener = tcp_listener(40000);
+  set_port_range("50000 60000");
+  Sampled sampled("");
+  if (!sampled.can_read())
+    return;
+  const auto is_folded = [&] {
+    sampled.take_harvest();
+    return sampled.harvest.tcp.listeners.at(0).interval.folded;
+  };
+  ck_assert(!is_folded());
+  set_port_range("30000 60000");
+  (void)is_folded();
+  ck_assert(is_folded());
+  if (!hide_ipv4_sysctls())
+    return;
+  (void)is_folded();
+  ck_assert(is_folded());
+}
+END_TEST
+
 int main() {
   return run_tests(
       "namespace_sampler", steady_samples_do_not_allocate, a_replaced_unix_socket_is_a_socket_more,
       who_came_and_went_between_harvests_is_forgotten, a_namespace_that_ended_tells_what_was_seen,
-      an_address_is_watched_in_the_own_namespace_only);
+      an_address_is_watched_in_the_own_namespace_only,
+      a_port_range_that_cannot_be_read_stays_as_it_was);
 }
