@@ -17,10 +17,10 @@ public:
   using TimePoint = std::chrono::steady_clock::time_point;
   enum class Wake { due, asked, stopping };
 
-  /// Asks, unless an answer is still owed.
+  /// Asks, unless an answer is still owed, or waits to be taken: the next one would replace it.
   void ask() {
     const std::lock_guard lock(mutex_);
-    asked_ = true;
+    asked_ = asked_ || !answer_;
     changed_.notify_all();
   }
 

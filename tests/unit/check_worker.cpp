@@ -71,6 +71,18 @@ START_TEST(late_answer_waits_for_the_next_take) {
 }
 END_TEST
 
+START_TEST(an_answer_that_waits_is_not_replaced) {
+  Mailbox<int> mailbox;
+  ck_assert(!mailbox.take_until(Clock::time_point::min()));
+  mailbox.deliver(1); // just after nobody had found it
+  mailbox.ask();
+  ck_assert(mailbox.sleep_until(Clock::now()) == Mailbox<int>::Wake::due);
+  ck_assert(mailbox.take_until(Clock::time_point::min()) == 1);
+  mailbox.ask();
+  ck_assert(mailbox.sleep_until(Clock::now()) == Mailbox<int>::Wake::asked);
+}
+END_TEST
+
 START_TEST(a_thread_that_is_late_is_left_behind) {
   auto gate = std::make_shared<std::promise<void>>();
   Counting worker(gate->get_future().share());
@@ -170,5 +182,6 @@ int main() {
   return run_tests("worker", answers_when_asked, late_answer_waits_for_the_next_take,
                    a_thread_that_is_late_is_left_behind, an_exception_ends_the_thread_only,
                    a_worker_that_goes_takes_its_thread_along, signals_are_blocked,
-                   signals_are_not_blocked_where_memory_ends, sleep_ends_when_due);
+                   signals_are_not_blocked_where_memory_ends, sleep_ends_when_due,
+                   an_answer_that_waits_is_not_replaced);
 }
