@@ -25,11 +25,13 @@ std::string device_name(std::uint32_t index) {
   return name.data();
 }
 
-/// The reason why listeners could not be read; ENOENT is what the kernel answers where the
-/// module that knows them is missing.
+/// Whether the kernel has no module that knows such listeners.
+bool lacks_module(const Failure &failure) { return failure && failure->code == ENOENT; }
+
+/// The reason why listeners could not be read.
 Fault listeners_fault(std::string part, const Error &error, const char *module) {
   std::string reason = error.message();
-  if (error.code == ENOENT)
+  if (lacks_module(error))
     reason += std::string(" (the kernel has no ") + module + ")";
   return {std::move(part), std::move(reason)};
 }
@@ -74,11 +76,14 @@ bool NamespaceSampler::folds(const ListenerIdentity &identity) const {
          !config_->listeners.names(identity.name) && !watch_facts(*config_, identity.name).watched;
 }
 
-void NamespaceSampler::sample_tcp(Duration max_weight) { take_tcp_sample(max_weight, false); }
+void NamespaceSampler::sample_tcp(Duration max_weight) {
+  if (!lacks_module(tcp_failure_))
+    take_tcp_sample(max_weight, false);
+}
 
 void NamespaceSampler::take_tcp_sample(Duration max_weight, bool at_harvest) {
   dump_tcp();
-  if (tcp_failure_ && at_harvest)
+  if (tcp_failure_ && at_harvest && !lacks_module(tcp_failure_))
     dump_tcp();
   if (!tcp_failure_)
     tcp_.end_sample(std::chrono::steady_clock::now(), max_weight);
@@ -124,11 +129,14 @@ void NamespaceSampler::forget_gone_tcp() {
   });
 }
 
-void NamespaceSampler::sample_unix(Duration max_weight) { take_unix_sample(max_weight, false); }
+void NamespaceSampler::sample_unix(Duration max_weight) {
+  if (!lacks_module(unix_failure_))
+    take_unix_sample(max_weight, false);
+}
 
 bool NamespaceSampler::take_unix_sample(Duration max_weight, bool at_harvest) {
   dump_unix();
-  if (unix_failure_ && at_harvest)
+  if (unix_failure_ && at_harvest && !lacks_module(unix_failure_))
     dump_unix();
   if (unix_failure_)
     return false;
@@ -313,7 +321,7 @@ KindHarvest NamespaceSampler::harvest_tcp() {
 KindHarvest NamespaceSampler::harvest_unix() {
   KindHarvest kind;
   if (unix_failure_) {
-    kind.absent = unix_failure_->code == ENOENT;
+    kind.absent = lacks_module(unix_failure_);
     return kind;
   }
   kind.read = true;

@@ -27,7 +27,8 @@ public:
   NamespaceSampler(const NamespaceSampler &) = delete;
   NamespaceSampler &operator=(const NamespaceSampler &) = delete;
 
-  /// max_weight: as in ListenerSet::end_sample().
+  /// max_weight: as in ListenerSet::end_sample(). Where the kernel has no module that tells of
+  /// these listeners, only harvests ask: each question has it look for one with modprobe.
   void sample_tcp(Duration max_weight);
   void sample_unix(Duration max_weight);
   bool tcp_filling() const { return tcp_.filling(); }
@@ -51,7 +52,8 @@ private:
   void dump_unix();
   std::optional<ListenCounters> listen_counters() const;
   bool drops_known() const { return drops_.has_baseline() && listen_counters().has_value(); }
-  // A dump that fails at a harvest is tried once more: a whole interval hangs on it.
+  // A dump that fails at a harvest is tried once more: a whole interval hangs on it. Not where a
+  // module is missing.
   void take_tcp_sample(Duration max_weight, bool at_harvest);
   /// Returns whether the next one finds others to be counted than this has counted.
   bool take_unix_sample(Duration max_weight, bool at_harvest);

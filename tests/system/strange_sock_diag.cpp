@@ -3,6 +3,9 @@
 //   STRANGE_SOCK_DIAG_REFUSED=FILE    requests are refused, as by SELinux, while FILE exists
 //   STRANGE_SOCK_DIAG_UNIX_REFUSED=1  those about Unix sockets are refused, likewise
 //   STRANGE_SOCK_DIAG_NO_UNIX=1       they are answered as by a kernel without unix_diag
+//   STRANGE_SOCK_DIAG_NO_TCP=1        requests by family about TCP, as by one without tcp_diag
+//   STRANGE_SOCK_DIAG_ASKED=FILE      a byte is appended there for each request of the sampler's
+//                                     thread that one of these two makes fail
 //   STRANGE_SOCK_DIAG_EACH_FAMILY=1   TCPDIAG_GETSOCK is an unknown request
 //   STRANGE_SOCK_DIAG_NO_NETSTAT=FILE the kernel's counters cannot be opened while FILE exists
 //   STRANGE_SOCK_DIAG_THEN_SYN=PORT   one SYN is sent there when the sampler's thread has received
@@ -77,6 +80,17 @@ void send_syn(const char *port) {
   close(client);
 }
 
+void note_asked() {
+  const char *file = std::getenv("STRANGE_SOCK_DIAG_ASKED");
+  const int fd = file == nullptr || !is_sampler()
+                     ? -1
+                     : open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd < 0)
+    return;
+  (void)!write(fd, "?", 1);
+  close(fd);
+}
+
 template <class Function> Function *next(Function * /*type*/, const char *name) {
   return reinterpret_cast<Function *>(dlsym(RTLD_NEXT, name));
 }
@@ -127,8 +141,9 @@ ssize_t sendto(int fd, const void *buf, std::size_t n, int flags, const sockaddr
     return -1;
   }
   std::memcpy(&request, buf, sizeof request);
+  const bool no_tcp = std::getenv("STRANGE_SOCK_DIAG_NO_TCP") != nullptr;
   if (request.nlmsg_type == TCPDIAG_GETSOCK &&
-      std::getenv("STRANGE_SOCK_DIAG_EACH_FAMILY") != nullptr)
+      (no_tcp || std::getenv("STRANGE_SOCK_DIAG_EACH_FAMILY") != nullptr))
     request.nlmsg_type = unknown_request;
   const auto *bytes = static_cast<const char *>(buf);
   std::vector<char> changed(bytes, bytes + n);
@@ -138,9 +153,12 @@ ssize_t sendto(int fd, const void *buf, std::size_t n, int flags, const sockaddr
       errno = EACCES;
       return -1;
     }
-    if (std::getenv("STRANGE_SOCK_DIAG_NO_UNIX") != nullptr)
-      *family = AF_UNSPEC; // for which no kernel has a handler: ENOENT
   }
+  if (char *family = family_of(changed); family != nullptr)
+    if (*family == AF_UNIX ? std::getenv("STRANGE_SOCK_DIAG_NO_UNIX") != nullptr : no_tcp) {
+      *family = AF_UNSPEC; // for which no kernel has a handler: ENOENT
+      note_asked();
+    }
   return real(fd, changed.data(), n, flags, addr, addr_len);
 }
 }

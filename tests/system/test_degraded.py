@@ -10,6 +10,7 @@ import unittest
 
 import harness
 from harness import Collectd, have_ipv6, kernel_counters, read_sysctl
+from net_namespaces import NetNamespace
 from notifications import NotificationTest
 
 READ_FAILED = "read-function of plugin .* failed"
@@ -180,6 +181,24 @@ class DegradedTest(NotificationTest):
         said = [line for line in collectd.messages() if "Unix listeners" in line]
         self.assertEqual(len(said), 1, said)
         self.assertIn(reason, said[0])
+
+    def test_a_module_that_is_missing_is_asked_for_once_a_harvest(self):
+        """Each time the kernel starts modprobe for it."""
+        namespace = NetNamespace(f"degraded-{os.getpid()}")
+        self.addCleanup(namespace.close)
+        for variable in ("STRANGE_SOCK_DIAG_NO_TCP", "STRANGE_SOCK_DIAG_NO_UNIX"):
+            with self.subTest(variable):
+                asked = pathlib.Path(self.folder(), "asked")
+                collectd = self.collectd(f'NetNamespace "{namespace.name}"', interval=1,
+                                         preload=[os.environ["STRANGE_SOCK_DIAG"]],
+                                         environment={variable: "1", "STRANGE_SOCK_DIAG_ASKED": str(asked)})
+                values = ("kernel", "gauge-somaxconn")
+                collectd.wait_for_log("of net namespace degraded.*the kernel has no (tcp|unix)_diag")
+                collectd.wait_for_intervals(1)
+                before = len(collectd.values(*values)), asked.stat().st_size
+                collectd.wait_for_intervals(3)
+                harvests = len(collectd.values(*values)) - before[0] + 1
+                self.assertLessEqual(asked.stat().st_size - before[1], 2 * harvests)
 
     def test_gone_listeners_give_their_places_away(self):
         for variable in ("STRANGE_SOCK_DIAG_NO_UNIX", "STRANGE_SOCK_DIAG_UNIX_REFUSED"):
