@@ -377,7 +377,7 @@ std::string Owner::text() const {
 OwnerBook::OwnerBook(std::string proc_root, std::string cgroup_root)
     : proc_root_(std::move(proc_root)), cgroup_root_(std::move(cgroup_root)) {}
 
-void OwnerBook::update(std::span<const OwnedSocket> listening, bool may_scan) {
+void OwnerBook::update(std::span<const OwnedSocket> listening) {
   ++updates_;
   for (const OwnedSocket &socket : listening) {
     const auto [entry, is_new] = entries_.try_emplace(socket.cookie);
@@ -391,15 +391,21 @@ void OwnerBook::update(std::span<const OwnedSocket> listening, bool may_scan) {
   }
   forget_gone();
 
-  if (const UniqueFd proc = open_directory(AT_FDCWD, proc_root_.c_str())) {
+  if (const UniqueFd proc = open_directory(AT_FDCWD, proc_root_.c_str()))
     note_lost(proc.get());
-    if (may_scan)
-      find_processes(proc.get());
-  }
-  if (may_scan) {
-    find_units();
-    refused_ = refused_ || (!may_see_all() && lacks_owner());
-  }
+}
+
+bool OwnerBook::wants_scan() const {
+  return std::any_of(entries_.begin(), entries_.end(), [](const auto &entry) {
+    return entry.second.search == Search::wanted || entry.second.unit_wanted;
+  });
+}
+
+void OwnerBook::scan() {
+  if (const UniqueFd proc = open_directory(AT_FDCWD, proc_root_.c_str()))
+    find_processes(proc.get());
+  find_units();
+  refused_ = refused_ || (!may_see_all() && lacks_owner());
 }
 
 const Owner *OwnerBook::find(std::uint64_t cookie) const {

@@ -43,13 +43,14 @@ class OwnerBook {
 public:
   explicit OwnerBook(std::string proc_root = "/proc", std::string cgroup_root = cgroup2_mount());
 
-  /// Takes all sockets that are listening now: forgets those that are gone, and looks for the
-  /// owners of the new ones and of those whose process has let go of the socket, by one scan of
-  /// /proc for all of them. Where there are none of these there is no scan. A process that was
-  /// not found is looked for again in the next two scans that others cause, then never: most of
-  /// the time it is not permitted, or the socket is the kernel's. Without may_scan the search
-  /// is left for a later call.
-  void update(std::span<const OwnedSocket> listening, bool may_scan = true);
+  /// Takes all sockets that are listening now, and forgets those that are gone.
+  void update(std::span<const OwnedSocket> listening);
+  /// Whether there are new sockets, or some whose process has let go of them.
+  bool wants_scan() const;
+  /// Looks for the owners of all of these by one scan of /proc and one of the cgroups, if there are
+  /// any. A process that was not found is looked for again in the next two scans that others
+  /// cause, then never: most of the time it is not permitted, or the socket is the kernel's.
+  void scan();
 
   /// Null for a socket that was not listening at the last update(). Valid until the next one.
   const Owner *find(std::uint64_t cookie) const;

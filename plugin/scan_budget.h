@@ -29,9 +29,9 @@ private:
   KernelFile sockstat_;
 };
 
-/// Shares a part of one CPU among scans, each of which walks all connections of the host. All of
-/// them together take no more than that on average, and no more in one interval, but for one scan
-/// that takes more by itself: that one saves up. Every kind of scan has an equal claim; what a
+/// Shares a part of one CPU among scans, which walk all connections or all processes of the host.
+/// All of them together take no more than that on average, and no more in one interval, but for one
+/// scan that takes more by itself: that one saves up. Every kind of scan has an equal claim; what a
 /// cheap one does not use is the others'.
 class ScanBudget {
 public:

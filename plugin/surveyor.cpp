@@ -23,7 +23,7 @@ using Clock = std::chrono::steady_clock;
 
 // Finding namespaces takes some milliseconds for a thousand processes.
 constexpr std::chrono::seconds find_namespaces_every{30};
-// Scans of all connections, together; of one CPU.
+// Scans of all connections and of all processes, together; of one CPU.
 constexpr double scan_share = 0.01;
 
 /// A net namespace to survey; nullptr: collectd's own.
@@ -40,7 +40,7 @@ struct Place {
   }
 };
 
-enum class ScanKind : std::uint8_t { syn_queues, oldest_waits };
+enum class ScanKind : std::uint8_t { owners, syn_queues, oldest_waits };
 
 Result<std::vector<TcpAddress>> tcp_addresses(SockDiag &sock_diag) {
   std::vector<TcpAddress> addresses;
@@ -195,19 +195,26 @@ private:
     });
   }
 
+  /// Those that are known already.
   void find_owners() {
     owners_.update(sockets_);
-    for (const OwnedSocket &socket : sockets_)
-      if (const Owner *owner = owners_.find(socket.cookie))
-        survey_.owners.emplace(socket.cookie, *owner);
+    tell_owners();
     if (owners_.refused())
       survey_.faults.push_back({"owners", refusal()});
   }
 
-  /// The scans of all connections, as far as there is time for them.
+  void tell_owners() {
+    for (const OwnedSocket &socket : sockets_)
+      if (const Owner *owner = owners_.find(socket.cookie))
+        survey_.owners.insert_or_assign(socket.cookie, *owner);
+  }
+
+  /// The scans of all connections, and of all processes, as far as there is time for them.
   void scan(const std::vector<Place> &places) {
     wishes_ = board_->wishes();
     std::map<std::string, std::pair<const Place *, ScanKind>> scans; // by name
+    if (config_->report_owner && owners_.wants_scan())
+      scans["owners"] = {&places.front(), ScanKind::owners};
     for (const Place &place : places) {
       const bool is_own = place.other == nullptr;
       if (config_->report_syn_queue && (is_own || wishes_.syn_queues.contains(place.id())))
@@ -237,6 +244,11 @@ private:
   }
 
   Failure run_scan(const Place &place, ScanKind kind) {
+    if (kind == ScanKind::owners) {
+      owners_.scan();
+      tell_owners();
+      return std::nullopt;
+    }
     Result<SockDiag> sock_diag = SockDiag::open();
     if (!sock_diag)
       return sock_diag.error();

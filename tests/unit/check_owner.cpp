@@ -118,8 +118,9 @@ OwnedSocket socket_of(std::uint64_t cookie, std::uint32_t inode, std::uint64_t c
   return {.cookie = cookie, .inode = inode, .cgroup_id = cgroup_id};
 }
 
-void update(OwnerBook &book, const std::vector<OwnedSocket> &listening, bool may_scan = true) {
-  book.update(listening, may_scan);
+void update(OwnerBook &book, const std::vector<OwnedSocket> &listening) {
+  book.update(listening);
+  book.scan();
 }
 
 UniqueFd listen_on_loopback() {
@@ -451,16 +452,19 @@ START_TEST(search_can_be_left_for_later) {
   const std::uint64_t cgroup = host.cgroup("server.service");
   OwnerBook book = host.book();
   const std::vector<OwnedSocket> listening{socket_of(1, 4000), socket_of(2, 0, cgroup)};
-  update(book, listening, false);
-  update(book, listening, false);
+  book.update(listening);
+  book.update(listening);
+  ck_assert(book.wants_scan());
   assert_text(shown(book, 1), "");
   assert_text(shown(book, 2), "");
   ck_assert_uint_eq(book.scans() + book.walks(), 0);
   update(book, listening);
   assert_text(shown(book, 1), "server[5]");
   assert_text(shown(book, 2), "server.service");
+  ck_assert(!book.wants_scan());
   host.end(5);
-  update(book, listening, false);
+  book.update(listening);
+  ck_assert(book.wants_scan());
   assert_text(shown(book, 1), "");
   ck_assert_uint_eq(book.scans(), 1);
 }

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 using namespace backlog;
@@ -220,10 +221,36 @@ START_TEST(the_surveyor_works_beside_it) {
 }
 END_TEST
 
+// A new listener in each interval wants a scan of all processes, which takes more than the
+// hundredth of a millisecond.
+START_TEST(owners_are_looked_for_as_the_budget_allows) {
+  Surveyor surveyor;
+  ck_assert(!surveyor.start(config_with(1ms), 1ms, std::make_shared<SurveyBoard>()));
+  const Clock::time_point patience = Clock::now() + 60s;
+  std::vector<Listener> listeners;
+  bool left_out = false;
+  bool found = false;
+  while (!(left_out && found) && Clock::now() < patience) {
+    listeners.emplace_back(1);
+    surveyor.ask();
+    const auto survey = surveyor.take_until(Clock::now() + 60s);
+    ck_assert(survey.has_value());
+    left_out = left_out ||
+               std::any_of(survey->faults.begin(), survey->faults.end(), [](const Fault &fault) {
+                 return fault.part == "owners in every interval";
+               });
+    found = std::any_of(survey->owners.begin(), survey->owners.end(),
+                        [](const auto &owner) { return owner.second.pid == getpid(); });
+  }
+  ck_assert(left_out && found);
+}
+END_TEST
+
 int main() {
-  return run_tests(
-      "sampler", the_surveyor_works_beside_it, harvest_has_the_queue,
-      it_samples_between_the_harvests, one_sample_per_interval, listeners_come_and_go_under_it,
-      a_thread_out_of_memory_ends_and_another_begins_anew,
-      other_namespaces_are_sampled_as_soon_as_they_are_listed, stop_while_a_harvest_is_owed);
+  return run_tests("sampler", the_surveyor_works_beside_it, harvest_has_the_queue,
+                   it_samples_between_the_harvests, one_sample_per_interval,
+                   listeners_come_and_go_under_it,
+                   a_thread_out_of_memory_ends_and_another_begins_anew,
+                   other_namespaces_are_sampled_as_soon_as_they_are_listed,
+                   stop_while_a_harvest_is_owed, owners_are_looked_for_as_the_budget_allows);
 }
