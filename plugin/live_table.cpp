@@ -70,11 +70,7 @@ Result<TableContents> LiveTable::take(std::chrono::milliseconds time) {
                  harvest->faults.empty() ? "read listeners" : harvest->faults.front().reason};
   const Table table =
       parts.builder.build(*harvest, parts.surveyor.take_until(deadline), Config::Seconds(time));
-  std::vector<AlarmInput> inputs;
-  for (const Row &row : table.rows)
-    if (row.diagnosis)
-      inputs.push_back({row.name, &*row.diagnosis});
-  (void)parts.alarms.update(inputs);
+  (void)parts.alarms.update(alarm_inputs(table));
   return table_contents(table, *harvest, Config::Seconds(time), parts.alarms, parts.began_ns,
                         parts.times);
 }

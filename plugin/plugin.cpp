@@ -102,17 +102,6 @@ void log_collisions(const NamespaceHarvest &harvest) {
              " have one name and are shown as one: " + collision.name + remedy);
 }
 
-std::vector<Notification> update_alarms(const Table &table) {
-  std::vector<AlarmInput> inputs;
-  inputs.reserve(table.rows.size() + table.unread.size());
-  for (const Row &row : table.rows)
-    if (row.diagnosis)
-      inputs.push_back({row.name, &*row.diagnosis});
-  for (const std::string &name : table.unread)
-    inputs.push_back({name, nullptr});
-  return running->alarms.update(inputs);
-}
-
 void notify(const std::vector<Notification> &notifications, const Table &table) {
   for (const Notification &notification : notifications) {
     const auto row = std::find_if(table.rows.begin(), table.rows.end(), [&](const Row &candidate) {
@@ -155,7 +144,7 @@ void publish(const Harvest &harvest, const std::optional<Survey> &survey, Second
   dispatch_values(table, running->config->values, interval);
   // The first harvest comes right after the start and has seen next to nothing.
   if (std::exchange(running->harvested, true)) {
-    const std::vector<Notification> notifications = update_alarms(table);
+    const std::vector<Notification> notifications = running->alarms.update(alarm_inputs(table));
     write_table(table, harvest, interval);
     // Last, since collectd waits for who receives them.
     notify(notifications, table);
