@@ -30,7 +30,9 @@ namespace {
 constexpr const char *application = "backlog-agentx";
 // Between attempts to connect, between pings, and between attempts to register.
 constexpr int retry_seconds = 2;
-constexpr int request_timeout_seconds = 1;
+// An agent that runs a slow script answers nobody meanwhile. That is no reason to leave it.
+constexpr int answer_timeout_seconds = 5;
+constexpr int resend_seconds = 1; // of what could not be sent
 // Traps are UDP: 2000 at once overflow the receive buffer of snmptrapd, and are lost.
 constexpr std::chrono::milliseconds notification_distance{4};
 // What the library says when snmpd refuses a Register; it neither returns that nor tries again.
@@ -310,7 +312,7 @@ void AgentX::Loop::tell() {
       monitor_.sent();
     } else {
       monitor_.failed(trap->number);
-      tell_at_ = now + std::chrono::seconds(request_timeout_seconds);
+      tell_at_ = now + std::chrono::seconds(resend_seconds);
     }
   }
 }
@@ -422,7 +424,7 @@ void AgentX::Loop::register_again() {
 int AgentX::Loop::on_session(int, int, void *session, void *) {
   auto *starting = static_cast<netsnmp_session *>(session);
   starting->retries = 0;
-  starting->timeout = request_timeout_seconds * 1000000L;
+  starting->timeout = answer_timeout_seconds * 1000000L;
   return SNMPERR_SUCCESS;
 }
 

@@ -17,7 +17,7 @@ namespace {
 using namespace backlog;
 
 // How soon a new table is seen, and an old one found to be stale.
-constexpr timespec look_period{0, 500'000'000};
+constexpr timespec look_period{0, 100'000'000};
 // Within 2 s of a signal the process is gone, also while snmpd hangs.
 constexpr std::chrono::milliseconds stop_patience{1500};
 

@@ -289,8 +289,8 @@ class MasterFaultsTest(SnmpTest):
             else:
                 connection.send(master.response(pdu))
         self.run_against(answer, lambda master: len(held) > 8)
-        # The ninth goes when the first is given up, which is a second after it was sent.
-        self.assertGreater(held[8] - held[0], 0.5)
+        # The ninth goes when the first is given up, which is five seconds after it was sent.
+        self.assertGreater(held[8] - held[0], 4)
 
 
 class TableFaultsTest(SnmpTest):
