@@ -30,8 +30,8 @@ constexpr std::string_view usage =
     "Checks how full the accept queues of this host are, by the table file of collectd's plugin\n"
     "backlog.\n"
     "  -w RANGE   WARNING if the use of a queue, in percent, is outside of it\n"
-    "  -c RANGE   CRITICAL if it is; without both, and where there is no queue: state ok, high,\n"
-    "             any other -> OK, WARNING, CRITICAL\n"
+    "  -c RANGE   CRITICAL if it is; without both: state ok, high, any other -> OK, WARNING,\n"
+    "             CRITICAL; in any case CRITICAL: stalled, missing\n"
     "  -n REGEX   only listeners whose name it matches (POSIX extended); UNKNOWN if there is none\n"
     "  -f FILE    the table file (/run/collectd-backlog/table)\n"
     "  -t SECONDS give up after so long (10): UNKNOWN\n"
@@ -186,6 +186,8 @@ CheckOptions parse(const std::vector<std::string> &arguments) {
 
 Status status_of(const Listener &listener, const CheckOptions &options) {
   const bool has_queue = (listener.has & layout::has_queue) != 0;
+  if (listener.state == State::stalled) // which no use of a queue expresses
+    return critical;
   if (!has_queue || (!options.warning && !options.critical)) {
     if (listener.state == State::ok)
       return ok;
@@ -196,10 +198,15 @@ Status status_of(const Listener &listener, const CheckOptions &options) {
   return options.warning && options.warning->alerts(listener.used_percent) ? warning : ok;
 }
 
+/// Without an exponent, which perfdata may not have.
 std::string number(double value) {
-  std::array<char, 32> text{};
-  (void)std::snprintf(text.data(), text.size(), "%.4g", value);
-  return text.data();
+  std::array<char, 32> buffer{};
+  (void)std::snprintf(buffer.data(), buffer.size(), "%.2f", value);
+  std::string text(buffer.data());
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.back() == '.')
+    text.pop_back();
+  return text;
 }
 
 std::string line_of(const Listener &listener) {
