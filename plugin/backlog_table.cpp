@@ -8,6 +8,7 @@
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -40,7 +41,8 @@ constexpr std::string_view usage =
 
 constexpr std::chrono::seconds watch_period{1};
 constexpr std::chrono::milliseconds signal_period{100}; // how soon a signal is seen
-constexpr const char *clear_screen = "\x1b[H\x1b[2J\x1b[3J";
+constexpr const char *clear_screen = "\x1b[H\x1b[J";    // what has scrolled away stays
+constexpr double shortest_live_seconds = 0.001;
 constexpr double longest_live_seconds = 3600;
 
 struct Options {
@@ -62,8 +64,8 @@ int fail(const std::string &text) {
 std::optional<double> parse_seconds(const std::string &text) {
   double seconds = 0;
   const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  if (error != std::errc() || rest != text.data() + text.size() || !(seconds > 0) ||
-      seconds > longest_live_seconds)
+  if (error != std::errc() || rest != text.data() + text.size() || std::isnan(seconds) ||
+      seconds < shortest_live_seconds || seconds > longest_live_seconds)
     return std::nullopt;
   return seconds;
 }
@@ -91,7 +93,8 @@ std::optional<int> parse(const std::vector<std::string> &arguments, Options &opt
       if (!is_last && !(argument + 1)->starts_with("-")) {
         const std::optional<double> seconds = parse_seconds(*++argument);
         if (!seconds)
-          return fail("option --live: " + *argument + " is no number of seconds up to 3600");
+          return fail("option --live: " + *argument +
+                      " is no number of seconds from 0.001 to 3600");
         options.live = std::chrono::duration_cast<std::chrono::milliseconds>(
             std::chrono::duration<double>(*seconds));
       }
@@ -109,21 +112,20 @@ std::optional<int> parse(const std::vector<std::string> &arguments, Options &opt
   return std::nullopt;
 }
 
-winsize screen() {
+/// As wide as it is; only what is shown again and again has to fit into its height.
+Screen screen(const Options &options) {
   winsize size{};
   if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
-    size = {};
-  return size;
+    return {};
+  return {size.ws_col, options.watch ? size.ws_row : std::size_t{0}};
 }
 
 std::string shown(const TableContents &contents, const Options &options) {
   if (options.json)
     return table_json(contents, clock_ns());
   if (options.audit)
-    return audit_text(contents);
-  const winsize size = screen();
-  const std::size_t rows = options.watch && size.ws_row > 4 ? size.ws_row - 4U : 0;
-  return table_text(contents, clock_ns(), size.ws_col, rows);
+    return audit_text(contents, clock_ns(), screen(options));
+  return table_text(contents, clock_ns(), screen(options));
 }
 
 bool print(const std::string &text) {

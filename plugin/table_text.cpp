@@ -16,7 +16,7 @@ using layout::Listener;
 using layout::text_of;
 
 constexpr std::size_t bar_columns = 20;
-constexpr std::size_t longest_name = 48;
+constexpr std::size_t longest_name = 48; // on a screen
 
 __attribute__((format(printf, 1, 2))) std::string formatted(const char *format, ...) {
   std::array<char, 1024> text{};
@@ -56,11 +56,11 @@ std::string cut(std::string text, std::size_t columns) {
   return text;
 }
 
-std::size_t name_columns(const std::vector<const Listener *> &rows) {
+std::size_t name_columns(const std::vector<const Listener *> &listeners) {
   std::size_t columns = 8;
-  for (const Listener *row : rows)
-    columns = std::max(columns, text_of(row->name).size());
-  return std::min(columns, longest_name);
+  for (const Listener *listener : listeners)
+    columns = std::max(columns, text_of(listener->name).size());
+  return columns;
 }
 
 std::string padded(std::string_view text, std::size_t columns) {
@@ -161,6 +161,41 @@ template <class Items, class Text> std::string json_list(const Items &items, Tex
   return "[" + list + "]";
 }
 
+std::size_t lines_of(const Listener &listener) { return has_to_say(listener) ? 2 : 1; }
+
+/// What all is about, and whether it is to be trusted.
+std::string heading(const TableContents &contents, std::int64_t now_ns) {
+  const std::size_t count = contents.listeners.size();
+  return formatted("%zu listener%s, %s ago, over %s%s%s", count, count == 1 ? "" : "s",
+                   span_text(age_ns(contents.header, now_ns)).c_str(),
+                   span_text(contents.header.measured_ns).c_str(),
+                   is_complete(contents) ? "" : "; others could not be read",
+                   is_stale(contents.header, now_ns) ? "; STALE" : "");
+}
+
+std::string line(const std::string &text, const Screen &screen) {
+  return cut(text, screen.columns) + "\n";
+}
+
+/// Takes off what does not find room below the two lines of a head, and says how many; one line is
+/// left for the cursor.
+template <class Lines>
+std::string leave_out(std::vector<const Listener *> &listeners, const Screen &screen,
+                      std::size_t head, Lines lines) {
+  if (screen.rows == 0)
+    return "";
+  const std::size_t others = head + 2; // and what was left out, and the cursor
+  std::size_t used = 0;
+  const auto first_without_room =
+      std::find_if(listeners.begin(), listeners.end(), [&](const Listener *listener) {
+        used += lines(*listener);
+        return used + others > screen.rows;
+      });
+  const auto left_out = listeners.end() - first_without_room;
+  listeners.erase(first_without_room, listeners.end());
+  return left_out == 0 ? "" : formatted("... and %td more\n", left_out);
+}
+
 std::string owner_of(const Listener &listener) {
   const std::string_view owner = text_of(listener.owner);
   return owner.empty() ? "-" : std::string(owner);
@@ -200,59 +235,58 @@ std::vector<const Listener *> worst_first(const TableContents &contents) {
   return rows;
 }
 
-std::string table_text(const TableContents &contents, std::int64_t now_ns, std::size_t columns,
-                       std::size_t rows) {
+std::string table_text(const TableContents &contents, std::int64_t now_ns, const Screen &screen) {
   std::vector<const Listener *> listeners = worst_first(contents);
-  const std::size_t all = listeners.size();
-  if (rows > 0 && all > rows)
-    listeners.resize(rows);
-  const std::size_t name = name_columns(listeners);
-  std::string text = formatted("%zu listener%s, %s ago, over %s%s%s\n", all, all == 1 ? "" : "s",
-                               span_text(age_ns(contents.header, now_ns)).c_str(),
-                               span_text(contents.header.measured_ns).c_str(),
-                               is_complete(contents) ? "" : "; others could not be read",
-                               is_stale(contents.header, now_ns) ? "; STALE" : "");
-  text += cut(padded("LISTENER", name) + "  STATE     WAITING    PEAK   LIMIT  USED  " +
-                  padded("0 % . . . . .  100 %", bar_columns) + "  DROPPED  OWNER",
-              columns) +
-          "\n";
+  const std::string rest = leave_out(listeners, screen, 2, lines_of);
+  std::size_t name = name_columns(listeners);
+  if (screen.columns > 0)
+    name = std::min(name, longest_name);
+  std::string text = line(heading(contents, now_ns), screen) +
+                     line(padded("LISTENER", name) + "  STATE     WAITING    PEAK   LIMIT  USED  " +
+                              padded("0 % . . . . .  100 %", bar_columns) + "  DROPPED  OWNER",
+                          screen);
   for (const Listener *row : listeners) {
     const bool queue = has(*row, layout::has_queue);
-    text += cut(padded(text_of(row->name), name) + "  " + padded(name_of(row->state), 8) +
-                    formatted(" %8s%8s%8s %5s  %s %8s  ", count_text(queue, row->length).c_str(),
-                              count_text(queue, row->peak).c_str(),
-                              count_text(queue, row->limit).c_str(),
-                              queue ? formatted("%.0f%%", row->used_percent).c_str() : "-",
-                              bar(*row).c_str(),
-                              count_text(has(*row, layout::has_dropped), row->dropped).c_str()) +
-                    owner_of(*row),
-                columns) +
-            "\n";
+    text += line(
+        padded(text_of(row->name), name) + "  " + padded(name_of(row->state), 8) +
+            formatted("  %7s %7s %7s %5s  %s %8s  ", count_text(queue, row->length).c_str(),
+                      count_text(queue, row->peak).c_str(), count_text(queue, row->limit).c_str(),
+                      queue ? formatted("%.0f%%", row->used_percent).c_str() : "-",
+                      bar(*row).c_str(),
+                      count_text(has(*row, layout::has_dropped), row->dropped).c_str()) +
+            owner_of(*row),
+        screen);
     if (has_to_say(*row))
-      text += cut("    " + std::string(text_of(row->message)), columns) + "\n";
+      text += line("    " + std::string(text_of(row->message)), screen);
   }
-  if (all > listeners.size())
-    text += formatted("... and %zu more\n", all - listeners.size());
-  return text;
+  return text + rest;
 }
 
-std::string audit_text(const TableContents &contents) {
+std::string audit_text(const TableContents &contents, std::int64_t now_ns, const Screen &screen) {
+  std::string text = line(heading(contents, now_ns), screen);
+  std::size_t head = 2;
+  for (const layout::Namespace &record : contents.namespaces) {
+    if ((record.has & layout::has_somaxconn) == 0)
+      continue;
+    text += line(formatted("net.core.somaxconn %" PRId64 " in ", record.somaxconn) +
+                     std::string(text_of(record.name)),
+                 screen);
+    ++head;
+  }
   std::vector<const Listener *> listeners;
   for (const Listener &listener : contents.listeners)
     if (has(listener, layout::has_queue))
       listeners.push_back(&listener);
+  const std::string rest =
+      leave_out(listeners, screen, head, [](const Listener &) { return std::size_t{1}; });
   const std::size_t name = name_columns(listeners);
-  std::string text;
-  for (const layout::Namespace &record : contents.namespaces)
-    if ((record.has & layout::has_somaxconn) != 0)
-      text += formatted("net.core.somaxconn %" PRId64 " in %s\n", record.somaxconn,
-                        std::string(text_of(record.name)).c_str());
-  text += padded("LISTENER", name) + "    LIMIT  SET BY       MEMBERS  OWNER\n";
+  text += line(padded("LISTENER", name) + "    LIMIT  SET BY       MEMBERS  OWNER", screen);
   for (const Listener *row : listeners)
-    text += padded(text_of(row->name), name) + formatted(" %8" PRIu64 "  ", row->limit) +
-            padded(name_of(row->limit_source), 12) + formatted(" %7u  ", row->members) +
-            owner_of(*row) + "\n";
-  return text;
+    text += line(padded(text_of(row->name), name) + formatted(" %8" PRIu64 "  ", row->limit) +
+                     padded(name_of(row->limit_source), 12) + formatted(" %7u  ", row->members) +
+                     owner_of(*row),
+                 screen);
+  return text + rest;
 }
 
 std::string table_json(const TableContents &contents, std::int64_t now_ns) {

@@ -17,11 +17,16 @@ bool has_to_say(const layout::Listener &listener);
 /// The listeners of a table, the worst first: by severity, state, use and name.
 std::vector<const layout::Listener *> worst_first(const TableContents &contents);
 
-/// A table for people, as wide as the screen; rows: at most so many, 0: all.
-std::string table_text(const TableContents &contents, std::int64_t now_ns, std::size_t columns,
-                       std::size_t rows);
+/// What is shown is cut to; 0: it is not.
+struct Screen {
+  std::size_t columns = 0;
+  std::size_t rows = 0;
+};
+
+/// A table for people.
+std::string table_text(const TableContents &contents, std::int64_t now_ns, const Screen &screen);
 /// Limits and who set them.
-std::string audit_text(const TableContents &contents);
+std::string audit_text(const TableContents &contents, std::int64_t now_ns, const Screen &screen);
 std::string table_json(const TableContents &contents, std::int64_t now_ns);
 
 /// "12 s", "3 min", "2 h", "5 d"

@@ -194,7 +194,7 @@ std::optional<MibValue> MibView::monitor_value(std::uint32_t number) const {
   using layout::State;
   const bool current = snapshot_ && moment_.status == TableStatus::current;
   const auto in_state = [&](State state) {
-    return gauge(current ? snapshot_->in_state(state) : 0);
+    return current ? std::optional(gauge(snapshot_->in_state(state))) : std::nullopt;
   };
   switch (number) {
   case mib::table_status:
@@ -204,7 +204,7 @@ std::optional<MibValue> MibView::monitor_value(std::uint32_t number) const {
   case mib::table_last_change:
     return time_stamp(moment_.last_change_ns);
   case mib::listeners:
-    return gauge(current ? snapshot_->listeners().size() : 0);
+    return gauge(current ? snapshot_->listeners().size() : 0); // rows, of which there are none
   case mib::listeners_high:
     return in_state(State::high);
   case mib::listeners_overflow:
@@ -216,8 +216,9 @@ std::optional<MibValue> MibView::monitor_value(std::uint32_t number) const {
   case mib::worst_name:
     return octets_value(current && snapshot_->worst() != nullptr ? snapshot_->worst()->name : "");
   case mib::worst_used:
-    return rounded_gauge(current && snapshot_->worst() != nullptr ? snapshot_->worst()->used_percent
-                                                                  : 0);
+    return current && snapshot_->worst() != nullptr
+               ? std::optional(rounded_gauge(snapshot_->worst()->used_percent))
+               : std::nullopt;
   case mib::notifications_sent:
     return MibValue{Type::counter32, moment_.notifications_sent, ""};
   case mib::notifications_superseded:

@@ -3,14 +3,18 @@
 publishes."""
 
 import contextlib
+import fcntl
 import grp
 import json
 import os
 import pathlib
+import pty
 import re
 import shutil
 import stat
+import struct
 import subprocess
+import termios
 import time
 
 from snmp_harness import harness, table_writer
@@ -62,6 +66,9 @@ class CheckBacklogTest(CommandTest):
                                 (("--critical", "40"), 2), (("-w40",), 1)):
             self.assertEqual(self.check(*options)[0], status, options)
         self.assertIn("a=50%;40;60;0;100", self.check("-w", "40", "-c", "60")[2])
+        self.publish(listener("a", used=3.0, state="stalled"))
+        for options in (("-w", "60", "-c", "90"), ("-w", "60"), ("-c", "@90:100")):
+            self.assertEqual(self.check(*options)[0], 2, options)
 
     def test_what_is_not_listening(self):
         # The row has no queue: its state decides, with thresholds as well.
@@ -95,6 +102,11 @@ class CheckBacklogTest(CommandTest):
         self.assertEqual(len(perfdata), 20)
         self.assertTrue(perfdata[0].startswith("l49=49%"))
         self.assertTrue(all(re.fullmatch(r"[a-z0-9_-]+=[0-9.]+%;;;0;100", part) for part in perfdata))
+
+    def test_perfdata_has_no_exponent(self):
+        self.publish(*(listener(f"l{number}", used=used) for number, used in enumerate((100.0, 33.337, 0.5, 9.3e-8))))
+        self.assertEqual([part.split("%")[0] for part in self.check()[2].split()],
+                         ["l0=100", "l1=33.34", "l2=0.5", "l3=0"])
 
     def test_more_words(self):
         self.publish(listener("a"), *(listener(f"b{number}", state="high", message=f"b{number} | x") for number in range(5)))
@@ -200,7 +212,7 @@ class BacklogTableTest(CommandTest):
     def test_failures(self):
         self.assertEqual(self.show().returncode, 1)
         self.publish(listener("a"))
-        for options in (("--tabel",), ("--oid",), ("--live", "x"), ("word",)):
+        for options in (("--tabel",), ("--oid",), ("--live", "x"), ("--live", "0.0004"), ("word",)):
             self.assertEqual(self.show(*options).returncode, 1, options)
 
     @contextlib.contextmanager
@@ -242,6 +254,54 @@ class BacklogTableTest(CommandTest):
             self.publish(listener("b"))
             wait_until(lambda: len(output()) > shown, what="the next table")
         self.assertEqual(len(errors().splitlines()), 2)
+
+    def on_a_terminal(self, rows, columns, *arguments):
+        """The lines of the first table that is shown on one of this size."""
+        terminal, inside = pty.openpty()
+        with open(terminal, "rb", buffering=0) as output, open(inside, "wb", buffering=0) as screen:
+            fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+            with subprocess.Popen([os.environ["BACKLOG_TABLE"], "--table", self.table, "--watch", *arguments],
+                                  stdout=screen) as process:
+                shown = b""
+                while shown.count(b"\x1b[H\x1b[J") < 2:
+                    shown += output.read(65536)
+                process.kill()
+        return shown.split(b"\x1b[H\x1b[J")[1].decode().splitlines()
+
+    def test_the_worst_find_room_on_the_screen(self):
+        """Each has a line more, with what is wrong."""
+        names = [f"tcp_any_{port}" for port in range(1, 41)]
+        self.publish(*(listener(name, state="overflow", used=100.0 - index, message=f"{name}: in words, {'x' * 100}")
+                       for index, name in enumerate(names)))
+        for rows in (24, 25, 100):
+            lines = self.on_a_terminal(rows, 80)
+            shown = [line.split()[0] for line in lines[2:] if line.startswith("tcp_")]
+            self.assertLess(len(lines), rows)
+            self.assertLessEqual(max(map(len, lines)), 80)
+            self.assertRegex(lines[0], "^40 listeners, ")
+            self.assertEqual(shown, names[:len(shown)])
+            if len(shown) < 40:
+                self.assertEqual(lines[-1], f"... and {40 - len(shown)} more")
+                self.assertGreaterEqual(len(lines), rows - 2)
+            else:
+                self.assertEqual(rows, 100)
+        audit = self.on_a_terminal(24, 80, "--audit")
+        self.assertEqual(len(audit), 23)
+        self.assertRegex(audit[-1], "^... and [0-9]+ more$")
+        self.assertLessEqual(max(map(len, self.on_a_terminal(24, 20))), 20)
+
+    def test_names_are_whole_where_no_screen_bounds_them(self):
+        names = [f"tcp_any_8080__netns_docker-{'a' * 60}{number}" for number in (1, 2)]
+        self.publish(*(listener(name, limit=2 ** 30, peak=2 ** 30 + 1) for name in names))
+        for options in ((), ("--audit",)):
+            shown = self.show(*options).stdout
+            for name in names:
+                self.assertRegex(shown, rf"(?m)^{name} ")
+        self.assertRegex(self.show().stdout, r" 1073741825 1073741824 ")
+
+    def test_audit_tells_how_old_it_is(self):
+        self.publish(listener("a"), interval=10, age=4000)
+        self.assertRegex(self.show("--audit").stdout, r"^1 listener, 66 min ago, .*; STALE\n")
 
     def test_the_end_of_watching_live(self):
         with self.watching("--live", "3600") as (output, _, process):
