@@ -163,11 +163,12 @@ class AgentXTest(SnmpTest):
                                             owner="some-long-name.service") for number in range(10000)], interval=600)
         wait_until(lambda: self.get(f"{MIB_OID}.1.1.6.0")[0].startswith("10000"), what="the rows")
         self.assertEqual(len(self.walk(f"{TABLE_OID}.2", "-Cr50")), 10000)
-        for _ in range(3):
-            time_before = self.get(f"{MIB_OID}.1.1.2.0")
+        for dropped in (1, 2, 3):
             self.publish([table_writer.listener(f"tcp_127-0-{number >> 8}-{number & 255}_80", message="n" * 60,
-                                                owner="some-long-name.service") for number in range(10000)], interval=600)
-            wait_until(lambda: self.get(f"{MIB_OID}.1.1.2.0") != time_before, what="the next table")
+                                                owner="some-long-name.service") for number in range(10000)],
+                         interval=600, dropped=dropped)
+            wait_until(lambda dropped=dropped: self.get(f"{MIB_OID}.1.1.14.0") == [f"{dropped} segments"],
+                       what="the next table")
         if not snmp_harness.harness.sanitizers():
             self.assertLess(subagent.resident_mib(), 25)
 
