@@ -8,7 +8,6 @@
 #include <array>
 #include <charconv>
 #include <chrono>
-#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -64,8 +63,8 @@ int fail(const std::string &text) {
 std::optional<double> parse_seconds(const std::string &text) {
   double seconds = 0;
   const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  if (error != std::errc() || rest != text.data() + text.size() || std::isnan(seconds) ||
-      seconds < shortest_live_seconds || seconds > longest_live_seconds)
+  if (error != std::errc() || rest != text.data() + text.size() ||
+      !(seconds >= shortest_live_seconds) || seconds > longest_live_seconds)
     return std::nullopt;
   return seconds;
 }

@@ -117,8 +117,10 @@ private:
     for (const Place &place : places)
       visit(place, [&] { read_limits_and_sockets(place); });
     if (config_->report_owner)
-      find_owners();
+      owners_.update(sockets_);
     scan(places);
+    if (config_->report_owner)
+      tell_owners();
     return std::move(survey_);
   }
 
@@ -195,18 +197,12 @@ private:
     });
   }
 
-  /// Those that are known already.
-  void find_owners() {
-    owners_.update(sockets_);
-    tell_owners();
-    if (owners_.refused())
-      survey_.faults.push_back({"owners", refusal()});
-  }
-
   void tell_owners() {
     for (const OwnedSocket &socket : sockets_)
       if (const Owner *owner = owners_.find(socket.cookie))
-        survey_.owners.insert_or_assign(socket.cookie, *owner);
+        survey_.owners.emplace(socket.cookie, *owner);
+    if (owners_.refused())
+      survey_.faults.push_back({"owners", refusal()});
   }
 
   /// The scans of all connections, and of all processes, as far as there is time for them.
@@ -246,7 +242,6 @@ private:
   Failure run_scan(const Place &place, ScanKind kind) {
     if (kind == ScanKind::owners) {
       owners_.scan();
-      tell_owners();
       return std::nullopt;
     }
     Result<SockDiag> sock_diag = SockDiag::open();

@@ -177,8 +177,7 @@ std::string line(const std::string &text, const Screen &screen) {
   return cut(text, screen.columns) + "\n";
 }
 
-/// Takes off what does not find room below the two lines of a head, and says how many; one line is
-/// left for the cursor.
+/// Takes off what does not find room below so many lines of a head, and says how many.
 template <class Lines>
 std::string leave_out(std::vector<const Listener *> &listeners, const Screen &screen,
                       std::size_t head, Lines lines) {
