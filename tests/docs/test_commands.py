@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The options of the commands are those of their --help, of the manual and of the README, and the
-other way round. What a command knows, it is asked.
+"""The options of the commands are those of their --help and of the manual, and the other way round.
+What a command knows, it is asked.
 
 Environment (set by ctest from CMake):
   BACKLOG_TABLE, CHECK_BACKLOG, BACKLOG_AGENTX   the commands; the last may be empty
@@ -17,14 +17,14 @@ import unittest
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 SAID_NOWHERE_ELSE = {"-V", "--version", "-h", "--help"}
 
-Command = collections.namedtuple("Command", "name path source page section readme")
+Command = collections.namedtuple("Command", "name path source page section")
 COMMANDS = [
     Command("backlog-table", os.environ["BACKLOG_TABLE"], "plugin/backlog_table.cpp", "plugin/backlog-table.1",
-            "Options of backlog-table", "option of `backlog-table`"),
+            "Options of backlog-table"),
     Command("check_backlog", os.environ["CHECK_BACKLOG"], "plugin/check_backlog.cpp", "plugin/backlog-table.1",
-            "Options of check_backlog", "option of `check_backlog`"),
+            "Options of check_backlog"),
     Command("backlog-agentx", os.environ["BACKLOG_AGENTX"], "snmp/options.cpp", "snmp/backlog-agentx.8",
-            "", "option | default |"),
+            ""),
 ]
 
 
@@ -68,29 +68,19 @@ def options_of_manual(command, text):
     return items
 
 
-def options_of_readme(command, text):
-    table = re.search(rf"^\| {re.escape(command.readme)} \|.*\n\|---.*\n((?:\|.*\n)+)", text, re.MULTILINE)[1]
-    cells = [row.split(" | ")[0] for row in table.splitlines()]
-    return {option for cell in cells for option in re.findall(r"(?<=`)--?[A-Za-z]+|(?<=, `)--?[A-Za-z]+", cell)}
-
-
-def differences(command, known, help_text, manual_text, readme_text):
+def differences(command, known, help_text, manual_text):
     told = options_of_help(command, help_text)
     items = options_of_manual(command, manual_text)
     manual = set().union(*(names for names, _ in items))
-    readme = options_of_readme(command, readme_text)
     found = [f"{option} is not in the manual" for option in sorted(known - manual)]
     found += [f"{option} of the manual is unknown" for option in sorted(manual - known)]
     found += [f"{option} of --help is unknown" for option in sorted(told.keys() - known)]
-    found += [f"{option} of the README is unknown" for option in sorted(readme - known - {"-vv"})]
     for names, default in items:
         shown = sorted(names & told.keys())
         if not shown and not names & SAID_NOWHERE_ELSE:
             found.append(f"{'/'.join(sorted(names))} is not in --help")
         if shown and told[shown[0]] != default:
             found.append(f"{shown[0]} has the default {told[shown[0]]} in --help and {default} in the manual")
-        if not names & (readme | SAID_NOWHERE_ELSE):
-            found.append(f"{'/'.join(sorted(names))} is not in the README")
     return found
 
 
@@ -99,7 +89,7 @@ class CommandsTest(unittest.TestCase):
         result = subprocess.run([command.path, "--help"], check=False, text=True, stdout=subprocess.PIPE)
         # Of a monitoring plugin the guidelines want UNKNOWN.
         self.assertEqual(result.returncode, 3 if command.name == "check_backlog" else 0)
-        return known_options(command), result.stdout, read(command.page), read("README.md")
+        return known_options(command), result.stdout, read(command.page)
 
     def test_all_agree(self):
         for command in COMMANDS:
@@ -113,14 +103,12 @@ class CommandsTest(unittest.TestCase):
     def test_what_differs_is_found(self):
         """This test can fail."""
         for command in COMMANDS[:2]:
-            known, help_text, manual, readme = self.texts(command)
+            known, help_text, manual = self.texts(command)
             other = "/run/other"
-            for changed in [(known | {"--new"}, help_text, manual, readme),
-                            (known - {max(known & options_of_help(command, help_text).keys())}, help_text, manual,
-                             readme),
-                            (known, help_text.replace("/run/collectd-backlog/table", other), manual, readme),
-                            (known, help_text, manual.replace("/run/collectd-backlog/table", other), readme),
-                            (known, help_text, manual, readme.replace("`-", "`+"))]:
+            for changed in [(known | {"--new"}, help_text, manual),
+                            (known - {max(known & options_of_help(command, help_text).keys())}, help_text, manual),
+                            (known, help_text.replace("/run/collectd-backlog/table", other), manual),
+                            (known, help_text, manual.replace("/run/collectd-backlog/table", other))]:
                 self.assertNotEqual(differences(command, *changed), [])
 
 

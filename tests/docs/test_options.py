@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The options of the code, with default and what is allowed, are those of the manual, of the README
-and of the snippet, and the other way round.
+"""The options of the code, with default and what is allowed, are those of the manual and of the
+snippet, and the other way round.
 
 Environment (set by ctest from CMake):
   PRINT_OPTIONS   a program that prints what the code has
@@ -39,18 +39,6 @@ def options_of_manual(text):
             default = re.search(r"^Defaults to\s+(?:(none)\b|\.Cm (.*?) ?[.,:]?$)", item, re.MULTILINE)
             value = default and (default[1] or default[2]).replace(r"\(dq", "")
             options[block, name] = Option(value, item)
-    return options
-
-
-def options_of_readme(text):
-    """The two tables that begin with "option" or "option of `Watch`", default, allowed."""
-    options = {}
-    for head, table in re.findall(r"^\| option (.*?)\| default \| allowed \|.*\n\|---.*\n((?:\|.*\n)+)", text, re.MULTILINE):
-        block = "Watch" if "Watch" in head else "Plugin"
-        for row in table.splitlines():
-            name, default, allowed = (cell.strip() for cell in row.split(" | ")[:3])
-            value = re.match("`([^`]*)`", default)
-            options[block, name.strip("|` ")] = Option(value[1].strip('"') if value else "none", allowed)
     return options
 
 
@@ -94,14 +82,10 @@ class OptionsTest(unittest.TestCase):
     def setUpClass(cls):
         cls.code = options_of_code()
         cls.manual = (SOURCE / "plugin/collectd-backlog.5").read_text(encoding="utf-8")
-        cls.readme = (SOURCE / "README.md").read_text(encoding="utf-8")
         cls.snippet = (SOURCE / "conf/collectd-backlog.conf").read_text(encoding="utf-8")
 
     def in_manual(self, text):
         return differences(self.code, options_of_manual(text))
-
-    def in_readme(self, text):
-        return differences(self.code, options_of_readme(text))
 
     def in_snippet(self, text):
         return differences(self.code, options_of_snippet(text), with_allowed=False, without_default=EXAMPLES)
@@ -109,7 +93,6 @@ class OptionsTest(unittest.TestCase):
     def test_all_agree(self):
         self.assertGreater(len(self.code), 15)
         self.assertEqual(self.in_manual(self.manual), [])
-        self.assertEqual(self.in_readme(self.readme), [])
         self.assertEqual(self.in_snippet(self.snippet), [])
 
     def test_what_differs_is_found(self):
@@ -118,10 +101,6 @@ class OptionsTest(unittest.TestCase):
                 (self.in_manual, self.manual, ".Cm 200 .", ".Cm 300 .", "MaxListeners"),
                 (self.in_manual, self.manual, "0 to 100000,", "0 to 1000,", "MaxListeners"),
                 (self.in_manual, self.manual, ".It Cm ReportUnix ", ".It Cm ReportUnixx ", "ReportUnix"),
-                (self.in_readme, self.readme, "| `MaxListeners` | `200`", "| `MaxListeners` | `300`", "MaxListeners"),
-                (self.in_readme, self.readme, "0 to 100000 ", "0 to 1000 ", "MaxListeners"),
-                (self.in_readme, self.readme, "| `Expected` | `false`", "| `Expected` | `true`", "Expected"),
-                (self.in_readme, self.readme, "| `ReportUnix` ", "| `ReportUnixx` ", "ReportUnix"),
                 (self.in_snippet, self.snippet, "#  MaxListeners 200", "#  MaxListeners 300", "MaxListeners"),
                 (self.in_snippet, self.snippet, "#  ReportUnix true", "#  # ReportUnix true", "ReportUnix"),
                 (self.in_snippet, self.snippet, "#    Expected", "#    Expectedd", "Expected")]:
