@@ -118,7 +118,11 @@ void write_table(const Table &table, const Harvest &harvest, Seconds interval) {
   TableContents contents =
       table_contents(table, harvest, interval, running->alarms, running->began_ns, running->times);
   std::vector<Fault> faults;
-  if (const Failure failure = running->table_file->publish(contents))
+  std::vector<std::string> left_out;
+  const Failure failure = running->table_file->publish(contents, &left_out);
+  if (!left_out.empty())
+    faults.push_back({"complete table file", left_out.front()});
+  if (failure)
     if (running->config->table_file_given || running->config->table_group ||
         failure->code != ENOENT)
       faults.push_back({"table file", failure->message()});

@@ -7,8 +7,10 @@
 #include <cstdio>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits>
 #include <numeric>
 #include <span>
+#include <string_view>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
@@ -49,34 +51,75 @@ Failure check_folder(int fd, const std::string &path) {
   return std::nullopt;
 }
 
-/// Orders the namespaces after the own one, and lets the listeners follow.
-void sort_namespaces(TableContents &contents) {
+template <class Record> std::string_view name_of(const Record &record) {
+  return layout::text_of(record.name);
+}
+
+/// Orders the namespaces after the own one, and lets the listeners follow. Of two with one name
+/// the first is kept, and has the listeners of both.
+void sort_namespaces(TableContents &contents, std::vector<std::string> &left_out) {
   std::vector<std::uint32_t> order(contents.namespaces.size());
   std::iota(order.begin(), order.end(), 0U);
-  const auto name = [&](std::uint32_t i) { return layout::text_of(contents.namespaces[i].name); };
-  std::sort(order.begin() + 1, order.end(), [&](auto a, auto b) { return name(a) < name(b); });
+  const auto name = [&](std::uint32_t i) { return name_of(contents.namespaces[i]); };
+  std::stable_sort(order.begin() + 1, order.end(),
+                   [&](auto a, auto b) { return name(a) < name(b); });
+  constexpr auto nowhere = std::numeric_limits<std::uint32_t>::max();
   std::vector<layout::Namespace> sorted;
-  std::vector<std::uint32_t> position(order.size());
+  std::vector<std::uint32_t> position(order.size(), nowhere);
   sorted.reserve(order.size());
   for (const std::uint32_t from : order) {
-    position[from] = static_cast<std::uint32_t>(sorted.size());
-    sorted.push_back(contents.namespaces[from]);
+    const layout::Namespace &record = contents.namespaces[from];
+    const bool is_own = sorted.empty();
+    const bool is_double = !is_own && name_of(sorted.back()) == name_of(record);
+    std::string_view fault = layout::fault_of(record);
+    if (fault.empty() && is_own != (name_of(record) == layout::own_namespace))
+      fault = "is not where self is";
+    if (fault.empty() && !is_double)
+      sorted.push_back(record);
+    else
+      left_out.push_back("net namespace " + std::string(name_of(record)) + " " +
+                         std::string(fault.empty() ? "is there twice" : fault));
+    if (fault.empty())
+      position[from] = static_cast<std::uint32_t>(sorted.size() - 1);
   }
   contents.namespaces = std::move(sorted);
   for (layout::Listener &listener : contents.listeners)
-    listener.net_namespace = position[listener.net_namespace];
+    listener.net_namespace =
+        listener.net_namespace < position.size() ? position[listener.net_namespace] : nowhere;
 }
 
-Failure complete(TableContents &contents) {
-  const auto name = [](const layout::Listener &listener) { return layout::text_of(listener.name); };
+void sort_listeners(TableContents &contents, std::vector<std::string> &left_out) {
+  std::vector<layout::Listener> &listeners = contents.listeners;
+  std::erase_if(listeners, [&](const layout::Listener &record) {
+    const std::string_view fault = layout::fault_of(record, contents.namespaces.size());
+    if (!fault.empty())
+      left_out.push_back("listener " + std::string(name_of(record)) + " " + std::string(fault));
+    return !fault.empty();
+  });
+  const auto by_name = [](const auto &a, const auto &b) { return name_of(a) < name_of(b); };
+  if (!std::is_sorted(listeners.begin(), listeners.end(), by_name))
+    std::stable_sort(listeners.begin(), listeners.end(), by_name);
+  const auto same_name = [&](const auto &a, const auto &b) {
+    if (name_of(a) != name_of(b))
+      return false;
+    left_out.push_back("listener " + std::string(name_of(b)) + " is there twice");
+    return true;
+  };
+  listeners.erase(std::unique(listeners.begin(), listeners.end(), same_name), listeners.end());
+}
+
+/// Fails where what would be left is no table.
+Failure complete(TableContents &contents, std::vector<std::string> &left_out) {
+  if (const std::string_view fault = layout::fault_of(contents.header); !fault.empty())
+    return Error{EINVAL, "header " + std::string(fault)};
   if (contents.namespaces.empty() || contents.namespaces.size() > layout::max_namespaces)
     return Error{EINVAL, std::to_string(contents.namespaces.size()) + " namespaces"};
   if (contents.listeners.size() > layout::max_listeners)
     return Error{E2BIG, std::to_string(contents.listeners.size()) + " listeners"};
-  sort_namespaces(contents);
-  const auto by_name = [&](const auto &a, const auto &b) { return name(a) < name(b); };
-  if (!std::is_sorted(contents.listeners.begin(), contents.listeners.end(), by_name))
-    std::sort(contents.listeners.begin(), contents.listeners.end(), by_name);
+  sort_namespaces(contents, left_out);
+  if (contents.namespaces.empty())
+    return Error{EINVAL, left_out.front()};
+  sort_listeners(contents, left_out);
 
   layout::Header &header = contents.header;
   header.magic = layout::magic;
@@ -98,9 +141,13 @@ TableFile::TableFile(std::string path, std::optional<gid_t> group) : group_(grou
   temporary_name_ = "." + name_ + ".new";
 }
 
-Failure TableFile::publish(TableContents &contents) const {
-  if (Failure failure = complete(contents))
-    return failure;
+Failure TableFile::publish(TableContents &contents, std::vector<std::string> *left_out) const {
+  std::vector<std::string> refused;
+  Failure incomplete = complete(contents, refused);
+  if (left_out != nullptr)
+    *left_out = std::move(refused);
+  if (incomplete)
+    return incomplete;
   const UniqueFd folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!folder)
     return error_of("open folder " + folder_);

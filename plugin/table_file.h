@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <sys/types.h>
+#include <vector>
 
 namespace backlog {
 
@@ -17,8 +18,9 @@ public:
   explicit TableFile(std::string path, std::optional<gid_t> group = std::nullopt);
 
   /// Puts the contents in order of names, fills in what the layout says of itself, and puts a new
-  /// file in the place of the old one. The old one stays where that fails.
-  Failure publish(TableContents &contents) const;
+  /// file in the place of the old one. The old one stays where that fails. A record that a reader
+  /// would refuse is left out, so that it costs no other: left_out gets a line for each.
+  Failure publish(TableContents &contents, std::vector<std::string> *left_out = nullptr) const;
 
 private:
   Failure write_to(int folder, const TableContents &contents) const;

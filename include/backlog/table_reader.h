@@ -1,6 +1,6 @@
 #pragma once
 
-#include "backlog/table.h"
+#include "backlog/table_validity.h"
 
 #include <cerrno>
 #include <cstring>
@@ -149,29 +149,8 @@ private:
   }
 
   bool accept_figures() {
-    constexpr std::int64_t longest_interval_ns = 366LL * 86400 * 1'000'000'000;
-    if (header_.taken_at_ns < 0 || header_.taken_at_boot_ns < 0 || header_.measured_ns < 0 ||
-        header_.counted_since_ns < 0 || header_.interval_ns <= 0 ||
-        header_.interval_ns > longest_interval_ns)
-      return refuse("has impossible times");
-    if (!is_amount(header_.period_seconds) || !is_amount(header_.cpu_percent) ||
-        (header_.has & ~layout::header_values) != 0)
-      return refuse("has impossible figures");
-    return true;
-  }
-
-  static bool is_amount(double value) { return std::isfinite(value) && value >= 0; }
-  static bool is_percent(double value) { return is_amount(value) && value <= 100; }
-
-  template <std::size_t size> static bool is_text(const layout::Text<size> &field) {
-    const std::string_view text = layout::text_of(field);
-    return text.size() < size &&
-           std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
-  }
-  template <std::size_t size> static bool is_name(const layout::Text<size> &field) {
-    const std::string_view text = layout::text_of(field);
-    return !text.empty() && is_text(field) &&
-           std::none_of(text.begin(), text.end(), [](char c) { return c == ' '; });
+    const std::string_view fault = layout::fault_of(header_);
+    return fault.empty() || refuse(std::string(fault));
   }
 
   std::string at(const char *what, std::uint32_t position) const {
@@ -180,36 +159,24 @@ private:
 
   bool accept(const layout::Namespace &record) {
     const std::string what = at("namespace", namespaces_read_);
-    if (!is_name(record.name))
-      return refuse(what + "has no name");
+    if (const std::string_view fault = layout::fault_of(record); !fault.empty())
+      return refuse(what + std::string(fault));
     const std::string_view name = layout::text_of(record.name);
     if ((namespaces_read_ == 0) != (name == layout::own_namespace))
       return refuse(what + "is not where self is");
     if (namespaces_read_ > 1 && name <= last_name_)
       return refuse(what + "is out of order");
-    if ((record.has & ~layout::namespace_values) != 0 ||
-        (record.has_counter >> layout::counter_names.size()) != 0 || record.counted_since_ns < 0)
-      return refuse(what + "has impossible figures");
     last_name_ = namespaces_read_ == 0 ? "" : name;
     return true;
   }
 
   bool accept(const layout::Listener &record) {
-    if (!is_name(record.name))
-      return refuse(at("listener", listeners_read_) + "has no name");
+    const std::string_view fault = layout::fault_of(record, header_.namespaces);
+    if (!fault.empty())
+      return refuse(at("listener", listeners_read_) + std::string(fault));
     const std::string_view name = layout::text_of(record.name);
     if (listeners_read_ > 0 && name <= last_name_)
       return refuse(at("listener", listeners_read_) + "is out of order");
-    if (!is_text(record.owner) || !is_text(record.path) || !is_text(record.message))
-      return refuse(at("listener", listeners_read_) + "has text that does not end or is not ASCII");
-    if (record.net_namespace >= header_.namespaces ||
-        (record.has & ~layout::listener_values) != 0 || record.state >= layout::State::count ||
-        record.cause >= layout::Cause::count || record.limit_source >= layout::LimitSource::count ||
-        record.severity >= layout::Severity::count ||
-        record.address_type >= layout::AddressType::count || record.counted_since_ns < 0 ||
-        !is_amount(record.mean) || !is_percent(record.used_percent) ||
-        !is_percent(record.full_percent) || !is_amount(record.oldest_wait_seconds))
-      return refuse(at("listener", listeners_read_) + "has impossible figures");
     last_name_ = name;
     return true;
   }

@@ -188,8 +188,94 @@ START_TEST(failures_leave_the_old_table_and_nothing_else) {
 END_TEST
 
 START_TEST(two_listeners_of_one_name_are_refused_by_the_reader) {
-  const std::string refusal = refusal_of(published_bytes(make_contents({"a", "a"})));
+  const std::string refusal = refusal_of(table_bytes(make_contents({"a", "a"})));
   assert_text(refusal, "listener 1 is out of order");
+}
+END_TEST
+
+// For each a reader refuses the whole table when it is written all the same.
+START_TEST(a_record_that_a_reader_refuses_is_left_out) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  struct Case {
+    void (*spoil)(TableContents &);
+    const char *left_out;
+    std::size_t listeners = 2, namespaces = 3;
+  };
+  static double not_a_number = nan;
+  const Case cases[] = {
+      {[](TableContents &c) { set_text(c.listeners[1].name, "tcp any_80"); },
+       "listener tcp any_80 has no name"},
+      {[](TableContents &c) { set_text(c.listeners[1].name, ""); }, "listener  has no name"},
+      {[](TableContents &c) { c.listeners[1].name = c.listeners[0].name; },
+       "listener a is there twice"},
+      {[](TableContents &c) { c.listeners[1].mean = not_a_number; },
+       "listener b has impossible figures"},
+      {[](TableContents &c) { c.listeners[1].used_percent = 101; },
+       "listener b has impossible figures"},
+      {[](TableContents &c) { c.listeners[1].net_namespace = 3; },
+       "listener b has impossible figures"},
+      {[](TableContents &c) { c.listeners[1].owner[0] = '\n'; },
+       "listener b has text that does not end or is not ASCII"},
+      {[](TableContents &c) { c.listeners[1].counted_since_ns = -1; },
+       "listener b has impossible figures"},
+      {[](TableContents &c) { set_text(c.namespaces[1].name, "b lue"); },
+       "net namespace b lue has no name", 3, 2},
+      {[](TableContents &c) { c.namespaces[2].name = c.namespaces[1].name; },
+       "net namespace blue is there twice", 3, 2},
+      {[](TableContents &c) { c.namespaces[2].name = c.namespaces[0].name; },
+       "net namespace self is not where self is", 3, 2},
+      {[](TableContents &c) { c.namespaces[2].counted_since_ns = -1; },
+       "net namespace green has impossible figures", 3, 2},
+  };
+  for (const Case &c : cases) {
+    TableContents contents = make_contents({"a", "b", "c"});
+    c.spoil(contents);
+    ck_assert_msg(!refusal_of(table_bytes(contents)).empty() || contents.namespaces.size() < 3,
+                  "%s", c.left_out);
+    const Folder folder;
+    std::vector<std::string> left_out;
+    ck_assert(!TableFile(folder / "table").publish(contents, &left_out));
+    ck_assert_uint_eq(left_out.size(), 1);
+    assert_text(left_out.front(), c.left_out);
+    const auto [read, refusal] = read_table_file(folder / "table");
+    assert_text(refusal, "");
+    ck_assert_uint_eq(read->listeners.size(), c.listeners);
+    ck_assert_uint_eq(read->namespaces.size(), c.namespaces);
+  }
+}
+END_TEST
+
+START_TEST(the_listeners_of_a_namespace_that_is_left_out_are_left_out) {
+  TableContents contents = make_contents({"a", "b"});
+  contents.listeners[0].net_namespace = 1;
+  contents.listeners[1].net_namespace = 2;
+  set_text(contents.namespaces[1].name, " ");
+  const Folder folder;
+  std::vector<std::string> left_out;
+  ck_assert(!TableFile(folder / "table").publish(contents, &left_out));
+  ck_assert_uint_eq(left_out.size(), 2);
+  const auto [read, refusal] = read_table_file(folder / "table");
+  assert_text(refusal, "");
+  ck_assert_uint_eq(read->listeners.size(), 1);
+  assert_text(std::string(text_of(read->namespaces[read->listeners[0].net_namespace].name)),
+              "green");
+}
+END_TEST
+
+START_TEST(what_can_be_no_table_leaves_the_old_one) {
+  for (const auto spoil : {+[](TableContents &c) { c.header.interval_ns = 0; },
+                           +[](TableContents &c) { c.header.taken_at_boot_ns = -1; },
+                           +[](TableContents &c) { set_text(c.namespaces[0].name, "blue"); }}) {
+    const Folder folder;
+    assert_published(TableFile(folder / "table"), make_contents({"old"}));
+    TableContents contents = make_contents({"new"});
+    contents.namespaces.resize(1);
+    spoil(contents);
+    ck_assert(TableFile(folder / "table").publish(contents).has_value());
+    const auto [read, refusal] = read_table_file(folder / "table");
+    assert_text(refusal, "");
+    assert_text(std::string(text_of(read->listeners[0].name)), "old");
+  }
 }
 END_TEST
 
@@ -401,7 +487,10 @@ int main() {
       a_link_in_the_place_of_the_table_is_replaced, a_folder_that_others_can_write_to_is_refused,
       a_link_in_the_place_of_the_folder_is_refused, a_folder_of_another_user_is_refused,
       failures_leave_the_old_table_and_nothing_else,
-      two_listeners_of_one_name_are_refused_by_the_reader, damaged_tables_are_refused,
+      two_listeners_of_one_name_are_refused_by_the_reader,
+      a_record_that_a_reader_refuses_is_left_out,
+      the_listeners_of_a_namespace_that_is_left_out_are_left_out,
+      what_can_be_no_table_leaves_the_old_one, damaged_tables_are_refused,
       a_table_of_another_length_is_refused,
       a_table_that_changes_its_length_while_it_is_read_is_refused,
       what_is_no_regular_file_is_refused, text_is_printable_and_ended, age,

@@ -1,0 +1,69 @@
+#pragma once
+
+#include "backlog/table.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string_view>
+
+/// What a reader refuses in a record. The writer asks the same before it writes one, so that no
+/// record can cost its readers the whole table.
+namespace backlog::layout {
+
+constexpr std::int64_t longest_interval_ns = 366LL * 86400 * 1'000'000'000;
+
+inline bool is_amount(double value) { return std::isfinite(value) && value >= 0; }
+inline bool is_percent(double value) { return is_amount(value) && value <= 100; }
+
+/// Printable ASCII with its NUL inside the field.
+template <std::size_t size> bool is_text(const Text<size> &field) {
+  const std::string_view text = text_of(field);
+  return text.size() < size &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
+
+/// Text without blanks, and not empty.
+template <std::size_t size> bool is_name(const Text<size> &field) {
+  const std::string_view text = text_of(field);
+  return !text.empty() && is_text(field) && text.find(' ') == std::string_view::npos;
+}
+
+/// Of what the header says besides sizes; "": nothing is wrong, as in the next two.
+inline std::string_view fault_of(const Header &header) {
+  if (header.taken_at_ns < 0 || header.taken_at_boot_ns < 0 || header.measured_ns < 0 ||
+      header.counted_since_ns < 0 || header.interval_ns <= 0 ||
+      header.interval_ns > longest_interval_ns)
+    return "has impossible times";
+  if (!is_amount(header.period_seconds) || !is_amount(header.cpu_percent) ||
+      (header.has & ~header_values) != 0)
+    return "has impossible figures";
+  return "";
+}
+
+inline std::string_view fault_of(const Namespace &record) {
+  if (!is_name(record.name))
+    return "has no name";
+  if ((record.has & ~namespace_values) != 0 || (record.has_counter >> counter_names.size()) != 0 ||
+      record.counted_since_ns < 0)
+    return "has impossible figures";
+  return "";
+}
+
+/// namespaces: how many the table has.
+inline std::string_view fault_of(const Listener &record, std::size_t namespaces) {
+  if (!is_name(record.name))
+    return "has no name";
+  if (!is_text(record.owner) || !is_text(record.path) || !is_text(record.message))
+    return "has text that does not end or is not ASCII";
+  if (record.net_namespace >= namespaces || (record.has & ~listener_values) != 0 ||
+      record.state >= State::count || record.cause >= Cause::count ||
+      record.limit_source >= LimitSource::count || record.severity >= Severity::count ||
+      record.address_type >= AddressType::count || record.counted_since_ns < 0 ||
+      !is_amount(record.mean) || !is_percent(record.used_percent) ||
+      !is_percent(record.full_percent) || !is_amount(record.oldest_wait_seconds))
+    return "has impossible figures";
+  return "";
+}
+
+} // namespace backlog::layout
