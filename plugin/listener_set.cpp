@@ -231,33 +231,6 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
     fold_.window.add(fold_.length, fold_.full_members > 0, weight);
 }
 
-void ListenerSet::RunClock::advance(std::uint64_t new_length, bool full, TimePoint before,
-                                    TimePoint now) {
-  if (length == 0) {
-    first = now;
-    last_empty = before;
-    last_fall = before;
-    held_full = false;
-  }
-  if (new_length < length)
-    last_fall = now;
-  length = new_length;
-  if (!full || new_length == 0) {
-    first_full.reset();
-  } else {
-    first_full = first_full.value_or(now);
-    held_full = true;
-    longest_full = std::max<QueueRuns::Duration>(longest_full, now - *first_full);
-  }
-  if (held_full && new_length > 0)
-    longest_full_run = std::max<QueueRuns::Duration>(longest_full_run, now - first);
-}
-
-void ListenerSet::RunClock::begin_interval() {
-  longest_full_run = QueueRuns::Duration(0);
-  longest_full = QueueRuns::Duration(0);
-}
-
 void ListenerSet::abandon_sample() { broken_off_ = true; }
 
 void ListenerSet::remove_missing() {
@@ -404,14 +377,8 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
   interval.cookie = listener.lowest_cookie;
   interval.worst_member_percent = listener.worst_member_percent;
   interval.median_member_percent = listener.median_member_percent;
-  interval.runs.longest_full_run = listener.run.longest_full_run;
-  interval.runs.longest_full = listener.run.longest_full;
-  if (listener.length > 0 && last_) {
-    interval.runs.full_run_goes_on = listener.run.held_full;
-    interval.runs.not_empty_for = *last_ - listener.run.last_empty;
-    interval.runs.not_shrinking_for = *last_ - listener.run.last_fall;
-  }
-  listener.run.begin_interval();
+  if (last_)
+    interval.runs = listener.run.end_interval(*last_);
   interval.queue = figures_of(listener.window, listener.length, elapsed_ - listener.window_begin,
                               samples_ - listener.window_first_sample);
   listener.window = Window{};

@@ -3,6 +3,7 @@
 #include "drops.h"
 #include "function_ref.h"
 #include "listener_address.h"
+#include "queue_runs.h"
 #include "window.h"
 
 #include <chrono>
@@ -32,18 +33,6 @@ struct MemberState {
   std::uint32_t limit = 0;  ///< connections
   std::optional<std::uint32_t> drops;
   bool counted = true; ///< false: a socket more, no queue
-};
-
-/// How long a queue has been as it is. Runs cross the ends of intervals; lengths of time are
-/// between samples that saw it so.
-struct QueueRuns {
-  using Duration = std::chrono::nanoseconds;
-
-  Duration longest_full_run{0};  ///< longest run without an empty sample that holds a full one
-  Duration longest_full{0};      ///< longest run of full samples
-  Duration not_empty_for{0};     ///< at the end, since it was last seen empty, or first seen at all
-  Duration not_shrinking_for{0}; ///< at the end, since it was last seen to fall, likewise
-  bool full_run_goes_on = false; ///< at the end, one as of longest_full_run
 };
 
 /// One listener's interval.
@@ -146,20 +135,6 @@ private:
     bool missed = false; ///< in the last dump
     bool counted = true;
     bool used = false; ///< the slot is taken
-  };
-  /// Since when the queue has been as it is; of a queue that is empty, nothing holds.
-  struct RunClock {
-    std::uint64_t length = 0;            ///< in the sample before
-    TimePoint first;                     ///< the first sample of the run
-    TimePoint last_empty;                ///< the sample before that one
-    TimePoint last_fall;                 ///< the last sample with fewer than before
-    std::optional<TimePoint> first_full; ///< of the full samples up to now
-    bool held_full = false;
-    QueueRuns::Duration longest_full_run{0}; ///< of this interval
-    QueueRuns::Duration longest_full{0};     ///< of this interval
-
-    void advance(std::uint64_t length, bool full, TimePoint before, TimePoint now);
-    void begin_interval();
   };
   struct Listener {
     ListenerIdentity identity;

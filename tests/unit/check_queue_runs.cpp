@@ -1,0 +1,87 @@
+#include "queue_runs.h"
+#include "test_program.h"
+
+#include <string>
+#include <vector>
+
+using namespace backlog;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// A queue that is full at 5, looked at every 10 ms from 10 ms on: what each sample saw, and where
+/// the interval ends; the runs are those of the last interval.
+struct Case {
+  const char *name;
+  std::vector<std::vector<std::uint64_t>> intervals;
+  QueueRuns runs;
+};
+
+constexpr std::uint64_t capacity = 5;
+
+std::vector<Case> cases() {
+  return {
+      {.name = "always empty", .intervals = {{0, 0, 0}}, .runs = {}},
+      {.name = "waiting, never full",
+       .intervals = {{0, 2, 3, 3}},
+       .runs = {.not_empty_for = 30ms, .not_shrinking_for = 30ms}},
+      {.name = "fell once",
+       .intervals = {{0, 3, 2, 2}},
+       .runs = {.not_empty_for = 30ms, .not_shrinking_for = 10ms}},
+      {.name = "one full sample in a run of three",
+       .intervals = {{0, 2, 5, 2, 0}},
+       .runs = {.longest_full_run = 20ms}},
+      {.name = "full samples in two runs",
+       .intervals = {{0, 5, 5, 5, 0, 5, 5, 0}},
+       .runs = {.longest_full_run = 20ms, .longest_full = 20ms}},
+      {.name = "a run that began in the interval before",
+       .intervals = {{0, 2, 5}, {5, 5, 0}},
+       .runs = {.longest_full_run = 30ms, .longest_full = 20ms}},
+      {.name = "what the interval before saw is not told again",
+       .intervals = {{0, 5, 5, 0}, {0, 0}},
+       .runs = {}},
+      {.name = "full at the end",
+       .intervals = {{0, 5, 5}},
+       .runs = {.longest_full_run = 10ms,
+                .longest_full = 10ms,
+                .not_empty_for = 20ms,
+                .not_shrinking_for = 20ms,
+                .full_run_goes_on = true}},
+  };
+}
+
+void assert_duration(const Case &tried, const char *what, QueueRuns::Duration actual,
+                     QueueRuns::Duration expected) {
+  ck_assert_msg(actual == expected, "%s: %s is %lld ns, not %lld", tried.name, what,
+                static_cast<long long>(actual.count()), static_cast<long long>(expected.count()));
+}
+
+} // namespace
+
+START_TEST(runs_of_a_queue) {
+  for (const Case &tried : cases()) {
+    RunClock clock;
+    RunClock::TimePoint now{};
+    QueueRuns runs;
+    std::uint64_t previous = 0;
+    for (const std::vector<std::uint64_t> &interval : tried.intervals) {
+      for (const std::uint64_t length : interval) {
+        const RunClock::TimePoint before = now;
+        now += 10ms;
+        if (length > 0 || previous > 0)
+          clock.advance(length, length >= capacity, before, now);
+        previous = length;
+      }
+      runs = clock.end_interval(now);
+    }
+    assert_duration(tried, "longest_full_run", runs.longest_full_run, tried.runs.longest_full_run);
+    assert_duration(tried, "longest_full", runs.longest_full, tried.runs.longest_full);
+    assert_duration(tried, "not_empty_for", runs.not_empty_for, tried.runs.not_empty_for);
+    assert_duration(tried, "not_shrinking_for", runs.not_shrinking_for,
+                    tried.runs.not_shrinking_for);
+    ck_assert_msg(runs.full_run_goes_on == tried.runs.full_run_goes_on, "%s", tried.name);
+  }
+}
+END_TEST
+
+int main() { return run_tests("queue_runs", runs_of_a_queue); }
