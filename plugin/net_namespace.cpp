@@ -7,10 +7,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <dirent.h>
 #include <fcntl.h>
-#include <filesystem>
 #include <linux/magic.h>
 #include <map>
+#include <memory>
 #include <optional>
 #include <sched.h>
 #include <set>
@@ -39,16 +40,28 @@ std::optional<NetNamespaceId> id_at(const std::string &path) {
 /// Of the process or of the host: it says nothing of what was to be opened.
 bool is_shortage(int code) { return code == EMFILE || code == ENFILE || code == ENOMEM; }
 
+struct CloseFolder {
+  void operator()(DIR *folder) const { closedir(folder); }
+};
+
+/// Not by std::filesystem::directory_iterator: what it has that does not throw is noexcept, and
+/// makes paths, so that want of memory would end the daemon.
 Result<std::vector<std::string>> entries_of(const std::string &folder) {
+  const std::unique_ptr<DIR, CloseFolder> open(opendir(folder.c_str()));
+  if (!open)
+    return Error{errno, folder};
   std::vector<std::string> names;
-  std::error_code error;
-  const std::filesystem::directory_iterator end;
-  for (std::filesystem::directory_iterator entry(folder, error); entry != end;
-       entry.increment(error))
-    names.push_back(entry->path().filename());
-  if (error)
-    return Error{error.value(), folder};
-  return names;
+  for (;;) {
+    errno = 0;
+    const dirent *entry = readdir(open.get());
+    if (entry == nullptr && errno != 0)
+      return Error{errno, folder};
+    if (entry == nullptr)
+      return names;
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..")
+      names.emplace_back(name);
+  }
 }
 
 /// Processes in order of their numbers.

@@ -1,6 +1,6 @@
-#include "count_allocations.h"
 #include "drops.h"
 #include "listener_set.h"
+#include "short_memory.h"
 #include "test_program.h"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-#include "count_allocations.h"
 #include "listener_set.h"
+#include "short_memory.h"
 #include "test_program.h"
 
 #include <algorithm>

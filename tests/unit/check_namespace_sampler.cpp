@@ -1,7 +1,7 @@
-#include "count_allocations.h"
 #include "folder.h"
 #include "listener_name.h"
 #include "namespace_sampler.h"
+#include "short_memory.h"
 #include "test_program.h"
 #include "unique_fd.h"
 

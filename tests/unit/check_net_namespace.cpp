@@ -1,8 +1,8 @@
-#include "count_allocations.h"
 #include "folder.h"
 #include "hardship.h"
 #include "inhabitant.h"
 #include "net_namespace.h"
+#include "short_memory.h"
 #include "test_program.h"
 
 #include <algorithm>
@@ -263,11 +263,29 @@ START_TEST(a_list_that_cannot_be_had_is_no_empty_list) {
 }
 END_TEST
 
+/// From an exception that leaves a noexcept function no handler saves the daemon.
+START_TEST(without_memory_a_list_ends_with_an_exception) {
+  const Folder folder;
+  ck_assert_int_eq(symlink("/proc/self/ns/net", (folder / "blue").c_str()), 0);
+  NetNamespaceFinder finder({folder.path()});
+  std::size_t failed = 0;
+  for (bool found = false; !found; ++failed) {
+    allocations_left = failed;
+    try {
+      found = bool(finder.find());
+    } catch (const std::bad_alloc &) {
+    }
+    allocations_left.reset();
+  }
+  ck_assert_uint_gt(failed, 10);
+}
+END_TEST
+
 int main() {
-  return run_tests("net_namespace", container_ids, names_are_unique,
-                   what_ends_while_it_is_entered_is_gone, files_of_one_name_are_told_apart,
-                   own_namespace_is_not_found, namespace_of_a_process_is_found_entered_and_left,
-                   a_visit_does_not_allocate, another_namespace_at_the_same_path_is_not_entered,
-                   files_name_namespaces_the_first_of_them,
-                   a_list_that_cannot_be_had_is_no_empty_list);
+  return run_tests(
+      "net_namespace", container_ids, names_are_unique, what_ends_while_it_is_entered_is_gone,
+      files_of_one_name_are_told_apart, own_namespace_is_not_found,
+      namespace_of_a_process_is_found_entered_and_left, a_visit_does_not_allocate,
+      another_namespace_at_the_same_path_is_not_entered, files_name_namespaces_the_first_of_them,
+      a_list_that_cannot_be_had_is_no_empty_list, without_memory_a_list_ends_with_an_exception);
 }

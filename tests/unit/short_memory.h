@@ -10,12 +10,15 @@
 // Replaces the program's operator new; for programs of one source file.
 // NOLINTBEGIN(misc-definitions-in-headers)
 
-/// How many more the calling thread can make; empty: as many as it likes.
+/// How many the calling thread has made.
+inline thread_local std::size_t allocation_count = 0;
+/// How many more it can make; empty: as many as it likes.
 inline thread_local std::optional<std::size_t> allocations_left;
 /// Whether no thread but the main one can make any.
 inline std::atomic<bool> only_main_thread_allocates;
 
 inline bool may_allocate() {
+  ++allocation_count;
   if (only_main_thread_allocates && gettid() != getpid())
     return false;
   if (!allocations_left)

@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Memory that runs out now and then: the daemon lives, and what was lost comes back."""
+
+import os
+import pathlib
+import time
+import unittest
+
+import harness
+from harness import SystemTest
+from net_namespaces import NetNamespace
+
+RATES = (3000, 30000)  # of a million allocations; a survey makes some thousands
+SHORTAGE = 4.0         # seconds
+ENOUGH = 20            # allocations that are to fail in it
+
+
+@unittest.skipIf(harness.sanitizers(), "a sanitizer has an operator new of its own")
+class ShortMemoryTest(SystemTest):
+    def test_collectd_lives(self):
+        listener = self.listener(limit=5).fill(3)
+        other = NetNamespace(f"short-{os.getpid()}")
+        self.addCleanup(other.close)
+        with other.entered():
+            inside = self.listener(limit=5).fill(2)
+        inside_name = f"{inside.name}__netns_{other.name}"
+        self.unix_listener(f"\0short-{os.getpid()}").connect(2)
+        folder = pathlib.Path(self.folder())
+        for rate in RATES:
+            with self.subTest(rate=rate):
+                trigger, failed = folder / f"rate-{rate}", folder / f"failed-{rate}"
+                collectd = harness.Collectd(
+                    f'NetNamespace "/./"\nValues full\nTableFile "{folder}/table"', interval=0.1,
+                    preload=[os.environ["SHORT_MEMORY"]],
+                    environment={"SHORT_MEMORY_RATE": str(trigger), "SHORT_MEMORY_FAILED": str(failed)})
+                with collectd:
+                    collectd.wait_for_value(listener.name, "queue_length-accept", 3)
+                    collectd.wait_for_value(inside_name, "queue_length-accept", 2)
+                    self.assertFalse(failed.exists())
+                    trigger.write_text(str(rate), encoding="ascii")
+                    end = time.monotonic() + SHORTAGE
+                    collectd.wait(lambda: time.monotonic() > end and failed.exists() and
+                                  failed.stat().st_size >= ENOUGH, 30, "memory that runs out")
+                    trigger.unlink()
+                    listener.accept(1)
+                    collectd.wait_for_value(listener.name, "queue_length-accept", 2)
+                    collectd.wait_for_value(inside_name, "queue_length-accept", 2)
+                    listener.fill(3)
+                    collectd.wait_for_value(listener.name, "queue_length-accept", 3)
+                    self.assertIn("a thread has ended, and begins anew: std::bad_alloc", collectd.log())
+                    collectd.stop()
+                    self.assertEqual(collectd.status, 0)
+
+
+if __name__ == "__main__":
+    harness.main()
