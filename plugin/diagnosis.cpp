@@ -241,6 +241,9 @@ std::string Judgement::syn_queue() const {
 }
 
 std::string Judgement::advice(Cause cause) const {
+  const bool is_of_syn_queue = cause == Cause::syn_flood || cause == Cause::syn_queue_full;
+  if (facts_.held_by_manager && cause != Cause::none && !is_of_syn_queue)
+    return "no service accepts, see systemctl list-sockets";
   switch (cause) {
   case Cause::burst:
     return knob();

@@ -47,7 +47,8 @@ constexpr std::size_t message_max_bytes = 255;
 /// One listener's interval, as far as a judgement needs it. Borrows name and owner.
 struct ListenerFacts {
   std::string_view name;
-  std::string_view owner; ///< "": not known
+  std::string_view owner;       ///< "": not known
+  bool held_by_manager = false; ///< as Owner::is_manager
   bool is_tcp = true;
   bool is_there = true;           ///< at the end of the interval; false: the rest means nothing
   std::uint32_t members = 1;      ///< sockets that are counted

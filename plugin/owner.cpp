@@ -14,6 +14,7 @@
 #include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits>
 #include <linux/magic.h>
 #include <optional>
 #include <sys/vfs.h>
@@ -27,6 +28,7 @@ namespace backlog {
 namespace {
 
 constexpr unsigned scans_with_others = 2;
+constexpr std::chrono::minutes look_for_services_every{1};
 constexpr std::uint64_t cgroup_root_id = 1; // also what hosts with version 1 tell of all sockets
 constexpr std::size_t container_id_bytes = 64;
 constexpr std::size_t short_id_bytes = 12;  // as `docker ps` shows it
@@ -86,11 +88,54 @@ std::optional<std::uint32_t> socket_inode(int at, const char *link) {
   return parse_number<std::uint32_t>(text);
 }
 
+bool is_manager(pid_t pid, std::string_view process) {
+  return process == "systemd" || (pid == 1 && process == "init");
+}
+
+/// Without what setproctitle() adds: "gunicorn: master" is a gunicorn.
+std::string_view program_of(std::string_view process) {
+  return process.substr(0, process.find_first_of(": "));
+}
+
+/// The comm of a process; empty: it has ended.
+std::string process_name(int proc, pid_t pid) {
+  std::array<char, 32> path{};
+  (void)std::snprintf(path.data(), path.size(), "%d/comm", pid);
+  const UniqueFd file(openat(proc, path.data(), O_RDONLY | O_CLOEXEC));
+  std::array<char, 64> text{};
+  const ssize_t length = file ? read(file.get(), text.data(), text.size()) : -1;
+  if (length <= 0)
+    return "";
+  std::string_view name(text.data(), static_cast<std::size_t>(length));
+  if (name.ends_with('\n'))
+    name.remove_suffix(1);
+  return printable(name);
+}
+
+/// The text of its /proc/PID/cgroup.
+std::string cgroups_of_process(int proc, pid_t pid) {
+  std::array<char, 32> path{};
+  (void)std::snprintf(path.data(), path.size(), "%d/cgroup", pid);
+  const UniqueFd file(openat(proc, path.data(), O_RDONLY | O_CLOEXEC));
+  std::string text;
+  std::array<char, 4096> part{};
+  for (ssize_t length = 0; file && (length = read(file.get(), part.data(), part.size())) > 0;)
+    text.append(part.data(), static_cast<std::size_t>(length));
+  return text;
+}
+
 /// Who has a socket open, and by which descriptor.
 struct Holder {
   pid_t pid = 0;
   int fd = -1;
   std::string process;
+
+  /// Another process that has it open, too, is rather the one that accepts: the first process of
+  /// the host, or a manager, may have made the socket for it.
+  bool is_provisional() const { return pid == 0 || pid == 1 || is_manager(pid, process); }
+  bool gives_way_to(std::string_view other_process) const {
+    return pid == 0 || is_manager(pid, process) || program_of(process) != program_of(other_process);
+  }
 };
 using Holders = std::unordered_map<std::uint32_t, Holder>; ///< by inode of the socket
 
@@ -126,12 +171,14 @@ private:
     hits_.clear();
     read_directory(folder.get(), buffer_, [&](const dirent64 &entry) {
       const auto inode = socket_inode(folder.get(), entry.d_name);
-      const auto holder = inode ? holders_.find(*inode) : holders_.end();
+      const auto found = inode ? holders_.find(*inode) : holders_.end();
       const auto fd = parse_number<int>(entry.d_name);
-      if (holder != holders_.end() && holder->second.pid == 0 && fd) {
-        holder->second.pid = pid;
-        holder->second.fd = *fd;
-        hits_.push_back(&holder->second);
+      if (found == holders_.end() || !fd)
+        return true;
+      Holder &holder = found->second;
+      if (holder.pid != pid && holder.is_provisional()) {
+        hits_.push_back({&holder, holder});
+        holder = {.pid = pid, .fd = *fd, .process = ""};
       }
       return hits_.size() < missing_;
     });
@@ -141,28 +188,30 @@ private:
 
   /// A process that has no name any more has ended, and its sockets are somebody else's.
   void name_hits(pid_t pid) {
-    std::array<char, 32> path{};
-    (void)std::snprintf(path.data(), path.size(), "%d/comm", pid);
-    const UniqueFd file(openat(proc_, path.data(), O_RDONLY | O_CLOEXEC));
-    std::array<char, 64> text{};
-    const ssize_t length = file ? read(file.get(), text.data(), text.size()) : -1;
-    if (length <= 0) {
-      for (Holder *holder : hits_)
-        *holder = {};
-      return;
+    const std::string name = process_name(proc_, pid);
+    for (Hit &hit : hits_) {
+      const bool is_taken = !name.empty() && hit.before.gives_way_to(name) &&
+                            (hit.before.pid == 0 || !is_manager(pid, name));
+      if (!is_taken) {
+        *hit.holder = std::move(hit.before);
+        continue;
+      }
+      hit.holder->process = name;
+      if (!hit.holder->is_provisional())
+        --missing_;
     }
-    std::string_view name(text.data(), static_cast<std::size_t>(length));
-    if (name.ends_with('\n'))
-      name.remove_suffix(1);
-    for (Holder *holder : hits_)
-      holder->process = printable(name);
-    missing_ -= hits_.size();
   }
+
+  /// What a process takes over, and from whom.
+  struct Hit {
+    Holder *holder;
+    Holder before;
+  };
 
   int proc_;
   Holders &holders_;
   std::size_t missing_;
-  std::vector<Holder *> hits_; ///< of one process
+  std::vector<Hit> hits_; ///< of one process
   std::vector<std::byte> buffer_;
 };
 
@@ -257,7 +306,8 @@ std::vector<std::string_view> components(std::string_view path) {
   std::vector<std::string_view> parts;
   while (!path.empty()) {
     const std::string_view part = path.substr(0, path.find('/'));
-    if (!part.empty())
+    // ".." leads out of collectd's own cgroup namespace.
+    if (!part.empty() && part != "..")
       parts.push_back(part);
     path.remove_prefix(std::min(path.size(), part.size() + 1));
   }
@@ -361,6 +411,26 @@ std::string unit_of_cgroup(std::string_view path) {
   return printable(outermost_unit(components(path)));
 }
 
+std::string unit_of_process(std::string_view cgroup) {
+  std::string systemd; // of version 1
+  while (!cgroup.empty()) {
+    const std::string_view line = cgroup.substr(0, cgroup.find('\n'));
+    cgroup.remove_prefix(std::min(cgroup.size(), line.size() + 1));
+    const std::size_t controllers = line.find(':');
+    const std::size_t path =
+        controllers == std::string_view::npos ? controllers : line.find(":/", controllers + 1);
+    if (path == std::string_view::npos)
+      continue;
+    std::string unit = unit_of_cgroup(line.substr(path + 1));
+    const std::string_view hierarchy = line.substr(controllers, path - controllers);
+    if (hierarchy == ":" && !unit.empty())
+      return unit;
+    if (hierarchy == ":name=systemd")
+      systemd = std::move(unit);
+  }
+  return systemd;
+}
+
 std::string cgroup2_mount() {
   for (const char *path : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"})
     if (const UniqueFd fd = open_directory(AT_FDCWD, path); fd && is_cgroup2(fd.get()))
@@ -371,17 +441,24 @@ std::string cgroup2_mount() {
 std::string Owner::text() const {
   if (!unit.empty() || pid == 0)
     return unit;
+  if (is_manager)
+    return "held by " + process;
   return process + "[" + std::to_string(pid) + "]";
 }
 
 OwnerBook::OwnerBook(std::string proc_root, std::string cgroup_root)
     : proc_root_(std::move(proc_root)), cgroup_root_(std::move(cgroup_root)) {}
 
-void OwnerBook::update(std::span<const OwnedSocket> listening) {
+void OwnerBook::update(std::span<const OwnedSocket> listening, TimePoint now) {
   ++updates_;
+  const bool looks_for_services = now - looked_for_services_ >= look_for_services_every;
+  if (looks_for_services)
+    looked_for_services_ = now;
   for (const OwnedSocket &socket : listening) {
     const auto [entry, is_new] = entries_.try_emplace(socket.cookie);
     entry->second.seen = updates_;
+    if ((socket.is_waited_at || looks_for_services) && entry->second.owner.is_manager)
+      entry->second.search = Search::wanted;
     if (!is_new)
       continue;
     entry->second.inode = socket.inode;
@@ -392,7 +469,7 @@ void OwnerBook::update(std::span<const OwnedSocket> listening) {
   forget_gone();
 
   if (const UniqueFd proc = open_directory(AT_FDCWD, proc_root_.c_str()))
-    note_lost(proc.get());
+    review(proc.get());
 }
 
 bool OwnerBook::wants_scan() const {
@@ -429,14 +506,49 @@ void OwnerBook::forget_gone() {
   std::erase_if(units_, [&](const auto &unit) { return !in_use.contains(unit.first); });
 }
 
+/// The names of processes, each read once.
+struct OwnerBook::ProcessNames {
+  int proc;
+  std::unordered_map<pid_t, std::string> names;
+
+  const std::string &of(pid_t pid) {
+    const auto [entry, is_new] = names.try_emplace(pid);
+    if (is_new)
+      entry->second = process_name(proc, pid);
+    return entry->second;
+  }
+};
+
 /// A process may end or close the socket, and others that have it from fork() remain.
-void OwnerBook::note_lost(int proc) {
-  for (auto &[cookie, entry] : entries_)
-    if (entry.owner.pid != 0 && !still_has(proc, entry.owner.pid, entry.fd, entry.inode)) {
-      entry.owner.pid = 0;
-      entry.owner.process.clear();
+void OwnerBook::review(int proc) {
+  ProcessNames names{proc, {}};
+  for (auto &[cookie, entry] : entries_) {
+    Owner &owner = entry.owner;
+    if (owner.pid == 0)
+      continue;
+    if (!still_has(proc, owner.pid, entry.fd, entry.inode)) {
+      owner.pid = 0;
+      owner.process.clear();
+      owner.is_manager = false;
+      entry.process_unit.clear();
+      entry.choose_unit();
       entry.search = Search::wanted;
+    } else if (const std::string &name = names.of(owner.pid);
+               !name.empty() && name != owner.process) {
+      owner.process = name;
+      owner.is_manager = is_manager(owner.pid, name);
+      entry.process_unit = unit_of_process(cgroups_of_process(proc, owner.pid));
+      entry.choose_unit();
     }
+  }
+}
+
+// What a manager makes for a service it makes in its own cgroup, or in that of the socket's unit
+// (socket_address_listen_in_cgroup() in systemd's src/core/socket.c).
+void OwnerBook::Entry::choose_unit() {
+  const bool by_process = !process_unit.empty() && !owner.is_manager &&
+                          (socket_unit.empty() || socket_unit.ends_with(".socket"));
+  owner.unit = by_process ? process_unit : socket_unit;
 }
 
 void OwnerBook::find_processes(int proc) {
@@ -451,6 +563,7 @@ void OwnerBook::find_processes(int proc) {
   scan.run();
   ++scans_;
 
+  std::unordered_map<pid_t, std::string> units; // by process
   for (auto &[cookie, entry] : entries_) {
     if (entry.search == Search::over)
       continue;
@@ -458,8 +571,16 @@ void OwnerBook::find_processes(int proc) {
     if (holder.pid != 0) {
       entry.owner.process = holder.process;
       entry.owner.pid = holder.pid;
+      entry.owner.is_manager = is_manager(holder.pid, holder.process);
       entry.fd = holder.fd;
-      entry.search = Search::over;
+      const auto [unit, is_new] = units.try_emplace(holder.pid);
+      if (is_new)
+        unit->second = unit_of_process(cgroups_of_process(proc, holder.pid));
+      entry.process_unit = unit->second;
+      entry.choose_unit();
+      // Who will accept may come later.
+      entry.search = entry.owner.is_manager ? Search::with_others : Search::over;
+      entry.scans_left = std::numeric_limits<unsigned>::max();
     } else if (entry.search == Search::wanted) {
       entry.search = Search::with_others;
       entry.scans_left = scans_with_others;
@@ -484,8 +605,10 @@ void OwnerBook::find_units() {
   for (const auto &[id, path] : paths)
     units_[id] = unit_of_cgroup(path);
   for (auto &[cookie, entry] : entries_)
-    if (std::exchange(entry.unit_wanted, false))
-      entry.owner.unit = units_.at(entry.cgroup_id);
+    if (std::exchange(entry.unit_wanted, false)) {
+      entry.socket_unit = units_.at(entry.cgroup_id);
+      entry.choose_unit();
+    }
 }
 
 } // namespace backlog

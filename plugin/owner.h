@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -14,6 +15,7 @@ struct OwnedSocket {
   std::uint64_t cookie = 0;
   std::uint32_t inode = 0;     ///< of the socket in sockfs; 0: no process can be found by it
   std::uint64_t cgroup_id = 0; ///< of its creator; 0: unknown, 1: the root, tells nothing
+  bool is_waited_at = false;   ///< connections wait to be accepted
 };
 
 /// Whose a listening socket is. What is unknown or not permitted is empty.
@@ -21,6 +23,9 @@ struct Owner {
   std::string process; ///< comm of the lowest of the pids that have the socket open
   pid_t pid = 0;
   std::string unit; ///< see unit_of_cgroup()
+  /// Only a service manager has it open, which listens for a service until that is started
+  /// (systemd.socket(5)). It never accepts, and nobody is to restart it.
+  bool is_manager = false;
 
   /// What a message shows: the unit, else the process and its pid, else nothing.
   std::string text() const;
@@ -34,6 +39,10 @@ struct Owner {
 /// sessions and other scopes of users, whose names say less than the process.
 std::string unit_of_cgroup(std::string_view path);
 
+/// The same of a process, by the text of its /proc/PID/cgroup: of its cgroup2, else of systemd's
+/// hierarchy of version 1.
+std::string unit_of_process(std::string_view cgroup);
+
 /// Where cgroup2 is mounted: alone, or beside version 1 (hybrid). Empty: nowhere.
 std::string cgroup2_mount();
 
@@ -41,11 +50,16 @@ std::string cgroup2_mount();
 /// calls.
 class OwnerBook {
 public:
+  using Clock = std::chrono::steady_clock;
+  using TimePoint = Clock::time_point;
+
   explicit OwnerBook(std::string proc_root = "/proc", std::string cgroup_root = cgroup2_mount());
 
   /// Takes all sockets that are listening now, and forgets those that are gone.
-  void update(std::span<const OwnedSocket> listening);
-  /// Whether there are new sockets, or some whose process has let go of them.
+  /// The names of the processes are read anew: exec() and prctl() change them.
+  void update(std::span<const OwnedSocket> listening, TimePoint now = Clock::now());
+  /// Whether there are new sockets, or some whose process has let go of them, or one that only a
+  /// manager has: where connections wait, and once a minute.
   bool wants_scan() const;
   /// Looks for the owners of all of these by one scan of /proc and one of the cgroups, if there are
   /// any. A process that was not found is looked for again in the next two scans that others
@@ -75,10 +89,15 @@ private:
     Search search = Search::wanted; ///< for the process
     unsigned scans_left = 0;        ///< while searched for with others
     bool unit_wanted = false;
+    std::string socket_unit;  ///< by cgroup_id
+    std::string process_unit; ///< of the process that has it open
+
+    void choose_unit();
   };
+  struct ProcessNames;
 
   void forget_gone();
-  void note_lost(int proc);
+  void review(int proc);
   void find_processes(int proc);
   void find_units();
   bool lacks_owner() const;
@@ -87,6 +106,7 @@ private:
   std::string cgroup_root_;
   std::unordered_map<std::uint64_t, Entry> entries_;     ///< by cookie
   std::unordered_map<std::uint64_t, std::string> units_; ///< by cgroup id
+  TimePoint looked_for_services_{};                      ///< of sockets that only a manager has
   std::uint64_t updates_ = 0;
   std::uint64_t scans_ = 0;
   std::uint64_t walks_ = 0;

@@ -275,12 +275,14 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
     if (const auto found = survey->oldest_waits.find(name); found != survey->oldest_waits.end())
       row.oldest_wait = found->second;
   }
+  ListenerFacts facts;
   if (draft.survey != nullptr)
     if (const auto found = draft.survey->owners.find(interval.cookie);
-        found != draft.survey->owners.end())
+        found != draft.survey->owners.end()) {
       row.owner = found->second.text();
+      facts.held_by_manager = found->second.is_manager;
+    }
 
-  ListenerFacts facts;
   facts.name = watch.name ? std::string_view(*watch.name) : std::string_view(name);
   facts.owner = row.owner;
   facts.is_tcp = row.is_tcp;

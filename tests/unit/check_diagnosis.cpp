@@ -655,6 +655,26 @@ START_TEST(full_syn_queues_in_two_intervals_that_follow) {
 }
 END_TEST
 
+START_TEST(who_only_holds_a_socket_for_a_service_is_not_blamed) {
+  for (const auto &arrange : std::vector<std::function<void(Scene &)>>{
+           [](Scene &s) {
+             s.facts.queue.last = 5;
+             s.facts.oldest_wait = 45s;
+             s.facts.runs.not_shrinking_for = 45s;
+           },
+           [](Scene &s) { s.overflow(34, 10s); },
+       }) {
+    Scene scene;
+    scene.facts.owner = "held by systemd";
+    scene.facts.held_by_manager = true;
+    arrange(scene);
+    const std::string message = scene.judge().message;
+    ck_assert_msg(message.ends_with(": no service accepts, see systemctl list-sockets"), "%s",
+                  message.c_str());
+  }
+}
+END_TEST
+
 START_TEST(drops_alone_are_no_alarm) {
   Scene scene;
   scene.facts.drops = 1;
@@ -900,8 +920,9 @@ int main() {
       "diagnosis", overflows, skew_needs_a_stuck_member_among_idle_ones,
       full_listeners_without_a_counter, stalls, high_queues, high_in_three_of_six_intervals,
       full_syn_queues, what_is_no_full_syn_queue, full_syn_queues_in_two_intervals_that_follow,
-      drops_alone_are_no_alarm, tells_the_overflow_whatever_else_is_wrong, missing_ones,
-      gone_ones_are_no_trouble, limit_sources, long_names_are_shortened_in_their_middle,
+      drops_alone_are_no_alarm, who_only_holds_a_socket_for_a_service_is_not_blamed,
+      tells_the_overflow_whatever_else_is_wrong, missing_ones, gone_ones_are_no_trouble,
+      limit_sources, long_names_are_shortened_in_their_middle,
       the_longest_figures_leave_room_for_name_and_owner, messages_are_printable_ascii,
       states_have_the_numbers_of_gauge_state, what_is_high_at_the_start_may_have_been_so_for_long,
       cause_of_a_burst_that_goes_on_is_open);

@@ -85,6 +85,12 @@ public:
     std::ofstream(folder / "comm") << name << '\n';
   }
   void end(int pid) const { fs::remove_all(proc() / std::to_string(pid)); }
+  void rename(int pid, const std::string &name) const {
+    std::ofstream(proc() / std::to_string(pid) / "comm") << name << '\n';
+  }
+  void put_into(int pid, const std::string &cgroup) const {
+    std::ofstream(proc() / std::to_string(pid) / "cgroup") << cgroup << '\n';
+  }
 
   void open_socket(int pid, int fd, const std::string &target) const {
     fs::create_symlink(target, descriptor(pid, fd));
@@ -252,7 +258,36 @@ START_TEST(cgroup_names) {
 }
 END_TEST
 
+START_TEST(units_of_processes) {
+  struct Case {
+    const char *cgroup; ///< the text of /proc/PID/cgroup
+    const char *unit;
+  };
+  for (const Case &c : {
+           Case{"", ""},
+           {"0::/", ""},
+           {"0::/system.slice/snmpd.service\n", "snmpd.service"},
+           {"0::/system.slice/snmpd.service", "snmpd.service"},
+           {"0::/../../system.slice/snmpd.service\n", "snmpd.service"},
+           {"0::/../snmpd.service\n", "snmpd.service"},
+           {"0::/user.slice/user-1000.slice/session-3.scope\n", ""},
+           {"0::/system.slice/docker-{id}.scope\n", "docker 0a1b2c3d4e5f"},
+           // version 1, alone or beside version 2
+           {"8:cpuset:/\n1:name=systemd:/system.slice/nginx.service\n0::/\n", "nginx.service"},
+           {"1:name=systemd:/system.slice/a.service\n0::/system.slice/b.service\n", "b.service"},
+           {"4:memory:/docker/{id}\n1:name=systemd:/docker/{id}\n", "docker 0a1b2c3d4e5f"},
+           {"4:memory:/system.slice/nginx.service\n", ""},
+           // what somebody else may have named
+           {"1:name=systemd\n:\n::\nno line\n0:", ""},
+       })
+    assert_text(unit_of_process(expanded(c.cgroup)), c.unit);
+}
+END_TEST
+
 START_TEST(owner_texts) {
+  assert_text(Owner{.process = "systemd", .pid = 1, .unit = "", .is_manager = true}.text(),
+              "held by systemd");
+
   assert_text(Owner{}.text(), "");
   assert_text(Owner{"nginx", 12, ""}.text(), "nginx[12]");
   assert_text(Owner{"nginx", 12, "nginx.service"}.text(), "nginx.service");
@@ -445,6 +480,125 @@ START_TEST(process_that_lets_go_is_replaced_by_who_remains) {
 }
 END_TEST
 
+START_TEST(unit_of_who_has_the_socket) {
+  const Host host;
+  host.start(5, "snmpd");
+  host.put_into(5, "0::/system.slice/snmpd.service");
+  host.open_socket(5, 3, 4000);
+  host.open_socket(5, 4, 4001);
+  const std::uint64_t other = host.cgroup("system.slice/other.service");
+  OwnerBook book = host.book();
+  const std::vector<OwnedSocket> listening{socket_of(1, 4000), socket_of(2, 4001, other)};
+  update(book, listening);
+  ck_assert(*book.find(1) == (Owner{"snmpd", 5, "snmpd.service"}));
+  assert_text(shown(book, 2), "other.service"); // its creator
+  host.end(5);
+  update(book, listening);
+  ck_assert(*book.find(1) == Owner{});
+  assert_text(shown(book, 2), "other.service");
+}
+END_TEST
+
+START_TEST(names_are_read_again) {
+  const Host host;
+  host.start(5, "(server)");
+  host.put_into(5, "0::/init.scope");
+  host.open_socket(5, 3, 4000);
+  OwnerBook book = host.book();
+  const std::vector<OwnedSocket> listening{socket_of(1, 4000)};
+  update(book, listening);
+  assert_text(shown(book, 1), "(server)[5]");
+  host.rename(5, "renamed");
+  update(book, listening);
+  assert_text(shown(book, 1), "renamed[5]");
+  host.put_into(5, "0::/system.slice/server.service"); // before exec()
+  host.rename(5, "server");
+  update(book, listening);
+  assert_text(shown(book, 1), "server.service");
+  ck_assert_uint_eq(book.scans(), 1);
+}
+END_TEST
+
+START_TEST(who_accepts_rather_than_who_listens_for_it) {
+  struct Process {
+    int pid;
+    const char *name;
+    const char *cgroup = "0::/";
+  };
+  struct Case {
+    std::vector<Process> processes; ///< that have the socket, whose creator's cgroup is
+    const char *creator;
+    const char *owner;
+  };
+  const char *service = "0::/system.slice/app.service";
+  for (const Case &c : std::vector<Case>{
+           {{{1, "systemd"}}, "", "held by systemd"},
+           {{{1, "init"}}, "", "held by init"},
+           {{{900, "systemd"}}, "", "held by systemd"},
+           {{{1, "nginx"}}, "", "nginx[1]"}, // a container's
+           {{{1, "systemd"}, {70, "app"}}, "", "app[70]"},
+           {{{1, "systemd"}, {70, "app"}, {80, "app"}}, "", "app[70]"},
+           {{{900, "systemd"}, {70, "app"}}, "", "app[70]"},
+           {{{900, "systemd"}, {1000, "app"}}, "", "app[1000]"},
+           {{{1, "systemd"}, {900, "systemd"}}, "", "held by systemd"},
+           {{{1, "systemd"}, {900, "systemd"}, {1000, "app"}}, "", "app[1000]"},
+           {{{1, "s6-svscan"}, {70, "app"}}, "", "app[70]"},
+           {{{1, "nginx"}, {70, "nginx"}}, "", "nginx[1]"},
+           {{{1, "gunicorn: maste"}, {70, "gunicorn: worke"}}, "", "gunicorn: maste[1]"},
+           {{{1, "systemd"}, {70, "app", service}}, "", "app.service"},
+           {{{1, "systemd"}, {70, "app", service}}, "system.slice/app.socket", "app.service"},
+           {{{1, "systemd"}, {70, "app"}}, "system.slice/app.socket", "app.socket"},
+           {{{1, "systemd"}}, "system.slice/app.socket", "app.socket"},
+           {{{1, "systemd", service}}, "", "held by systemd"},
+       }) {
+    const Host host;
+    for (const Process &process : c.processes) {
+      host.start(process.pid, process.name);
+      host.put_into(process.pid, process.cgroup);
+      host.open_socket(process.pid, 3, 4000);
+      host.open_socket(process.pid, 4, 4000); // twice
+    }
+    OwnerBook book = host.book();
+    update(book, {socket_of(1, 4000, *c.creator != '\0' ? host.cgroup(c.creator) : 0)});
+    assert_text(shown(book, 1), c.owner);
+  }
+}
+END_TEST
+
+START_TEST(who_accepts_may_come_later) {
+  const Host host;
+  host.start(1, "systemd");
+  host.open_socket(1, 3, 4000);
+  OwnerBook book = host.book();
+  std::vector<OwnedSocket> listening{socket_of(1, 4000)};
+  OwnerBook::TimePoint now{std::chrono::hours(1)};
+  const auto look = [&] {
+    book.update(listening, now);
+    book.scan();
+    return shown(book, 1);
+  };
+  assert_text(look(), "held by systemd");
+  assert_text(look(), "held by systemd");
+  ck_assert_uint_eq(book.scans(), 1);
+  host.start(70, "app");
+  host.open_socket(70, 3, 4000);
+  assert_text(look(), "held by systemd");
+  listening[0].is_waited_at = true;
+  assert_text(look(), "app[70]");
+  assert_text(look(), "app[70]");
+  ck_assert_uint_eq(book.scans(), 2);
+
+  host.end(70); // and the manager listens again
+  assert_text(look(), "held by systemd");
+  host.start(80, "app");
+  host.open_socket(80, 3, 4000);
+  listening[0].is_waited_at = false;
+  assert_text(look(), "held by systemd");
+  now += std::chrono::minutes(1);
+  assert_text(look(), "app[80]");
+}
+END_TEST
+
 START_TEST(search_can_be_left_for_later) {
   const Host host;
   host.start(5, "server");
@@ -608,8 +762,9 @@ END_TEST
 
 int main() {
   return run_tests(
-      "owner", cgroup_names, owner_texts, lowest_pid_that_has_the_socket,
-      scan_ends_when_all_are_found, name_is_one_line_of_text,
+      "owner", cgroup_names, units_of_processes, owner_texts, unit_of_who_has_the_socket,
+      names_are_read_again, who_accepts_rather_than_who_listens_for_it, who_accepts_may_come_later,
+      lowest_pid_that_has_the_socket, scan_ends_when_all_are_found, name_is_one_line_of_text,
       process_that_ends_during_the_scan_is_passed_over, no_scan_without_new_sockets,
       sockets_that_are_gone_are_forgotten, process_not_found_is_looked_for_in_the_next_two_scans,
       process_that_lets_go_is_replaced_by_who_remains, search_can_be_left_for_later,
