@@ -178,22 +178,29 @@ private:
           {place.part("limits of the kernel"), "cannot read net.core.somaxconn"});
     if (!config_->report_owner)
       return;
-    if (const Failure failure = list_sockets())
-      survey_.faults.push_back({place.part("owners"), failure->message()});
+    // Each by itself: a kernel may have one of the two modules only.
+    const Failure tcp = list_tcp_sockets();
+    const Failure unix_sockets = config_->report_unix ? list_unix_sockets() : Failure();
+    if (tcp || unix_sockets)
+      survey_.faults.push_back({place.part("owners"), (tcp ? tcp : unix_sockets)->message()});
   }
 
-  Failure list_sockets() {
+  Failure list_tcp_sockets() {
     Result<SockDiag> sock_diag = SockDiag::open();
     if (!sock_diag)
       return sock_diag.error();
-    if (Failure failure = sock_diag->dump_tcp_listeners([&](const TcpListener &listener) {
-          sockets_.push_back({listener.cookie, listener.inode, listener.cgroup_id});
-        }))
-      return failure;
-    if (!config_->report_unix)
-      return std::nullopt;
+    return sock_diag->dump_tcp_listeners([&](const TcpListener &listener) {
+      sockets_.push_back(
+          {listener.cookie, listener.inode, listener.cgroup_id, listener.queue_length > 0});
+    });
+  }
+
+  Failure list_unix_sockets() {
+    Result<SockDiag> sock_diag = SockDiag::open();
+    if (!sock_diag)
+      return sock_diag.error();
     return sock_diag->dump_unix_listeners([&](const UnixListener &listener) {
-      sockets_.push_back({listener.cookie, listener.inode, 0});
+      sockets_.push_back({listener.cookie, listener.inode, 0, listener.queue_length > 0});
     });
   }
 

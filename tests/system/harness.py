@@ -726,6 +726,12 @@ class SystemTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         return folder.name
 
+    def skip_in_a_unit(self):
+        """Of what runs in a unit or a container this is shown as the owner, rather than the process."""
+        text = pathlib.Path("/proc/self/cgroup").read_text(encoding="utf-8")
+        if re.search(r"^(0:|\d+:name=systemd):.*(\.service|\.scope|[0-9a-f]{64})", text, re.MULTILINE):
+            self.skipTest("the test runs in a unit or a container")
+
     def set_sysctl(self, name, value):
         self.addCleanup(write_sysctl, name, read_sysctl(name))
         write_sysctl(name, value)

@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Whose a listener is."""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+
+import harness
+
+INTERVAL = 0.2
+# Where cgroup2 is, or systemd's hierarchy of version 1.
+HIERARCHIES = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd")
+
+
+class OwnersTest(harness.SystemTest):
+    def setUp(self):
+        self.file = os.path.join(self.folder(), "table")
+
+    def started(self, **options):
+        return self.collectd(f'TableFile "{self.file}"', interval=INTERVAL, **options)
+
+    def owner(self, name):
+        shown = subprocess.run([os.environ["BACKLOG_TABLE"], "--json", "--table", self.file], capture_output=True,
+                               check=False)
+        rows = json.loads(shown.stdout)["listeners"] if shown.returncode == 0 else []
+        return next((row.get("owner") for row in rows if row["name"] == name), None)
+
+    def wait_for_owner(self, collectd, listener, wanted):
+        collectd.wait(lambda: self.owner(listener.name) == wanted, what=f"{wanted} as the owner of {listener.name}")
+
+    def abstract_listener(self, **options):
+        return self.unix_listener(f"\0owners-{os.getpid()}-{self.id().rpartition('.')[2]}", **options)
+
+    def service(self, name):
+        """A process of this name, which has open what the test has open."""
+        def work(ready):
+            pathlib.Path("/proc/self/comm").write_text(name, encoding="ascii")
+            ready()
+            signal.pause()
+        return self.fork(work)
+
+    def test_renamed_and_executed(self):
+        self.skip_in_a_unit()
+        listeners = self.listener(), self.abstract_listener()
+        process = subprocess.Popen(["sh", "-c", "read -r line; exec sleep infinity"], stdin=subprocess.PIPE,
+                                   pass_fds=[listener.socket.fileno() for listener in listeners])
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        for listener in listeners:
+            listener.socket.close()
+        collectd = self.started()
+        for listener in listeners:
+            self.wait_for_owner(collectd, listener, f"sh[{process.pid}]")
+        process.stdin.close()
+        for listener in listeners:
+            self.wait_for_owner(collectd, listener, f"sleep[{process.pid}]")
+
+    def test_activated_by_a_manager(self):
+        """A manager listens first; the service that it starts when a client comes accepts."""
+        self.skip_in_a_unit()
+        listeners = self.listener(limit=4), self.abstract_listener(limit=4)
+        self.service("systemd")
+        collectd = self.started()
+        for listener in listeners:  # the test itself lets go of them when the service has them
+            self.wait_for_owner(collectd, listener, f"python3[{os.getpid()}]")
+        service = self.service("app")
+        for listener in listeners:
+            listener.socket.close()
+        for listener in listeners:
+            self.wait_for_owner(collectd, listener, f"app[{service.pid}]")
+        os.kill(service.pid, signal.SIGKILL)
+        for listener in listeners:
+            self.wait_for_owner(collectd, listener, "held by systemd")
+
+    def test_unit_of_a_unix_listener(self):
+        listener = self.abstract_listener()
+        unit = f"backlog-test-{os.getpid()}.service"
+        with self.put_into(unit):
+            process = self.service("member")
+        listener.socket.close()
+        collectd = self.started()
+        self.wait_for_owner(collectd, listener, unit)
+        self.assertGreater(process.pid, 0)
+
+    @contextlib.contextmanager
+    def put_into(self, unit):
+        """What is forked meanwhile is in a cgroup of this name."""
+        own = pathlib.Path("/proc/self/cgroup").read_text(encoding="utf-8")
+        for hierarchy in HIERARCHIES:
+            line = re.search(r"^\d+:name=systemd:(.*)$" if hierarchy.endswith("systemd") else r"^0::(.*)$", own,
+                             re.MULTILINE)
+            folder = pathlib.Path(hierarchy, unit)
+            if line is None or not pathlib.Path(hierarchy, "cgroup.procs").exists():
+                continue
+            try:
+                folder.mkdir()
+                (folder / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
+            except OSError:
+                continue
+            self.addCleanup(folder.rmdir)
+            try:
+                yield
+            finally:
+                pathlib.Path(hierarchy + line[1], "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
+            return
+        self.skipTest("no cgroup can be made")
+
+    def test_without_tcp_diag(self):
+        self.skip_in_a_unit()
+        listener = self.abstract_listener()
+        collectd = self.started(preload=[os.environ["STRANGE_SOCK_DIAG"]],
+                                environment={"STRANGE_SOCK_DIAG_NO_TCP": "1"})
+        self.wait_for_owner(collectd, listener, f"python3[{os.getpid()}]")
+
+
+if __name__ == "__main__":
+    harness.main()
