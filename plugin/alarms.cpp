@@ -177,7 +177,7 @@ Notification Alarms::sum_up(std::span<const Change> changes) const {
       summary.state = std::max(summary.state, entry.second.state);
       summary.severity = std::max(summary.severity, entry.second.severity);
     }
-  std::array<std::size_t, listener_states> counts{};
+  std::array<std::size_t, layout::state_names.size()> counts{};
   for (const Change &change : changes)
     ++counts.at(static_cast<std::size_t>(change.notification.state));
   std::string text = "no listener summed up earlier is in trouble any more";

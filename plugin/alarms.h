@@ -15,7 +15,7 @@ namespace backlog {
 
 struct Table;
 
-enum class Severity : std::uint8_t { okay, warning, failure };
+using layout::Severity;
 
 /// Of which states notifications are sent; the initial values are the defaults. A state of which
 /// none is sent counts as ok.

@@ -217,7 +217,7 @@ std::string line_of(const Listener &listener) {
   if ((listener.has & layout::has_queue) == 0)
     return text + "not listening";
   return text + number(listener.used_percent) + "% used, peak " + std::to_string(listener.peak) +
-         " of " + std::to_string(listener.limit + 1);
+         " of " + std::to_string(layout::capacity(listener));
 }
 
 /// Where the text is shown '|' would begin perfdata.

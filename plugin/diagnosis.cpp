@@ -208,7 +208,7 @@ std::string Judgement::figures(ListenerState state, Cause cause) const {
 }
 
 std::string Judgement::peak() const {
-  const std::uint64_t capacity = facts_.limit + facts_.members;
+  const std::uint64_t capacity = layout::group_capacity(facts_.limit, facts_.members);
   std::string text =
       "peak " + std::to_string(facts_.queue.peak) + " of " + std::to_string(capacity);
   if (facts_.members > 1)
@@ -232,7 +232,7 @@ std::string Judgement::stalled() const {
 }
 
 std::string Judgement::syn_queue() const {
-  const std::uint64_t capacity = facts_.limit + facts_.members;
+  const std::uint64_t capacity = layout::group_capacity(facts_.limit, facts_.members);
   std::string text = "SYN queue full, " + std::to_string(facts_.syn_length.value_or(0)) + " of " +
                      std::to_string(capacity);
   if (facts_.drops > 0)
@@ -300,24 +300,6 @@ std::string shortened(std::string_view text, std::size_t max_bytes) {
 }
 
 } // namespace
-
-std::string_view name_of(ListenerState state) {
-  constexpr std::array<std::string_view, listener_states> names = {"ok", "high", "overflow",
-                                                                   "stalled", "missing"};
-  return names.at(static_cast<std::size_t>(state));
-}
-
-std::string_view name_of(Cause cause) {
-  constexpr std::array<std::string_view, 7> names = {
-      "none", "burst", "slow_accept", "skew", "syn_flood", "syn_queue_full", "not_accepting"};
-  return names.at(static_cast<std::size_t>(cause));
-}
-
-std::string_view name_of(LimitSource source) {
-  constexpr std::array<std::string_view, 5> names = {"unknown", "application", "somaxconn", "stale",
-                                                     "zero"};
-  return names.at(static_cast<std::size_t>(source));
-}
 
 void ListenerHistory::add(const ListenerFacts &facts, const NamespaceFacts &common,
                           const DiagnosisLimits &limits) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "backlog/table.h"
 #include "listener_set.h"
 #include "window.h"
 
@@ -12,34 +13,9 @@
 
 namespace backlog {
 
-/// How a listener is; its number is that of gauge-state, and the higher one is the worse.
-enum class ListenerState : std::uint8_t { ok, high, overflow, stalled, missing };
-constexpr std::size_t listener_states = 5;
-
-/// Why. The causes of the SYN queue go with the state `ok`: what was refused for want of room
-/// among the half-open is no overflow.
-enum class Cause : std::uint8_t {
-  none,
-  burst,          ///< the queue was empty again before the first SYN was sent again
-  slow_accept,    ///< it was not: connections come faster than they are accepted
-  skew,           ///< one member is full while the others idle
-  syn_flood,      ///< the SYN queue is at its limit, and cookies are sent instead
-  syn_queue_full, ///< the same without cookies
-  not_accepting,
-};
-
-/// Who set the limit in force.
-enum class LimitSource : std::uint8_t {
-  unknown, ///< there is no listener, or somaxconn cannot be read
-  application,
-  somaxconn,
-  stale, ///< somaxconn, by a value that it no longer has
-  zero,
-};
-
-std::string_view name_of(ListenerState state);
-std::string_view name_of(Cause cause);
-std::string_view name_of(LimitSource source);
+using ListenerState = layout::State;
+using layout::Cause;
+using layout::LimitSource;
 
 /// What collectd's notification_t holds without its NUL.
 constexpr std::size_t message_max_bytes = 255;

@@ -6,28 +6,17 @@ namespace backlog {
 
 namespace {
 
-struct Column {
-  std::string_view section;
-  std::string_view name;
-};
-
-constexpr std::array<Column, counter_count> columns{{
-    {"TcpExt", "ListenOverflows"},
-    {"TcpExt", "ListenDrops"},
-    {"TcpExt", "TCPReqQFullDrop"},
-    {"TcpExt", "TCPReqQFullDoCookies"},
-    {"TcpExt", "SyncookiesSent"},
-    {"TcpExt", "SyncookiesRecv"},
-    {"TcpExt", "SyncookiesFailed"},
-    {"TcpExt", "EmbryonicRsts"},
-    {"TcpExt", "TCPDeferAcceptDrop"},
-    {"TcpExt", "TCPFastOpenListenOverflow"},
-    {"TcpExt", "TCPSynRetrans"},
-    {"TcpExt", "TCPTimeouts"},
-    {"Tcp", "RetransSegs"},
-    {"Tcp", "PassiveOpens"},
-    {"Tcp", "AttemptFails"},
-}};
+/// Where /proc/net/netstat or /proc/net/snmp has it.
+constexpr std::string_view section_of(Counter counter) {
+  switch (counter) {
+  case Counter::RetransSegs:
+  case Counter::PassiveOpens:
+  case Counter::AttemptFails:
+    return "Tcp";
+  default:
+    return "TcpExt";
+  }
+}
 
 /// Cuts the text up to the separator off its front.
 std::string_view next(std::string_view &text, char separator) {
@@ -39,8 +28,8 @@ std::string_view next(std::string_view &text, char separator) {
 
 void take_value(std::string_view section, std::string_view name, std::string_view text,
                 NetCounters &counters) {
-  for (std::size_t i = 0; i < columns.size(); ++i) {
-    if (columns[i].name != name || columns[i].section != section)
+  for (std::size_t i = 0; i < layout::counter_names.size(); ++i) {
+    if (layout::counter_names[i] != name || section_of(static_cast<Counter>(i)) != section)
       continue;
     std::uint64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -51,10 +40,6 @@ void take_value(std::string_view section, std::string_view name, std::string_vie
 }
 
 } // namespace
-
-std::string_view counter_name(Counter counter) {
-  return columns[static_cast<std::size_t>(counter)].name;
-}
 
 void parse_net_counters(std::string_view text, NetCounters &counters) {
   while (!text.empty()) {

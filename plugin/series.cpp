@@ -81,9 +81,9 @@ void sampler_values(const SamplerFigures &figures, Sink sink) {
 void kernel_values(const KernelRow &row, Sink sink) {
   const Instance kernel(row.instance, sink);
   if (row.counters) {
-    for (std::size_t i = 0; i < counter_count; ++i)
+    for (std::size_t i = 0; i < layout::counter_names.size(); ++i)
       if (const auto value = row.counters->values[i])
-        kernel.counter("protocol_counter", counter_name(static_cast<Counter>(i)), *value);
+        kernel.counter("protocol_counter", layout::counter_names[i], *value);
   }
   if (row.drops_unattributed)
     kernel.counter("packets", "dropped_unattributed", *row.drops_unattributed);

@@ -43,14 +43,6 @@ std::string namespace_name(const std::string &net_namespace) {
   return name == layout::own_namespace ? name + "_" : name;
 }
 
-/// The layout numbers them alike.
-template <class To, class From> constexpr To same(From from) { return static_cast<To>(from); }
-static_assert(layout::state_names.size() == listener_states);
-static_assert(same<layout::State>(ListenerState::missing) == layout::State::missing);
-static_assert(same<layout::Cause>(Cause::not_accepting) == layout::Cause::not_accepting);
-static_assert(same<layout::LimitSource>(LimitSource::zero) == layout::LimitSource::zero);
-static_assert(same<layout::Severity>(Severity::failure) == layout::Severity::failure);
-
 void take_queue(const Row &row, layout::Listener &record) {
   if (!row.has_queue)
     return;
@@ -70,10 +62,10 @@ layout::Listener listener_record(const Row &row, const Diagnosis &diagnosis, Sev
   layout::set_text(record.name, row.name);
   layout::set_text(record.owner, row.owner);
   layout::set_text(record.message, diagnosis.message);
-  record.state = same<layout::State>(diagnosis.state);
-  record.cause = same<layout::Cause>(diagnosis.cause);
-  record.limit_source = same<layout::LimitSource>(diagnosis.limit_source);
-  record.severity = same<layout::Severity>(severity);
+  record.state = diagnosis.state;
+  record.cause = diagnosis.cause;
+  record.limit_source = diagnosis.limit_source;
+  record.severity = severity;
   if (row.identity != nullptr)
     take_address(*row.identity, row.is_tcp, record);
   take_queue(row, record);
@@ -92,11 +84,10 @@ layout::Listener listener_record(const Row &row, const Diagnosis &diagnosis, Sev
 }
 
 layout::Namespace namespace_record(const KernelRow &row, BootTimes &times) {
-  static_assert(counter_count == layout::counter_names.size());
   layout::Namespace record{};
   layout::set_text(record.name, namespace_name(row.net_namespace));
   if (row.counters)
-    for (std::size_t i = 0; i < counter_count; ++i)
+    for (std::size_t i = 0; i < layout::counter_names.size(); ++i)
       take(row.counters->values[i], record.counters[i], 1U << i, record.has_counter);
   if (row.limits) {
     const NetLimits &limits = *row.limits;

@@ -42,7 +42,7 @@ std::string bar(const Listener &listener) {
     return static_cast<std::size_t>(
         std::lround(std::clamp(percent, 0.0, 100.0) / 100 * bar_columns));
   };
-  const double capacity = static_cast<double>(listener.limit) + 1;
+  const double capacity = static_cast<double>(layout::capacity(listener));
   const std::size_t peak = part(listener.used_percent);
   const std::size_t length =
       std::min(part(100 * static_cast<double>(listener.length) / capacity), peak);

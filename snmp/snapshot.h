@@ -67,7 +67,7 @@ private:
   std::vector<Listener> listeners_;
   Order listener_order_;
   Order namespace_order_;
-  std::array<std::uint32_t, static_cast<std::size_t>(layout::State::count)> in_state_{};
+  std::array<std::uint32_t, layout::state_names.size()> in_state_{};
   const Listener *worst_ = nullptr;
   std::vector<std::unique_ptr<char[]>> texts_;
   std::size_t text_room_ = 0; ///< bytes left in the last of them

@@ -31,27 +31,80 @@ constexpr std::string_view own_namespace = "self";
 /// \xHH, a backslash as \\.
 template <std::size_t size> using Text = std::array<char, size>;
 
-/// The numbers are those of collectd's gauge-state.
-enum class State : std::uint8_t { ok, high, overflow, stalled, missing, count };
+/// How a listener is; its number is that of collectd's gauge-state, and the higher one is the
+/// worse.
+enum class State : std::uint8_t { ok, high, overflow, stalled, missing };
+constexpr std::array<std::string_view, 5> state_names{"ok", "high", "overflow", "stalled",
+                                                      "missing"};
+static_assert(state_names[static_cast<std::size_t>(State::missing)] == "missing");
 
+/// Why. The causes of the SYN queue go with the state `ok`: what was refused for want of room
+/// among the half-open is no overflow.
 enum class Cause : std::uint8_t {
   none,
-  burst,
-  slow_accept,
-  skew,
-  syn_flood,
-  syn_queue_full,
+  burst,          ///< the queue was empty again before the first SYN was sent again
+  slow_accept,    ///< it was not: connections come faster than they are accepted
+  skew,           ///< one member is full while the others idle
+  syn_flood,      ///< the SYN queue is at its limit, and cookies are sent instead
+  syn_queue_full, ///< the same without cookies
   not_accepting,
-  count
 };
+constexpr std::array<std::string_view, 7> cause_names{
+    "none", "burst", "slow_accept", "skew", "syn_flood", "syn_queue_full", "not_accepting"};
+static_assert(cause_names[static_cast<std::size_t>(Cause::not_accepting)] == "not_accepting");
 
-/// Who set the limit.
-enum class LimitSource : std::uint8_t { unknown, application, somaxconn, stale, zero, count };
+/// Who set the limit in force.
+enum class LimitSource : std::uint8_t {
+  unknown, ///< there is no listener, or somaxconn cannot be read
+  application,
+  somaxconn,
+  stale, ///< somaxconn, by a value that it no longer has
+  zero,
+};
+constexpr std::array<std::string_view, 5> limit_source_names{"unknown", "application", "somaxconn",
+                                                             "stale", "zero"};
+static_assert(limit_source_names[static_cast<std::size_t>(LimitSource::zero)] == "zero");
 
 /// As of the notifications: after a state has become better it stays until OKAY was told.
-enum class Severity : std::uint8_t { okay, warning, failure, count };
+enum class Severity : std::uint8_t { okay, warning, failure };
+constexpr std::array<std::string_view, 3> severity_names{"okay", "warning", "failure"};
+static_assert(severity_names[static_cast<std::size_t>(Severity::failure)] == "failure");
 
-enum class AddressType : std::uint8_t { none, ipv4, ipv6, count }; ///< none: a Unix listener
+constexpr std::string_view name_of(State state) {
+  return state_names[static_cast<std::size_t>(state)];
+}
+constexpr std::string_view name_of(Cause cause) {
+  return cause_names[static_cast<std::size_t>(cause)];
+}
+constexpr std::string_view name_of(LimitSource source) {
+  return limit_source_names[static_cast<std::size_t>(source)];
+}
+constexpr std::string_view name_of(Severity severity) {
+  return severity_names[static_cast<std::size_t>(severity)];
+}
+
+enum class AddressType : std::uint8_t { none, ipv4, ipv6 }; ///< none: a Unix listener
+
+/// Whether the byte, from a file, is one of the enumeration's.
+constexpr bool is_known(State state) {
+  return static_cast<std::size_t>(state) < state_names.size();
+}
+constexpr bool is_known(Cause cause) {
+  return static_cast<std::size_t>(cause) < cause_names.size();
+}
+constexpr bool is_known(LimitSource source) {
+  return static_cast<std::size_t>(source) < limit_source_names.size();
+}
+constexpr bool is_known(Severity severity) {
+  return static_cast<std::size_t>(severity) < severity_names.size();
+}
+constexpr bool is_known(AddressType type) { return type <= AddressType::ipv6; }
+
+/// How many connections wait when all queues of a group are full: each holds one more than its
+/// limit, since sk_acceptq_is_full() tests with >.
+constexpr std::uint64_t group_capacity(std::uint64_t limit, std::uint32_t members) {
+  return limit + members;
+}
 
 /// Bits of Listener::has: which of the values are known.
 enum ListenerValue : std::uint32_t {
@@ -93,7 +146,25 @@ struct Listener {
   std::uint8_t reserved;
 };
 
-/// The counters of a net namespace, in the order of Namespace::counters.
+/// The kernel's counters around listening, per net namespace, in events since its creation; under
+/// the kernel's own names (net/ipv4/proc.c: snmp4_net_list, snmp4_tcp_list).
+enum class Counter : std::uint8_t {
+  ListenOverflows,
+  ListenDrops,
+  TCPReqQFullDrop,
+  TCPReqQFullDoCookies,
+  SyncookiesSent,
+  SyncookiesRecv,
+  SyncookiesFailed,
+  EmbryonicRsts,
+  TCPDeferAcceptDrop,
+  TCPFastOpenListenOverflow,
+  TCPSynRetrans,
+  TCPTimeouts,
+  RetransSegs,
+  PassiveOpens,
+  AttemptFails,
+};
 constexpr std::array<std::string_view, 15> counter_names{
     "ListenOverflows",    "ListenDrops",
     "TCPReqQFullDrop",    "TCPReqQFullDoCookies",
@@ -103,6 +174,11 @@ constexpr std::array<std::string_view, 15> counter_names{
     "TCPSynRetrans",      "TCPTimeouts",
     "RetransSegs",        "PassiveOpens",
     "AttemptFails"};
+static_assert(counter_names[static_cast<std::size_t>(Counter::AttemptFails)] == "AttemptFails");
+
+constexpr std::string_view name_of(Counter counter) {
+  return counter_names[static_cast<std::size_t>(counter)];
+}
 
 /// Bits of Namespace::has: which of the values are known, and what is not; the counters' own are
 /// bits of Namespace::has_counter.
@@ -130,7 +206,8 @@ struct Namespace {
   std::uint64_t unattributed;    ///< segments of ListenDrops that were given to no listener
   std::uint64_t syn_total;       ///< half-open connections
   std::int64_t counted_since_ns; ///< of unattributed, CLOCK_BOOTTIME
-  std::array<std::uint64_t, counter_names.size()> counters; ///< events, since it was made
+  std::array<std::uint64_t, counter_names.size()>
+      counters; ///< by Counter: events, since it was made
 };
 
 /// Bits of Header::has.
@@ -175,29 +252,11 @@ static_assert(offsetof(Namespace, has) == 104 && offsetof(Namespace, somaxconn) 
 static_assert(offsetof(Header, taken_at_ns) == 32 && offsetof(Header, unreported) == 96);
 static_assert(sizeof(double) == 8);
 
-constexpr std::array<std::string_view, 5> state_names{"ok", "high", "overflow", "stalled",
-                                                      "missing"};
-constexpr std::array<std::string_view, 7> cause_names{
-    "none", "burst", "slow_accept", "skew", "syn_flood", "syn_queue_full", "not_accepting"};
-constexpr std::array<std::string_view, 5> limit_source_names{"unknown", "application", "somaxconn",
-                                                             "stale", "zero"};
-constexpr std::array<std::string_view, 3> severity_names{"okay", "warning", "failure"};
-static_assert(state_names.size() == static_cast<std::size_t>(State::count));
-static_assert(cause_names.size() == static_cast<std::size_t>(Cause::count));
-static_assert(limit_source_names.size() == static_cast<std::size_t>(LimitSource::count));
-static_assert(severity_names.size() == static_cast<std::size_t>(Severity::count));
-
-constexpr std::string_view name_of(State state) {
-  return state_names[static_cast<std::size_t>(state)];
-}
-constexpr std::string_view name_of(Cause cause) {
-  return cause_names[static_cast<std::size_t>(cause)];
-}
-constexpr std::string_view name_of(LimitSource source) {
-  return limit_source_names[static_cast<std::size_t>(source)];
-}
-constexpr std::string_view name_of(Severity severity) {
-  return severity_names[static_cast<std::size_t>(severity)];
+/// Of one listener. A Unix listener has one queue, whatever else is bound to its path.
+constexpr std::uint64_t capacity(const Listener &listener) {
+  return group_capacity(listener.limit, listener.address_type == AddressType::none
+                                            ? 1U
+                                            : std::max(listener.members, 1U));
 }
 
 template <std::size_t size> constexpr std::string_view text_of(const Text<size> &field) {

@@ -57,9 +57,8 @@ inline std::string_view fault_of(const Listener &record, std::size_t namespaces)
   if (!is_text(record.owner) || !is_text(record.path) || !is_text(record.message))
     return "has text that does not end or is not ASCII";
   if (record.net_namespace >= namespaces || (record.has & ~listener_values) != 0 ||
-      record.state >= State::count || record.cause >= Cause::count ||
-      record.limit_source >= LimitSource::count || record.severity >= Severity::count ||
-      record.address_type >= AddressType::count || record.counted_since_ns < 0 ||
+      !is_known(record.state) || !is_known(record.cause) || !is_known(record.limit_source) ||
+      !is_known(record.severity) || !is_known(record.address_type) || record.counted_since_ns < 0 ||
       !is_amount(record.mean) || !is_percent(record.used_percent) ||
       !is_percent(record.full_percent) || !is_amount(record.oldest_wait_seconds))
     return "has impossible figures";

@@ -70,6 +70,13 @@ class CheckBacklogTest(CommandTest):
         for options in (("-w", "60", "-c", "90"), ("-w", "60"), ("-c", "@90:100")):
             self.assertEqual(self.check(*options)[0], 2, options)
 
+    def test_capacity_of_a_group(self):
+        self.publish(listener("a", members=4, limit=512, peak=500, used=97.0))
+        self.assertIn("peak 500 of 516", self.check()[1])
+        # One of two sockets on a Unix path is only counted.
+        self.publish(listener("unix_a", members=2, limit=512, peak=500, used=97.0, address=b"", port=0, path="/a"))
+        self.assertIn("peak 500 of 513", self.check()[1])
+
     def test_what_is_not_listening(self):
         # The row has no queue: its state decides, with thresholds as well.
         for options in ((), ("-w", "60"), ("-c", "60"), ("-w", "@0:100", "-c", "@0:100")):

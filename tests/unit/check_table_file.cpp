@@ -326,11 +326,18 @@ START_TEST(damaged_tables_are_refused) {
            with_listener(1, [](Listener &record) { record.message[2] = '\xff'; }),
            with_listener(2, [](Listener &record) { record.net_namespace = 3; }),
            with_listener(2, [](Listener &record) { record.has = 1U << 4U; }),
-           with_listener(2, [](Listener &record) { record.state = State::count; }),
-           with_listener(2, [](Listener &record) { record.cause = Cause::count; }),
-           with_listener(2, [](Listener &record) { record.limit_source = LimitSource::count; }),
-           with_listener(2, [](Listener &record) { record.severity = Severity::count; }),
-           with_listener(2, [](Listener &record) { record.address_type = AddressType::count; }),
+           with_listener(
+               2, [](Listener &record) { record.state = State{layout::state_names.size()}; }),
+           with_listener(
+               2, [](Listener &record) { record.cause = Cause{layout::cause_names.size()}; }),
+           with_listener(2,
+                         [](Listener &record) {
+                           record.limit_source = LimitSource{layout::limit_source_names.size()};
+                         }),
+           with_listener(
+               2,
+               [](Listener &record) { record.severity = Severity{layout::severity_names.size()}; }),
+           with_listener(2, [](Listener &record) { record.address_type = AddressType{3}; }),
            with_listener(2, [](Listener &record) { record.used_percent = 100.001; }),
            with_listener(2, [](Listener &record) { record.used_percent = -1; }),
            with_listener(2, [&](Listener &record) { record.full_percent = nan; }),
