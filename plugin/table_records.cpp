@@ -169,7 +169,9 @@ TableContents table_contents(const Table &table, const Harvest &harvest, duratio
   layout::Header &header = contents.header;
   const auto age = system_clock::now() - table.taken_at;
   header.taken_at_ns = duration_cast<nanoseconds>(table.taken_at.time_since_epoch()).count();
-  header.taken_at_boot_ns = clock_ns() - std::max<std::int64_t>(nanoseconds(age).count(), 0);
+  // A clock that is set while the table is made can make it look older than the system.
+  header.taken_at_boot_ns =
+      std::max<std::int64_t>(clock_ns() - std::max<std::int64_t>(nanoseconds(age).count(), 0), 0);
   header.interval_ns = duration_cast<nanoseconds>(interval).count();
   header.measured_ns = harvest.measured.count();
   header.counted_since_ns = began_ns;

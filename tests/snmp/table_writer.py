@@ -42,11 +42,14 @@ def namespace(name="self", *, somaxconn=4096, counters=(0,) * 15, has=0x3F, has_
 
 def table(listeners=(), *, namespaces=None, interval=10.0, age=0.0, dropped=0, magic=b"BACKLOG\n", version=1,
           complete=True, has=HAS_PERIOD | HAS_HOST | HAS_HOST_DROPPED):
-    """The bytes of a table; listeners: records made by listener()."""
+    """The bytes of a table; listeners: records made by listener(). No table is older than the system's start."""
+    taken_at_boot_ns = boot_ns() - int(age * 1e9)
+    if taken_at_boot_ns < 0:
+        raise ValueError(f"a table {age} s old, and the system has been up for less")
     namespaces = [namespace()] if namespaces is None else namespaces
     records = sorted(listeners)  # they begin with their names, padded with NULs
     header = HEADER.pack(magic, version, HEADER.size, NAMESPACE.size, LISTENER.size, len(namespaces), len(records),
-                         time.time_ns() - int(age * 1e9), boot_ns() - int(age * 1e9), int(interval * 1e9),
+                         time.time_ns() - int(age * 1e9), taken_at_boot_ns, int(interval * 1e9),
                          int(interval * 1e9), 0, dropped, 0.025, 0.1, 0, has | (IS_COMPLETE if complete else 0))
     return header + b"".join(namespaces) + b"".join(records)
 
