@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace backlog;
@@ -30,10 +31,18 @@ struct Followed {
     std::ofstream(folder / "new", std::ios::binary) << bytes;
     ck_assert_int_eq(std::rename((folder / "new").c_str(), (folder / "table").c_str()), 0);
   }
-  void publish(const std::vector<std::string> &names, std::int64_t age_ns = 0,
+  void publish(const std::vector<std::string> &names,
                layout::Severity severity = layout::Severity::okay) const {
-    TableContents contents = make_contents(names);
-    contents.header.taken_at_boot_ns -= age_ns;
+    put_with(make_contents(names), severity);
+  }
+  /// One that is stale, and yet no older than a system that has just started.
+  void publish_stale(layout::Severity severity = layout::Severity::okay) const {
+    TableContents contents = make_contents({"a"});
+    contents.header.interval_ns = second / 1000;
+    contents.header.taken_at_boot_ns -= layout::stale_intervals * contents.header.interval_ns;
+    put_with(std::move(contents), severity);
+  }
+  void put_with(TableContents contents, layout::Severity severity) const {
     for (layout::Listener &row : contents.listeners) {
       row.severity = severity;
       row.state = severity == layout::Severity::okay ? layout::State::ok : layout::State::high;
@@ -67,7 +76,7 @@ END_TEST
 
 START_TEST(an_old_table_is_a_fault_at_once) {
   Followed followed;
-  followed.publish({"a"}, 30 * second);
+  followed.publish_stale();
   ck_assert(followed.monitor.look());
   ck_assert_uint_eq(followed.status(), static_cast<std::uint64_t>(TableStatus::stale));
   const auto stale = followed.monitor.next_trap();
@@ -99,7 +108,7 @@ START_TEST(the_last_change_is_one_of_listeners_or_states) {
   std::uint64_t last = ticks();
   const auto changes = [&](const std::vector<std::string> &names, layout::Severity severity) {
     later();
-    followed.publish(names, 0, severity);
+    followed.publish(names, severity);
     ck_assert(followed.monitor.look());
     const bool changed = ticks() > last;
     last = ticks();
@@ -115,7 +124,7 @@ END_TEST
 
 START_TEST(a_good_table_whose_place_a_bad_one_takes_is_shown_until_it_is_old) {
   Followed followed;
-  followed.publish({"a"}, 0, layout::Severity::warning);
+  followed.publish({"a"}, layout::Severity::warning);
   (void)followed.monitor.look();
   ck_assert(followed.monitor.next_trap().has_value());
   followed.put("no table");
@@ -126,7 +135,7 @@ START_TEST(a_good_table_whose_place_a_bad_one_takes_is_shown_until_it_is_old) {
   ck_assert_uint_eq(followed.lines.size(), 1);
   ck_assert(followed.lines[0].ends_with("table: is shorter than a header"));
 
-  followed.publish({"a"}, 31 * second, layout::Severity::warning);
+  followed.publish_stale(layout::Severity::warning);
   (void)followed.monitor.look();
   ck_assert_uint_eq(followed.status(), static_cast<std::uint64_t>(TableStatus::stale));
   followed.put("none either");
@@ -140,7 +149,7 @@ END_TEST
 
 START_TEST(what_is_sent_is_counted) {
   Followed followed;
-  followed.publish({"a"}, 0, layout::Severity::warning);
+  followed.publish({"a"}, layout::Severity::warning);
   (void)followed.monitor.look();
   const auto first = followed.monitor.next_trap();
   ck_assert(first.has_value());

@@ -23,8 +23,8 @@ struct Given {
 enum TableKind : std::uint8_t { whole, incomplete, without_unix, young };
 
 void note(TrapQueue &traps, const std::vector<Given> &given, TableKind kind = whole) {
-  TableContents contents;
-  contents = make_contents({});
+  TableContents contents = make_contents({});
+  contents.header.taken_at_boot_ns = 1000 * contents.header.interval_ns;
   if (kind == incomplete || kind == without_unix) {
     contents.header.has = 0;
     contents.namespaces[0].has |= kind == incomplete ? layout::tcp_unread : layout::unix_unread;
