@@ -50,6 +50,11 @@ class CommandTest(SystemTest):
     def show(self, *arguments):
         return self.run_program("backlog-table", "--table", self.table, *arguments)
 
+    def shown_json(self):
+        result = self.show("--json")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        return json.loads(result.stdout)
+
 
 class CheckBacklogTest(CommandTest):
     def test_states(self):
@@ -187,7 +192,7 @@ class BacklogTableTest(CommandTest):
 
     def test_json(self):
         self.publish(listener("a", message='a "quoted" \\\\ word', dropped=2 ** 63, has=table_writer.HAS_DROPPED), dropped=5)
-        content = json.loads(self.show("--json").stdout)
+        content = self.shown_json()
         self.assertEqual(content["listeners"][0]["message"], 'a "quoted" \\\\ word')
         self.assertEqual(content["listeners"][0]["dropped"], 2 ** 63)
         self.assertNotIn("length", content["listeners"][0])
@@ -195,11 +200,11 @@ class BacklogTableTest(CommandTest):
         self.assertFalse(content["stale"])
         self.assertEqual((content["dropped"], content["unreported"]), (5, 0))
         self.publish(listener("a"), has=table_writer.HAS_HOST)
-        content = json.loads(self.show("--json").stdout)
+        content = self.shown_json()
         self.assertNotIn("dropped", content)
         self.assertEqual(content["unreported"], 0)
         self.publish(listener("a"), has=0)
-        content = json.loads(self.show("--json").stdout)
+        content = self.shown_json()
         self.assertNotIn("dropped", content)
         self.assertNotIn("unreported", content)
 
@@ -334,7 +339,7 @@ class BacklogTableTest(CommandTest):
     def test_stale(self):
         self.publish_aged(3.1)
         self.assertRegex(self.show().stdout, r"^1 listener, [0-9]+ s ago, .*; STALE\n")
-        self.assertTrue(json.loads(self.show("--json").stdout)["stale"])
+        self.assertTrue(self.shown_json()["stale"])
         self.publish_aged(2)
         self.assertNotIn("STALE", self.show().stdout)
 
@@ -394,7 +399,7 @@ class PublishedTest(CommandTest):
         same = 0
         deadline = time.monotonic() + 20
         while same < 5 and time.monotonic() < deadline:
-            content = json.loads(self.show("--json").stdout)
+            content = self.shown_json()
             at = content["taken_at"]
             for row in content["listeners"]:
                 values = {}
@@ -408,7 +413,7 @@ class PublishedTest(CommandTest):
                 for key, value in values.items():
                     self.assertAlmostEqual(row[key], value, delta=1e-3 * max(1, abs(value)), msg=f"{row['name']} {key}")
                 same += 1
-            wait_until(lambda: json.loads(self.show("--json").stdout)["taken_at"] != at, what="the next table")
+            wait_until(lambda: self.shown_json()["taken_at"] != at, what="the next table")
         self.assertGreaterEqual(same, 5)
         self.assertEqual((stat.S_IMODE(path.stat().st_mode), path.stat().st_gid), (0o640, group.gr_gid))
         if os.geteuid() == 0:
