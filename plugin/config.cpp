@@ -26,7 +26,6 @@ constexpr double max_warning_percent = 100;
 constexpr std::size_t max_warning_minimum = 1000000;
 constexpr Config::Seconds min_patience{1};
 constexpr Config::Seconds max_patience{86400};
-constexpr std::array<std::string_view, 3> reserved_names{"host", "kernel", "sampler"};
 
 std::span<const oconfig_value_t> values_of(const oconfig_item_t &item) {
   return {item.values, static_cast<std::size_t>(item.values_num)};
@@ -38,9 +37,15 @@ std::string number_text(double number) {
   return text.data();
 }
 
+/// collectd's log cuts a line at 1024 bytes: what is allowed is to be in it.
+constexpr std::size_t most_shown_bytes = 120;
+
 std::string shown(const oconfig_value_t &value) {
-  if (value.type == OCONFIG_TYPE_STRING)
-    return std::string("\"") + value.value.string + "\"";
+  if (value.type == OCONFIG_TYPE_STRING) {
+    const std::string_view text = value.value.string;
+    const std::string end = text.size() > most_shown_bytes ? "...\"" : "\"";
+    return "\"" + std::string(text.substr(0, most_shown_bytes)) + end;
+  }
   if (value.type == OCONFIG_TYPE_BOOLEAN)
     return value.value.boolean != 0 ? "true" : "false";
   return number_text(value.value.number);
@@ -103,13 +108,22 @@ ConfigError read_count(const oconfig_item_t &item, std::size_t max, std::size_t 
   return std::nullopt;
 }
 
-ConfigError read_name_filter(const oconfig_item_t &item, NameFilter &filter) {
+ConfigError read_net_namespace(const oconfig_item_t &item, NameFilter &filter) {
   const std::string allowed = "one name, or one regex between slashes, in quotes";
   const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
   if (value == nullptr || *value->value.string == '\0')
     return refusal(item, allowed);
   if (const auto reason = filter.add(value->value.string))
     return refusal(item, allowed) + " (POSIX extended: " + *reason + ")";
+  return std::nullopt;
+}
+
+ConfigError read_listener(const oconfig_item_t &item, ListenerFilter &filter) {
+  const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
+  if (value == nullptr)
+    return refusal(item, ListenerEntry::allowed);
+  if (const auto reason = filter.add(value->value.string))
+    return refusal(item, ListenerEntry::allowed) + " (" + *reason + ")";
   return std::nullopt;
 }
 
@@ -161,12 +175,12 @@ ConfigError read_notify(const oconfig_item_t &item, NotifyStates &notify) {
 ConfigError read_shown_name(const oconfig_item_t &item, std::optional<std::string> &result) {
   const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
   const std::string_view name = value != nullptr ? std::string_view(value->value.string) : "";
-  const bool reserved =
-      std::find(reserved_names.begin(), reserved_names.end(), name) != reserved_names.end();
-  if (name.empty() || name.size() > listener_name_max_bytes || reserved ||
+  if (name.empty() || name.size() > listener_name_max_bytes || is_reserved_name(name) ||
       name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-") != std::string_view::npos)
-    return refusal(item, "a name of at most " + std::to_string(listener_name_max_bytes) +
-                             " bytes of a-z, 0-9, _ and -, other than host, kernel and sampler");
+    return refusal(item,
+                   "a name of at most " + std::to_string(listener_name_max_bytes) +
+                       " bytes of a-z, 0-9, _ and -, other than host, kernel, kernel_netns_..., "
+                       "sampler, tcp_unstable and unix_unstable");
   result = name;
   return std::nullopt;
 }
@@ -232,16 +246,14 @@ constexpr std::array watch_options{
 
 ConfigError read_watch(const oconfig_item_t &item, std::vector<Watch> &watches) {
   const auto values = values_of(item);
-  const std::string allowed = "one name, address of a Unix socket or /regex/, in quotes";
-  if (values.size() != 1 || values.front().type != OCONFIG_TYPE_STRING ||
-      *values.front().value.string == '\0')
-    return refusal(item, allowed);
-  Watch watch;
-  watch.entry = values.front().value.string;
-  if (const auto reason = watch.listeners.add(watch.entry))
-    return refusal(item, allowed) + " (POSIX extended: " + *reason + ")";
+  if (values.size() != 1 || values.front().type != OCONFIG_TYPE_STRING)
+    return refusal(item, ListenerEntry::allowed);
+  auto parsed = ListenerEntry::parse(values.front().value.string);
+  if (const std::string *reason = std::get_if<std::string>(&parsed))
+    return refusal(item, ListenerEntry::allowed) + " (" + *reason + ")";
+  Watch watch{std::get<ListenerEntry>(std::move(parsed)), {}, {}, {}};
   if (ConfigError error = take_options(watch_options, item, watch))
-    return "in <Watch \"" + watch.entry + "\">: " + *error;
+    return "in <Watch \"" + watch.entry.text() + "\">: " + *error;
   watches.push_back(std::move(watch));
   return std::nullopt;
 }
@@ -249,10 +261,8 @@ ConfigError read_watch(const oconfig_item_t &item, std::vector<Watch> &watches) 
 using PluginOption = Option<Config>;
 
 constexpr std::array plugin_options{
-    PluginOption{"Listener",
-                 [](const oconfig_item_t &item, Config &config) {
-                   return read_name_filter(item, config.listeners);
-                 }},
+    PluginOption{"Listener", [](const oconfig_item_t &item,
+                                Config &config) { return read_listener(item, config.listeners); }},
     PluginOption{"IgnoreSelected",
                  [](const oconfig_item_t &item, Config &config) {
                    bool ignore = false;
@@ -274,7 +284,7 @@ constexpr std::array plugin_options{
                  }},
     PluginOption{"NetNamespace",
                  [](const oconfig_item_t &item, Config &config) {
-                   return read_name_filter(item, config.net_namespaces);
+                   return read_net_namespace(item, config.net_namespaces);
                  }},
     PluginOption{"WarningPercent",
                  [](const oconfig_item_t &item, Config &config) {
@@ -331,23 +341,85 @@ constexpr std::array plugin_options{
                  }},
 };
 
+bool is_given(const Config &config, const std::string &name) {
+  return std::any_of(config.watches.begin(), config.watches.end(),
+                     [&](const Watch &watch) { return watch.name == name; });
+}
+
+std::string not_given(const char *option, const ListenerEntry &entry) {
+  return "option " + std::string(option) + ": \"" + entry.text() +
+         "\" is not allowed; allowed is " + ListenerEntry::allowed +
+         " (no <Watch> gives this name)";
+}
+
+/// Names that nobody has.
+ConfigError check_given_names(const Config &config) {
+  for (const ListenerEntry &entry : config.listeners.entries())
+    if (entry.is_given_name() && !is_given(config, entry.text()))
+      return not_given("Listener", entry);
+  for (const Watch &watch : config.watches)
+    if (watch.entry.is_given_name() && !is_given(config, watch.entry.text()))
+      return not_given("Watch", watch.entry);
+  return std::nullopt;
+}
+
+/// Whether both can be of one listener.
+bool can_meet(const ListenerEntry &one, const ListenerEntry &other) {
+  const auto &names = one.names();
+  const auto &others = other.names();
+  return names.empty() || others.empty() ||
+         std::find_first_of(names.begin(), names.end(), others.begin(), others.end()) !=
+             names.end();
+}
+
+/// Two listeners under one name, as far as the configuration tells.
+ConfigError check_shown_name(const Config &config, const Watch &watch) {
+  const std::string where = "in <Watch \"" + watch.entry.text() + "\">: option Name: \"" +
+                            *watch.name + "\" is not allowed; allowed is a name ";
+  const auto &own = watch.entry.names();
+  const bool is_own = std::find(own.begin(), own.end(), *watch.name) != own.end();
+  if (!is_own && is_listener_name(*watch.name) && !watch.name->starts_with("unix_"))
+    return where + "that no other listener has by its address";
+  for (const Watch &other : config.watches) {
+    if (!is_own && !other.entry.is_given_name() && other.entry.text() == *watch.name)
+      return where + "that is not the one of another <Watch>";
+    if (other.name == watch.name && !can_meet(watch.entry, other.entry))
+      return where + "that <Watch \"" + other.entry.text() + "\"> does not give";
+  }
+  return std::nullopt;
+}
+
+ConfigError check_names(const Config &config) {
+  for (const Watch &watch : config.watches)
+    if (watch.name)
+      if (ConfigError error = check_shown_name(config, watch))
+        return error;
+  return check_given_names(config);
+}
+
 } // namespace
 
-bool Watch::is_regex() const {
-  return entry.size() > 2 && entry.front() == '/' && entry.back() == '/';
-}
-
-bool Watch::is_unix_address() const {
-  return !is_regex() && (entry.front() == '/' || entry.front() == '@');
-}
-
-WatchFacts watch_facts(const Config &config, std::string_view listener) {
+WatchFacts watch_facts(const Config &config, ListenerView listener) {
   WatchFacts facts;
+  listener.given_name = "";
+  for (bool has_new_name = true; has_new_name;) {
+    has_new_name = false;
+    for (std::size_t i = 0; i < config.watches.size(); ++i) {
+      const Watch &watch = config.watches[i];
+      if (std::find(facts.watches.begin(), facts.watches.end(), i) != facts.watches.end() ||
+          !watch.entry.matches(listener))
+        continue;
+      facts.watches.push_back(i);
+      if (watch.name) {
+        listener.given_name = *watch.name;
+        has_new_name = true;
+      }
+    }
+  }
+  std::sort(facts.watches.begin(), facts.watches.end());
   facts.warning_percent = config.warning_percent;
-  for (const Watch &watch : config.watches) {
-    if (!watch.listeners.names(listener) && watch.name != listener)
-      continue;
-    facts.watched = true;
+  for (const std::size_t i : facts.watches) {
+    const Watch &watch = config.watches[i];
     facts.name = watch.name ? watch.name : facts.name;
     facts.warning_percent = watch.warning_percent.value_or(facts.warning_percent);
     facts.expected = watch.expected.value_or(facts.expected);
@@ -355,19 +427,38 @@ WatchFacts watch_facts(const Config &config, std::string_view listener) {
   return facts;
 }
 
-std::optional<std::string> name_of_address(const Config &config, std::string_view address) {
-  std::optional<std::string> name;
-  for (const Watch &watch : config.watches)
-    if (watch.name && watch.entry == address)
-      name = watch.name;
-  return name;
+bool is_selected(const Config &config, const ListenerView &listener, const WatchFacts &facts) {
+  return facts.watched() || config.listeners.selects(listener);
+}
+
+bool selects_net_namespaces(const Config &config) {
+  return !config.net_namespaces.empty() ||
+         std::any_of(config.watches.begin(), config.watches.end(), [](const Watch &watch) {
+           return !watch.entry.is_regex() &&
+                  watch.entry.text().find(namespace_separator) != std::string::npos;
+         });
+}
+
+bool selects_net_namespace(const Config &config, const std::string &name) {
+  if (!config.net_namespaces.empty() && config.net_namespaces.selects(name))
+    return true;
+  const std::string end = std::string(namespace_separator) + net_namespace_part(name);
+  return std::any_of(config.watches.begin(), config.watches.end(), [&](const Watch &watch) {
+    return !watch.entry.is_regex() && watch.entry.text().ends_with(end);
+  });
 }
 
 std::optional<std::string> apply_config(const oconfig_item_t &block, Config &config) {
-  return take_options(plugin_options, block, config);
+  if (ConfigError error = take_options(plugin_options, block, config))
+    return error;
+  return check_names(config);
 }
 
 std::optional<std::string> check_config(const Config &config) {
+  for (const Watch &watch : config.watches)
+    if (!config.report_unix && watch.entry.is_unix())
+      return "option Watch: \"" + watch.entry.text() +
+             "\" is not allowed; allowed is a Unix listener with ReportUnix true only";
   if (config.burst_interval() <= config.sample_interval)
     return std::nullopt;
   return "option BurstInterval: " + number_text(config.burst_interval().count()) +

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "alarms.h"
+#include "listener_entry.h"
 #include "name_filter.h"
 
 #include <algorithm>
@@ -24,21 +25,17 @@ enum class ValueSet : std::uint8_t { basic, full };
 
 /// A <Watch> block: what is said of some listeners.
 struct Watch {
-  std::string entry;                     ///< a name, /regex/ over names, or a Unix address
-  NameFilter listeners;                  ///< the same, as far as it is about names
+  ListenerEntry entry;
   std::optional<std::string> name;       ///< Name: the one to be shown
   std::optional<double> warning_percent; ///< WarningPercent
   std::optional<bool> expected;          ///< Expected
-
-  bool is_regex() const;
-  bool is_unix_address() const; ///< a path, or @ and an abstract name
 };
 
 /// What <Plugin backlog> says; the initial values are the defaults.
 struct Config {
   using Seconds = std::chrono::duration<double>;
 
-  NameFilter listeners;         ///< Listener, IgnoreSelected
+  ListenerFilter listeners;     ///< Listener, IgnoreSelected
   bool report_unix = true;      ///< ReportUnix
   bool report_syn_queue = true; ///< ReportSynQueue
   bool report_owner = true;     ///< ReportOwner
@@ -66,18 +63,26 @@ struct Config {
 
 /// What the Watch blocks say of a listener together; of what several say, the last holds.
 struct WatchFacts {
-  bool watched = false;
+  std::vector<std::size_t> watches; ///< those that are for it, as indexes
   std::optional<std::string> name;
   double warning_percent = 0;
   bool expected = false;
-};
-WatchFacts watch_facts(const Config &config, std::string_view listener);
 
-/// The name that a Watch block gives to a Unix address (an abstract one with @ for its NUL).
-std::optional<std::string> name_of_address(const Config &config, std::string_view address);
+  bool watched() const { return !watches.empty(); }
+};
+/// A block can also be for the name that another one gives. listener.given_name is not asked for.
+WatchFacts watch_facts(const Config &config, ListenerView listener);
+
+/// What is watched is selected, whatever Listener says.
+bool is_selected(const Config &config, const ListenerView &listener, const WatchFacts &facts);
+
+/// Whether any net namespace but collectd's own can be selected.
+bool selects_net_namespaces(const Config &config);
+/// One is also selected by a watch on the name of a listener in it.
+bool selects_net_namespace(const Config &config, const std::string &name);
 
 /// Takes over one <Plugin backlog> block; several add up. The error names option, value and
-/// what is allowed.
+/// what is allowed. A name that a Watch gives can be used in its block and in those behind it.
 std::optional<std::string> apply_config(const oconfig_item_t &block, Config &config);
 
 /// What options of several blocks say together, after the last of them; errors as above.

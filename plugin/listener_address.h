@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -15,6 +16,25 @@ struct TcpAddress {
 
   bool operator==(const TcpAddress &) const = default;
   bool is_any() const { return bytes == std::array<std::uint8_t, 16>{}; }
+
+  /// IPv4 in IPv6: ::ffff:a.b.c.d.
+  bool is_ipv4_mapped() const {
+    return ipv6 && std::equal(ipv4_prefix.begin(), ipv4_prefix.end(), bytes.begin());
+  }
+  /// With such an address made plain.
+  TcpAddress unmapped() const {
+    if (!is_ipv4_mapped())
+      return *this;
+    TcpAddress plain{.bytes = {}, .device = device, .port = port};
+    std::copy(bytes.begin() + ipv4_prefix.size(), bytes.end(), plain.bytes.begin());
+    return plain;
+  }
+  /// Of one link: without a device nobody knows which (IPv6 fe80::/10).
+  bool is_link_local() const { return ipv6 && bytes[0] == 0xfe && (bytes[1] & 0xc0U) == 0x80; }
+
+private:
+  static constexpr std::array<std::uint8_t, 12> ipv4_prefix{0, 0, 0, 0, 0,    0,
+                                                            0, 0, 0, 0, 0xff, 0xff};
 };
 
 } // namespace backlog

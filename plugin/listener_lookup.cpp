@@ -18,11 +18,6 @@ TcpAddress wildcard_of(const TcpAddress &address) {
   return {.bytes = {}, .device = address.device, .port = address.port, .ipv6 = address.ipv6};
 }
 
-bool is_ipv4_mapped(const TcpAddress &address) {
-  constexpr std::array<std::uint8_t, 12> prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  return address.ipv6 && std::equal(prefix.begin(), prefix.end(), address.bytes.begin());
-}
-
 TcpAddress on_any_device(TcpAddress address) {
   address.device = 0;
   return address;
@@ -51,7 +46,7 @@ std::optional<std::size_t> ListenerLookup::find(const TcpAddress &local) const {
     const auto found = index_.find(key_of(address));
     if (found == index_.end())
       continue;
-    if (const auto listener = is_ipv4_mapped(local) ? found->second.other : found->second.first())
+    if (const auto listener = local.is_ipv4_mapped() ? found->second.other : found->second.first())
       return listener;
   }
   return std::nullopt;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
+#include <charconv>
 #include <cstdint>
 #include <cstdio>
 #include <netinet/in.h>
@@ -88,20 +89,6 @@ std::string with_net_namespace(std::string text, std::string_view net_namespace)
   return text;
 }
 
-bool is_link_local(const TcpAddress &address) {
-  return address.ipv6 && address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0U) == 0x80;
-}
-
-/// The address with IPv4 in IPv6 (::ffff:a.b.c.d) made plain.
-TcpAddress unmapped(const TcpAddress &address) {
-  constexpr std::array<std::uint8_t, 12> prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  if (!address.ipv6 || !std::equal(prefix.begin(), prefix.end(), address.bytes.begin()))
-    return address;
-  TcpAddress plain{.bytes = {}, .device = address.device, .port = address.port};
-  std::copy(address.bytes.begin() + prefix.size(), address.bytes.end(), plain.bytes.begin());
-  return plain;
-}
-
 std::string host_text(const TcpAddress &address) {
   if (address.is_any())
     return "any";
@@ -110,16 +97,95 @@ std::string host_text(const TcpAddress &address) {
   return text.data();
 }
 
+bool in_alphabet(std::string_view text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return is_digit(c) || is_lower(c) || c == '_' || c == '-'; });
+}
+
+/// Cuts the separator and what follows it off the end; false: nothing follows.
+bool take_end(std::string_view &text, std::string_view separator) {
+  const std::size_t at = text.find(separator);
+  const bool is_empty = at != std::string_view::npos && at + separator.size() == text.size();
+  text = text.substr(0, at);
+  return !is_empty;
+}
+
+std::string with_separator(std::string_view part, char separator) {
+  std::string text(part);
+  std::replace(text.begin(), text.end(), '-', separator);
+  return text;
+}
+
+bool is_ipv4_part(std::string_view part) {
+  TcpAddress address;
+  return inet_pton(AF_INET, with_separator(part, '.').c_str(), address.bytes.data()) == 1 &&
+         !address.is_any();
+}
+
+/// As inet_ntop() writes it, which is the only way that names have.
+bool is_ipv6_part(std::string_view part) {
+  TcpAddress address{.ipv6 = true};
+  if (inet_pton(AF_INET6, with_separator(part, ':').c_str(), address.bytes.data()) != 1)
+    return false;
+  return !address.is_any() && !address.is_ipv4_mapped() && name_part(host_text(address)) == part;
+}
+
+bool is_tcp_name(std::string_view host_and_port, bool ipv6) {
+  const std::size_t at = host_and_port.rfind('_');
+  if (at == std::string_view::npos || !parse_port(host_and_port.substr(at + 1)))
+    return false;
+  std::string_view host = host_and_port.substr(0, at);
+  if (host == "any")
+    return true;
+  if (!ipv6)
+    return is_ipv4_part(host);
+  const std::size_t zone = host.find('_');
+  return zone + 1 != host.size() && is_ipv6_part(host.substr(0, zone));
+}
+
 } // namespace
+
+std::optional<std::uint16_t> parse_port(std::string_view text) {
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  if (error != std::errc() || end != text.data() + text.size() || text.front() == '0')
+    return std::nullopt;
+  return port;
+}
+
+bool is_reserved_name(std::string_view name) {
+  constexpr std::array<std::string_view, 5> reserved{"host", "kernel", "sampler", tcp_aggregate,
+                                                     unix_aggregate};
+  return std::find(reserved.begin(), reserved.end(), name) != reserved.end() ||
+         name.starts_with("kernel_netns_");
+}
+
+bool is_listener_name(std::string_view name) {
+  constexpr std::string_view tcp = "tcp_";
+  constexpr std::string_view tcp6 = "tcp6_";
+  constexpr std::string_view unix_socket = "unix_";
+  if (!in_alphabet(name) || name.size() > listener_name_max_bytes || is_reserved_name(name))
+    return false;
+  if (name.starts_with(unix_socket))
+    return name.size() > unix_socket.size();
+  const bool ipv6 = name.starts_with(tcp6);
+  if (!ipv6 && !name.starts_with(tcp))
+    return false;
+  if (name.size() == listener_name_max_bytes) // may be cut anywhere
+    return true;
+  std::string_view address = name.substr(ipv6 ? tcp6.size() : tcp.size());
+  return take_end(address, namespace_separator) && take_end(address, "__dev_") &&
+         is_tcp_name(address, ipv6);
+}
 
 std::string net_namespace_part(std::string_view net_namespace) { return name_part(net_namespace); }
 
 ListenerName name_tcp_listener(const TcpAddress &address, std::string_view device,
                                std::string_view net_namespace) {
-  const TcpAddress plain = unmapped(address);
+  const TcpAddress plain = address.unmapped();
   const std::string host = host_text(plain);
   const bool dual_stack_any = plain.ipv6 && host == "any" && !plain.v6only;
-  const bool zone = plain.device != 0 && is_link_local(plain);
+  const bool zone = plain.device != 0 && plain.is_link_local();
 
   std::string text = plain.ipv6 && !dual_stack_any ? "tcp6_" : "tcp_";
   text += name_part(host);
@@ -141,7 +207,7 @@ ListenerName name_unix_listener(std::string_view address, std::string_view net_n
     id = id || (name.size() == autobind_digits && std::all_of(name.begin(), name.end(), is_hex));
   } else {
     const bool absolute = !address.empty() && address.front() == '/';
-    std::string part = name_part(address, !absolute);
+    std::string part = name_part(address, !absolute || address == "/unstable"); // unix_aggregate
     text += absolute ? part.substr(1) : part;
   }
   return {bounded(with_net_namespace(std::move(text), net_namespace)), id};

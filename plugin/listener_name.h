@@ -2,6 +2,8 @@
 
 #include "listener_address.h"
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,6 +22,18 @@ struct ListenerName {
 constexpr std::size_t listener_name_max_bytes = 100;
 /// Before the net namespace at the end of a name.
 constexpr std::string_view namespace_separator = "__netns_";
+
+/// Instances that sum up the unstable listeners.
+constexpr std::string_view tcp_aggregate = "tcp_unstable";
+constexpr std::string_view unix_aggregate = "unix_unstable";
+
+/// Whether an instance that is no listener has the name.
+bool is_reserved_name(std::string_view name);
+/// Whether there can be a listener whose address gives it this name.
+bool is_listener_name(std::string_view name);
+
+/// 1 to 65535, without leading zeros.
+std::optional<std::uint16_t> parse_port(std::string_view text);
 
 /// device: the name of address.device, or "if7" where that device is gone; net_namespace: ""
 /// for the plugin's own.

@@ -3,6 +3,7 @@
 #include "drops.h"
 #include "function_ref.h"
 #include "listener_address.h"
+#include "listener_entry.h"
 #include "queue_runs.h"
 #include "window.h"
 
@@ -24,6 +25,11 @@ struct ListenerIdentity {
   std::uint16_t port = 0; ///< 0: none
   bool has_id = false;    ///< as in ListenerName
   TcpAddress tcp = {};    ///< of a TCP listener
+
+  /// is_own: in collectd's own net namespace.
+  ListenerView view(bool is_own) const {
+    return {.name = name, .address = address, .tcp = port != 0 ? &tcp : nullptr, .is_own = is_own};
+  }
 };
 
 /// One listening socket in one sample.

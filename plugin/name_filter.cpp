@@ -11,7 +11,7 @@ void NameFilter::FreeRegex::operator()(regex_t *regex) const {
 }
 
 std::optional<std::string> NameFilter::add(const std::string &entry) {
-  if (entry.size() <= 2 || entry.front() != '/' || entry.back() != '/') {
+  if (!is_regex(entry)) {
     exact_.push_back(entry);
     return std::nullopt;
   }
@@ -27,15 +27,14 @@ std::optional<std::string> NameFilter::add(const std::string &entry) {
   return std::nullopt;
 }
 
-bool NameFilter::selects(std::string_view name) const {
-  if (empty())
-    return true;
-  return matches(name) != ignore_selected_;
+bool NameFilter::is_regex(std::string_view entry) {
+  return entry.size() > 2 && entry.front() == '/' && entry.back() == '/';
 }
 
-bool NameFilter::matches(std::string_view name) const {
+bool NameFilter::selects(std::string_view name) const {
   const std::string text(name);
-  return std::any_of(exact_.begin(), exact_.end(),
+  return empty() ||
+         std::any_of(exact_.begin(), exact_.end(),
                      [&](const std::string &entry) { return entry == text; }) ||
          std::any_of(regexes_.begin(), regexes_.end(), [&](const auto &regex) {
            return regexec(regex.get(), text.c_str(), 0, nullptr, 0) == 0;

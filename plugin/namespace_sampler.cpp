@@ -72,8 +72,11 @@ NamespaceSampler::NamespaceSampler(std::shared_ptr<const Config> config, Namespa
 
 bool NamespaceSampler::folds(const ListenerIdentity &identity) const {
   const bool unstable = identity.has_id || (port_range_ && port_range_->contains(identity.port));
-  return unstable && config_->listeners.selects(identity.name) &&
-         !config_->listeners.names(identity.name) && !watch_facts(*config_, identity.name).watched;
+  if (!unstable)
+    return false;
+  const ListenerView view = identity.view(label_.name.empty());
+  return config_->listeners.selects(view) && !config_->listeners.names(view) &&
+         !watch_facts(*config_, view).watched();
 }
 
 void NamespaceSampler::sample_tcp(Duration max_weight) {
@@ -211,13 +214,8 @@ ListenerIdentity NamespaceSampler::identify(const UnixListener &listener) {
   identity.address = shown_address(listener.address);
   // A path leads to a file of collectd's own mount namespace, and an abstract name to a socket of
   // its own net namespace: in another they are another's.
-  if (label_.name.empty()) {
+  if (label_.name.empty())
     unix_files_.add(listener);
-    if (auto given = name_of_address(*config_, identity.address)) {
-      identity.name = std::move(*given);
-      return identity;
-    }
-  }
   ListenerName name = name_unix_listener(listener.address, label_.name);
   identity.name = std::move(name.text);
   identity.has_id = name.has_id || label_.has_id;

@@ -106,7 +106,7 @@ public:
 private:
   Survey survey() {
     survey_ = Survey();
-    if (!config_->net_namespaces.empty())
+    if (selects_net_namespaces(*config_))
       find_namespaces();
     const auto others = board_->namespaces();
     std::vector<Place> places(1);
@@ -144,7 +144,7 @@ private:
     }
     found_at_ = Clock::now();
     std::erase_if(*found, [&](const NetNamespace &other) {
-      return !config_->net_namespaces.selects(other.name);
+      return !selects_net_namespace(*config_, other.name);
     });
     board_->post(std::move(*found));
   }

@@ -3,6 +3,7 @@
 #include "listener_name.h"
 
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 namespace backlog {
@@ -70,16 +71,14 @@ struct TableBuilder::Draft {
   std::string namespace_part; ///< of names
 };
 
-TableBuilder::TableBuilder(std::shared_ptr<const Config> config) : config_(std::move(config)) {
-  for (const Watch &watch : config_->watches)
-    if (watch.expected.value_or(false) && !watch.is_regex())
-      expected_.insert(watch.is_unix_address() ? watch.name.value_or("") : watch.entry);
-  expected_.erase("");
-}
+TableBuilder::TableBuilder(std::shared_ptr<const Config> config)
+    : config_(std::move(config)), expectations_(config_), watch_matched_(config_->watches.size()),
+      listener_matched_(config_->listeners.entries().size()) {}
 
 Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &survey,
                           std::chrono::duration<double> interval) {
   ++interval_;
+  watched_for_ += harvest.measured;
   Draft draft;
   draft.now = std::chrono::steady_clock::now();
   draft.survey = survey ? &*survey : nullptr;
@@ -102,10 +101,11 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
   add_folds(harvest, draft);
   add_missing(draft);
   std::erase_if(memories_, [this](const auto &memory) {
-    return memory.second.seen != interval_ && !expected_.contains(memory.first) &&
+    return memory.second.seen != interval_ && !expectations_.contains(memory.first) &&
            !unread_.contains(memory.second.origin);
   });
   note_unread(draft);
+  tell_unmatched(draft);
   give_places(draft, interval);
   give_names(draft);
   drop_totals_.prune(draft.now);
@@ -212,9 +212,11 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
     dropped_ += listener.dropped.drops;
     const ListenerInterval &interval = listener.interval;
     const std::string &name = interval.identity.name;
-    if (!config_->listeners.selects(name))
+    const ListenerView view = interval.identity.view(draft.net_namespace.empty());
+    const WatchFacts watch = watch_facts(*config_, view);
+    note_matches(view, watch);
+    if (!is_selected(*config_, view, watch))
       continue;
-    const WatchFacts watch = watch_facts(*config_, name);
     const bool is_there = interval.members > 0;
     Row row;
     row.name = name;
@@ -231,9 +233,7 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
       ++draft.host.listeners;
       draft.host.worst_used_percent =
           std::max(draft.host.worst_used_percent, interval.queue.used_percent);
-      // The next one with an id has another name.
-      if (watch.expected && !interval.identity.has_id)
-        expected_.insert(name);
+      expectations_.see(name, watch, interval.identity.has_id, watched_for_);
       judge(listener, watch, row, draft);
     }
     if (is_tcp)
@@ -241,7 +241,7 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
     if (interval.folded && row.syn_length)
       draft.folded_syn_length = draft.folded_syn_length.value_or(0) + *row.syn_length;
     if (!interval.folded) {
-      const bool named = config_->listeners.names(name) || watch.watched;
+      const bool named = config_->listeners.names(view) || watch.watched();
       const bool has_shown = is_tcp ? roster_.was_present(name) : interval.queue.peak > 0;
       draft.candidates.push_back(
           {.name = &name,
@@ -265,6 +265,7 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
     memory.somaxconn_at_listen = interval_ > 1 || !is_new ? draft.common.somaxconn : std::nullopt;
   memory.lowest_limit = interval.lowest_limit;
   memory.origin = {draft.namespace_part, row.is_tcp};
+  memory.given_name = watch.name;
   memory.seen = interval_;
 
   if (const NamespaceSurvey *survey = draft.namespace_survey; survey != nullptr && row.is_tcp) {
@@ -306,51 +307,88 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
 }
 
 void TableBuilder::add_missing(Draft &draft) {
-  for (const std::string &name : expected_) {
-    const auto [entry, is_new] = memories_.try_emplace(name);
-    Memory &memory = entry->second;
-    if (is_new)
-      memory.origin = origin_of(name);
-    if (memory.seen == interval_ || unread_.contains(memory.origin))
-      continue;
-    Row row;
-    row.name = name;
-    row.has_queue = false;
-    const WatchFacts watch = watch_facts(*config_, name);
-    ListenerFacts facts;
-    facts.name = watch.name ? std::string_view(*watch.name) : std::string_view(name);
-    facts.is_there = false;
-    const DiagnosisLimits limits = diagnosis_limits(*config_, watch);
-    memory.history.add(facts, draft.common, limits);
-    row.diagnosis = diagnose(facts, draft.common, limits, memory.history);
-    count_state(row.diagnosis->state, draft.host);
-    // It may have a row already, that of the interval in which it went.
-    const auto known = std::find_if(draft.listeners.begin(), draft.listeners.end(),
-                                    [&](const auto &listener) { return listener.name == name; });
-    if (known != draft.listeners.end()) {
-      draft.table.rows[static_cast<std::size_t>(known - draft.listeners.begin())].diagnosis =
-          std::move(row.diagnosis);
-      continue;
-    }
-    draft.candidates.push_back({.name = &name, .eligible = true, .urgent = true});
-    draft.candidate_rows.push_back(draft.table.rows.size());
-    row.is_tcp = false; // its counter goes on when it is back
-    draft.listeners.push_back({name, watch});
-    draft.table.rows.push_back(std::move(row));
+  const std::vector<Expectations::Absent> absent = expectations_.end_interval();
+  if (expectations_.is_full())
+    draft.table.notices.push_back("regexes of <Watch> blocks expect " +
+                                  std::to_string(Expectations::most_met) +
+                                  " listeners, and no more");
+  if (absent.empty())
+    return;
+  std::unordered_map<std::string_view, std::size_t> rows; // that there are already, by name
+  for (std::size_t i = 0; i < draft.listeners.size(); ++i)
+    rows.emplace(draft.listeners[i].name, i);
+  for (const Expectations::Absent &listener : absent)
+    add_missing(listener, draft, rows);
+}
+
+void TableBuilder::add_missing(const Expectations::Absent &listener, Draft &draft,
+                               const std::unordered_map<std::string_view, std::size_t> &rows) {
+  const std::string &name = listener.name;
+  const auto [entry, is_new] = memories_.try_emplace(name);
+  Memory &memory = entry->second;
+  if (is_new)
+    memory.origin = origin_of(listener);
+  if (memory.seen == interval_ || unread_.contains(memory.origin))
+    return;
+  Row row;
+  row.name = name;
+  row.has_queue = false;
+  const WatchFacts watch = watch_facts(*config_, listener.view());
+  ListenerFacts facts;
+  facts.name = watch.name ? std::string_view(*watch.name) : std::string_view(name);
+  facts.is_there = false;
+  const DiagnosisLimits limits = diagnosis_limits(*config_, watch);
+  memory.history.add(facts, draft.common, limits);
+  row.diagnosis = diagnose(facts, draft.common, limits, memory.history);
+  count_state(row.diagnosis->state, draft.host);
+  // It may have a row already, that of the interval in which it went.
+  if (const auto known = rows.find(name); known != rows.end()) {
+    draft.table.rows[known->second].diagnosis = std::move(row.diagnosis);
+    return;
   }
+  draft.candidates.push_back({.name = &entry->first, .eligible = true, .urgent = true});
+  draft.candidate_rows.push_back(draft.table.rows.size());
+  row.is_tcp = false; // its counter goes on when it is back
+  draft.listeners.push_back({name, watch});
+  draft.table.rows.push_back(std::move(row));
 }
 
 /// Of a listener that was never seen.
-TableBuilder::Origin TableBuilder::origin_of(const std::string &name) const {
-  const bool is_unix =
-      name.starts_with("unix_") ||
-      std::any_of(config_->watches.begin(), config_->watches.end(), [&](const Watch &watch) {
-        return watch.is_unix_address() && watch.name == name;
-      });
+TableBuilder::Origin TableBuilder::origin_of(const Expectations::Absent &listener) {
+  const std::string &name = listener.name;
   const std::size_t end = name.rfind(namespace_separator);
   return {.net_namespace =
               end == std::string::npos ? "" : name.substr(end + namespace_separator.size()),
-          .is_tcp = !is_unix};
+          .is_tcp = !listener.is_unix};
+}
+
+void TableBuilder::note_matches(const ListenerView &listener, const WatchFacts &watch) {
+  for (const std::size_t i : watch.watches)
+    watch_matched_[i] = true;
+  if (unmatched_told_)
+    return;
+  ListenerView shown = listener;
+  shown.given_name = watch.name ? std::string_view(*watch.name) : "";
+  const std::vector<ListenerEntry> &entries = config_->listeners.entries();
+  for (std::size_t i = 0; i < entries.size(); ++i)
+    if (!listener_matched_[i] && entries[i].matches(shown))
+      listener_matched_[i] = true;
+}
+
+/// What nothing was found for may be a mistake.
+void TableBuilder::tell_unmatched(Draft &draft) {
+  if (unmatched_told_ || watched_for_ < config_->missing_after || !draft.table.is_complete)
+    return;
+  unmatched_told_ = true;
+  const auto tell = [&](const std::string &entry) {
+    draft.table.notices.push_back(entry + " has matched no listener so far");
+  };
+  for (std::size_t i = 0; i < listener_matched_.size(); ++i)
+    if (!listener_matched_[i])
+      tell("option Listener: \"" + config_->listeners.entries()[i].text() + "\"");
+  for (std::size_t i = 0; i < watch_matched_.size(); ++i)
+    if (!watch_matched_[i])
+      tell("<Watch \"" + config_->watches[i].entry.text() + "\">");
 }
 
 bool TableBuilder::is_unread(const Memory &memory) const {
@@ -371,11 +409,12 @@ void TableBuilder::note_unread(Draft &draft) const {
 }
 
 std::string TableBuilder::shown_name(const std::string &name) const {
-  if (const WatchFacts watch = watch_facts(*config_, name); watch.name)
-    if (const auto holder = holders_.find(*watch.name);
-        holder != holders_.end() && holder->second == name)
-      return *watch.name;
-  return name;
+  const auto memory = memories_.find(name);
+  if (memory == memories_.end() || !memory->second.given_name)
+    return name;
+  const std::string &given = *memory->second.given_name;
+  const auto holder = holders_.find(given);
+  return holder != holders_.end() && holder->second == name ? given : name;
 }
 
 void TableBuilder::count_drops(const ListenCounters &dropped, bool known, Row &row,
@@ -398,12 +437,12 @@ void TableBuilder::add_folds(const Harvest &harvest, Draft &draft) {
     if (other.unix_sockets)
       unix_sockets.push_back(&*other.unix_sockets);
   }
-  add_fold(tcp, "tcp_unstable", true, draft);
-  add_fold(unix_sockets, "unix_unstable", false, draft);
+  add_fold(tcp, std::string(tcp_aggregate), true, draft);
+  add_fold(unix_sockets, std::string(unix_aggregate), false, draft);
 }
 
 /// Peaks of several namespaces are added up, too: no sample has seen all of them at once.
-void TableBuilder::add_fold(const std::vector<const KindHarvest *> &kinds, const char *name,
+void TableBuilder::add_fold(const std::vector<const KindHarvest *> &kinds, const std::string &name,
                             bool is_tcp, Draft &draft) {
   Row row;
   row.name = name;
@@ -455,7 +494,8 @@ void TableBuilder::give_places(Draft &draft, std::chrono::duration<double> inter
   }
 }
 
-// A name that a Watch block gives goes to one listener, which keeps it until it is gone.
+// A name that a Watch block gives goes to one listener, which keeps it until it is gone; to none if
+// the address of another gives it that name.
 void TableBuilder::give_names(Draft &draft) {
   std::map<std::string, std::vector<std::size_t>> wanted; // rows by the name that they want
   for (std::size_t i = 0; i < draft.listeners.size(); ++i) {
@@ -463,9 +503,21 @@ void TableBuilder::give_names(Draft &draft) {
     if (watch.name && *watch.name != name)
       wanted[*watch.name].push_back(i);
   }
+  if (wanted.empty())
+    return;
+  std::unordered_set<std::string_view> own;
+  for (const auto &listener : draft.listeners)
+    own.insert(listener.name);
   const auto name_of = [&draft](std::size_t row) { return draft.listeners[row].name; };
   for (const auto &[name, rows] : wanted) {
     std::string &holder = holders_[name];
+    if (own.contains(name)) {
+      holder.clear();
+      draft.table.notices.push_back("the name " + name +
+                                    " of a <Watch> block is another listener's " + "own, and " +
+                                    name_of(rows[0]) + " keeps its own");
+      continue;
+    }
     const bool held =
         is_unread(holder) || std::any_of(rows.begin(), rows.end(),
                                          [&](std::size_t row) { return name_of(row) == holder; });

@@ -3,6 +3,7 @@
 #include "config.h"
 #include "diagnosis.h"
 #include "drop_totals.h"
+#include "expectations.h"
 #include "harvest.h"
 #include "roster.h"
 
@@ -14,6 +15,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -105,6 +107,7 @@ private:
     ListenerHistory history;
     std::uint32_t lowest_limit = 0;
     std::optional<std::int64_t> somaxconn_at_listen; ///< as in ListenerFacts
+    std::optional<std::string> given_name;           ///< by a Watch
     std::uint64_t seen = 0;                          ///< number of the interval
   };
   /// What is kept of a net namespace from interval to interval.
@@ -116,15 +119,19 @@ private:
   void add_namespace(const NamespaceHarvest &harvest, const NamespaceSurvey *survey, Draft &draft);
   void add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft);
   void count_drops(const ListenCounters &dropped, bool known, Row &row, const Draft &draft);
-  Origin origin_of(const std::string &name) const;
+  static Origin origin_of(const Expectations::Absent &listener);
   bool is_unread(const Memory &memory) const;
   bool is_unread(const std::string &name) const;
   void note_unread(Draft &draft) const;
   std::string shown_name(const std::string &name) const;
   void add_folds(const Harvest &harvest, Draft &draft);
-  void add_fold(const std::vector<const KindHarvest *> &kinds, const char *name, bool is_tcp,
+  void add_fold(const std::vector<const KindHarvest *> &kinds, const std::string &name, bool is_tcp,
                 Draft &draft);
   void add_missing(Draft &draft);
+  void add_missing(const Expectations::Absent &listener, Draft &draft,
+                   const std::unordered_map<std::string_view, std::size_t> &rows);
+  void note_matches(const ListenerView &listener, const WatchFacts &watch);
+  void tell_unmatched(Draft &draft);
   void judge(const ListenerHarvest &listener, const WatchFacts &watch, Row &row, Draft &draft);
   NamespaceFacts facts_of(const NamespaceHarvest &harvest, const NamespaceSurvey *survey);
   void count_unattributed(const NamespaceHarvest &harvest);
@@ -138,8 +145,12 @@ private:
   DropTotals drop_totals_;
   DropTotals overflow_totals_;
   std::unordered_map<std::string, Memory> memories_;
-  std::set<Origin> unread_;                    ///< in this interval
-  std::set<std::string> expected_;             ///< names that are to be there
+  std::set<Origin> unread_; ///< in this interval
+  Expectations expectations_;
+  std::vector<bool> watch_matched_;    ///< whether the Watch has met a listener
+  std::vector<bool> listener_matched_; ///< likewise each entry of Listener
+  bool unmatched_told_ = false;
+  std::chrono::nanoseconds watched_for_{0};    ///< the spans of all intervals
   std::map<std::string, std::string> holders_; ///< listeners by the name that a Watch gave them
   std::map<NetNamespaceId, NamespaceMemory> namespaces_;
   std::uint64_t dropped_ = 0; ///< segments ever, but for namespaces_' unattributed ones

@@ -29,7 +29,9 @@ std::string number_text(double number) {
 
 std::string boolean_text(bool value) { return value ? "true" : "false"; }
 
-std::string filter_text(const NameFilter &filter) { return filter.empty() ? "none" : "something"; }
+template <class Filter> std::string filter_text(const Filter &filter) {
+  return filter.empty() ? "none" : "something";
+}
 
 std::string notify_text(const NotifyStates &notify) {
   std::string text;
@@ -53,7 +55,7 @@ const std::vector<Option> &plugin_options() {
       {"IgnoreSelected",
        [](Config &c) {
          (void)c.listeners.add("tcp_any_1");
-         return boolean_text(!c.listeners.selects("tcp_any_1"));
+         return boolean_text(!c.listeners.selects({.name = "tcp_any_1"}));
        },
        true},
       {"ReportUnix", [](Config &c) { return boolean_text(c.report_unix); }, false},
@@ -86,15 +88,17 @@ const std::vector<Option> &plugin_options() {
 /// What holds for a listener that the block is for.
 const std::vector<Option> &watch_options() {
   static const std::vector<Option> options{
-      {"Name", [](Config &c) { return watch_facts(c, "tcp_any_1").name.value_or("none"); },
+      {"Name",
+       [](Config &c) { return watch_facts(c, {.name = "tcp_any_1"}).name.value_or("none"); },
        "shown"},
       {"WarningPercent",
        [](Config &c) {
-         const double percent = watch_facts(c, "tcp_any_1").warning_percent;
+         const double percent = watch_facts(c, {.name = "tcp_any_1"}).warning_percent;
          return percent == c.warning_percent ? "none" : number_text(percent);
        },
        7.0},
-      {"Expected", [](Config &c) { return boolean_text(watch_facts(c, "tcp_any_1").expected); },
+      {"Expected",
+       [](Config &c) { return boolean_text(watch_facts(c, {.name = "tcp_any_1"}).expected); },
        true},
   };
   return options;

@@ -46,6 +46,17 @@ REFUSED = [
     ("TableFile 5", ["TableFile", "5", "absolute"]),
     ('TableGroup "no such group"', ["TableGroup", "no such group", "group"]),
     ("TableGroup true", ["TableGroup", "true", "group"]),
+    ('Listener "TCP_ANY_80"', ["Listener", "TCP_ANY_80", "a-z, 0-9"]),
+    ('Listener "127.0.0.1:65536"', ["Listener", "127.0.0.1:65536", "127.0.0.1:8001"]),
+    ('Listener "web"', ["Listener", "web", "no <Watch> gives this name"]),
+    ('<Watch "tcp_any_80 ">\nExpected true\n</Watch>', ["Watch", '"tcp_any_80 "', "/regex/"]),
+    ('<Watch "tcp_10.0.0.1_80">\n</Watch>', ["Watch", "tcp_10.0.0.1_80", "127.0.0.1:8001"]),
+    ('<Watch "' + "x" * 5000 + '">\n</Watch>', ["Watch", "at most 100 bytes"]),
+    ('<Watch "">\n</Watch>', ["Watch", '""', "/regex/"]),
+    ('<Watch "tcp_any_80">\nName "unix_unstable"\n</Watch>', ["Name", "unix_unstable", "other than host"]),
+    ('<Watch "tcp_any_80">\nName "x"\n</Watch>\n<Watch "tcp_any_81">\nName "x"\n</Watch>',
+     ["Name", '"x"', "tcp_any_80", "tcp_any_81"]),
+    ('ReportUnix false\n<Watch "/run/x.sock">\n</Watch>', ["Watch", "/run/x.sock", "ReportUnix"]),
     ("<Values>\nFull true\n</Values>", ["Values", "block", "basic", "full"]),
 ]
 
@@ -57,6 +68,8 @@ ACCEPTED = [
     "BurstInterval 1\nSampleInterval 1\nSamplerBudget 100",
     "SampleInterval 0.002\nReportUnix false\nReportSynQueue off",
     'TableFile ""\nTableGroup "root"',
+    'Listener "127.0.0.1:8001"\nListener "*:443"\nListener "[fe80::1%eth0]:80"\nListener "@x"\nListener "/run/x.sock"',
+    '<Watch "web">\nExpected false\n</Watch>\n<Watch "[::1]:9000">\nName "web"\n</Watch>\nListener "web"',
     'MaxListeners 1000\nValues "basic"\nIgnoreSelected false',
 ]
 

@@ -60,6 +60,14 @@ private:
 
 std::string text(const char *value) { return value; }
 
+/// A <Watch "tcp_any_80"> block with one option.
+Item watch_with(const char *option, const Value &value) {
+  return {"Watch", {text("tcp_any_80")}, false, {{option, {value}}}};
+}
+Item watch_named(const char *entry, const char *name) {
+  return {"Watch", {text(entry)}, false, {{"Name", {text(name)}}}};
+}
+
 } // namespace
 
 START_TEST(good_options) {
@@ -68,7 +76,7 @@ START_TEST(good_options) {
   ck_assert(!apply_config(empty.root(), config));
   ck_assert_uint_eq(config.max_listeners, 200);
   ck_assert(config.values == ValueSet::basic);
-  ck_assert(config.listeners.selects("tcp_any_80"));
+  ck_assert(config.listeners.selects({.name = "tcp_any_80"}));
 
   const Tree first({{"Listener", {text("tcp_any_80")}}, {"maxlisteners", {10.0}}});
   const Tree second({{"Listener", {text("/^tcp6_/")}}, {"Values", {text("full")}}});
@@ -76,14 +84,14 @@ START_TEST(good_options) {
   ck_assert(!apply_config(second.root(), config));
   ck_assert_uint_eq(config.max_listeners, 10);
   ck_assert(config.values == ValueSet::full);
-  ck_assert(config.listeners.selects("tcp_any_80"));
-  ck_assert(config.listeners.selects("tcp6_any_80"));
-  ck_assert(!config.listeners.selects("tcp_any_8080"));
+  ck_assert(config.listeners.selects({.name = "tcp_any_80"}));
+  ck_assert(config.listeners.selects({.name = "tcp6_any_80"}));
+  ck_assert(!config.listeners.selects({.name = "tcp_any_8080"}));
 
   const Tree ignore({{"IgnoreSelected", {true}}, {"MaxListeners", {0.0}}});
   ck_assert(!apply_config(ignore.root(), config));
-  ck_assert(!config.listeners.selects("tcp_any_80"));
-  ck_assert(config.listeners.selects("tcp_any_8080"));
+  ck_assert(!config.listeners.selects({.name = "tcp_any_80"}));
+  ck_assert(config.listeners.selects({.name = "tcp_any_8080"}));
   ck_assert_uint_eq(config.max_listeners, 0);
 }
 END_TEST
@@ -229,13 +237,22 @@ START_TEST(bad_options_name_option_value_and_what_is_allowed) {
       {{"Watch", {}}, "nothing", "one name"},
       {{"Watch", {80.0}}, "80", "one name"},
       {{"Watch", {text("/[/")}}, "\"/[/\"", "regex"},
-      {{"Watch", {text("a")}, false, {{"Name", {text("kernel")}}}},
-       "\"kernel\"",
-       "other than host"},
-      {{"Watch", {text("a")}, false, {{"Name", {text("A b")}}}}, "\"A b\"", "a-z, 0-9"},
-      {{"Watch", {text("a")}, false, {{"WarningPercent", {0.0}}}}, "0", "1 to 100"},
-      {{"Watch", {text("a")}, false, {{"Expected", {text("x")}}}}, "\"x\"", "true or false"},
-      {{"Watch", {text("a")}, false, {{"Unexpected", {true}}}}, "true", "Name, WarningPercent"},
+      {{"Watch", {text("127.0.0.1:0")}}, "\"127.0.0.1:0\"", "127.0.0.1:8001"},
+      {{"Watch", {text("TCP_ANY_80")}}, "\"TCP_ANY_80\"", "a-z, 0-9"},
+      {{"Watch", {text("tcp_any_80 ")}}, "\"tcp_any_80 \"", "a-z, 0-9"},
+      {{"Watch", {text("a")}}, "\"a\"", "no <Watch> gives this name"},
+      {{"Listener", {text("a")}}, "\"a\"", "no <Watch> gives this name"},
+      {{"Listener", {text("TCP_ANY_80")}}, "\"TCP_ANY_80\"", "a-z, 0-9"},
+      {watch_with("Name", text("kernel")), "\"kernel\"", "other than host"},
+      {watch_with("Name", text("tcp_unstable")), "\"tcp_unstable\"", "other than host"},
+      {watch_with("Name", text("unix_unstable")), "\"unix_unstable\"", "other than host"},
+      {watch_with("Name", text("kernel_netns_a")), "\"kernel_netns_a\"", "other than host"},
+      {watch_with("Name", text("A b")), "\"A b\"", "a-z, 0-9"},
+      {watch_with("Name", text("")), "\"\"", "a-z, 0-9"},
+      {watch_with("Name", text("tcp_any_443")), "\"tcp_any_443\"", "no other listener has"},
+      {watch_with("WarningPercent", 0.0), "0", "1 to 100"},
+      {watch_with("Expected", text("x")), "\"x\"", "true or false"},
+      {watch_with("Unexpected", true), "true", "Name, WarningPercent"},
       {{"TableFile", {text("table")}}, "\"table\"", "absolute path"},
       {{"TableFile", {text("/run/")}}, "\"/run/\"", "absolute path"},
       {{"TableFile", {5.0}}, "5", "absolute path"},
@@ -294,31 +311,142 @@ START_TEST(what_several_watches_say_merges) {
        false,
        {{"Name", {text("https")}}, {"WarningPercent", {60.0}}}},
       {"Watch", {text("/_22$/")}, false, {{"Expected", {false}}}},
-      {"Watch", {text("/run/a.b")}, false, {{"Name", {text("a_dot_b")}}}},
-      {"Watch", {text("idle")}},
+      watch_named("/run/a.b", "a_dot_b"),
+      {"Watch", {text("a_dot_b")}, false, {{"WarningPercent", {70.0}}}},
+      {"Watch", {text("unix_idle")}},
   });
-  ck_assert(!apply_config(tree.root(), config));
+  const auto error = apply_config(tree.root(), config);
+  ck_assert_msg(!error, "%s", error.value_or("").c_str());
   struct Case {
-    const char *listener;
+    ListenerView listener;
     const char *name; // "": none
     double warning_percent;
     bool watched, expected;
   };
-  constexpr Case cases[] = {
-      {"tcp_any_443", "https", 60, true, true}, {"tcp_any_80", "", 50, true, true},
-      {"tcp_any_22", "", 50, true, false},      {"unix_x", "", 80, false, false},
-      {"a_dot_b", "a_dot_b", 80, true, false},  {"idle", "", 80, true, false},
+  const Case cases[] = {
+      {{.name = "tcp_any_443"}, "https", 60, true, true},
+      {{.name = "tcp_any_80"}, "", 50, true, true},
+      {{.name = "tcp_any_22"}, "", 50, true, false},
+      {{.name = "unix_x"}, "", 80, false, false},
+      {{.name = "unix_run_a-b", .address = "/run/a.b"}, "a_dot_b", 70, true, false},
+      {{.name = "unix_run_a-b", .address = "/run/a-b"}, "", 80, false, false},
+      {{.name = "unix_idle"}, "", 80, true, false},
   };
   for (const Case &c : cases) {
+    const std::string listener(c.listener.name);
     const WatchFacts facts = watch_facts(config, c.listener);
-    ck_assert_msg(facts.watched == c.watched, "%s", c.listener);
+    ck_assert_msg(facts.watched() == c.watched, "%s", listener.c_str());
     assert_text(facts.name.value_or(""), c.name);
     ck_assert_double_eq(facts.warning_percent, c.warning_percent);
-    ck_assert_msg(facts.expected == c.expected, "%s", c.listener);
+    ck_assert_msg(facts.expected == c.expected, "%s", listener.c_str());
   }
-  assert_text(name_of_address(config, "/run/a.b").value_or(""), "a_dot_b");
-  ck_assert(!name_of_address(config, "/run/a-b"));
-  ck_assert(!name_of_address(config, "tcp_any_80"));
+}
+END_TEST
+
+START_TEST(what_is_watched_is_selected) {
+  struct Case {
+    std::vector<Item> items;
+    ListenerView listener;
+    bool selected;
+  };
+  const Item watch{"Watch", {text("tcp_any_443")}};
+  const Item path{"Watch", {text("/run/a.sock")}};
+  const Case cases[] = {
+      {{}, {.name = "tcp_any_443"}, true},
+      {{{"Listener", {text("tcp_any_80")}}}, {.name = "tcp_any_443"}, false},
+      {{{"Listener", {text("tcp_any_80")}}, watch}, {.name = "tcp_any_443"}, true},
+      {{{"Listener", {text("tcp_any_80")}}, watch}, {.name = "tcp_any_444"}, false},
+      {{{"Listener", {text("/443/")}}, {"IgnoreSelected", {true}}, watch},
+       {.name = "tcp_any_443"},
+       true},
+      {{{"Listener", {text("tcp_any_80")}}, path},
+       {.name = "unix_run_a-sock", .address = "/run/a.sock"},
+       true},
+      {{{"Listener", {text("*:80")}}}, {.name = "tcp_any_80"}, true},
+  };
+  for (const Case &c : cases) {
+    Config config;
+    const Tree tree(c.items);
+    ck_assert(!apply_config(tree.root(), config));
+    ck_assert_int_eq(is_selected(config, c.listener, watch_facts(config, c.listener)), c.selected);
+  }
+}
+END_TEST
+
+START_TEST(a_watch_selects_the_net_namespace_of_its_listener) {
+  struct Case {
+    std::vector<Item> items;
+    const char *name;
+    bool any, selected;
+  };
+  const Case cases[] = {
+      {{}, "blue", false, false},
+      {{{"Watch", {text("tcp_any_80")}}}, "blue", false, false},
+      {{{"Watch", {text("tcp_any_80__netns_blue")}}}, "blue", true, true},
+      {{{"Watch", {text("tcp_any_80__netns_blue")}}}, "green", true, false},
+      {{{"Watch", {text("tcp_any_80__netns_a-b")}}}, "a.b", true, true},
+      {{{"Watch", {text("/__netns_blue/")}}}, "blue", false, false},
+      {{{"NetNamespace", {text("green")}}, {"Watch", {text("unix_x__netns_blue")}}},
+       "blue",
+       true,
+       true},
+      {{{"NetNamespace", {text("green")}}, {"Watch", {text("unix_x__netns_blue")}}},
+       "green",
+       true,
+       true},
+      {{{"NetNamespace", {text("green")}}}, "blue", true, false},
+  };
+  for (const Case &c : cases) {
+    Config config;
+    const Tree tree(c.items);
+    ck_assert(!apply_config(tree.root(), config));
+    ck_assert_int_eq(selects_net_namespaces(config), c.any);
+    ck_assert_int_eq(selects_net_namespace(config, c.name), c.selected);
+  }
+}
+END_TEST
+
+START_TEST(two_listeners_under_one_name) {
+  struct Case {
+    std::vector<Item> items;
+    const char *error; // "": none
+  };
+  const Case cases[] = {
+      {{watch_named("tcp_any_80", "web"), watch_named("tcp_any_81", "web")},
+       "<Watch \"tcp_any_80\">: option Name: \"web\""},
+      {{watch_named("/run/a", "web"), watch_named("@a", "web")}, "option Name: \"web\""},
+      {{watch_named("tcp_any_80", "web"), watch_named("0.0.0.0:80", "web")}, ""},
+      {{watch_named("tcp_any_80", "web"), watch_named("/_80$/", "web")}, ""},
+      {{watch_named("tcp_any_80", "web"), watch_named("web", "www")}, ""},
+      {{watch_named("tcp_any_80", "tcp_any_81")}, "no other listener has"},
+      {{watch_named("tcp_any_80", "tcp_any_80")}, ""},
+      {{watch_named("/80/", "tcp6_--1_80")}, "no other listener has"},
+      {{watch_named("/80/", "tcp_web_80")}, ""},
+      {{watch_named("/run/a", "unix_b"), {"Watch", {text("unix_b")}}},
+       "the one of another <Watch>"},
+      {{watch_named("/run/a", "unix_b")}, ""},
+      {{watch_named("/run/a", "a"), {"Listener", {text("a")}}}, ""},
+      {{{"Watch", {text("a")}}, watch_named("/run/a", "a")}, ""},
+  };
+  for (const Case &c : cases) {
+    Config config;
+    const Tree tree(c.items);
+    const std::string error = apply_config(tree.root(), config).value_or("");
+    ck_assert_msg(*c.error == '\0' ? error.empty() : error.find(c.error) != std::string::npos,
+                  "\"%s\" lacks \"%s\"", error.c_str(), c.error);
+  }
+}
+END_TEST
+
+START_TEST(unix_listeners_that_are_watched_and_not_reported) {
+  for (const char *entry : {"/run/a", "@a", "unix_a"}) {
+    Config config;
+    const Tree tree({{"ReportUnix", {false}}, {"Watch", {text(entry)}}});
+    ck_assert(!apply_config(tree.root(), config));
+    const std::string error = check_config(config).value_or("");
+    for (const char *part : {"option Watch", entry, "ReportUnix true"})
+      ck_assert_msg(error.find(part) != std::string::npos, "%s", error.c_str());
+  }
 }
 END_TEST
 
@@ -326,6 +454,8 @@ int main() {
   return run_tests("config", good_options, good_options_of_the_sampler,
                    good_options_of_what_is_reported, good_options_of_the_table,
                    good_options_of_the_diagnosis, what_several_watches_say_merges,
+                   what_is_watched_is_selected, a_watch_selects_the_net_namespace_of_its_listener,
+                   two_listeners_under_one_name, unix_listeners_that_are_watched_and_not_reported,
                    burst_interval_above_sample_interval, intervals_of_several_blocks_in_any_order,
                    bad_options_name_option_value_and_what_is_allowed);
 }

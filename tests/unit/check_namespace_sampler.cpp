@@ -4,6 +4,7 @@
 #include "short_memory.h"
 #include "test_program.h"
 #include "unique_fd.h"
+#include "watch.h"
 
 #include <algorithm>
 #include <cstring>
@@ -254,17 +255,17 @@ START_TEST(an_address_is_watched_in_the_own_namespace_only) {
   const std::string path = folder.path() + "/socket";
   const UniqueFd listener = unix_listener(path, 3);
   Config config;
-  Watch &watch = config.watches.emplace_back();
-  watch.entry = path;
-  watch.name = "web";
+  config.watches.push_back(make_watch({path, "web"}));
   const auto shared = std::make_shared<const Config>(std::move(config));
   for (const std::string label : {"", "blue"}) {
     Sampled sampled(label, shared);
     if (!sampled.can_read())
       return;
     sampled.take_harvest();
-    assert_text(sampled.unix_interval().identity.name,
-                label.empty() ? "web" : name_unix_listener(path, label).text);
+    const ListenerIdentity &identity = sampled.unix_interval().identity;
+    assert_text(identity.name, name_unix_listener(path, label).text);
+    assert_text(watch_facts(*shared, identity.view(label.empty())).name.value_or("none"),
+                label.empty() ? "web" : "none");
   }
 }
 END_TEST

@@ -1,5 +1,6 @@
 #include "table.h"
 #include "test_program.h"
+#include "watch.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -22,12 +23,14 @@ struct Told {
   std::uint32_t members = 1;
   bool folded = false;
   bool has_id = false;
+  std::string address{}; ///< of a Unix listener
 };
 
 ListenerHarvest harvested(const Told &told) {
   ListenerHarvest listener;
   listener.interval.identity.name = told.name;
   listener.interval.identity.has_id = told.has_id;
+  listener.interval.identity.address = told.address;
   listener.interval.folded = told.folded;
   listener.interval.members = told.members;
   listener.interval.counted = told.members;
@@ -53,22 +56,11 @@ KindHarvest kind_of(const std::vector<Told> &listeners) {
   return kind;
 }
 
-/// A <Watch> block.
-Watch watch_of(const std::string &entry, const char *name, bool expected) {
-  Watch watch;
-  watch.entry = entry;
-  ck_assert(!watch.listeners.add(entry));
-  if (*name != '\0')
-    watch.name = name;
-  watch.expected = expected;
-  return watch;
-}
-
 struct Settings {
   std::vector<std::string> listener{}; ///< Listener
   bool ignore_selected = false;
   std::size_t max_listeners = 200;
-  std::vector<std::tuple<std::string, const char *, bool>> watches{}; ///< as watch_of() takes them
+  std::vector<WatchSettings> watches{};
 };
 
 /// A builder and its last table.
@@ -121,8 +113,8 @@ private:
       ck_assert(!config->listeners.add(entry));
     config->listeners.ignore_selected(settings.ignore_selected);
     config->max_listeners = settings.max_listeners;
-    for (const auto &[entry, name, expected] : settings.watches)
-      config->watches.push_back(watch_of(entry, name, expected));
+    for (const WatchSettings &watch : settings.watches)
+      config->watches.push_back(make_watch(watch));
     return config;
   }
 
@@ -519,6 +511,9 @@ END_TEST
 
 START_TEST(expected_listeners_keep_their_series) {
   Tables tables({.watches = {{"a", "", true}, {"/^b/", "", true}}});
+  tables.measured = 10min; // after which a regex expects
+  tables.build({{"a"}, {"b1"}, {"b2"}});
+  tables.build({{"a"}, {"b1"}, {"b2"}, {"b3"}});
   tables.measured = 40s; // MissingAfter is 60 s
   tables.build({{"b1"}, {"b2"}});
   assert_text(tables.series(), "a b1 b2");
@@ -540,6 +535,83 @@ START_TEST(expected_listeners_keep_their_series) {
   tables.build({{"a"}, {"b1"}, {"b2"}});
   for (const char *name : {"a", "b1", "b2"})
     ck_assert(tables.row(name).diagnosis->state == ListenerState::ok);
+}
+END_TEST
+
+START_TEST(a_unix_path_is_watched_named_and_expected) {
+  Tables tables({.watches = {{"/run/a.b", "", true}, {"/run/c", "see", true}, {"@d", "", true}}});
+  tables.measured = 40s;
+  const Told a{"unix_run_a-b", 0, 0, 1, false, false, "/run/a.b"};
+  const Told c{"unix_run_c", 0, 0, 1, false, false, "/run/c"};
+  tables.build({}, {a, c});
+  assert_text(tables.series(), "see unix_abstract_d unix_run_a-b");
+  tables.build({}, {{"unix_run_a-b", 0, 0, 1, false, false, "/run/a-b"}});
+  for (int i = 0; i < 3; ++i)
+    tables.build({}, {});
+  ck_assert_uint_eq(tables.table.host->missing, 3);
+  for (const char *name : {"see", "unix_abstract_d", "unix_run_a-b"})
+    ck_assert(tables.row(name).diagnosis->state == ListenerState::missing);
+  tables.build({}, {a, c});
+  ck_assert_uint_eq(tables.table.host->missing, 1);
+}
+END_TEST
+
+START_TEST(watched_listeners_are_there_whatever_listener_says) {
+  Tables tables({.listener = {"tcp_any_80"}, .watches = {{"tcp_any_443", "", true}}});
+  tables.measured = 1h;
+  for (int i = 0; i < 3; ++i)
+    tables.build({{"tcp_any_80"}, {"tcp_any_443"}, {"tcp_any_22"}});
+  assert_text(tables.series(), "tcp_any_443 tcp_any_80");
+  ck_assert_uint_eq(tables.table.host->missing, 0);
+}
+END_TEST
+
+START_TEST(a_given_name_that_is_another_listeners_own_is_not_given) {
+  Tables tables({.watches = {{"tcp_any_80", "unix_b", false}}});
+  tables.build({{"tcp_any_80"}}, {});
+  assert_text(tables.series(), "unix_b");
+  ck_assert(tables.table.notices.empty());
+  for (int i = 0; i < 2; ++i) {
+    tables.build({{"tcp_any_80"}}, {{"unix_b", 1}});
+    assert_text(tables.series(), "tcp_any_80 unix_b");
+    ck_assert_uint_eq(tables.table.notices.size(), 1);
+    assert_text(tables.table.notices.front(),
+                "the name unix_b of a <Watch> block is another listener's own, and tcp_any_80 "
+                "keeps its own");
+  }
+}
+END_TEST
+
+START_TEST(a_watch_by_the_name_that_another_gives) {
+  Tables tables({.watches = {{"tcp_any_80", "web", {}}, {"web", "", true}}});
+  tables.measured = 1h;
+  for (int i = 0; i < 3; ++i)
+    tables.build({{"tcp_any_80"}});
+  assert_text(tables.series(), "web");
+  ck_assert_uint_eq(tables.table.rows.size(), 1);
+  ck_assert_uint_eq(tables.table.host->missing, 0);
+  for (int i = 0; i < 3; ++i)
+    tables.build({});
+  assert_text(tables.series(), "web");
+  ck_assert(tables.row("web").diagnosis->state == ListenerState::missing);
+}
+END_TEST
+
+START_TEST(what_has_matched_nothing_is_told_once) {
+  Tables tables(
+      {.listener = {"tcp_any_80", "/^tcp_127/", "*:443"},
+       .watches = {{"tcp_any_443", "", {}}, {"/nothing/", "", {}}, {"/run/x", "", true}}});
+  tables.measured = 30s; // MissingAfter is 60 s
+  tables.build({{"tcp_any_80"}, {"tcp_any_443"}});
+  ck_assert(tables.table.notices.empty());
+  tables.build({{"tcp_any_80"}});
+  const std::vector<std::string> told{
+      "option Listener: \"/^tcp_127/\" has matched no listener so far",
+      "<Watch \"/nothing/\"> has matched no listener so far",
+      "<Watch \"/run/x\"> has matched no listener so far"};
+  ck_assert(tables.table.notices == told);
+  tables.build({});
+  ck_assert(tables.table.notices.empty());
 }
 END_TEST
 
@@ -774,8 +846,11 @@ int main() {
       what_was_not_read_is_absent, drops_that_are_not_known_are_absent,
       an_overflow_that_no_counter_tells, host_figures, harvest_and_survey_are_passed_on,
       syn_queue_of_the_fold_is_the_sum, watched_listeners_have_series_and_names,
-      expected_listeners_keep_their_series, names_with_ids_are_expected_by_themselves_only,
-      a_kind_that_is_not_read_switches_off_no_other,
+      expected_listeners_keep_their_series, a_unix_path_is_watched_named_and_expected,
+      watched_listeners_are_there_whatever_listener_says,
+      a_given_name_that_is_another_listeners_own_is_not_given,
+      a_watch_by_the_name_that_another_gives, what_has_matched_nothing_is_told_once,
+      names_with_ids_are_expected_by_themselves_only, a_kind_that_is_not_read_switches_off_no_other,
       other_namespaces_that_are_not_read_keep_what_is_theirs,
       a_kernel_without_unix_diag_tells_all_that_there_is, somaxconn_that_a_limit_comes_from,
       namespaces_have_kernel_rows_and_owners_reach_rows,
