@@ -23,6 +23,7 @@ constexpr std::size_t dump_buffer_bytes = 32768;
 constexpr timeval answer_timeout{.tv_sec = 1, .tv_usec = 0};
 constexpr std::uint32_t listen_only = 1U << TCP_LISTEN;
 constexpr std::uint8_t with_memory = 1U << (INET_DIAG_SKMEMINFO - 1);
+constexpr int highest_errno = 4095;    // MAX_ERRNO in include/linux/err.h
 constexpr std::size_t drops_index = 8; // SK_MEMINFO_DROPS, since Linux 4.7
 // The kernel compares each connection with one port after the other: some 5 ns each, where to
 // describe one takes 700 ns.
@@ -107,6 +108,8 @@ Failure control_result(const nlmsghdr &message) {
   std::memcpy(&result, mnl_nlmsg_get_payload(&message), sizeof result);
   if (result >= 0)
     return std::nullopt;
+  if (result < -highest_errno)
+    return Error{EBADMSG, "read sock_diag error"};
   return Error{-result, "dump sockets by sock_diag"};
 }
 
@@ -173,9 +176,12 @@ Failure parsed(Parse parse, const Sink &sink, Dump dump) {
 
 Result<DumpReader::Progress> DumpReader::take(std::span<const std::byte> datagram,
                                               Sink sink) const {
-  const auto *message = reinterpret_cast<const nlmsghdr *>(datagram.data());
-  int left = static_cast<int>(datagram.size());
-  for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+  // Not by mnl_nlmsg_ok(): that takes a length of 2^31 and more for a negative one, which fits.
+  while (!datagram.empty()) {
+    const auto *message = reinterpret_cast<const nlmsghdr *>(datagram.data());
+    if (datagram.size() < sizeof *message || message->nlmsg_len < sizeof *message ||
+        message->nlmsg_len > datagram.size())
+      return damaged_message();
     if (message->nlmsg_seq != sequence_ || message->nlmsg_pid != port_id_)
       return Error{EPROTO, "match sock_diag answer to request"};
     if ((message->nlmsg_flags & NLM_F_DUMP_INTR) != 0)
@@ -187,9 +193,9 @@ Result<DumpReader::Progress> DumpReader::take(std::span<const std::byte> datagra
     }
     if (message->nlmsg_type >= NLMSG_MIN_TYPE)
       sink(*message);
+    datagram = datagram.subspan(
+        std::min(datagram.size(), std::size_t{NLMSG_ALIGN(std::size_t{message->nlmsg_len})}));
   }
-  if (left != 0)
-    return damaged_message();
   return Progress::more;
 }
 

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -287,6 +288,39 @@ START_TEST(truncated_datagram_is_an_error) {
 }
 END_TEST
 
+START_TEST(a_length_that_no_datagram_has_is_an_error) {
+  for (const std::uint32_t length :
+       {0U, 1U, 15U, 0x7fffffffU, 0x80000000U, 0x80000010U, 0xfffffff0U, 0xfffffffdU, 0xffffffffU})
+    for (const bool is_last : {false, true}) {
+      std::vector<Datagram> datagrams{recorded("both_families.bin").front()};
+      std::size_t offset = 0;
+      if (is_last) {
+        offset = datagrams[0].size();
+        datagrams[0].resize(offset + MNL_NLMSG_HDRLEN);
+        std::memcpy(&datagrams[0][offset], &datagrams[0][0], MNL_NLMSG_HDRLEN);
+      }
+      datagrams[0].shrink_to_fit();
+      message_at(datagrams[0], offset)->nlmsg_len = length;
+      const Answer answer = read_all(datagrams);
+      ck_assert_msg(answer.error == EBADMSG, "length %x: %d", length, answer.error);
+      ck_assert(!answer.done);
+    }
+}
+END_TEST
+
+START_TEST(an_error_that_no_kernel_has_is_an_error) {
+  struct Case {
+    int code, error;
+  };
+  for (const Case &c : {Case{-4095, 4095}, Case{-4096, EBADMSG}, Case{INT_MIN + 1, EBADMSG},
+                        Case{INT_MIN, EBADMSG}}) {
+    std::vector<Datagram> datagrams = recorded("no_family_handler.bin");
+    std::memcpy(datagrams[0].data() + MNL_NLMSG_HDRLEN, &c.code, sizeof c.code);
+    ck_assert_int_eq(read_all(datagrams).error, c.error);
+  }
+}
+END_TEST
+
 START_TEST(message_too_short_for_an_entry_is_an_error) {
   Datagram datagram(MNL_NLMSG_HDRLEN + sizeof(inet_diag_msg) - 4);
   nlmsghdr *header = message_at(datagram, 0);
@@ -498,16 +532,17 @@ START_TEST(live_kernel_answers_both_requests_alike) {
 END_TEST
 
 int main() {
-  return run_tests("sock_diag", recorded_dump_has_every_listener, both_requests_tell_the_same,
-                   missing_protocol_handler_is_an_error, error_message_is_an_error,
-                   interrupted_dump_is_an_error, other_exchanges_are_refused,
-                   truncated_datagram_is_an_error, message_too_short_for_an_entry_is_an_error,
-                   short_attributes_are_passed_over, attribute_beyond_its_message_is_not_read,
-                   drops_are_the_ninth_memory_word, recorded_unix_dump_has_every_listener,
-                   unix_path_ends_at_its_nul_or_with_its_attribute,
-                   unix_entry_without_a_queue_is_an_error, unix_entry_with_a_short_file_has_none,
-                   unix_message_too_short_for_an_entry_is_an_error,
-                   unix_attribute_beyond_its_message_is_not_read, recorded_half_open_connections,
-                   half_open_message_too_short_for_an_entry_is_an_error,
-                   live_kernel_answers_both_requests_alike);
+  return run_tests(
+      "sock_diag", recorded_dump_has_every_listener, both_requests_tell_the_same,
+      missing_protocol_handler_is_an_error, error_message_is_an_error, interrupted_dump_is_an_error,
+      other_exchanges_are_refused, truncated_datagram_is_an_error,
+      a_length_that_no_datagram_has_is_an_error, an_error_that_no_kernel_has_is_an_error,
+      message_too_short_for_an_entry_is_an_error, short_attributes_are_passed_over,
+      attribute_beyond_its_message_is_not_read, drops_are_the_ninth_memory_word,
+      recorded_unix_dump_has_every_listener, unix_path_ends_at_its_nul_or_with_its_attribute,
+      unix_entry_without_a_queue_is_an_error, unix_entry_with_a_short_file_has_none,
+      unix_message_too_short_for_an_entry_is_an_error,
+      unix_attribute_beyond_its_message_is_not_read, recorded_half_open_connections,
+      half_open_message_too_short_for_an_entry_is_an_error,
+      live_kernel_answers_both_requests_alike);
 }
