@@ -122,6 +122,9 @@ void write_table(const Table &table, const Harvest &harvest, Seconds interval) {
   const Failure failure = running->table_file->publish(contents, &left_out);
   if (!left_out.empty())
     faults.push_back({"complete table file", left_out.front()});
+  if (const Failure &refusal = running->table_file->group_refusal())
+    faults.push_back({"group on the table file (TableGroup)",
+                      refusal->what + ", so only collectd's own group may read it"});
   if (failure)
     if (running->config->table_file_given || running->config->table_group ||
         failure->code != ENOENT)
@@ -197,8 +200,8 @@ int read_callback() {
       begin + wait_of_read(!std::exchange(running->has_read, true), interval);
 
   // What came after the read before this one had given up waiting.
-  std::optional<Survey> survey = running->surveyor.take_until(Clock::time_point::min());
-  const std::optional<Harvest> late = running->sampler.take_until(Clock::time_point::min());
+  std::optional<Survey> survey = running->surveyor.try_take();
+  const std::optional<Harvest> late = running->sampler.try_take();
   if (late)
     publish(*late, survey, interval);
 

@@ -1,5 +1,6 @@
 #include "table_file.h"
 
+#include "own_folder.h"
 #include "unique_fd.h"
 
 #include <algorithm>
@@ -38,17 +39,6 @@ Failure write_all(int fd, std::span<const std::byte> bytes, const std::string &p
 template <class Record>
 Failure write_records(int fd, std::span<const Record> records, const std::string &path) {
   return write_all(fd, std::as_bytes(records), path);
-}
-
-Failure check_folder(int fd, const std::string &path) {
-  struct stat folder {};
-  if (::fstat(fd, &folder) != 0)
-    return error_of("look at " + path);
-  if (folder.st_uid != ::geteuid())
-    return Error{EPERM, "folder " + path + " belongs to another user"};
-  if ((folder.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-    return Error{EPERM, "folder " + path + " is writable by others"};
-  return std::nullopt;
 }
 
 template <class Record> std::string_view name_of(const Record &record) {
@@ -141,30 +131,29 @@ TableFile::TableFile(std::string path, std::optional<gid_t> group) : group_(grou
   temporary_name_ = "." + name_ + ".new";
 }
 
-Failure TableFile::publish(TableContents &contents, std::vector<std::string> *left_out) const {
+Failure TableFile::publish(TableContents &contents, std::vector<std::string> *left_out) {
   std::vector<std::string> refused;
   Failure incomplete = complete(contents, refused);
   if (left_out != nullptr)
     *left_out = std::move(refused);
   if (incomplete)
     return incomplete;
-  const UniqueFd folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!folder)
-    return error_of("open folder " + folder_);
-  if (Failure failure = check_folder(folder.get(), folder_))
-    return failure;
-  if (Failure failure = write_to(folder.get(), contents)) {
-    ::unlinkat(folder.get(), temporary_name_.c_str(), 0);
+  const Result<UniqueFd> opened = open_own_folder(folder_);
+  if (!opened)
+    return opened.error();
+  const int folder = opened->get();
+  if (Failure failure = write_to(folder, contents)) {
+    ::unlinkat(folder, temporary_name_.c_str(), 0);
     return failure;
   }
-  if (::renameat(folder.get(), temporary_name_.c_str(), folder.get(), name_.c_str()) == 0)
+  if (::renameat(folder, temporary_name_.c_str(), folder, name_.c_str()) == 0)
     return std::nullopt;
   Error error = error_of("rename to " + folder_ + "/" + name_);
-  ::unlinkat(folder.get(), temporary_name_.c_str(), 0);
+  ::unlinkat(folder, temporary_name_.c_str(), 0);
   return error;
 }
 
-Failure TableFile::write_to(int folder, const TableContents &contents) const {
+Failure TableFile::write_to(int folder, const TableContents &contents) {
   const std::string path = folder_ + "/" + temporary_name_;
   constexpr int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   UniqueFd file(::openat(folder, temporary_name_.c_str(), flags, S_IRUSR | S_IWUSR));
@@ -172,8 +161,12 @@ Failure TableFile::write_to(int folder, const TableContents &contents) const {
     file = UniqueFd(::openat(folder, temporary_name_.c_str(), flags, S_IRUSR | S_IWUSR));
   if (!file)
     return error_of("make " + path);
-  if (group_ && ::fchown(file.get(), static_cast<uid_t>(-1), *group_) != 0)
-    return error_of("give " + path + " to the group");
+  group_refusal_.reset();
+  if (group_ && ::fchown(file.get(), static_cast<uid_t>(-1), *group_) != 0) {
+    if (errno != EPERM)
+      return error_of("give " + path + " to the group");
+    group_refusal_ = error_of("collectd is neither root nor in that group");
+  }
   if (::fchmod(file.get(), file_mode) != 0)
     return error_of("change mode of " + path);
   if (Failure failure = write_records(file.get(), std::span(&contents.header, 1), path))

@@ -167,8 +167,11 @@ class CapabilitiesTest(SystemTest):
         self.assertEqual((status.st_gid, stat.S_IMODE(status.st_mode)), (self.nobody.pw_gid, 0o640))
         self.check_messages(collectd)
         collectd = self.started(config, set())
-        self.assertFalse(self.table.exists())
-        self.assertRegex(collectd.log(), "no table file: .*Operation not permitted")
+        collectd.wait(self.table.exists, what="the table")
+        status = self.table.stat()
+        self.assertEqual((status.st_gid, stat.S_IMODE(status.st_mode)), (os.getegid(), 0o640))
+        self.check_messages(collectd, "no group on the table file (TableGroup): collectd is neither root nor in "
+                                      "that group, so only collectd's own group may read it")
 
 
 if __name__ == "__main__":

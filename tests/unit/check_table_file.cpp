@@ -1,4 +1,5 @@
 #include "folder.h"
+#include "hardship.h"
 #include "table_bytes.h"
 #include "table_file.h"
 #include "test_program.h"
@@ -19,7 +20,7 @@ using namespace backlog::layout;
 
 namespace {
 
-void assert_published(const TableFile &file, TableContents contents) {
+void assert_published(TableFile file, TableContents contents) {
   const Failure failure = file.publish(contents);
   ck_assert_msg(!failure, "%s", failure ? failure->message().c_str() : "");
 }
@@ -111,6 +112,25 @@ START_TEST(the_file_is_for_its_group) {
   ck_assert_uint_eq(file.st_mode & 07777U, 0640);
   ck_assert_uint_eq(file.st_gid, group);
   ck_assert_int_eq(::access((folder / ".table.new").c_str(), F_OK), -1);
+}
+END_TEST
+
+START_TEST(without_the_right_to_change_the_group_the_table_is_written_all_the_same) {
+  const Folder folder;
+  const gid_t other = ::getegid() + 1;
+  TableFile file(folder / "table", other);
+  TableContents contents = make_contents({});
+  if (::geteuid() == 0) {
+    ck_assert(!file.publish(contents));
+    ck_assert(!file.group_refusal());
+  }
+  const WithoutCapabilities none{CAP_CHOWN};
+  ck_assert(!file.publish(contents));
+  ck_assert(file.group_refusal() && file.group_refusal()->code == EPERM);
+  struct stat status {};
+  ck_assert_int_eq(::stat((folder / "table").c_str(), &status), 0);
+  ck_assert_uint_eq(status.st_mode & 07777U, 0640);
+  ck_assert_uint_eq(status.st_gid, ::getegid());
 }
 END_TEST
 
@@ -490,6 +510,7 @@ END_TEST
 int main() {
   return run_tests(
       "table_file", writes_what_is_read, tables_of_many_sizes, the_file_is_for_its_group,
+      without_the_right_to_change_the_group_the_table_is_written_all_the_same,
       a_left_over_or_planted_temporary_file_is_not_followed,
       a_link_in_the_place_of_the_table_is_replaced, a_folder_that_others_can_write_to_is_refused,
       a_link_in_the_place_of_the_folder_is_refused, a_folder_of_another_user_is_refused,
