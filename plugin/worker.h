@@ -31,6 +31,12 @@ public:
     return std::exchange(answer_, std::nullopt);
   }
 
+  /// The answer, if it is there.
+  std::optional<Answer> try_take() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(answer_, std::nullopt);
+  }
+
   /// For the thread that answers: sleeps until it is asked, or until `due`.
   Wake sleep_until(std::optional<TimePoint> due) {
     std::unique_lock lock(mutex_);
@@ -102,6 +108,7 @@ public:
   std::optional<std::string> failure() const { return worker_.failure(); }
   void ask() { mailbox_->ask(); }
   std::optional<Answer> take_until(TimePoint deadline) { return mailbox_->take_until(deadline); }
+  std::optional<Answer> try_take() { return mailbox_->try_take(); }
 
   /// False: the thread did not end in time and was left behind.
   bool stop(std::chrono::milliseconds patience) {
