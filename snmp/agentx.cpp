@@ -33,6 +33,7 @@ constexpr int retry_seconds = 2;
 // An agent that runs a slow script answers nobody meanwhile. That is no reason to leave it.
 constexpr int answer_timeout_seconds = 5;
 constexpr int resend_seconds = 1; // of what could not be sent
+constexpr std::chrono::milliseconds after_fault{100};
 // Traps are UDP: 2000 at once overflow the receive buffer of snmptrapd, and are lost.
 constexpr std::chrono::milliseconds notification_distance{4};
 // What the library says when snmpd refuses a Register; it neither returns that nor tries again.
@@ -67,6 +68,10 @@ public:
 
 private:
   netsnmp_variable_list *list_ = nullptr;
+};
+
+struct FreePdu {
+  void operator()(netsnmp_pdu *pdu) const { snmp_free_pdu(pdu); }
 };
 
 /// Descriptors of any number.
@@ -151,13 +156,42 @@ public:
 
 private:
   void run() {
-    set_up();
+    guarded([this] { set_up(); });
     while (!stopping_) {
-      serve();
-      register_again();
-      tell();
+      const bool well = guarded([this] {
+        serve();
+        register_again();
+        tell();
+      });
+      if (!well)
+        std::this_thread::sleep_for(after_fault);
+      else if (std::exchange(said_fault_, false))
+        guarded([this] { log_("all goes well again"); });
     }
-    shut_down();
+    guarded([this] { shut_down(); });
+  }
+
+  /// Runs the body. No exception may end the thread, or go through the library, which is in C: it
+  /// is said once until all goes well again.
+  template <class Body> bool guarded(Body body) noexcept {
+    try {
+      body();
+      return true;
+    } catch (const std::exception &exception) {
+      say_fault(exception.what());
+    } catch (...) {
+      say_fault("unknown exception");
+    }
+    return false;
+  }
+  void say_fault(const char *what) noexcept {
+    if (said_fault_)
+      return;
+    try {
+      log_(std::string("something failed, and is tried again: ") + what);
+      said_fault_ = true;
+    } catch (const std::exception &) { // the next one is said
+    }
   }
 
   void set_up();
@@ -202,6 +236,7 @@ private:
 
   netsnmp_session *session_ = nullptr; ///< to snmpd; nullptr: none
   bool said_disconnected_ = false;
+  bool said_fault_ = false;
   std::int64_t uptime_zero_ns_ = 0;               ///< of snmpd, taken once per connection
   std::map<int, std::uint64_t> in_flight_;        ///< numbers of traps by request
   std::chrono::steady_clock::time_point tell_at_; ///< the next trap, at the earliest
@@ -308,7 +343,9 @@ void AgentX::Loop::tell() {
       return;
     tell_at_ = std::max(tell_at_, now - int{notification_window} * notification_distance) +
                notification_distance;
-    if (send(*trap)) {
+    bool is_sent = false;
+    guarded([&] { is_sent = send(*trap); });
+    if (is_sent) {
       monitor_.sent();
     } else {
       monitor_.failed(trap->number);
@@ -335,18 +372,19 @@ bool AgentX::Loop::send(const Trap &trap) {
   else
     add_monitor(variables);
 
-  netsnmp_pdu *pdu = snmp_pdu_create(agentx_notify_pdu);
-  if (pdu == nullptr)
+  std::unique_ptr<netsnmp_pdu, FreePdu> pdu(snmp_pdu_create(agentx_notify_pdu));
+  if (!pdu)
     return false;
   pdu->version = session_->version;
   pdu->sessid = session_->sessid;
   pdu->variables = variables.release();
   const auto request = static_cast<int>(pdu->reqid);
   in_flight_[request] = trap.number;
-  if (snmp_async_send(session_, pdu, on_answer, this) != 0)
+  if (snmp_async_send(session_, pdu.get(), on_answer, this) != 0) {
+    pdu.release(); // NOLINT(bugprone-unused-return-value): the library frees it
     return true;
+  }
   in_flight_.erase(request);
-  snmp_free_pdu(pdu);
   return false;
 }
 
@@ -358,9 +396,10 @@ int AgentX::Loop::on_answer(int operation, netsnmp_session *, int request, netsn
   const auto found = self.in_flight_.find(request);
   if (found == self.in_flight_.end())
     return 1;
-  if (operation == NETSNMP_CALLBACK_OP_RECEIVED_MESSAGE && pdu->errstat != agentx_not_open)
-    self.monitor_.answered(found->second);
+  const std::uint64_t number = found->second;
   self.in_flight_.erase(found);
+  if (operation == NETSNMP_CALLBACK_OP_RECEIVED_MESSAGE && pdu->errstat != agentx_not_open)
+    self.guarded([&] { self.monitor_.answered(number); });
   return 1;
 }
 
@@ -436,9 +475,9 @@ int AgentX::Loop::on_connect(int, int, void *session, void *loop) {
   self.uptime_zero_ns_ =
       clock_ns() - static_cast<std::int64_t>(netsnmp_get_agent_uptime()) * std::int64_t{10'000'000};
   self.refused_ = false;
-  self.monitor_.connected();
-  self.log_("connected to the SNMP agent");
   self.said_disconnected_ = false;
+  self.guarded([&] { self.monitor_.connected(); });
+  self.guarded([&] { self.log_("connected to the SNMP agent"); });
   return SNMPERR_SUCCESS;
 }
 
@@ -446,9 +485,11 @@ int AgentX::Loop::on_disconnect(int, int, void *, void *loop) {
   auto &self = *static_cast<Loop *>(loop);
   self.session_ = nullptr;
   self.in_flight_.clear();
-  if (!self.said_disconnected_ && !self.stopping_)
-    self.log_("the SNMP agent is gone; trying again every " + std::to_string(retry_seconds) + " s");
-  self.said_disconnected_ = true;
+  if (!std::exchange(self.said_disconnected_, true) && !self.stopping_)
+    self.guarded([&] {
+      self.log_("the SNMP agent is gone; trying again every " + std::to_string(retry_seconds) +
+                " s");
+    });
   return SNMPERR_SUCCESS;
 }
 
@@ -461,19 +502,22 @@ int AgentX::Loop::on_log(int, int, void *message, void *loop) {
 
 int AgentX::Loop::on_request(netsnmp_mib_handler *, netsnmp_handler_registration *registration,
                              netsnmp_agent_request_info *info, netsnmp_request_info *requests) {
-  const auto &self = *static_cast<const Loop *>(registration->my_reg_void);
-  const MibView view = self.monitor_.view(self.uptime_zero_ns_);
-  for (netsnmp_request_info *request = requests; request != nullptr; request = request->next)
-    if (request->processed == 0)
-      self.answer(view, info->mode, *request);
-  return SNMP_ERR_NOERROR;
+  auto &self = *static_cast<Loop *>(registration->my_reg_void);
+  const bool answered = self.guarded([&] {
+    const MibView view = self.monitor_.view(self.uptime_zero_ns_);
+    for (netsnmp_request_info *request = requests; request != nullptr; request = request->next)
+      if (request->processed == 0)
+        self.answer(view, info->mode, *request);
+  });
+  return answered ? SNMP_ERR_NOERROR : SNMP_ERR_GENERR;
 }
 
 void AgentX::Loop::answer(const MibView &view, int mode, netsnmp_request_info &request) const {
   netsnmp_variable_list &variable = *request.requestvb;
+  // A peer can send more than MAX_OID_LEN. What is beyond tells nothing: no name here is as long.
   std::array<std::uint32_t, MAX_OID_LEN> buffer{};
   std::size_t length = 0;
-  for (std::size_t i = base_.size(); i < variable.name_length; ++i)
+  for (std::size_t i = base_.size(); i < variable.name_length && length < buffer.size(); ++i)
     buffer[length++] = static_cast<std::uint32_t>(variable.name[i]);
   const OidView name(buffer.data(), length);
 

@@ -40,14 +40,31 @@ void keep_library_from_files() {
     ::setenv(name, value, 1);
 }
 
+/// False where there is no memory for it: then the table that was read last stays.
+bool look(Monitor &monitor, AgentX &agentx) {
+  try {
+    if (monitor.look())
+      agentx.wake();
+    return true;
+  } catch (const std::exception &) {
+    return false;
+  }
+}
+
 /// Looks at the table until a signal asks for the end.
 void follow(Monitor &monitor, AgentX &agentx, const sigset_t &ending) {
+  bool said_failure = false;
   for (;;) {
     const int came = ::sigtimedwait(&ending, nullptr, &look_period);
     if (came > 0)
       return;
-    if (errno == EAGAIN && monitor.look())
-      agentx.wake();
+    if (errno != EAGAIN || look(monitor, agentx) != said_failure)
+      continue;
+    try {
+      log_line(said_failure ? "the table is read again" : "no memory to read the table");
+      said_failure = !said_failure;
+    } catch (const std::exception &) { // said when there is memory for it
+    }
   }
 }
 

@@ -22,8 +22,8 @@ bool Monitor::look() {
     note_fault(table.absent() ? TableStatus::absent : TableStatus::refused, table.refusal());
     identity_ = {};
   } else if (table.identity() != identity_) {
-    identity_ = table.identity();
     fresh = take_over(table);
+    identity_ = table.identity(); // not of one for which there was no memory
   }
 
   const std::int64_t now_ns = clock_ns();

@@ -11,10 +11,11 @@ import stat
 import struct
 import threading
 import time
+import unittest
 
 import snmp_harness
 from snmp_harness import MIB_OID, SnmpTest, table_writer
-from harness import wait_until
+from harness import sanitizers, wait_until
 
 END_LIMIT = 3.0  # seconds: 2 of the subagent's, and what a busy host and a sanitizer add
 
@@ -101,6 +102,27 @@ class SnmpdFaultsTest(SnmpTest):
         wait_until(lambda: "has registered the MIB" in second.output(), what="the turn of the second")
         self.wait_for_mib()
 
+    @unittest.skipIf(sanitizers(), "a sanitizer has an operator new of its own")
+    def test_memory_that_runs_out(self):
+        self.start_snmpd()
+        rate, failed = self.directory / "rate", self.directory / "failed"
+        subagent = self.start_subagent(before=[
+            "env", f"LD_PRELOAD={os.environ['SHORT_MEMORY']}", f"SHORT_MEMORY_RATE={rate}",
+            f"SHORT_MEMORY_FAILED={failed}"])
+        for permille in (10, 300):
+            before = failed.stat().st_size if failed.exists() else 0
+            rate.write_text(str(1000 * permille), encoding="ascii")
+            end = time.monotonic() + 3
+            while time.monotonic() < end or failed.stat().st_size < before + 20:
+                state = random.choice(["overflow", "ok"])
+                self.publish([table_writer.listener("a", state=state)], interval=600)
+                self.ask("snmpbulkwalk", "-OQ", MIB_OID, check=False)
+                self.assertTrue(subagent.running(), subagent.output())
+            rate.unlink()
+            self.publish([table_writer.listener("b")], interval=600)
+            wait_until(lambda: "b" in self.ask("snmpwalk", "-Oqv", f"{MIB_OID}.1.2.1.2", check=False), 20, "the new table")
+        self.assertIn("something failed, and is tried again: std::bad_alloc", subagent.output())
+
     def test_the_subagent_is_stopped(self):
         self.start_snmpd("agentXTimeout 1\nagentXRetries 0")
         subagent = self.start_subagent()
@@ -114,7 +136,7 @@ class SnmpdFaultsTest(SnmpTest):
 class Master(threading.Thread):
     """An AgentX master that answers as a test wants; the little of RFC 2741 that it takes."""
 
-    RESPONSE, OPEN, REGISTER, PING, NOTIFY = 18, 1, 3, 13, 12
+    RESPONSE, OPEN, REGISTER, PING, NOTIFY, GET, GET_NEXT = 18, 1, 3, 13, 12, 5, 6
 
     def __init__(self, address, answer):
         super().__init__(daemon=True)
@@ -162,6 +184,15 @@ class Master(threading.Thread):
                            100, error, 0)
 
     @staticmethod
+    def request(pdu, kind, count):
+        """Of a name below the MIB that has so many sub-identifiers."""
+        order = ">" if pdu[2] & 0x10 else "="
+        base = [int(number) for number in MIB_OID.split(".")]
+        name = base + [1] * (count - len(base))
+        ranges = struct.pack(f"{order}BBBB{count}I", count, 0, 0, 0, *name) + bytes(4)
+        return struct.pack(order + "BBBBIIII", 1, kind, pdu[2] & 0x10, 0, 7, count, count, len(ranges)) + ranges
+
+    @staticmethod
     def notification(pdu):
         """The last number of the notification's name: 1 alarm, 2 clear, 3 stale, 4 current."""
         name = 24  # the OID snmpTrapOID.0, behind the header and what a variable begins with
@@ -193,6 +224,19 @@ class MasterFaultsTest(SnmpTest):
             for byte in master.response(pdu):
                 connection.send(bytes([byte]))
         self.run_against(answer, lambda master: Master.PING in master.types)
+
+    def test_names_longer_than_any_of_snmp(self):
+        """MAX_OID_LEN is 128; an AgentX name has up to 255."""
+        asked = [(kind, count) for kind in (Master.GET, Master.GET_NEXT) for count in (128, 129, 138, 140, 255)]
+        waiting, answered = list(asked), []
+        def answer(master, connection, pdu):
+            if pdu[1] == Master.RESPONSE:
+                answered.append(pdu)
+            else:
+                connection.send(master.response(pdu))
+            if pdu[1] in (Master.PING, Master.RESPONSE) and waiting:
+                connection.send(master.request(pdu, *waiting.pop(0)))
+        self.run_against(answer, lambda master: len(answered) == len(asked))
 
     def test_a_refused_open_is_tried_again(self):
         self.run_against(lambda master, connection, pdu: connection.send(master.response(pdu, error=266)),
