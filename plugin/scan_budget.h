@@ -1,33 +1,15 @@
 #pragma once
 
 #include "fault_log.h"
-#include "kernel_file.h"
-#include "result.h"
 
 #include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace backlog {
-
-/// TCP sockets that a scan of all connections meets, from a text in the format of
-/// /proc/net/sockstat: those of the whole host, and one net namespace's in TIME_WAIT.
-std::optional<std::uint64_t> parse_tcp_sockets(std::string_view sockstat);
-
-/// Reads that number in the calling thread's net namespace.
-class TcpSocketsReader {
-public:
-  TcpSocketsReader();
-
-  Result<std::uint64_t> read();
-
-private:
-  KernelFile sockstat_;
-};
 
 /// Shares a part of one CPU among scans, which walk all connections or all processes of the host.
 /// All of them together take no more than that on average, and no more in one interval, but for one

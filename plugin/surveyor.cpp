@@ -5,6 +5,7 @@
 #include "owner.h"
 #include "scan_budget.h"
 #include "sock_diag.h"
+#include "sockstat.h"
 #include "syn_queue.h"
 #include "thread_cpu_time.h"
 #include "waiting.h"
