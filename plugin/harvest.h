@@ -37,12 +37,6 @@ struct KindHarvest {
   std::vector<ListenerSet::Collision> collisions;
 };
 
-/// How a net namespace shows in names.
-struct NamespaceLabel {
-  std::string name;    ///< "" for collectd's own
-  bool has_id = false; ///< as in NetNamespace
-};
-
 /// One net namespace's interval.
 struct NamespaceHarvest {
   NamespaceLabel label;

@@ -30,6 +30,12 @@ struct NetNamespace {
   std::vector<std::string> paths; ///< where it can be opened: its file, or some of its processes
 };
 
+/// How a net namespace shows in names.
+struct NamespaceLabel {
+  std::string name;    ///< "" for collectd's own
+  bool has_id = false; ///< as in NetNamespace
+};
+
 /// Finds namespaces by their files and by the processes that live in them. What may not be looked
 /// at (that takes ptrace access) is passed over, and remembered.
 class NetNamespaceFinder {
