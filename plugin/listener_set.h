@@ -2,8 +2,7 @@
 
 #include "drops.h"
 #include "function_ref.h"
-#include "listener_address.h"
-#include "listener_entry.h"
+#include "listener_identity.h"
 #include "queue_runs.h"
 #include "window.h"
 
@@ -17,20 +16,6 @@
 #include <vector>
 
 namespace backlog {
-
-/// Who a listener is, found out once, when its first member is seen.
-struct ListenerIdentity {
-  std::string name;
-  std::string address;    ///< where others could have the same name: told apart by this
-  std::uint16_t port = 0; ///< 0: none
-  bool has_id = false;    ///< as in ListenerName
-  TcpAddress tcp = {};    ///< of a TCP listener
-
-  /// is_own: in collectd's own net namespace.
-  ListenerView view(bool is_own) const {
-    return {.name = name, .address = address, .tcp = port != 0 ? &tcp : nullptr, .is_own = is_own};
-  }
-};
 
 /// One listening socket in one sample.
 struct MemberState {

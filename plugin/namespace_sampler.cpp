@@ -3,8 +3,6 @@
 #include "listener_name.h"
 
 #include <algorithm>
-#include <array>
-#include <net/if.h>
 #include <string_view>
 #include <utility>
 
@@ -14,16 +12,6 @@ namespace {
 
 constexpr int most_more_samples = 2;  // of a harvest
 constexpr int samples_until_gone = 2; // of a ListenerSet
-
-/// The device's name in the calling thread's net namespace.
-std::string device_name(std::uint32_t index) {
-  std::array<char, IF_NAMESIZE> name{};
-  if (index == 0)
-    return "";
-  if (if_indextoname(index, name.data()) == nullptr)
-    return "if" + std::to_string(index);
-  return name.data();
-}
 
 /// Whether the kernel has no module that knows such listeners.
 bool lacks_module(const Failure &failure) { return failure && failure->code == ENOENT; }
@@ -36,15 +24,6 @@ Fault listeners_fault(std::string part, const Error &error, const char *module) 
   return {std::move(part), std::move(reason)};
 }
 
-/// A Unix address for people: @ for the NUL of an abstract name, ? for what is not printable.
-std::string shown_address(std::string_view address) {
-  std::string text(address);
-  for (char &c : text)
-    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f')
-      c = c == '\0' ? '@' : '?';
-  return text;
-}
-
 /// An overflow means that a member was full, whether or not a sample saw it.
 void note_overflow(ListenerInterval &listener) {
   if (listener.members > 0)
@@ -53,15 +32,6 @@ void note_overflow(ListenerInterval &listener) {
 }
 
 } // namespace
-
-ListenerIdentity identify_tcp_listener(const TcpAddress &address, const NamespaceLabel &label) {
-  ListenerName name = name_tcp_listener(address, device_name(address.device), label.name);
-  return {.name = std::move(name.text),
-          .address = "",
-          .port = address.port,
-          .has_id = name.has_id || label.has_id,
-          .tcp = address};
-}
 
 NamespaceSampler::NamespaceSampler(std::shared_ptr<const Config> config, NamespaceLabel label)
     : config_(std::move(config)), label_(std::move(label)),

@@ -85,7 +85,4 @@ private:
   Failure counters_failure_;            ///< of the last reading
 };
 
-/// Who a TCP listener of the calling thread's net namespace is.
-ListenerIdentity identify_tcp_listener(const TcpAddress &address, const NamespaceLabel &label);
-
 } // namespace backlog

@@ -1,6 +1,6 @@
 #include "surveyor.h"
 
-#include "namespace_sampler.h"
+#include "listener_identity.h"
 #include "net_limits.h"
 #include "owner.h"
 #include "scan_budget.h"
