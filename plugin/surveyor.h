@@ -1,7 +1,7 @@
 #pragma once
 
 #include "config.h"
-#include "harvest.h"
+#include "survey.h"
 #include "survey_board.h"
 #include "worker.h"
 

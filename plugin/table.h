@@ -6,6 +6,7 @@
 #include "expectations.h"
 #include "harvest.h"
 #include "roster.h"
+#include "survey.h"
 
 #include <chrono>
 #include <compare>
