@@ -20,6 +20,11 @@ bool any_waiting(const NamespaceHarvest &harvest) {
 
 } // namespace
 
+bool asks_for_oldest_wait(const ListenerInterval &interval, const WaitThresholds &thresholds) {
+  return interval.queue.last > 0 && (interval.runs.not_empty_for >= thresholds.stalled_after ||
+                                     interval.queue.used_percent >= thresholds.warning_percent);
+}
+
 ScanWishes ScanWisher::wishes(const Harvest &harvest) {
   ScanWishes wishes;
   add_wait_ports(harvest.own, wishes);

@@ -1,14 +1,25 @@
 #pragma once
 
 #include "harvest.h"
-#include "waiting.h"
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <set>
 #include <vector>
 
 namespace backlog {
+
+/// From when on it is worth a scan of all connections to know how long a listener's oldest
+/// connection has waited.
+struct WaitThresholds {
+  std::chrono::nanoseconds stalled_after;
+  double warning_percent;
+};
+
+/// The time since the queue was last seen empty bounds the oldest wait; no scan is needed where
+/// that is short and the queue is not in trouble, nor where no one waits any more.
+bool asks_for_oldest_wait(const ListenerInterval &interval, const WaitThresholds &thresholds);
 
 /// Which scans of all connections an interval gives reason for.
 struct ScanWishes {

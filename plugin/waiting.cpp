@@ -4,11 +4,6 @@
 
 namespace backlog {
 
-bool asks_for_oldest_wait(const ListenerInterval &interval, const WaitThresholds &thresholds) {
-  return interval.queue.last > 0 && (interval.runs.not_empty_for >= thresholds.stalled_after ||
-                                     interval.queue.used_percent >= thresholds.warning_percent);
-}
-
 void OldestWaits::add_waiting(const WaitingConnection &connection) {
   const auto listener = lookup_.find(connection.local);
   if (!listener)

@@ -1,7 +1,6 @@
 #pragma once
 
 #include "listener_lookup.h"
-#include "listener_set.h"
 #include "sock_diag.h"
 
 #include <chrono>
@@ -9,17 +8,6 @@
 #include <vector>
 
 namespace backlog {
-
-/// From when on it is worth a scan of all connections to know how long a listener's oldest
-/// connection has waited.
-struct WaitThresholds {
-  std::chrono::nanoseconds stalled_after;
-  double warning_percent;
-};
-
-/// The time since the queue was last seen empty bounds the oldest wait; no scan is needed where
-/// that is short and the queue is not in trouble, nor where no one waits any more.
-bool asks_for_oldest_wait(const ListenerInterval &interval, const WaitThresholds &thresholds);
 
 /// Finds the oldest waiting connection of each address that is listened on.
 class OldestWaits {

@@ -57,7 +57,34 @@ START_TEST(ports_whose_oldest_wait_is_asked_for) {
 }
 END_TEST
 
+START_TEST(scans_are_asked_for_where_they_matter) {
+  struct Question {
+    const char *name;
+    std::uint64_t last;
+    std::chrono::nanoseconds not_empty_for;
+    double used_percent;
+    bool asks;
+  };
+  constexpr Question questions[] = {
+      {"empty", 0, 0s, 0, false},
+      {"short waits", 3, 29s, 79, false},
+      {"not empty for long", 1, 30s, 0.2, true},
+      {"in use", 3, 1s, 80, true},
+      {"both", 3, 100s, 100, true},
+      {"was in use, and is empty", 0, 0s, 100, false},
+  };
+  for (const Question &question : questions) {
+    ListenerInterval interval;
+    interval.queue.last = question.last;
+    interval.queue.used_percent = question.used_percent;
+    interval.runs.not_empty_for = question.not_empty_for;
+    ck_assert_msg(asks_for_oldest_wait(interval, {30s, 80}) == question.asks, "%s", question.name);
+  }
+}
+END_TEST
+
 int main() {
-  return run_tests("scan_wishes", syn_queues_of_others_where_something_stirs,
+  return run_tests("scan_wishes", scans_are_asked_for_where_they_matter,
+                   syn_queues_of_others_where_something_stirs,
                    ports_whose_oldest_wait_is_asked_for);
 }

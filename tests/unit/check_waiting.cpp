@@ -254,32 +254,6 @@ START_TEST(waiting_connections_find_their_listener) {
 }
 END_TEST
 
-START_TEST(scans_are_asked_for_where_they_matter) {
-  struct Question {
-    const char *name;
-    std::uint64_t last;
-    std::chrono::nanoseconds not_empty_for;
-    double used_percent;
-    bool asks;
-  };
-  constexpr Question questions[] = {
-      {"empty", 0, 0s, 0, false},
-      {"short waits", 3, 29s, 79, false},
-      {"not empty for long", 1, 30s, 0.2, true},
-      {"in use", 3, 1s, 80, true},
-      {"both", 3, 100s, 100, true},
-      {"was in use, and is empty", 0, 0s, 100, false},
-  };
-  for (const Question &question : questions) {
-    ListenerInterval interval;
-    interval.queue.last = question.last;
-    interval.queue.used_percent = question.used_percent;
-    interval.runs.not_empty_for = question.not_empty_for;
-    ck_assert_msg(asks_for_oldest_wait(interval, {30s, 80}) == question.asks, "%s", question.name);
-  }
-}
-END_TEST
-
 START_TEST(entries_tell_their_age) {
   const auto waiting = parse_waiting(*Entry().with_age(3708).header());
   ck_assert(waiting && *waiting);
@@ -428,8 +402,7 @@ START_TEST(live_kernel_filters_by_port) {
 END_TEST
 
 int main() {
-  return run_tests("waiting", waiting_connections_find_their_listener,
-                   scans_are_asked_for_where_they_matter, entries_tell_their_age,
+  return run_tests("waiting", waiting_connections_find_their_listener, entries_tell_their_age,
                    accepted_connections_are_passed_over, entries_without_age_are_damaged,
                    live_ages_are_in_the_order_of_the_clients, live_queue_tells_who_still_waits,
                    live_kernel_filters_by_port);
