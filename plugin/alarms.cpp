@@ -1,7 +1,5 @@
 #include "alarms.h"
 
-#include "table.h"
-
 #include <algorithm>
 #include <tuple>
 #include <utility>
@@ -30,17 +28,6 @@ bool NotifyStates::contains(ListenerState state) const {
     break;
   }
   return false;
-}
-
-std::vector<AlarmInput> alarm_inputs(const Table &table) {
-  std::vector<AlarmInput> inputs;
-  inputs.reserve(table.rows.size() + table.unread.size());
-  for (const Row &row : table.rows)
-    if (row.diagnosis)
-      inputs.push_back({row.name, &*row.diagnosis});
-  for (const std::string &name : table.unread)
-    inputs.push_back({name, nullptr});
-  return inputs;
 }
 
 std::vector<Notification> Alarms::update(std::span<const AlarmInput> listeners) {

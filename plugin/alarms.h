@@ -13,8 +13,6 @@
 
 namespace backlog {
 
-struct Table;
-
 using layout::Severity;
 
 /// Of which states notifications are sent; the initial values are the defaults. A state of which
@@ -42,9 +40,6 @@ struct AlarmInput {
   std::string_view name;
   const Diagnosis *diagnosis = nullptr; ///< none: it could not be read, and is as it was
 };
-
-/// Of all listeners of the table, as long as it is there.
-std::vector<AlarmInput> alarm_inputs(const Table &table);
 
 /// What of all diagnoses is told. Only changes are: a state as soon as it is worse than the one
 /// that stands; a better one after three intervals without the worse one. An `overflow` gets

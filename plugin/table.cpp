@@ -535,4 +535,15 @@ void TableBuilder::give_names(Draft &draft) {
   }
 }
 
+std::vector<AlarmInput> alarm_inputs(const Table &table) {
+  std::vector<AlarmInput> inputs;
+  inputs.reserve(table.rows.size() + table.unread.size());
+  for (const Row &row : table.rows)
+    if (row.diagnosis)
+      inputs.push_back({row.name, &*row.diagnosis});
+  for (const std::string &name : table.unread)
+    inputs.push_back({name, nullptr});
+  return inputs;
+}
+
 } // namespace backlog

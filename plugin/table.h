@@ -1,5 +1,6 @@
 #pragma once
 
+#include "alarms.h"
 #include "config.h"
 #include "diagnosis.h"
 #include "drop_totals.h"
@@ -82,6 +83,9 @@ struct Table {
   SamplerFigures sampler;
   std::vector<std::string> notices; ///< to be said once
 };
+
+/// Of all listeners of the table, as long as it is there.
+std::vector<AlarmInput> alarm_inputs(const Table &table);
 
 /// Makes the tables, one after the other.
 class TableBuilder {
