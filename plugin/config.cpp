@@ -1,14 +1,16 @@
 #include "config.h"
 
 #include "listener_name.h"
-#include "table_file.h"
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <grp.h>
 #include <span>
 #include <strings.h>
+#include <vector>
 
 namespace backlog {
 
@@ -193,6 +195,16 @@ ConfigError read_table_file(const oconfig_item_t &item, Config &config) {
   config.table_file = path;
   config.table_file_given = true;
   return std::nullopt;
+}
+
+/// The number of the group of that name on this system.
+std::optional<gid_t> find_group(const std::string &name) {
+  std::vector<char> buffer(16384);
+  group entry{};
+  group *found = nullptr;
+  while (::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == ERANGE)
+    buffer.resize(2 * buffer.size());
+  return found == nullptr ? std::nullopt : std::optional(found->gr_gid);
 }
 
 ConfigError read_table_group(const oconfig_item_t &item, std::optional<gid_t> &group) {

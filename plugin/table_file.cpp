@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <fcntl.h>
-#include <grp.h>
 #include <limits>
 #include <numeric>
 #include <span>
@@ -175,15 +174,6 @@ Failure TableFile::write_to(int folder, const TableContents &contents) {
           write_records(file.get(), std::span<const layout::Namespace>(contents.namespaces), path))
     return failure;
   return write_records(file.get(), std::span<const layout::Listener>(contents.listeners), path);
-}
-
-std::optional<gid_t> find_group(const std::string &name) {
-  std::vector<char> buffer(16384);
-  group entry{};
-  group *found = nullptr;
-  while (::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == ERANGE)
-    buffer.resize(2 * buffer.size());
-  return found == nullptr ? std::nullopt : std::optional(found->gr_gid);
 }
 
 } // namespace backlog

@@ -34,7 +34,4 @@ private:
   Failure group_refusal_;
 };
 
-/// The number of the group of that name on this system.
-std::optional<gid_t> find_group(const std::string &name);
-
 } // namespace backlog
