@@ -12,6 +12,10 @@
 #include <strings.h>
 #include <vector>
 
+extern "C" {
+#include <liboconfig/oconfig.h>
+}
+
 namespace backlog {
 
 namespace {

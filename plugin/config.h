@@ -13,9 +13,7 @@
 #include <sys/types.h>
 #include <vector>
 
-extern "C" {
-#include <liboconfig/oconfig.h>
-}
+struct oconfig_item_s; // of liboconfig/oconfig.h
 
 namespace backlog {
 
@@ -83,7 +81,7 @@ bool selects_net_namespace(const Config &config, const std::string &name);
 
 /// Takes over one <Plugin backlog> block; several add up. The error names option, value and
 /// what is allowed. A name that a Watch gives can be used in its block and in those behind it.
-std::optional<std::string> apply_config(const oconfig_item_t &block, Config &config);
+std::optional<std::string> apply_config(const oconfig_item_s &block, Config &config);
 
 /// What options of several blocks say together, after the last of them; errors as above.
 std::optional<std::string> check_config(const Config &config);

@@ -5,6 +5,10 @@
 #include <string>
 #include <variant>
 
+extern "C" {
+#include <liboconfig/oconfig.h>
+}
+
 /// What a line of collectd's configuration can hold.
 using Value = std::variant<double, bool, std::string>;
 
