@@ -14,22 +14,6 @@ constexpr std::uint64_t failing_overflows = 100; // in one interval
 
 } // namespace
 
-bool NotifyStates::contains(ListenerState state) const {
-  switch (state) {
-  case ListenerState::high:
-    return high;
-  case ListenerState::overflow:
-    return overflow;
-  case ListenerState::stalled:
-    return stalled;
-  case ListenerState::missing:
-    return missing;
-  case ListenerState::ok:
-    break;
-  }
-  return false;
-}
-
 std::vector<Notification> Alarms::update(std::span<const AlarmInput> listeners) {
   ++interval_;
   std::vector<Change> changes;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "config.h"
 #include "diagnosis.h"
 
 #include <array>
@@ -14,17 +15,6 @@
 namespace backlog {
 
 using layout::Severity;
-
-/// Of which states notifications are sent; the initial values are the defaults. A state of which
-/// none is sent counts as ok.
-struct NotifyStates {
-  bool high = true;
-  bool overflow = true;
-  bool stalled = true;
-  bool missing = true;
-
-  bool contains(ListenerState state) const;
-};
 
 /// What people are told.
 struct Notification {

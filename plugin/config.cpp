@@ -482,4 +482,20 @@ std::optional<std::string> check_config(const Config &config) {
          number_text(config.sample_interval.count()) + " seconds";
 }
 
+bool NotifyStates::contains(layout::State state) const {
+  switch (state) {
+  case layout::State::high:
+    return high;
+  case layout::State::overflow:
+    return overflow;
+  case layout::State::stalled:
+    return stalled;
+  case layout::State::missing:
+    return missing;
+  case layout::State::ok:
+    break;
+  }
+  return false;
+}
+
 } // namespace backlog

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "alarms.h"
+#include "backlog/table.h"
 #include "listener_entry.h"
 #include "name_filter.h"
 
@@ -27,6 +27,17 @@ struct Watch {
   std::optional<std::string> name;       ///< Name: the one to be shown
   std::optional<double> warning_percent; ///< WarningPercent
   std::optional<bool> expected;          ///< Expected
+};
+
+/// Of which states notifications are sent; the initial values are the defaults. A state of which
+/// none is sent counts as ok.
+struct NotifyStates {
+  bool high = true;
+  bool overflow = true;
+  bool stalled = true;
+  bool missing = true;
+
+  bool contains(layout::State state) const;
 };
 
 /// What <Plugin backlog> says; the initial values are the defaults.

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "backlog/table.h"
-#include "listener_set.h"
+#include "queue_runs.h"
 #include "window.h"
 
 #include <chrono>
