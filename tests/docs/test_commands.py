@@ -19,9 +19,9 @@ SAID_NOWHERE_ELSE = {"-V", "--version", "-h", "--help"}
 
 Command = collections.namedtuple("Command", "name path source page section")
 COMMANDS = [
-    Command("backlog-table", os.environ["BACKLOG_TABLE"], "plugin/backlog_table.cpp", "plugin/backlog-table.1",
+    Command("backlog-table", os.environ["BACKLOG_TABLE"], "plugin/command/backlog_table.cpp", "plugin/backlog-table.1",
             "Options of backlog-table"),
-    Command("check_backlog", os.environ["CHECK_BACKLOG"], "plugin/check_backlog.cpp", "plugin/backlog-table.1",
+    Command("check_backlog", os.environ["CHECK_BACKLOG"], "plugin/command/check_backlog.cpp", "plugin/backlog-table.1",
             "Options of check_backlog"),
     Command("backlog-agentx", os.environ["BACKLOG_AGENTX"], "snmp/options.cpp", "snmp/backlog-agentx.8",
             ""),

@@ -66,7 +66,7 @@ def literals(text):
 def messages(folder):
     """The fixed parts of what is logged, each up to what is inserted, a comma, colon or semicolon."""
     found = set()
-    for path in sorted((SOURCE / folder).glob("*.cpp")):
+    for path in sorted((SOURCE / folder).rglob("*.cpp")):
         text = path.read_text(encoding="utf-8")
         for call in re.finditer(r"\b(?:plugin_log|log_once|log_line|log_|(?:lines|notices)\.push_back)\(", text):
             for literal in literals(arguments(text, call.end())):
