@@ -35,7 +35,8 @@ constexpr std::size_t most_said = 1000;
 /// Everything between init and shutdown.
 struct Running {
   explicit Running(std::shared_ptr<const Config> configuration)
-      : config(std::move(configuration)), builder(config), alarms(config->notify) {
+      : config(std::move(configuration)), builder(config),
+        alarms(config->notify, config->stalled_after, config->missing_after) {
     if (!config->table_file.empty())
       table_file.emplace(config->table_file, config->table_group);
   }
@@ -151,7 +152,8 @@ void publish(const Harvest &harvest, const std::optional<Survey> &survey, Second
   dispatch_values(table, running->config->values, interval);
   // The first harvest comes right after the start and has seen next to nothing.
   if (std::exchange(running->harvested, true)) {
-    const std::vector<Notification> notifications = running->alarms.update(alarm_inputs(table));
+    const std::vector<Notification> notifications =
+        running->alarms.update(alarm_inputs(table), table.measured);
     write_table(table, harvest, interval);
     // Last, since collectd waits for who receives them.
     notify(notifications, table);

@@ -70,7 +70,7 @@ Result<TableContents> LiveTable::take(std::chrono::milliseconds time) {
                  harvest->faults.empty() ? "read listeners" : harvest->faults.front().reason};
   const Table table =
       parts.builder.build(*harvest, parts.surveyor.take_until(deadline), Config::Seconds(time));
-  (void)parts.alarms.update(alarm_inputs(table));
+  (void)parts.alarms.update(alarm_inputs(table), table.measured);
   return table_contents(table, *harvest, Config::Seconds(time), parts.alarms, parts.began_ns,
                         parts.times);
 }

@@ -1,6 +1,7 @@
 #include "alarms.h"
 
 #include <algorithm>
+#include <iterator>
 #include <tuple>
 #include <utility>
 
@@ -11,20 +12,24 @@ namespace {
 constexpr std::size_t notifications_at_most = 10;
 constexpr std::ptrdiff_t failing_intervals = 2;  // that overflowed, of the last three
 constexpr std::uint64_t failing_overflows = 100; // in one interval
+constexpr int overflows_that_prove = 2;          // intervals
+constexpr int highs_that_prove = 3;              // intervals, as for the state itself
 
 } // namespace
 
-std::vector<Notification> Alarms::update(std::span<const AlarmInput> listeners) {
+std::vector<Notification> Alarms::update(std::span<const AlarmInput> listeners, Seconds measured) {
   ++interval_;
   std::vector<Change> changes;
   for (const AlarmInput &input : listeners)
-    see(input, changes);
+    see(input, measured, changes);
   for (Entry &entry : alarms_)
     if (entry.second.seen != interval_)
       miss(entry, changes);
+  add_waiting(changes);
   std::vector<Notification> notifications = limit(std::move(changes));
-  std::erase_if(alarms_,
-                [](const Entry &entry) { return entry.second.state == ListenerState::ok; });
+  std::erase_if(alarms_, [](const Entry &entry) {
+    return entry.second.state == ListenerState::ok && !entry.second.waits;
+  });
   return notifications;
 }
 
@@ -33,7 +38,7 @@ Severity Alarms::standing_severity(std::string_view name) const {
   return found == alarms_.end() ? Severity::okay : found->second.severity;
 }
 
-void Alarms::see(const AlarmInput &input, std::vector<Change> &changes) {
+void Alarms::see(const AlarmInput &input, Seconds measured, std::vector<Change> &changes) {
   const Diagnosis *diagnosis = input.diagnosis;
   const ListenerState state = diagnosis == nullptr ? ListenerState::ok : state_to_tell(*diagnosis);
   auto found = alarms_.find(input.name);
@@ -47,8 +52,10 @@ void Alarms::see(const AlarmInput &input, std::vector<Change> &changes) {
   const bool awaited = diagnosis == nullptr || (diagnosis->is_expected && notify_.missing);
   if (judged || awaited)
     found->second.seen = interval_;
-  if (judged)
-    judge(*found, state, *diagnosis, changes);
+  if (!judged)
+    return;
+  found->second.precedence = input.precedence;
+  judge(*found, state, *diagnosis, measured, changes);
 }
 
 ListenerState Alarms::state_to_tell(const Diagnosis &diagnosis) const {
@@ -79,7 +86,7 @@ Severity Alarms::severity_of(const Alarm &alarm, const Diagnosis &diagnosis) {
 }
 
 void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnosis,
-                   std::vector<Change> &changes) const {
+                   Seconds measured, std::vector<Change> &changes) const {
   Alarm &alarm = entry.second;
   alarm.gone_for = 0;
   std::shift_right(alarm.recent.begin(), alarm.recent.end(), 1);
@@ -93,20 +100,49 @@ void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnos
   const bool better = std::all_of(alarm.recent.begin(), alarm.recent.end(),
                                   [&](ListenerState state) { return state < alarm.state; }) &&
                       current == *std::max_element(alarm.recent.begin(), alarm.recent.end());
-  if (!worse && !better)
-    return;
-  alarm.state = current;
-  alarm.severity = severity;
-  if (worse)
-    alarm.told = interval_ > 1;
-  if (alarm.told)
+  bool is_change = worse || better;
+  if (is_change) {
+    alarm.state = current;
+    alarm.severity = severity;
+    alarm.proofs = 0;
+    alarm.stood_for = measured;
+    if (worse)
+      alarm.told = interval_ > 1;
+  } else if (current == alarm.state && current != ListenerState::ok) {
+    ++alarm.proofs;
+    alarm.stood_for += measured;
+    is_change = !alarm.told && is_proved(alarm);
+    alarm.told = alarm.told || is_change;
+    if (alarm.waits) {
+      alarm.cause = diagnosis.cause;
+      alarm.message = diagnosis.message;
+    }
+  }
+  if (is_change && alarm.told)
     changes.push_back(
-        {&entry, {entry.first, severity, current, diagnosis.cause, diagnosis.message}});
+        {&entry, {entry.first, alarm.severity, current, diagnosis.cause, diagnosis.message}});
+}
+
+/// By the intervals after the first one.
+bool Alarms::is_proved(const Alarm &alarm) const {
+  switch (alarm.state) {
+  case ListenerState::ok:
+    break;
+  case ListenerState::high:
+    return alarm.proofs >= highs_that_prove;
+  case ListenerState::overflow:
+    return alarm.proofs >= overflows_that_prove;
+  case ListenerState::stalled:
+    return alarm.stood_for >= stalled_after_;
+  case ListenerState::missing:
+    return alarm.stood_for >= missing_after_;
+  }
+  return false;
 }
 
 void Alarms::miss(Entry &entry, std::vector<Change> &changes) const {
   Alarm &alarm = entry.second;
-  if (++alarm.gone_for < window)
+  if (alarm.state == ListenerState::ok || ++alarm.gone_for < window)
     return;
   const std::string text = "gone, and with it its state " + std::string(name_of(alarm.state));
   alarm.state = ListenerState::ok;
@@ -117,41 +153,64 @@ void Alarms::miss(Entry &entry, std::vector<Change> &changes) const {
                         message_about(entry.first, "", text)}});
 }
 
-std::vector<Notification> Alarms::limit(std::vector<Change> changes) {
-  const auto order = [](const Change &change) {
-    return std::make_tuple(change.notification.severity, change.notification.state);
-  };
-  std::stable_sort(changes.begin(), changes.end(),
-                   [&](const Change &a, const Change &b) { return order(a) > order(b); });
-  const std::size_t told = std::min(changes.size(), notifications_at_most);
-  for (std::size_t i = 0; i < changes.size(); ++i)
-    changes[i].entry->second.summed_up =
-        i >= told && changes[i].notification.state != ListenerState::ok;
+void Alarms::add_waiting(std::vector<Change> &changes) {
+  for (Change &change : changes)
+    change.entry->second.waits = false;
+  for (Entry &entry : alarms_) {
+    Alarm &alarm = entry.second;
+    if (alarm.waits)
+      changes.push_back(
+          {&entry, {entry.first, alarm.severity, alarm.state, alarm.cause, alarm.message}, false});
+  }
+}
 
+std::vector<Notification> Alarms::limit(std::vector<Change> changes) {
+  const auto goes_before = [](const Change &a, const Change &b) {
+    const Notification &first = a.notification;
+    const Notification &second = b.notification;
+    return std::tie(a.entry->second.precedence, second.severity, second.state) <
+           std::tie(b.entry->second.precedence, first.severity, first.state);
+  };
+  std::stable_sort(changes.begin(), changes.end(), goes_before);
+  const std::size_t told = std::min(changes.size(), notifications_at_most);
   std::vector<Notification> notifications;
-  for (std::size_t i = 0; i < told; ++i)
-    notifications.push_back(std::move(changes[i].notification));
-  Notification summary = sum_up(std::span(changes).subspan(told));
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    Alarm &alarm = changes[i].entry->second;
+    const bool is_trouble = alarm.state != ListenerState::ok;
+    alarm.waits = i >= told && (is_trouble || alarm.named);
+    if (i < told) {
+      alarm.named = is_trouble;
+      alarm.message.clear();
+      notifications.push_back(std::move(changes[i].notification));
+    } else {
+      alarm.cause = changes[i].notification.cause;
+      alarm.message = changes[i].notification.message;
+    }
+  }
+  std::vector<Change> others(std::make_move_iterator(changes.begin() + told),
+                             std::make_move_iterator(changes.end()));
+  std::erase_if(others, [](const Change &change) { return !change.is_new; });
+  Notification summary = sum_up(others);
   const bool stands = summary.state != ListenerState::ok;
-  if (told < changes.size() || (summary_stands_ && !stands))
+  if (!others.empty() || (summary_stands_ && !stands))
     notifications.push_back(std::move(summary));
   summary_stands_ = stands;
   return notifications;
 }
 
-/// As bad as the worst alarm that was told in a sum only, now or earlier.
+/// As bad as the worst alarm that is told in a sum only, now or since earlier.
 Notification Alarms::sum_up(std::span<const Change> changes) const {
   Notification summary;
   summary.name = summary_name;
   for (const Entry &entry : alarms_)
-    if (entry.second.summed_up) {
+    if (entry.second.waits) {
       summary.state = std::max(summary.state, entry.second.state);
       summary.severity = std::max(summary.severity, entry.second.severity);
     }
   std::array<std::size_t, layout::state_names.size()> counts{};
   for (const Change &change : changes)
     ++counts.at(static_cast<std::size_t>(change.notification.state));
-  std::string text = "no listener summed up earlier is in trouble any more";
+  std::string text = "each listener summed up earlier has been named or is well again";
   if (!changes.empty())
     text = std::to_string(changes.size()) + " more " +
            (changes.size() == 1 ? "listener has" : "listeners have") + " changed";

@@ -236,12 +236,15 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
       expectations_.see(name, watch, interval.identity.has_id, watched_for_);
       judge(listener, watch, row, draft);
     }
-    if (is_tcp)
-      count_drops(listener.dropped, kind.drops_known, row, draft);
+    count_drops(listener.dropped, kind.drops_known, row, draft);
+    const bool named = config_->listeners.names(view) || watch.watched();
+    row.precedence.watched = named;
+    row.precedence.stable = !interval.folded && !interval.identity.has_id;
+    if (const auto total = drop_totals_.standing(name))
+      row.precedence.since = total->since;
     if (interval.folded && row.syn_length)
       draft.folded_syn_length = draft.folded_syn_length.value_or(0) + *row.syn_length;
     if (!interval.folded) {
-      const bool named = config_->listeners.names(view) || watch.watched();
       const bool has_shown = is_tcp ? roster_.was_present(name) : interval.queue.peak > 0;
       draft.candidates.push_back(
           {.name = &name,
@@ -348,6 +351,7 @@ void TableBuilder::add_missing(const Expectations::Absent &listener, Draft &draf
   }
   draft.candidates.push_back({.name = &entry->first, .eligible = true, .urgent = true});
   draft.candidate_rows.push_back(draft.table.rows.size());
+  row.precedence.watched = true;
   row.is_tcp = false; // its counter goes on when it is back
   draft.listeners.push_back({name, watch});
   draft.table.rows.push_back(std::move(row));
@@ -420,6 +424,8 @@ std::string TableBuilder::shown_name(const std::string &name) const {
 void TableBuilder::count_drops(const ListenCounters &dropped, bool known, Row &row,
                                const Draft &draft) {
   drop_totals_.add(row.name, dropped.drops, draft.now);
+  if (!row.is_tcp)
+    return;
   overflow_totals_.add(row.name, dropped.overflows, draft.now);
   if (!known)
     return;
@@ -540,9 +546,9 @@ std::vector<AlarmInput> alarm_inputs(const Table &table) {
   inputs.reserve(table.rows.size() + table.unread.size());
   for (const Row &row : table.rows)
     if (row.diagnosis)
-      inputs.push_back({row.name, &*row.diagnosis});
+      inputs.push_back({row.name, &*row.diagnosis, row.precedence});
   for (const std::string &name : table.unread)
-    inputs.push_back({name, nullptr});
+    inputs.push_back({name, nullptr, {}});
   return inputs;
 }
 

@@ -6,6 +6,7 @@
 #include "drop_totals.h"
 #include "expectations.h"
 #include "harvest.h"
+#include "precedence.h"
 #include "roster.h"
 #include "survey.h"
 
@@ -38,6 +39,7 @@ struct Row {
   std::optional<std::chrono::duration<double>> oldest_wait;
   std::optional<Diagnosis> diagnosis; ///< empty for the sum of several listeners
   bool has_series = false;
+  Precedence precedence; ///< among those that have a diagnosis
   /// Valid as long as the harvest; nullptr for the sum of several and for what is missing.
   const ListenerIdentity *identity = nullptr;
   std::string net_namespace;                     ///< "" for collectd's own

@@ -16,6 +16,8 @@ namespace {
 
 using enum ListenerState;
 
+constexpr auto measured = 10s;
+
 /// One interval of a listener: `.` ok, `h` high, `o` overflow, `O` a hundred of them, `u` a full
 /// Unix queue, `s` stalled, `S` stalled and overflowed, `m` missing, `g` gone, `a` absent but
 /// expected, `?` not read.
@@ -85,8 +87,8 @@ std::string told(const std::string &intervals, NotifyStates notify = {}) {
     const Diagnosis diagnosis = diagnosis_of(interval);
     std::vector<AlarmInput> listeners;
     if (interval != ' ')
-      listeners.push_back({"tcp_any_80", interval == '?' ? nullptr : &diagnosis});
-    const std::vector<Notification> notifications = alarms.update(listeners);
+      listeners.push_back({"tcp_any_80", interval == '?' ? nullptr : &diagnosis, {}});
+    const std::vector<Notification> notifications = alarms.update(listeners, measured);
     ck_assert_uint_le(notifications.size(), 1);
     letters += notifications.empty() ? '.' : letter_of(notifications.front());
     for (const Notification &notification : notifications) {
@@ -113,8 +115,8 @@ public:
     for (std::size_t i = 0; i < names_.size(); ++i)
       diagnoses.push_back(diagnosis_of(intervals[i * intervals.size() / names_.size()]));
     for (std::size_t i = 0; i < names_.size(); ++i)
-      listeners.push_back({names_[i], &diagnoses[i]});
-    return alarms_.update(listeners);
+      listeners.push_back({names_[i], &diagnoses[i], {}});
+    return alarms_.update(listeners, measured);
   }
   const Alarms &alarms() const { return alarms_; }
 
@@ -158,8 +160,8 @@ END_TEST
 
 START_TEST(the_first_interval_is_a_baseline) {
   for (const char *intervals :
-       {"h.......", "o.......", "O.......", "u.......", "s.......", "m.......", "hhhh....",
-        "OOOO....", "ssss....", "mmmm....", "sshh....", "h       "})
+       {"h.......", "o.......", "O.......", "u.......", "s.......", "m.......", "hhh.....",
+        "OO......", "ss......", "mmmmm...", "sshh....", "h       "})
     assert_text(told(intervals), "........");
   assert_text(told("h....h..."), ".....h..k");
   assert_text(told("O....o..."), ".....o..k");
@@ -168,6 +170,29 @@ START_TEST(the_first_interval_is_a_baseline) {
   assert_text(told("hs..."), ".s..k");
   assert_text(told("sshhhhs..."), "......s..k");
   assert_text(told(" o..."), ".o..k");
+}
+END_TEST
+
+START_TEST(what_later_intervals_prove_is_told_though_it_began_in_the_first) {
+  struct Case {
+    const char *what;
+    const char *intervals;
+    const char *told;
+  };
+  for (const Case &c : std::vector<Case>{
+           {"two overflows", "ooo...", "..O..k"},
+           {"two overflows with a gap", "o.o.o...", "....O..k"},
+           {"one overflow more", "o.o...", "......"},
+           {"full Unix queue", "uuu...", "..O..k"},
+           {"three high intervals", "hhhh...", "...h..k"},
+           {"stalled for StalledAfter since the start", "ssss...", "..s...k"},
+           {"missing for MissingAfter since the start", "mmmmmmm...", ".....m...k"},
+           {"unread intervals prove nothing", "s??s?s...", ".....s..k"},
+           {"it got better first", "ss...hs...", ".....hs..k"},
+           {"it ended before the proof and came again", "oo...o...", ".....o..k"},
+       })
+    assert_text(std::string(c.what) + ": " + told(c.intervals),
+                std::string(c.what) + ": " + c.told);
 }
 END_TEST
 
@@ -188,11 +213,11 @@ START_TEST(a_listener_that_is_gone_ends_its_alarm) {
   Alarms alarms{NotifyStates{}};
   const Diagnosis healthy = diagnosis_of('.');
   const Diagnosis hung = diagnosis_of('s');
-  (void)alarms.update(std::array{AlarmInput{"tcp_any_80", &healthy}});
-  (void)alarms.update(std::array{AlarmInput{"tcp_any_80", &hung}});
+  (void)alarms.update(std::array{AlarmInput{"tcp_any_80", &healthy, {}}}, measured);
+  (void)alarms.update(std::array{AlarmInput{"tcp_any_80", &hung, {}}}, measured);
   for (int i = 0; i < 2; ++i)
-    ck_assert(alarms.update({}).empty());
-  const std::vector<Notification> notifications = alarms.update({});
+    ck_assert(alarms.update({}, measured).empty());
+  const std::vector<Notification> notifications = alarms.update({}, measured);
   ck_assert_uint_eq(notifications.size(), 1);
   assert_text(notifications.front().message, "tcp_any_80: gone, and with it its state stalled");
   ck_assert(notifications.front().cause == Cause::none);
@@ -251,13 +276,27 @@ START_TEST(ten_an_interval_and_a_sum_of_the_rest) {
   ck_assert(notifications[10].state == overflow);
   ck_assert(notifications[10].severity == Severity::warning);
 
-  // The sum has told it already.
-  ck_assert(crowd.update("hhs.").empty());
-  ck_assert(crowd.update("hhs.").empty());
+  // They are told by name when there is room, the worst first.
+  notifications = crowd.update("hhs.");
+  ck_assert_uint_eq(notifications.size(), 10);
+  for (const Notification &notification : notifications) {
+    ck_assert(notification.state == overflow);
+    assert_text(notification.message, "was o");
+  }
+  for (int interval = 0; interval < 2; ++interval) {
+    notifications = crowd.update("hhs.");
+    ck_assert_uint_eq(notifications.size(), interval == 0 ? 10 : 11);
+    // The overflows have ended by the second one, and who goes first does so then.
+    for (std::size_t i = 0; i < 10; ++i)
+      ck_assert(notifications[i].state == high);
+  }
+  assert_text(notifications[10].message, "host: 10 more listeners have changed: 10 ok");
+  ck_assert(notifications[10].severity == Severity::okay);
   notifications = crowd.update("hhs.");
   ck_assert_uint_eq(notifications.size(), 10);
   for (const Notification &notification : notifications)
     ck_assert(notification.severity == Severity::okay);
+  ck_assert(crowd.update("hhs.").empty());
 
   (void)crowd.update(".");
   (void)crowd.update(".");
@@ -265,6 +304,9 @@ START_TEST(ten_an_interval_and_a_sum_of_the_rest) {
   ck_assert_uint_eq(notifications.size(), 11);
   assert_text(notifications[10].message, "host: 20 more listeners have changed: 20 ok");
   ck_assert(notifications[10].severity == Severity::okay);
+  // The end of what was told by name is told by name.
+  ck_assert_uint_eq(crowd.update(".").size(), 10);
+  ck_assert_uint_eq(crowd.update(".").size(), 10);
   ck_assert(crowd.update(".").empty());
   ck_assert_uint_eq(crowd.alarms().size(), 0);
 }
@@ -283,34 +325,156 @@ START_TEST(ten_and_one_more) {
 }
 END_TEST
 
-START_TEST(the_end_of_what_a_sum_told_is_told) {
+START_TEST(a_sum_ends_when_all_of_it_are_named) {
   Crowd crowd(12);
   (void)crowd.update(".");
   ck_assert_uint_eq(crowd.update("ssssssssssho").size(), 11);
-  (void)crowd.update("ssssssssss..");
-  (void)crowd.update("ssssssssss..");
-  const std::vector<Notification> notifications = crowd.update("ssssssssss..");
+  const std::vector<Notification> notifications = crowd.update("ssssssssssho");
   ck_assert_uint_eq(notifications.size(), 3);
+  assert_text(notifications[0].name, "tcp_any_1011");
+  ck_assert(notifications[0].state == overflow);
+  ck_assert(notifications[0].severity == Severity::failure); // it got worse
+  assert_text(notifications[1].name, "tcp_any_1010");
+  ck_assert(notifications[1].state == high);
   assert_text(notifications[2].name, "host");
   ck_assert(notifications[2].severity == Severity::okay);
   ck_assert(notifications[2].state == ok);
   assert_text(notifications[2].message,
-              "host: no listener summed up earlier is in trouble any more");
+              "host: each listener summed up earlier has been named or is well again");
   ck_assert(crowd.update("ssssssssss..").empty());
 }
 END_TEST
 
 START_TEST(a_sum_is_as_bad_as_what_still_stands_of_an_earlier_one) {
-  Crowd crowd(24);
+  Crowd crowd(48);
   (void)crowd.update(".");
-  (void)crowd.update("ssssssssssss............");
-  (void)crowd.update("ssssssssssss............");
-  // Ten and two others of the second half, and the first two of those summed up get worse.
-  const std::vector<Notification> notifications = crowd.update("ssssssssssssoooooooooooo");
+  (void)crowd.update("ss..");
+  const std::vector<Notification> notifications = crowd.update("ssoo");
   ck_assert_uint_eq(notifications.size(), 11);
-  assert_text(notifications[10].message, "host: 2 more listeners have changed: 2 overflow");
+  assert_text(notifications[10].message, "host: 24 more listeners have changed: 24 overflow");
   ck_assert(notifications[10].state == stalled);
   ck_assert(notifications[10].severity == Severity::failure);
+}
+END_TEST
+
+namespace {
+
+/// An interval with one service and so many others, each with a state and a precedence of its own.
+struct Member {
+  std::string name;
+  char interval;
+  Precedence precedence;
+};
+
+std::vector<Notification> update(Alarms &alarms, const std::vector<Member> &members) {
+  std::vector<Diagnosis> diagnoses;
+  for (const Member &member : members)
+    diagnoses.push_back(diagnosis_of(member.interval));
+  std::vector<AlarmInput> inputs;
+  for (std::size_t i = 0; i < members.size(); ++i)
+    inputs.push_back({members[i].name, &diagnoses[i], members[i].precedence});
+  return alarms.update(inputs, measured);
+}
+
+std::string names_of(const std::vector<Notification> &notifications) {
+  std::string names;
+  for (const Notification &notification : notifications)
+    names += (names.empty() ? "" : " ") + notification.name + ":" + letter_of(notification);
+  return names;
+}
+
+constexpr std::chrono::steady_clock::time_point start{1000h};
+
+} // namespace
+
+START_TEST(new_listeners_that_are_full_do_not_hide_a_service) {
+  struct Case {
+    const char *what;
+    Precedence service;
+    Precedence noise;
+  };
+  for (const Case &c : std::vector<Case>{
+           {"watched", {.watched = true, .since = start + 1h}, {.since = start}},
+           {"with a name that stays", {.since = start + 1h}, {.stable = false, .since = start}},
+           {"known for longer", {.since = start}, {.since = start + 1s}},
+       }) {
+    Alarms alarms{NotifyStates{}};
+    std::string told;
+    const std::string service = ".o..o..........";
+    int number = 0;
+    std::vector<Member> noise;
+    for (const char interval : service) {
+      for (Member &member : noise)
+        member.interval = 's';
+      for (int i = 0; i < 16; ++i)
+        noise.push_back({"unix_" + std::to_string(number++), 'u', c.noise});
+      std::vector<Member> members = noise;
+      members.push_back({"tcp_any_80", interval, c.service});
+      const std::vector<Notification> notifications = update(alarms, members);
+      ck_assert_uint_le(notifications.size(), 11);
+      char letter = '.';
+      for (const Notification &notification : notifications)
+        if (notification.name == "tcp_any_80")
+          letter = letter_of(notification);
+      told += letter;
+    }
+    assert_text(std::string(c.what) + " " + told, std::string(c.what) + " .o.....k.......");
+  }
+}
+END_TEST
+
+START_TEST(who_was_summed_up_is_named_before_new_ones_that_go_after) {
+  Alarms alarms{NotifyStates{}};
+  const Precedence old{.since = start};
+  const Precedence young{.since = start + 1h};
+  std::vector<Member> members;
+  for (int i = 0; i < 11; ++i)
+    members.push_back({"old_" + std::to_string(i), '.', old});
+  for (int i = 0; i < 20; ++i)
+    members.push_back({"young_" + std::to_string(i), '.', young});
+  (void)update(alarms, members);
+  for (int i = 0; i < 11; ++i)
+    members[static_cast<std::size_t>(i)].interval = i == 10 ? 'h' : 's';
+  std::vector<Notification> notifications = update(alarms, members);
+  ck_assert_uint_eq(notifications.size(), 11);
+  for (int i = 11; i < 31; ++i)
+    members[static_cast<std::size_t>(i)].interval = 's';
+  members[10].interval = '.'; // for now, and its state stands
+  notifications = update(alarms, members);
+  ck_assert_uint_eq(notifications.size(), 11);
+  assert_text(notifications[0].name, "old_10");
+  assert_text(notifications[0].message, "was h");
+  assert_text(notifications[10].message, "host: 11 more listeners have changed: 11 stalled");
+}
+END_TEST
+
+START_TEST(an_end_is_told_by_name_where_the_trouble_was_and_only_there) {
+  Alarms alarms{NotifyStates{}};
+  const Precedence old{.since = start};
+  const Precedence young{.since = start + 1h};
+  std::vector<Member> members{{"named", '.', young}, {"summed", '.', young}};
+  for (int i = 0; i < 10; ++i)
+    members.push_back({"old_" + std::to_string(i), '.', old});
+  const auto set_old = [&](char interval) {
+    for (std::size_t i = 2; i < members.size(); ++i)
+      members[i].interval = interval;
+  };
+  (void)update(alarms, members);
+  members[0].interval = 's';
+  assert_text(names_of(update(alarms, members)), "named:s");
+  // From here on the old ones have something to tell in every interval.
+  members[1].interval = 's';
+  members[0].interval = '.';
+  const std::string of_old = "hosm";
+  for (const char interval : of_old) {
+    set_old(interval);
+    members[1].interval = interval == 'h' ? 's' : '.';
+    const std::vector<Notification> notifications = update(alarms, members);
+    ck_assert_uint_ge(notifications.size(), 10);
+    for (std::size_t i = 0; i < 10; ++i)
+      ck_assert(notifications[i].name.starts_with("old_"));
+  }
+  assert_text(names_of(update(alarms, members)), "named:k");
 }
 END_TEST
 
@@ -324,14 +488,14 @@ START_TEST(names_that_come_and_go_leave_nothing) {
     std::vector<AlarmInput> listeners;
     for (std::size_t i = 0; i < names.size(); ++i) {
       names.at(i) = "tcp_any_" + std::to_string(interval) + "_" + std::to_string(i);
-      listeners.push_back({names.at(i), i < 5 ? &overflowed : &healthy});
+      listeners.push_back({names.at(i), i < 5 ? &overflowed : &healthy, {}});
     }
-    (void)alarms.update(listeners);
+    (void)alarms.update(listeners, measured);
     most = std::max(most, alarms.size());
   }
   ck_assert_uint_le(most, 15);
   for (int i = 0; i < 3; ++i)
-    (void)alarms.update({});
+    (void)alarms.update({}, measured);
   ck_assert_uint_eq(alarms.size(), 0);
 }
 END_TEST
@@ -447,10 +611,10 @@ START_TEST(a_healthy_day) {
     std::vector<AlarmInput> inputs;
     for (std::size_t i = 0; i < listeners.size(); ++i)
       if (diagnoses[i].is_there || diagnoses[i].is_expected)
-        inputs.push_back({listeners[i].name(), random() % 500 == 0 ? nullptr : &diagnoses[i]});
+        inputs.push_back({listeners[i].name(), random() % 500 == 0 ? nullptr : &diagnoses[i], {}});
     for (const Diagnosis &diagnosis : diagnoses)
       suspected += diagnosis.state != ok || diagnosis.cause != Cause::none ? 1 : 0;
-    for (const Notification &notification : alarms.update(inputs))
+    for (const Notification &notification : alarms.update(inputs, common.measured))
       ck_abort_msg("interval %d: %s", interval, notification.message.c_str());
   }
   ck_assert_uint_eq(suspected, 0);
@@ -469,7 +633,7 @@ START_TEST(a_day_with_one_overflow) {
     if (interval == 500)
       diagnosis = diagnosis_of('o');
     for (const Notification &notification :
-         alarms.update(std::array{AlarmInput{listener.name(), &diagnosis}}))
+         alarms.update(std::array{AlarmInput{listener.name(), &diagnosis, {}}}, measured))
       messages += std::to_string(interval) + letter_of(notification) + " ";
   }
   assert_text(messages, "500o 503k ");
@@ -478,10 +642,14 @@ END_TEST
 
 int main() {
   return run_tests(
-      "alarms", changes_only, the_first_interval_is_a_baseline, a_restart_of_a_service_is_no_change,
-      a_listener_that_is_gone_ends_its_alarm, an_expected_one_that_is_absent_keeps_its_alarm,
-      what_could_not_be_read_stays_as_it_is, states_that_are_not_sent,
-      ten_an_interval_and_a_sum_of_the_rest, ten_and_one_more, the_end_of_what_a_sum_told_is_told,
-      a_sum_is_as_bad_as_what_still_stands_of_an_earlier_one, names_that_come_and_go_leave_nothing,
-      a_healthy_day, a_day_with_one_overflow);
+      "alarms", changes_only, the_first_interval_is_a_baseline,
+      what_later_intervals_prove_is_told_though_it_began_in_the_first,
+      a_restart_of_a_service_is_no_change, a_listener_that_is_gone_ends_its_alarm,
+      an_expected_one_that_is_absent_keeps_its_alarm, what_could_not_be_read_stays_as_it_is,
+      states_that_are_not_sent, ten_an_interval_and_a_sum_of_the_rest, ten_and_one_more,
+      a_sum_ends_when_all_of_it_are_named, a_sum_is_as_bad_as_what_still_stands_of_an_earlier_one,
+      new_listeners_that_are_full_do_not_hide_a_service,
+      who_was_summed_up_is_named_before_new_ones_that_go_after,
+      an_end_is_told_by_name_where_the_trouble_was_and_only_there,
+      names_that_come_and_go_leave_nothing, a_healthy_day, a_day_with_one_overflow);
 }

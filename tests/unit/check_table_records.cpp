@@ -148,9 +148,9 @@ START_TEST(severity_is_that_of_the_standing_alarm) {
   overflowed.state = ListenerState::overflow;
   overflowed.overflowed = true;
   const Diagnosis healthy;
-  (void)interval.alarms.update(std::array{AlarmInput{"a", &healthy}});
-  (void)interval.alarms.update(std::array{AlarmInput{"a", &overflowed}});
-  (void)interval.alarms.update(std::array{AlarmInput{"a", &healthy}});
+  (void)interval.alarms.update(std::array{AlarmInput{"a", &healthy, {}}}, 10s);
+  (void)interval.alarms.update(std::array{AlarmInput{"a", &overflowed, {}}}, 10s);
+  (void)interval.alarms.update(std::array{AlarmInput{"a", &healthy, {}}}, 10s);
   interval.add("a");
   interval.add("b");
   const layout::Listener &record = interval.record("a");
