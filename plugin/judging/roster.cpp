@@ -5,48 +5,85 @@
 
 namespace backlog {
 
+namespace {
+
+constexpr std::size_t extra_share = 10; // one for so many places
+
+} // namespace
+
 std::vector<bool> Roster::update(const std::vector<RosterCandidate> &candidates, std::size_t places,
                                  IsUnread is_unread) {
   ++interval_;
-  std::vector<Entry *> entries;
-  entries.reserve(candidates.size());
+  std::vector<Wish> wishes;
+  wishes.reserve(candidates.size());
   for (const RosterCandidate &candidate : candidates) {
     Entry &entry =
         entries_.try_emplace(*candidate.name, Entry{.appeared = interval_}).first->second;
     entry.seen = interval_;
-    entries.push_back(&entry);
+    wishes.push_back({&candidate, &entry});
   }
   std::erase_if(entries_, [&](const auto &entry) {
     return entry.second.seen != interval_ && !is_unread(entry.first);
   });
 
-  const auto taken = static_cast<std::size_t>(std::count_if(
-      entries_.begin(), entries_.end(), [](const auto &entry) { return entry.second.placed; }));
+  const std::size_t taken = count(Place::regular);
   if (taken < places)
-    give_places(candidates, entries, places - taken);
+    give_places(wishes, places - taken);
+  give_extra_places(wishes, (places + extra_share - 1) / extra_share);
 
   std::vector<bool> placed;
-  placed.reserve(candidates.size());
-  for (const Entry *entry : entries)
-    placed.push_back(entry->placed);
+  placed.reserve(wishes.size());
+  for (const Wish &wish : wishes)
+    placed.push_back(wish.entry->place != Place::none);
   return placed;
 }
 
-void Roster::give_places(const std::vector<RosterCandidate> &candidates,
-                         const std::vector<Entry *> &entries, std::size_t free) {
-  std::vector<std::size_t> waiting; // indexes
-  for (std::size_t i = 0; i < candidates.size(); ++i)
-    if (candidates[i].eligible && !entries[i]->placed)
-      waiting.push_back(i);
-  const auto order = [&](std::size_t i) {
-    return std::tuple<bool, std::uint64_t, const std::string &>(
-        !candidates[i].urgent, entries[i]->appeared, *candidates[i].name);
+std::size_t Roster::count(Place place) const {
+  return static_cast<std::size_t>(
+      std::count_if(entries_.begin(), entries_.end(),
+                    [place](const auto &entry) { return entry.second.place == place; }));
+}
+
+void Roster::give_places(const std::vector<Wish> &wishes, std::size_t free) {
+  std::vector<Wish> waiting;
+  for (const Wish &wish : wishes)
+    if (wish.entry->place == Place::extra ||
+        (wish.entry->place == Place::none && wish.candidate->eligible))
+      waiting.push_back(wish);
+  const auto order = [](const Wish &wish) {
+    return std::tuple<bool, bool, std::uint64_t, const std::string &>(
+        !wish.candidate->urgent, wish.entry->place != Place::extra, wish.entry->appeared,
+        *wish.candidate->name);
   };
   std::sort(waiting.begin(), waiting.end(),
-            [&](std::size_t a, std::size_t b) { return order(a) < order(b); });
+            [&](const Wish &a, const Wish &b) { return order(a) < order(b); });
   waiting.resize(std::min(waiting.size(), free));
-  for (const std::size_t i : waiting)
-    entries[i]->placed = true;
+  for (const Wish &wish : waiting)
+    wish.entry->place = Place::regular;
+}
+
+void Roster::give_extra_places(const std::vector<Wish> &wishes, std::size_t places) {
+  std::vector<Wish> contenders;
+  std::size_t held = 0; // by those that contend
+  for (const Wish &wish : wishes) {
+    const RosterCandidate &candidate = *wish.candidate;
+    if (wish.entry->place == Place::extra)
+      ++held;
+    else if (wish.entry->place != Place::none || !candidate.eligible || !candidate.in_trouble)
+      continue;
+    contenders.push_back(wish);
+  }
+  const auto order = [](const Wish &wish) {
+    return std::tuple<bool, bool, bool, bool, std::uint64_t, const std::string &>(
+        !wish.candidate->urgent, !wish.candidate->in_trouble, !wish.candidate->counts_drops,
+        wish.entry->place != Place::extra, wish.entry->appeared, *wish.candidate->name);
+  };
+  std::sort(contenders.begin(), contenders.end(),
+            [&](const Wish &a, const Wish &b) { return order(a) < order(b); });
+  const std::size_t of_unread = count(Place::extra) - held;
+  const std::size_t given = std::min(contenders.size(), places - std::min(places, of_unread));
+  for (std::size_t i = 0; i < contenders.size(); ++i)
+    contenders[i].entry->place = i < given ? Place::extra : Place::none;
 }
 
 } // namespace backlog

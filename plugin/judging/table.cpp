@@ -12,6 +12,7 @@ namespace {
 
 // What write_prometheus, the slowest of collectd's writers, digests with ease.
 constexpr double places_per_second = 200;
+constexpr std::chrono::hours absent_namespaces_kept_for{24};
 
 bool rose(Counter counter, const NetCounters &now, const NetCounters &before) {
   return now[counter] && before[counter] && *now[counter] > *before[counter];
@@ -59,6 +60,19 @@ struct TableBuilder::Draft {
   struct Listener {
     std::string name; ///< before a Watch block gave another
     WatchFacts watch;
+    ListenCounters dropped{};       ///< in this interval
+    std::uint64_t told_before = 0;  ///< as in ListenerHarvest
+    bool counts_drops = false;      ///< has a counter
+    bool folded = false;            ///< whose series is another's
+    bool drops_known = false;       ///< whether that is to be told
+    DropAccount *account = nullptr; ///< of its namespace; nullptr: of several
+  };
+  /// What a namespace's drops of the interval are, and where they are told.
+  struct Drops {
+    DropAccount *account = nullptr;
+    DropAccount::Interval interval;
+    std::uint64_t unreported = 0; ///< of those that have no row
+    bool known = false;
   };
   std::vector<Listener> listeners;
   std::vector<RosterCandidate> candidates;
@@ -67,6 +81,7 @@ struct TableBuilder::Draft {
   // Of the namespace whose rows are being added.
   NamespaceFacts common;
   const NamespaceSurvey *namespace_survey = nullptr;
+  std::vector<Drops> drops; ///< of each namespace; the last one is it
   std::string net_namespace;
   std::string namespace_part; ///< of names
 };
@@ -83,6 +98,12 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
   draft.now = std::chrono::steady_clock::now();
   draft.survey = survey ? &*survey : nullptr;
   draft.table.taken_at = harvest.taken_at;
+  draft.table.begun_at =
+      taken_at_ && *taken_at_ < harvest.taken_at
+          ? *taken_at_
+          : harvest.taken_at -
+                std::chrono::duration_cast<std::chrono::system_clock::duration>(harvest.measured);
+  taken_at_ = harvest.taken_at;
   draft.table.measured = harvest.measured;
   draft.table.sampler = harvest.sampler;
   draft.common.measured = harvest.measured;
@@ -106,15 +127,17 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
   });
   note_unread(draft);
   tell_unmatched(draft);
-  give_places(draft, interval);
   give_names(draft);
-  drop_totals_.prune(draft.now);
-  overflow_totals_.prune(draft.now);
-  forget_namespaces();
+  give_places(draft, interval);
+  open_counters(draft);
+  count_drops(draft);
+  for (DropTotals *totals : {&drop_totals_, &overflow_totals_, &series_totals_})
+    totals->end_interval(draft.now);
+  forget_namespaces(draft);
 
   if (harvest.own.tcp.read) {
     if (harvest.own.tcp.drops_known)
-      draft.host.dropped = all_dropped();
+      draft.host.dropped = dropped_;
     draft.table.host = draft.host;
   }
   return std::move(draft.table);
@@ -129,13 +152,13 @@ void TableBuilder::add_namespace(const NamespaceHarvest &harvest, const Namespac
   draft.namespace_survey = survey;
   draft.net_namespace = harvest.label.name;
   draft.namespace_part = harvest.label.name.empty() ? "" : net_namespace_part(harvest.label.name);
+  open_accounts(harvest, draft);
   add_kind(harvest.tcp, true, draft);
   if (harvest.unix_sockets)
     add_kind(*harvest.unix_sockets, false, draft);
   else
     unread_.insert({draft.namespace_part, false});
 
-  count_unattributed(harvest);
   KernelRow kernel;
   kernel.tcp_unread = !harvest.tcp.read;
   kernel.unix_unread =
@@ -145,9 +168,8 @@ void TableBuilder::add_namespace(const NamespaceHarvest &harvest, const Namespac
   kernel.instance = kernel_instance(harvest.label);
   kernel.net_namespace = harvest.label.name;
   kernel.has_series = !harvest.label.has_id;
-  kernel.counted_since = harvest.counted_since;
+  kernel.counted_since = namespace_drops_[kernel.instance].since;
   kernel.counters = harvest.counters;
-  kernel.drops_unattributed = harvest.drops_unattributed;
   if (survey != nullptr) {
     kernel.limits = survey->limits;
     if (survey->syn_queues)
@@ -176,47 +198,123 @@ NamespaceFacts TableBuilder::facts_of(const NamespaceHarvest &harvest,
   return facts;
 }
 
-// The counter begins anew with the sampler, and when another namespace has the id.
-void TableBuilder::count_unattributed(const NamespaceHarvest &harvest) {
-  if (!harvest.drops_unattributed)
-    return;
-  std::uint64_t &unattributed = namespaces_[harvest.id].unattributed;
-  if (*harvest.drops_unattributed < unattributed)
-    dropped_ += unattributed;
-  unattributed = *harvest.drops_unattributed;
+// A namespace that was made anew under an old name begins its counters with the sampler's first
+// look.
+void TableBuilder::open_accounts(const NamespaceHarvest &harvest, Draft &draft) {
+  const auto [entry, is_new] = namespace_drops_.try_emplace(kernel_instance(harvest.label));
+  NamespaceDrops &drops = entry->second;
+  if (is_new || drops.id != harvest.id) {
+    drops.id = harvest.id;
+    drops.since = harvest.counted_since;
+    drops.account.begin_anew();
+  }
+  // Of two in one interval, the second tells for both.
+  if (!is_new && drops.last_present == draft.now)
+    for (Draft::Drops &earlier : draft.drops)
+      if (earlier.account == &drops.account)
+        earlier.known = false;
+  drops.last_present = draft.now;
+  Draft::Drops &opened = draft.drops.emplace_back();
+  opened.account = &drops.account;
+  opened.known = harvest.drops_known;
+  opened.interval.counted = harvest.drops_counted;
+  if (harvest.counters)
+    opened.interval.listen_drops = (*harvest.counters)[Counter::ListenDrops];
 }
 
-std::uint64_t TableBuilder::all_dropped() const {
-  std::uint64_t dropped = dropped_;
-  for (const auto &[id, memory] : namespaces_)
-    dropped += memory.unattributed;
-  return dropped;
+/// What no row is going to have.
+void TableBuilder::add_drops(const KindHarvest &kind, Draft &draft) const {
+  Draft::Drops &drops = draft.drops.back();
+  std::uint64_t untold_folded = kind.read ? kind.fold.dropped.drops : 0;
+  for (const ListenerHarvest &listener : kind.listeners) {
+    drops.interval.attributed += listener.dropped.drops - listener.told_before;
+    if (listener.interval.folded)
+      untold_folded -= std::min(untold_folded, listener.dropped.drops);
+  }
+  drops.interval.attributed += kind.untold_drops;
+  drops.unreported += kind.untold_drops;
+  if (folds_have_series())
+    drops.unreported -= std::min(drops.unreported, untold_folded);
 }
 
-void TableBuilder::forget_namespaces() {
-  std::erase_if(namespaces_, [this](const auto &entry) {
-    const bool gone = entry.second.seen != interval_;
-    if (gone)
-      dropped_ += entry.second.unattributed;
-    return gone;
+/// All that counting the drops needs memory for: it is done as a whole or not at all.
+void TableBuilder::open_counters(Draft &draft) {
+  for (std::size_t i = 0; i < draft.listeners.size(); ++i) {
+    const Draft::Listener &listener = draft.listeners[i];
+    const Row &row = draft.table.rows[i];
+    if (!listener.counts_drops)
+      continue;
+    if (listener.account != nullptr)
+      overflow_totals_.admit(listener.name, draft.now, row.precedence.stable);
+    if (row.has_series)
+      series_totals_.admit(row.name, draft.now, row.precedence.stable);
+  }
+}
+
+void TableBuilder::count_drops(Draft &draft) noexcept {
+  for (const Draft::Drops &drops : draft.drops) {
+    dropped_ += drops.account->add(drops.interval);
+    drops.account->add_unreported(drops.unreported);
+  }
+  for (std::size_t i = 0; i < draft.listeners.size(); ++i) {
+    const Draft::Listener &listener = draft.listeners[i];
+    Row &row = draft.table.rows[i];
+    if (!listener.counts_drops)
+      continue;
+    if (listener.account != nullptr) {
+      drop_totals_.add(listener.name, listener.dropped.drops);
+      overflow_totals_.add(listener.name, listener.dropped.overflows);
+      if (listener.drops_known) {
+        row.drops = drop_totals_.standing(listener.name);
+        row.overflows = overflow_totals_.standing(listener.name);
+      }
+    }
+    const std::uint64_t untold = listener.dropped.drops - listener.told_before;
+    if (listener.folded && folds_have_series())
+      continue; // the fold has them
+    if (row.has_series) {
+      series_totals_.add(row.name, untold);
+      if (!listener.drops_known)
+        continue;
+      const DropTotals::Value value = series_totals_.tell(row.name, untold);
+      row.dropped = value.at_end;
+      row.dropped_at_begin = value.at_begin;
+    } else if (listener.account != nullptr) {
+      listener.account->add_unreported(untold);
+    }
+  }
+  for (std::size_t i = 0; i < draft.drops.size(); ++i) {
+    if (!draft.drops[i].known)
+      continue;
+    draft.table.kernels[i].drops_unattributed = draft.drops[i].account->unattributed();
+    draft.table.kernels[i].drops_unreported = draft.drops[i].account->unreported();
+  }
+}
+
+void TableBuilder::forget_namespaces(const Draft &draft) {
+  std::erase_if(namespaces_, [this](const auto &entry) { return entry.second.seen != interval_; });
+  std::erase_if(namespace_drops_, [&](const auto &entry) {
+    return draft.now - entry.second.last_present > absent_namespaces_kept_for;
   });
 }
 
 void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) {
+  if (is_tcp)
+    add_drops(kind, draft);
   if (!kind.read) {
     unread_.insert({draft.namespace_part, is_tcp});
     return;
   }
-  dropped_ += kind.untold_drops;
   for (const ListenerHarvest &listener : kind.listeners) {
-    dropped_ += listener.dropped.drops;
     const ListenerInterval &interval = listener.interval;
     const std::string &name = interval.identity.name;
     const ListenerView view = interval.identity.view(draft.net_namespace.empty());
     const WatchFacts watch = watch_facts(*config_, view);
     note_matches(view, watch);
-    if (!is_selected(*config_, view, watch))
+    if (!is_selected(*config_, view, watch)) {
+      draft.drops.back().unreported += listener.dropped.drops - listener.told_before;
       continue;
+    }
     const bool is_there = interval.members > 0;
     Row row;
     row.name = name;
@@ -236,23 +334,33 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
       expectations_.see(name, watch, interval.identity.has_id, watched_for_);
       judge(listener, watch, row, draft);
     }
-    count_drops(listener.dropped, kind.drops_known, row, draft);
     const bool named = config_->listeners.names(view) || watch.watched();
     row.precedence.watched = named;
     row.precedence.stable = !interval.folded && !interval.identity.has_id;
+    drop_totals_.admit(name, draft.now, row.precedence.stable);
     if (const auto total = drop_totals_.standing(name))
       row.precedence.since = total->since;
     if (interval.folded && row.syn_length)
       draft.folded_syn_length = draft.folded_syn_length.value_or(0) + *row.syn_length;
     if (!interval.folded) {
       const bool has_shown = is_tcp ? roster_.was_present(name) : interval.queue.peak > 0;
-      draft.candidates.push_back(
-          {.name = &name,
-           .eligible = listener.dropped.drops > 0 || (is_there && (named || has_shown)),
-           .urgent = named});
+      const bool in_trouble = listener.dropped.drops > 0 ||
+                              (row.diagnosis && row.diagnosis->state != ListenerState::ok);
+      draft.candidates.push_back({.name = &name,
+                                  .eligible = in_trouble || (is_there && (named || has_shown)),
+                                  .urgent = named,
+                                  .in_trouble = in_trouble,
+                                  .counts_drops = is_tcp});
       draft.candidate_rows.push_back(draft.table.rows.size());
     }
-    draft.listeners.push_back({name, watch});
+    draft.listeners.push_back({.name = name,
+                               .watch = watch,
+                               .dropped = listener.dropped,
+                               .told_before = listener.told_before,
+                               .counts_drops = is_tcp,
+                               .folded = interval.folded,
+                               .drops_known = kind.drops_known,
+                               .account = is_tcp ? draft.drops.back().account : nullptr});
     draft.table.rows.push_back(std::move(row));
   }
 }
@@ -349,11 +457,15 @@ void TableBuilder::add_missing(const Expectations::Absent &listener, Draft &draf
     draft.table.rows[known->second].diagnosis = std::move(row.diagnosis);
     return;
   }
-  draft.candidates.push_back({.name = &entry->first, .eligible = true, .urgent = true});
+  draft.candidates.push_back({.name = &entry->first,
+                              .eligible = true,
+                              .urgent = true,
+                              .in_trouble = true,
+                              .counts_drops = false});
   draft.candidate_rows.push_back(draft.table.rows.size());
   row.precedence.watched = true;
   row.is_tcp = false; // its counter goes on when it is back
-  draft.listeners.push_back({name, watch});
+  draft.listeners.push_back({.name = name, .watch = watch});
   draft.table.rows.push_back(std::move(row));
 }
 
@@ -421,18 +533,6 @@ std::string TableBuilder::shown_name(const std::string &name) const {
   return holder != holders_.end() && holder->second == name ? given : name;
 }
 
-void TableBuilder::count_drops(const ListenCounters &dropped, bool known, Row &row,
-                               const Draft &draft) {
-  drop_totals_.add(row.name, dropped.drops, draft.now);
-  if (!row.is_tcp)
-    return;
-  overflow_totals_.add(row.name, dropped.overflows, draft.now);
-  if (!known)
-    return;
-  row.drops = drop_totals_.standing(row.name);
-  row.overflows = overflow_totals_.standing(row.name);
-}
-
 void TableBuilder::add_folds(const Harvest &harvest, Draft &draft) {
   std::vector<const KindHarvest *> tcp{&harvest.own.tcp};
   std::vector<const KindHarvest *> unix_sockets;
@@ -453,9 +553,8 @@ void TableBuilder::add_fold(const std::vector<const KindHarvest *> &kinds, const
   Row row;
   row.name = name;
   row.is_tcp = is_tcp;
-  row.has_series = config_->max_listeners > 0;
-  std::uint64_t dropped = 0;
-  bool drops_known = true;
+  row.has_series = folds_have_series();
+  Draft::Listener listener{.name = name, .watch = {}, .counts_drops = is_tcp, .drops_known = true};
   for (const KindHarvest *kind : kinds) {
     if (!kind->read)
       continue;
@@ -468,19 +567,16 @@ void TableBuilder::add_fold(const std::vector<const KindHarvest *> &kinds, const
     row.queue.mean += fold.queue.mean;
     row.queue.full_percent = std::max(row.queue.full_percent, fold.queue.full_percent);
     row.queue.used_percent = std::max(row.queue.used_percent, fold.queue.used_percent);
-    dropped += kind->fold.dropped.drops;
-    drops_known = drops_known && (kind->drops_known || fold.members == 0);
+    listener.dropped.drops += kind->fold.dropped.drops;
+    listener.told_before += kind->fold.told_before;
+    listener.drops_known = listener.drops_known && (kind->drops_known || fold.members == 0);
   }
-  if (is_tcp)
-    drop_totals_.add(name, dropped, draft.now);
-  if (row.members == 0)
+  if (row.members == 0 && listener.dropped.drops == 0)
     return;
-  if (is_tcp) {
-    if (drops_known)
-      row.dropped = drop_totals_.tell(name);
+  row.has_queue = row.members > 0;
+  if (is_tcp && row.has_queue)
     row.syn_length = draft.folded_syn_length;
-  }
-  draft.listeners.push_back({.name = name, .watch = {}});
+  draft.listeners.push_back(std::move(listener));
   draft.table.rows.push_back(std::move(row));
 }
 
@@ -493,8 +589,6 @@ void TableBuilder::give_places(Draft &draft, std::chrono::duration<double> inter
     const std::size_t index = draft.candidate_rows[i];
     Row &row = draft.table.rows[index];
     row.has_series = placed[i];
-    if (placed[i] && row.drops)
-      row.dropped = drop_totals_.tell(draft.listeners[index].name);
     if (!placed[i] && draft.candidates[i].eligible)
       ++draft.host.unreported;
   }
@@ -505,9 +599,9 @@ void TableBuilder::give_places(Draft &draft, std::chrono::duration<double> inter
 void TableBuilder::give_names(Draft &draft) {
   std::map<std::string, std::vector<std::size_t>> wanted; // rows by the name that they want
   for (std::size_t i = 0; i < draft.listeners.size(); ++i) {
-    const auto &[name, watch] = draft.listeners[i];
-    if (watch.name && *watch.name != name)
-      wanted[*watch.name].push_back(i);
+    const Draft::Listener &listener = draft.listeners[i];
+    if (listener.watch.name && *listener.watch.name != listener.name)
+      wanted[*listener.watch.name].push_back(i);
   }
   if (wanted.empty())
     return;

@@ -3,6 +3,7 @@
 #include "alarms.h"
 #include "config.h"
 #include "diagnosis.h"
+#include "drop_account.h"
 #include "drop_totals.h"
 #include "expectations.h"
 #include "harvest.h"
@@ -30,12 +31,13 @@ struct Row {
   std::string owner;     ///< "": not known
   bool has_queue = true; ///< false: it is not there, and only its counter and state are told
   WindowFigures queue;
-  std::uint64_t limit = 0;                     ///< connections
-  std::uint32_t members = 0;                   ///< sockets
-  bool is_tcp = true;                          ///< Unix listeners have neither of the next two
-  std::optional<std::uint64_t> dropped;        ///< segments, ever
-  std::optional<std::uint64_t> syn_length;     ///< half-open connections
-  std::optional<std::uint64_t> interval_drops; ///< segments, in this interval
+  std::uint64_t limit = 0;                       ///< connections
+  std::uint32_t members = 0;                     ///< sockets
+  bool is_tcp = true;                            ///< Unix listeners have neither of the next two
+  std::optional<std::uint64_t> dropped;          ///< of its series, segments, ever
+  std::optional<std::uint64_t> dropped_at_begin; ///< of the interval, as in DropTotals::Value
+  std::optional<std::uint64_t> syn_length;       ///< half-open connections
+  std::optional<std::uint64_t> interval_drops;   ///< segments, in this interval
   std::optional<std::chrono::duration<double>> oldest_wait;
   std::optional<Diagnosis> diagnosis; ///< empty for the sum of several listeners
   bool has_series = false;
@@ -66,15 +68,17 @@ struct KernelRow {
   bool has_series = true; ///< false: its name is another after the next start of the same container
   bool tcp_unread = false; ///< its TCP listeners could not be read
   bool unix_unread = false;
-  std::chrono::steady_clock::time_point counted_since; ///< of drops_unattributed
+  std::chrono::steady_clock::time_point counted_since; ///< the counters
   std::optional<NetCounters> counters;
   std::optional<std::uint64_t> drops_unattributed; ///< segments since the plugin's baseline
+  std::optional<std::uint64_t> drops_unreported;   ///< likewise, of listeners without a series
   std::optional<std::uint64_t> syn_total;          ///< half-open connections
   std::optional<NetLimits> limits;
 };
 
 /// One interval of the host.
 struct Table {
+  std::chrono::system_clock::time_point begun_at; ///< the end of the one before, if there was one
   std::chrono::system_clock::time_point taken_at;
   std::chrono::nanoseconds measured{0}; ///< the span of the interval
   bool is_complete = true; ///< false: some listeners could not be read, and are not in the rows
@@ -120,12 +124,22 @@ private:
   /// What is kept of a net namespace from interval to interval.
   struct NamespaceMemory {
     std::optional<NetCounters> counters;
-    std::uint64_t unattributed = 0; ///< segments
-    std::uint64_t seen = 0;         ///< number of the interval
+    std::uint64_t seen = 0; ///< number of the interval
+  };
+  /// Of all namespaces that had the name, one after the other.
+  struct NamespaceDrops {
+    DropAccount account;
+    NetNamespaceId id; ///< of the last one
+    std::chrono::steady_clock::time_point since;
+    std::chrono::steady_clock::time_point last_present;
   };
   void add_namespace(const NamespaceHarvest &harvest, const NamespaceSurvey *survey, Draft &draft);
   void add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft);
-  void count_drops(const ListenCounters &dropped, bool known, Row &row, const Draft &draft);
+  void open_accounts(const NamespaceHarvest &harvest, Draft &draft);
+  void add_drops(const KindHarvest &kind, Draft &draft) const;
+  bool folds_have_series() const { return config_->max_listeners > 0; }
+  void open_counters(Draft &draft);
+  void count_drops(Draft &draft) noexcept;
   static Origin origin_of(const Expectations::Absent &listener);
   bool is_unread(const Memory &memory) const;
   bool is_unread(const std::string &name) const;
@@ -141,9 +155,7 @@ private:
   void tell_unmatched(Draft &draft);
   void judge(const ListenerHarvest &listener, const WatchFacts &watch, Row &row, Draft &draft);
   NamespaceFacts facts_of(const NamespaceHarvest &harvest, const NamespaceSurvey *survey);
-  void count_unattributed(const NamespaceHarvest &harvest);
-  std::uint64_t all_dropped() const;
-  void forget_namespaces();
+  void forget_namespaces(const Draft &draft);
   void give_names(Draft &draft);
   void give_places(Draft &draft, std::chrono::duration<double> interval);
 
@@ -151,6 +163,7 @@ private:
   Roster roster_;
   DropTotals drop_totals_;
   DropTotals overflow_totals_;
+  DropTotals series_totals_; ///< drops, by the name of the series, while it is one
   std::unordered_map<std::string, Memory> memories_;
   std::set<Origin> unread_; ///< in this interval
   Expectations expectations_;
@@ -160,7 +173,9 @@ private:
   std::chrono::nanoseconds watched_for_{0};    ///< the spans of all intervals
   std::map<std::string, std::string> holders_; ///< listeners by the name that a Watch gave them
   std::map<NetNamespaceId, NamespaceMemory> namespaces_;
-  std::uint64_t dropped_ = 0; ///< segments ever, but for namespaces_' unattributed ones
+  std::map<std::string, NamespaceDrops> namespace_drops_;         ///< by plugin instance
+  std::uint64_t dropped_ = 0;                                     ///< segments ever
+  std::optional<std::chrono::system_clock::time_point> taken_at_; ///< of the last harvest
   std::uint64_t interval_ = 0;
 };
 

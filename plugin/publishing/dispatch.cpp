@@ -75,7 +75,6 @@ void dispatch_notification(const Notification &told, const Row *row) {
 void dispatch_values(const Table &table, ValueSet values, std::chrono::duration<double> interval) {
   value_list_t list{};
   list.values_len = 1;
-  list.time = to_cdtime(table.taken_at.time_since_epoch());
   list.interval = to_cdtime(interval);
   copy_text("backlog", list.plugin);
   for_each_value(table, values, [&](const SeriesValue &series) {
@@ -85,6 +84,7 @@ void dispatch_values(const Table &table, ValueSet values, std::chrono::duration<
     else
       value.derive = *std::get_if<std::int64_t>(&series.value);
     list.values = &value;
+    list.time = to_cdtime((series.at_begin ? table.begun_at : table.taken_at).time_since_epoch());
     copy_text(series.plugin_instance, list.plugin_instance);
     copy_text(series.type, list.type);
     copy_text(series.type_instance, list.type_instance);

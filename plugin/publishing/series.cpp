@@ -21,8 +21,9 @@ public:
     if (value)
       gauge(type, type_instance, static_cast<double>(*value));
   }
-  void counter(std::string_view type, std::string_view type_instance, std::uint64_t value) const {
-    sink_({name_, type, type_instance, static_cast<std::int64_t>(value)});
+  void counter(std::string_view type, std::string_view type_instance, std::uint64_t value,
+               bool at_begin = false) const {
+    sink_({name_, type, type_instance, static_cast<std::int64_t>(value), at_begin});
   }
 
 private:
@@ -87,6 +88,8 @@ void kernel_values(const KernelRow &row, Sink sink) {
   }
   if (row.drops_unattributed)
     kernel.counter("packets", "dropped_unattributed", *row.drops_unattributed);
+  if (row.drops_unreported)
+    kernel.counter("packets", "dropped_unreported", *row.drops_unreported);
   if (row.syn_total)
     kernel.gauge("queue_length", "syn", real(*row.syn_total));
   if (row.limits) {
@@ -100,6 +103,9 @@ void kernel_values(const KernelRow &row, Sink sink) {
 } // namespace
 
 void for_each_value(const Table &table, ValueSet values, Sink sink) {
+  for (const Row &row : table.rows)
+    if (row.has_series && row.dropped_at_begin)
+      Instance(row.name, sink).counter("packets", "dropped", *row.dropped_at_begin, true);
   for (const Row &row : table.rows)
     if (row.has_series)
       listener_values(row, values, sink);

@@ -296,9 +296,11 @@ void CounterSplit::leave_carried(std::optional<GoneSocket> gone, std::vector<Cla
     const std::uint64_t most =
         gone->full ? amount : static_cast<std::uint64_t>(account.recently_granted);
     const std::uint64_t part = std::min(amount, most);
-    account.attributed += part;
-    granted.push_back({gone->listener, Suspicion::full, part});
-    amount -= part;
+    if (part > 0) {
+      account.attributed += part;
+      granted.push_back({gone->listener, Suspicion::full, part});
+      amount -= part;
+    }
   }
   left_ += amount;
 }
@@ -340,9 +342,22 @@ std::uint64_t CounterSplit::attributed(std::uint32_t listener) const {
   return listener < accounts_.size() ? accounts_[listener].attributed : 0;
 }
 
-void CounterSplit::clear_attributed() {
+std::uint64_t CounterSplit::told(std::uint32_t listener) const {
+  return listener < accounts_.size() ? accounts_[listener].told : 0;
+}
+
+std::uint64_t CounterSplit::take_untold() {
+  std::uint64_t untold = 0;
   for (Account &account : accounts_)
+    untold += account.attributed - std::exchange(account.told, account.attributed);
+  return untold;
+}
+
+void CounterSplit::clear_attributed() {
+  for (Account &account : accounts_) {
     account.attributed = 0;
+    account.told = 0;
+  }
 }
 
 void CounterSplit::forget(std::uint32_t listener) {
@@ -383,6 +398,7 @@ ListenCounters DropLedger::advance(const ListenCounters &counters) {
   last_ = counters;
   if (counters.drops < before.drops || counters.overflows < before.overflows)
     return {};
+  counted_ += counters.drops - before.drops;
   return {counters.drops - before.drops, counters.overflows - before.overflows};
 }
 
@@ -406,6 +422,8 @@ ListenCounters DropLedger::attributed(std::uint32_t listener) const {
 ListenCounters DropLedger::unattributed() const {
   return {drops_.unattributed(), overflows_.unattributed()};
 }
+
+std::uint64_t DropLedger::take_untold_drops() { return drops_.take_untold(); }
 
 void DropLedger::clear_interval() {
   drops_.clear_attributed();

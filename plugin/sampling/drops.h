@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace backlog {
@@ -109,6 +110,9 @@ public:
 
   bool has_carried_amount() const { return carried_amount_ > 0; }
   std::uint64_t attributed(std::uint32_t listener) const;
+  std::uint64_t told(std::uint32_t listener) const;
+  /// Of all attributed: what no call before told.
+  std::uint64_t take_untold();
   void clear_attributed();
   std::uint64_t unattributed() const { return unattributed_; }
   void forget(std::uint32_t listener);
@@ -116,6 +120,7 @@ public:
 private:
   struct Account {
     std::uint64_t attributed = 0;
+    std::uint64_t told = 0;      ///< of attributed
     std::uint64_t unmatched = 0; ///< of the claims of this interval's finished samples
     double claimed = 0;          ///< in the sample under way
     double recently_claimed = 0; ///< halved at each settle()
@@ -180,8 +185,14 @@ public:
   void settle(FunctionRef<bool(std::uint32_t)> was_full);
   /// Since the last clear_interval().
   ListenCounters attributed(std::uint32_t listener) const;
+  /// Of all listeners together, as far as no call before told it.
+  std::uint64_t take_untold_drops();
+  /// Of the listener's attributed drops, those that take_untold_drops() has told.
+  std::uint64_t told_drops(std::uint32_t listener) const { return drops_.told(listener); }
   /// Since the baseline.
   ListenCounters unattributed() const;
+  /// What ListenDrops has risen by since the last call.
+  std::uint64_t take_counted() { return std::exchange(counted_, 0); }
   bool has_baseline() const { return last_.has_value(); }
   void clear_interval();
   /// The index is going to be another listener's.
@@ -196,6 +207,7 @@ private:
   std::vector<Claim> granted_drops_;
   std::vector<Claim> granted_overflows_;
   std::optional<ListenCounters> last_;
+  std::uint64_t counted_ = 0;
   bool unread_ = false; ///< the last sample wanted counters in vain
 };
 

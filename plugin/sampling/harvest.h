@@ -17,6 +17,8 @@ namespace backlog {
 struct ListenerHarvest {
   ListenerInterval interval;
   ListenCounters dropped; ///< in this interval, segments; as far as is known, see drops_known
+  /// Of the drops: those among the untold_drops of an earlier harvest, which could not read it.
+  std::uint64_t told_before = 0;
 };
 
 /// The listeners of one kind.
@@ -26,8 +28,8 @@ struct KindHarvest {
   bool drops_known = false; ///< false: the namespace's counters could not be read; always for Unix
   std::vector<ListenerHarvest> listeners;
   ListenerHarvest fold; ///< those without a series of their own; interval.members 0: none
-  /// Of listeners that went, more than are told one by one; as far as they are the fold's, there
-  /// too.
+  /// Of listeners that went, more than are told one by one, and of those that could not be read.
+  /// As far as they are the fold's, there too.
   std::uint64_t untold_drops = 0; ///< segments
   std::vector<ListenerSet::Collision> collisions;
 };
@@ -40,8 +42,9 @@ struct NamespaceHarvest {
   KindHarvest tcp;
   std::optional<KindHarvest> unix_sockets; ///< empty: not asked for
   std::optional<NetCounters> counters;
-  std::optional<std::uint64_t> drops_unattributed;     ///< segments since the plugin's baseline
-  std::chrono::steady_clock::time_point counted_since; ///< when that was
+  bool drops_known = false;        ///< false: ListenDrops could not be read
+  std::uint64_t drops_counted = 0; ///< what ListenDrops rose by, as far as the samples tell
+  std::chrono::steady_clock::time_point counted_since; ///< when its sampler began
 };
 
 /// How the sampler fared; empty in the first interval, which is none.

@@ -94,7 +94,7 @@ void NamespaceSampler::forget_gone_tcp() {
     for (ListenCounters *untold : {&untold_, folded ? &untold_folded_ : nullptr}) {
       if (untold == nullptr)
         continue;
-      untold->drops += dropped.drops;
+      untold->drops += dropped.drops - drops_.told_drops(listener);
       untold->overflows += dropped.overflows;
     }
     drops_.forget(listener);
@@ -206,8 +206,8 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
     take_tcp_sample(tcp_max_weight, true);
   harvest.counters = counters_;
   harvest.tcp = harvest_tcp();
-  if (drops_known())
-    harvest.drops_unattributed = drops_.unattributed().drops;
+  harvest.drops_known = drops_known();
+  harvest.drops_counted = drops_.take_counted();
   if (config_->report_unix) {
     harvest_unix_samples(unix_max_weight);
     harvest.unix_sockets = harvest_unix();
@@ -242,8 +242,8 @@ NamespaceHarvest NamespaceSampler::harvest_ended() {
   harvest.counted_since = began_;
   harvest.tcp = harvest_tcp();
   harvest.tcp.drops_known = drops_.has_baseline();
-  if (harvest.tcp.drops_known)
-    harvest.drops_unattributed = drops_.unattributed().drops;
+  harvest.drops_known = harvest.tcp.drops_known;
+  harvest.drops_counted = drops_.take_counted();
   if (config_->report_unix)
     harvest.unix_sockets = harvest_unix();
   return harvest;
@@ -252,8 +252,11 @@ NamespaceHarvest NamespaceSampler::harvest_ended() {
 KindHarvest NamespaceSampler::harvest_tcp() {
   KindHarvest kind;
   if (tcp_failure_) {
-    // What there is of listeners waits for the next harvest; what comes meanwhile is nobody's.
+    // What there is of listeners waits for the next harvest, but for the sum of their drops: the
+    // counter of the namespace is told now. What comes meanwhile is nobody's.
     drops_.settle([](std::uint32_t) { return false; });
+    untold_folded_ = {};
+    kind.untold_drops = std::exchange(untold_, {}).drops + drops_.take_untold_drops();
     return kind;
   }
   kind.read = true;
@@ -269,15 +272,17 @@ KindHarvest NamespaceSampler::harvest_tcp() {
   kind.listeners.reserve(interval.listeners.size());
   for (ListenerInterval &listener : interval.listeners) {
     const ListenCounters dropped = drops_.attributed(listener.index);
+    const std::uint64_t told_before = drops_.told_drops(listener.index);
     if (dropped.overflows > 0)
       note_overflow(listener);
     if (listener.folded) {
       kind.fold.dropped.drops += dropped.drops;
+      kind.fold.told_before += told_before;
       kind.fold.dropped.overflows += dropped.overflows;
       if (dropped.overflows > 0)
         note_overflow(kind.fold.interval);
     }
-    kind.listeners.push_back({std::move(listener), dropped});
+    kind.listeners.push_back({std::move(listener), dropped, told_before});
   }
   drops_.clear_interval();
   for (const ListenerHarvest &listener : kind.listeners)
@@ -298,7 +303,7 @@ KindHarvest NamespaceSampler::harvest_unix() {
   kind.fold.interval = std::move(interval.fold);
   kind.listeners.reserve(interval.listeners.size());
   for (ListenerInterval &listener : interval.listeners)
-    kind.listeners.push_back({std::move(listener), {}});
+    kind.listeners.push_back({std::move(listener), {}, 0});
   return kind;
 }
 

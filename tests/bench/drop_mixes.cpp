@@ -591,13 +591,15 @@ public:
   void harvest(backlog::Sampler &sampler) {
     sampler.ask();
     const auto harvest = sampler.take_until(Clock::now() + std::chrono::seconds(5));
-    if (!harvest || !harvest->own.tcp.read || !harvest->own.drops_unattributed)
+    if (!harvest || !harvest->own.tcp.read || !harvest->own.drops_known)
       throw std::runtime_error("the sampler gave no harvest");
-    to_none_ = *harvest->own.drops_unattributed;
+    to_none_ += harvest->own.drops_counted - harvest->own.tcp.untold_drops;
     const CountByPort before = std::exchange(truth_, drops_by_port(play_, listen_drops() - begin_));
     CountByPort given;
     for (const backlog::ListenerHarvest &listener : harvest->own.tcp.listeners)
       given[listener.interval.identity.port] += listener.dropped.drops;
+    for (const auto &[port, drops] : given)
+      to_none_ -= drops;
     for (const auto &[port, drops] : given) {
       given_[port] += drops;
       const std::uint64_t true_drops =

@@ -13,6 +13,7 @@ from raw_clients import RawClients
 
 DROPPED = "packets-dropped"
 UNATTRIBUTED = ("kernel", "packets-dropped_unattributed")
+UNREPORTED = ("kernel", "packets-dropped_unreported")
 LISTEN_DROPS = ("kernel", "protocol_counter-ListenDrops")
 HOST_DROPPED = ("host", DROPPED)
 INTERVAL = 0.1  # seconds
@@ -66,20 +67,29 @@ class DropsTest(SystemTest):
         self.assertEqual(values, sorted(values))
 
     def check_each_drop_is_given_once(self, collectd, *names):
-        """At each time at which all have their counter: what they and nobody were given is what
-        ListenDrops has risen by. A counter's first value is 0 whatever it holds: not compared."""
+        """At each time, whichever have a series then: what all of them, those without a series and nobody were
+        given is what ListenDrops has risen by, and so has the host's counter. No counter ever falls."""
         collectd.wait_for_intervals(2)
-        series = [(name, DROPPED) for name in names] + [UNATTRIBUTED]
-        rows = collectd.rows(LISTEN_DROPS, HOST_DROPPED, *series)
-        complete = max(collectd.values(*each)[0][0] for each in series)
-        account = [(drops, host, sum(given)) for when, (drops, host, *given) in rows.items() if when > complete]
+        listeners = {name for name in collectd.instances() if name.startswith("tcp")}
+        self.assertLessEqual(set(names), listeners)
+        given = [(name, DROPPED) for name in listeners] + [UNATTRIBUTED, UNREPORTED]
+        histories = [collectd.values(*each) for each in given]
+        rows = collectd.rows(LISTEN_DROPS, HOST_DROPPED, UNATTRIBUTED, UNREPORTED)
+        complete = min(history[-1][0] for history in histories[len(listeners):])
+        account = []
+        for when, (drops, host, *_) in rows.items():
+            if when <= complete:
+                latest = [[value for then, value in history if then <= when][-1:] for history in histories]
+                account.append((drops, host, sum(sum(latest, []))))
         self.assertGreater(len(account), 1)
-        first = account[0]
-        risen = [tuple(value - begin for value, begin in zip(row, first)) for row in account]
+        risen = [tuple(value - begin for value, begin in zip(row, account[0])) for row in account]
         self.assertEqual([host for _, host, _ in risen], [drops for drops, _, _ in risen])
         self.assertEqual([given for _, _, given in risen], [drops for drops, _, _ in risen])
-        for name in names:
+        for name in listeners:
             self.check_never_falls(collectd, name)
+        for counter_of_all in (UNATTRIBUTED, UNREPORTED, HOST_DROPPED):
+            values = [value for _, value in collectd.values(*counter_of_all)]
+            self.assertEqual(values, sorted(values), counter_of_all)
 
     def latest_unattributed(self, collectd):
         return collectd.latest(*UNATTRIBUTED)
@@ -350,6 +360,47 @@ class NoDropsTest(DropsTest):
                       what="all drops")
         self.assertLessEqual(collectd.latest(deferring.name, DROPPED), 8 * rounds / 2)
         self.check_each_drop_is_given_once(collectd, deferring.name, full.name)
+
+
+class PlacesTest(DropsTest):
+    """More listeners than MaxListeners."""
+
+    def test_one_that_drops_has_a_series_at_once(self):
+        idle = sorted((self.any_listener(limit=2) for _ in range(5)), key=lambda each: each.name)
+        collectd = self.collectd("MaxListeners 3", interval=INTERVAL)
+        collectd.wait(lambda: collectd.listeners() == {each.name for each in idle[:3]}, what="three series")
+        full = idle[4].fill(3)
+        self.overflow_by_syn(full)
+        self.wait_for_given(collectd, full, DROPS)
+        self.assertEqual(collectd.latest(*UNREPORTED), 0)
+        self.assertEqual(collectd.listeners(), {each.name for each in idle[:3] + [full]})
+        self.overflow_by_syn(full)
+        self.wait_for_given(collectd, full, 2 * DROPS)
+
+        # There is one extra place for three. Whoever has it keeps it while it is in trouble.
+        other = idle[3].fill(3)
+        self.overflow_by_syn(other)
+        collectd.wait(lambda: sum(collectd.latest(*each) or 0 for each in ((other.name, DROPPED), UNREPORTED))
+                      == DROPS, what="the drops of the other one")
+        self.check_each_drop_is_given_once(collectd, full.name)
+
+    def test_listeners_that_are_not_selected(self):
+        selected, other = self.any_listener(limit=2).fill(3), self.any_listener(limit=2).fill(3)
+        collectd = self.start(selected, config=f'Listener "{selected.name}"')
+        self.overflow_by_syn(other, 4)
+        self.overflow_by_syn(selected, 2)
+        self.wait_for_given(collectd, selected, 2)
+        collectd.wait_for_value(*UNREPORTED, 4)
+        self.check_each_drop_is_given_once(collectd, selected.name)
+
+    def test_without_any_series(self):
+        full = self.any_listener(limit=2).fill(3)
+        collectd = self.collectd("MaxListeners 0", interval=INTERVAL)
+        collectd.wait_for_intervals(2)
+        self.overflow_by_syn(full)
+        collectd.wait_for_value(*UNREPORTED, DROPS)
+        self.assertEqual(collectd.listeners(), set())
+        self.check_each_drop_is_given_once(collectd)
 
 
 class RestartTest(DropsTest):

@@ -91,7 +91,7 @@ START_TEST(what_cannot_be_entered_is_unread_and_not_gone) {
         ck_assert(sampled.blue().id == blue.id);
         ck_assert(!sampled.blue().tcp.read && !sampled.blue().unix_sockets->read);
         ck_assert(!sampled.blue().unix_sockets->absent);
-        ck_assert(!sampled.blue().counters && !sampled.blue().drops_unattributed);
+        ck_assert(!sampled.blue().counters && !sampled.blue().drops_known);
         ck_assert(sampled.blue().counted_since == counted_since);
         ck_assert_uint_eq(sampled.faults.size(), 1);
         assert_text(sampled.faults.front().part, "other net namespaces");
@@ -143,7 +143,7 @@ START_TEST(what_is_gone_has_one_more_harvest) {
       sampled.post({});
     sampled.take_harvest();
     ck_assert(sampled.blue().id == blue.id && sampled.blue().ended);
-    ck_assert(sampled.blue().tcp.read && sampled.blue().drops_unattributed == 0U);
+    ck_assert(sampled.blue().tcp.read && sampled.blue().drops_known);
     ck_assert(sampled.blue().tcp.listeners.empty()); // they had nothing to tell
     ck_assert_uint_eq(sampled.faults.size(), 0);
     sampled.take_harvest();

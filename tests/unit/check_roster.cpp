@@ -1,6 +1,7 @@
 #include "roster.h"
 #include "test_program.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,8 @@ struct Wish {
   std::string name;
   bool eligible = true;
   bool urgent = false;
+  bool in_trouble = false;
+  bool counts_drops = true;
 };
 
 /// The names that have a place, in the order of the wishes.
@@ -20,7 +23,8 @@ std::string placed(Roster &roster, const std::vector<Wish> &wishes, std::size_t 
   std::vector<RosterCandidate> candidates;
   candidates.reserve(wishes.size());
   for (const Wish &wish : wishes)
-    candidates.push_back({&wish.name, wish.eligible, wish.urgent});
+    candidates.push_back(
+        {&wish.name, wish.eligible, wish.urgent, wish.in_trouble, wish.counts_drops});
   const std::vector<bool> result =
       roster.update(candidates, places, [complete](const std::string &) { return !complete; });
   std::string names;
@@ -82,14 +86,94 @@ START_TEST(only_who_could_not_be_read_keeps_the_place) {
   const auto only_unix_is_unread = [&](const std::string &name) { return name == unix_socket; };
   assert_text(placed(roster, {{tcp}, {unix_socket}}, 2), tcp + unix_socket);
   std::vector<bool> result =
-      roster.update({{.name = &tcp, .eligible = true, .urgent = false}}, 2, only_unix_is_unread);
+      roster.update({{.name = &tcp, .eligible = true}}, 2, only_unix_is_unread);
   ck_assert(roster.was_present(unix_socket));
   const std::string other = "other";
-  result =
-      roster.update({{.name = &other, .eligible = true, .urgent = false}}, 2, only_unix_is_unread);
+  result = roster.update({{.name = &other, .eligible = true}}, 2, only_unix_is_unread);
   ck_assert(result[0]); // that of tcp, which is gone
   ck_assert(!roster.was_present(tcp));
   assert_text(placed(roster, {{tcp}, {unix_socket}, {other}}, 2), unix_socket + other);
+}
+END_TEST
+
+START_TEST(one_in_trouble_has_a_place_at_once) {
+  Roster roster;
+  const Wish well{"z"};
+  const Wish in_trouble{.name = "z", .in_trouble = true};
+  assert_text(placed(roster, {{"a"}, {"b"}, well}, 2), "ab");
+  assert_text(placed(roster, {{"a"}, {"b"}, in_trouble}, 2), "abz");
+  assert_text(placed(roster, {{"a"}, {"b"}, well}, 2), "abz"); // which it keeps
+  // Until one of the others is free, which is its own before it is anyone else's.
+  assert_text(placed(roster, {{"b"}, {"c"}, well}, 2), "bz");
+  assert_text(placed(roster, {{"b"}, {.name = "c", .in_trouble = true}, well}, 2), "bcz");
+  Roster nobody;
+  assert_text(placed(nobody, {in_trouble}, 0), "");
+}
+END_TEST
+
+START_TEST(a_tenth_more_for_those_in_trouble) {
+  struct Case {
+    std::size_t places;
+    std::size_t extra;
+  };
+  for (const Case &c : std::vector<Case>{{0, 0}, {1, 1}, {10, 1}, {11, 2}, {200, 20}}) {
+    Roster roster;
+    std::vector<Wish> wishes;
+    for (int i = 0; i < 300; ++i)
+      wishes.push_back({.name = std::string(1, static_cast<char>(' ' + i % 90)) + std::to_string(i),
+                        .in_trouble = true});
+    std::vector<RosterCandidate> candidates;
+    for (const Wish &wish : wishes)
+      candidates.push_back({.name = &wish.name, .eligible = true, .in_trouble = true});
+    for (int interval = 0; interval < 3; ++interval) {
+      const std::vector<bool> result =
+          roster.update(candidates, c.places, [](const std::string &) { return false; });
+      ck_assert_uint_eq(static_cast<std::size_t>(std::count(result.begin(), result.end(), true)),
+                        c.places + c.extra);
+    }
+  }
+}
+END_TEST
+
+START_TEST(who_has_the_extra_places) {
+  struct Case {
+    const char *what;
+    std::vector<Wish> before;
+    std::vector<Wish> now;
+    const char *placed;
+  };
+  const Wish regular{"0"};
+  const Wish holder{.name = "h", .in_trouble = true};
+  for (const Case &c : std::vector<Case>{
+           {"kept in trouble", {holder}, {{.name = "a", .in_trouble = true}, holder}, "0h"},
+           {"kept while nobody needs it", {holder}, {{"a"}, {"h"}}, "0h"},
+           {"given up by one that is well",
+            {holder},
+            {{.name = "a", .in_trouble = true}, {"h"}},
+            "0a"},
+           {"given up to one that the configuration names",
+            {holder},
+            {{.name = "a", .urgent = true, .in_trouble = true}, holder},
+            "0a"},
+           {"given up to one that counts drops",
+            {{.name = "h", .in_trouble = true, .counts_drops = false}},
+            {{.name = "a", .in_trouble = true},
+             {.name = "h", .in_trouble = true, .counts_drops = false}},
+            "0a"},
+           {"of new ones, the one that has been here for longer",
+            {{"b"}},
+            {{.name = "a", .in_trouble = true}, {.name = "b", .in_trouble = true}},
+            "0b"},
+       }) {
+    Roster roster;
+    std::vector<Wish> before = c.before;
+    before.insert(before.begin(), regular);
+    (void)placed(roster, before, 1);
+    std::vector<Wish> now = c.now;
+    now.insert(now.begin(), regular);
+    assert_text(std::string(c.what) + " " + placed(roster, now, 1),
+                std::string(c.what) + " " + c.placed);
+  }
 }
 END_TEST
 
@@ -103,5 +187,6 @@ int main() {
   return run_tests("roster", first_by_name_then_by_appearance, urgent_ones_go_first,
                    places_are_kept_until_the_listener_is_gone, those_with_nothing_to_show_wait,
                    who_could_not_be_read_keeps_the_place,
-                   only_who_could_not_be_read_keeps_the_place, no_places);
+                   only_who_could_not_be_read_keeps_the_place, one_in_trouble_has_a_place_at_once,
+                   a_tenth_more_for_those_in_trouble, who_has_the_extra_places, no_places);
 }

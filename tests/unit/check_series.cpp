@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace backlog;
@@ -21,6 +22,8 @@ Values values_of(const Table &table, ValueSet set) {
   for_each_value(table, set, [&](const SeriesValue &series) {
     std::string key(series.plugin_instance);
     key += "/" + std::string(series.type) + "-" + std::string(series.type_instance);
+    if (series.at_begin)
+      key += " before";
     std::string text;
     if (const auto *counter = std::get_if<std::int64_t>(&series.value)) {
       text = "+" + std::to_string(*counter);
@@ -78,6 +81,23 @@ Values joined(Values values, const Values &more) {
 }
 
 } // namespace
+
+START_TEST(what_a_counter_was_before_comes_first) {
+  Table table;
+  table.rows = {tcp_row(), tcp_row()};
+  table.rows[0].name = "tcp_any_79";
+  table.rows[1].dropped_at_begin = 2;
+  bool is_first = true;
+  for_each_value(table, ValueSet::basic, [&](const SeriesValue &series) {
+    ck_assert(series.at_begin == is_first);
+    if (std::exchange(is_first, false))
+      ck_assert(series.plugin_instance == "tcp_any_80" &&
+                std::get<std::int64_t>(series.value) == 2);
+  });
+  table.rows[1].has_series = false;
+  ck_assert(!values_of(table, ValueSet::basic).contains("tcp_any_80/packets-dropped before"));
+}
+END_TEST
 
 START_TEST(values_of_a_listener) {
   Table table;
@@ -159,6 +179,7 @@ START_TEST(values_of_the_kernel) {
   kernel.counters->values[static_cast<std::size_t>(Counter::ListenOverflows)] = 11;
   kernel.counters->values[static_cast<std::size_t>(Counter::AttemptFails)] = 0;
   kernel.drops_unattributed = 6;
+  kernel.drops_unreported = 8;
   kernel.syn_total = 8;
   kernel.limits.emplace();
   kernel.limits->somaxconn = 4096;
@@ -167,6 +188,7 @@ START_TEST(values_of_the_kernel) {
                 {{"kernel/protocol_counter-ListenOverflows", "+11"},
                  {"kernel/protocol_counter-AttemptFails", "+0"},
                  {"kernel/packets-dropped_unattributed", "+6"},
+                 {"kernel/packets-dropped_unreported", "+8"},
                  {"kernel/queue_length-syn", "8"},
                  {"kernel/gauge-somaxconn", "4096"},
                  {"kernel/gauge-tcp_syncookies", "1"}});
@@ -184,7 +206,7 @@ START_TEST(values_of_the_kernel) {
     assert_text(all.at(std::string("kernel/protocol_counter-") + counter), "+1");
   assert_text(all.at("kernel/gauge-tcp_max_syn_backlog"), "512");
   assert_text(all.at("kernel/gauge-tcp_abort_on_overflow"), "0");
-  ck_assert_uint_eq(all.size(), 15 + 4 + 2);
+  ck_assert_uint_eq(all.size(), 15 + 4 + 3);
 
   KernelRow &blue = table.kernels.emplace_back();
   blue.instance = "kernel_netns_blue";
@@ -204,8 +226,9 @@ START_TEST(values_of_the_sampler) {
 END_TEST
 
 int main() {
-  return run_tests("series", values_of_a_listener, what_is_unknown_is_absent,
-                   absent_listener_has_its_counter_and_state_only, rows_without_series_are_left_out,
-                   values_of_the_host, drops_of_the_host_that_are_not_known_are_absent,
-                   values_of_the_kernel, values_of_the_sampler);
+  return run_tests("series", what_a_counter_was_before_comes_first, values_of_a_listener,
+                   what_is_unknown_is_absent, absent_listener_has_its_counter_and_state_only,
+                   rows_without_series_are_left_out, values_of_the_host,
+                   drops_of_the_host_that_are_not_known_are_absent, values_of_the_kernel,
+                   values_of_the_sampler);
 }

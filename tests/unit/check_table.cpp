@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -73,7 +74,10 @@ public:
     harvest.measured = measured;
     harvest.own.tcp = kind_of(tcp);
     harvest.own.unix_sockets = kind_of(unix_sockets);
-    harvest.own.drops_unattributed = unattributed;
+    harvest.own.drops_known = true;
+    harvest.own.drops_counted = unattributed;
+    for (const ListenerHarvest &listener : harvest.own.tcp.listeners)
+      harvest.own.drops_counted += listener.dropped.drops;
     take(harvest);
   }
   void take(const Harvest &harvest, const std::optional<Survey> &survey = {}) {
@@ -104,7 +108,7 @@ public:
   Table table;
   std::chrono::duration<double> interval = 10s;
   std::chrono::nanoseconds measured = 10s;
-  std::optional<std::uint64_t> unattributed;
+  std::uint64_t unattributed = 0; ///< in each interval
 
 private:
   static std::shared_ptr<const Config> config_of(const Settings &settings) {
@@ -142,8 +146,8 @@ START_TEST(tcp_series_begin_at_once_with_a_drop_or_by_name) {
   ck_assert_uint_eq(tables.table.rows.size(), 2); // `other` is not selected
 
   Tables all;
-  all.build({{"quiet", 128}, {"drops", 0, 3}});
-  assert_text(all.series(), "drops");
+  all.build({{"quiet", 10}, {"drops", 0, 3}, {"full", 128}});
+  assert_text(all.series(), "drops=3 full");
 }
 END_TEST
 
@@ -219,6 +223,8 @@ START_TEST(fold_tells_its_drops_though_its_last_listener_went) {
   tables.build({{"x", 0, 0, 1, true}});
   assert_text(tables.series(), "tcp_unstable=2");
   tables.build({{"x", 0, 5, 0, true}});
+  assert_text(tables.series(), "tcp_unstable=7");
+  ck_assert(!tables.row("tcp_unstable").has_queue);
   tables.build({{"y", 0, 0, 1, true}});
   assert_text(tables.series(), "tcp_unstable=7");
 }
@@ -248,26 +254,163 @@ END_TEST
 START_TEST(counters_begin_with_0_and_survive_restarts) {
   Tables tables;
   tables.build({{"a", 0, 3}});
-  assert_text(tables.series(), "a");
-  ck_assert(tables.row("a").dropped == 0U);
+  assert_text(tables.series(), "a=3");
+  ck_assert(tables.row("a").dropped_at_begin == 0U);
   tables.build({{"a", 0, 2}});
   assert_text(tables.series(), "a=5");
+  ck_assert(!tables.row("a").dropped_at_begin);
   tables.build({{"a", 0, 0, 0}});
   tables.build({});
   tables.build({{"a", 0, 1}});
   assert_text(tables.series(), "a=6");
+  ck_assert(tables.row("a").dropped_at_begin == 5U);
 }
 END_TEST
 
-START_TEST(drops_before_the_series_are_in_its_counter) {
+// Where the drops are told: what has a series, what has none and what is nobody's add up.
+START_TEST(each_drop_is_told_once) {
+  struct Case {
+    const char *what;
+    Settings settings;
+    std::vector<std::vector<Told>> intervals;
+    const char *told; ///< after the last of them
+  };
+  const Told a{"a"};
+  const Told b{"b"};
+  for (const Case &c : std::vector<Case>{
+           {"in a series", {}, {{a}, {{"a", 0, 5}}}, "a=5; unreported 0"},
+           {"in the first interval", {}, {{{"a", 0, 5}}}, "a=5; unreported 0"},
+           {"of one that went", {}, {{a}, {{"a", 0, 5, 0}}, {}}, "a=5; unreported 0"},
+           {"of one that came and went", {}, {{}, {{"a", 0, 5, 0}}, {}}, "a=5; unreported 0"},
+           {"of one that is not selected",
+            {.listener = {"a"}},
+            {{a, {"b", 0, 3}}, {a, {"b", 0, 4}}},
+            "a=0; unreported 7"},
+           {"beside a full roster",
+            {.max_listeners = 1},
+            {{a, b}, {a, b}, {a, {"b", 0, 4}}},
+            "a=0 b=4; unreported 0"},
+           {"beside a roster that has no extra place left",
+            {.max_listeners = 1},
+            {{a, b, {"c"}}, {a, b, {"c"}}, {a, {"b", 0, 4}, {"c"}}, {a, {"b", 0, 1}, {"c", 0, 6}}},
+            "a=0 b=5; unreported 6"},
+           {"of one that gets its series later",
+            {.max_listeners = 1},
+            {{a, {"b", 0, 4}, {"c", 0, 2}, {"d", 0, 5}}, {{"c", 0, 1}, {"d", 0, 3}}},
+            "b=4 c=3 d=3; unreported 5"},
+           {"without any place", {.max_listeners = 0}, {{{"a", 0, 5}}}, "; unreported 5"},
+           {"of the unstable",
+            {},
+            {{{"x", 0, 2, 1, true}}, {{"x", 0, 3, 0, true}}},
+            "tcp_unstable=5; unreported 0"},
+           {"of the unstable without any place",
+            {.max_listeners = 0},
+            {{{"x", 0, 2, 1, true}}},
+            "; unreported 2"},
+           {"under a name that one listener has after the other",
+            {.watches = {{"/^[ab]$/", "web", false}}},
+            {{{"a", 0, 5}}, {}, {{"b", 0, 2}}},
+            "web=7; unreported 0"},
+       }) {
+    Tables tables(c.settings);
+    tables.unattributed = 1;
+    std::map<std::string, std::uint64_t> counters;
+    std::uint64_t listen_drops = 0;
+    for (const std::vector<Told> &interval : c.intervals) {
+      for (const Told &told : interval)
+        listen_drops += told.drops;
+      tables.build(interval);
+      for (const Row &row : tables.table.rows) {
+        if (!row.has_series)
+          continue;
+        ck_assert_uint_ge(*row.dropped, counters[row.name]);
+        ck_assert(!row.dropped_at_begin || *row.dropped_at_begin == counters[row.name]);
+        counters[row.name] = *row.dropped;
+      }
+      listen_drops += 1;
+      const KernelRow &kernel = tables.table.kernels.front();
+      std::uint64_t sum = *kernel.drops_unattributed + *kernel.drops_unreported;
+      for (const auto &[name, drops] : counters)
+        sum += drops;
+      assert_text(std::string(c.what) + " " + std::to_string(sum),
+                  std::string(c.what) + " " + std::to_string(listen_drops));
+      ck_assert(tables.table.host->dropped == listen_drops);
+    }
+    std::string text;
+    for (const auto &[name, drops] : counters)
+      text += (text.empty() ? "" : " ") + name + "=" + std::to_string(drops);
+    text += "; unreported " + std::to_string(*tables.table.kernels.front().drops_unreported);
+    assert_text(std::string(c.what) + ": " + text, std::string(c.what) + ": " + c.told);
+  }
+}
+END_TEST
+
+// Its drops are known, and told with the namespace's counter; who they are is told with the next.
+START_TEST(drops_of_those_that_could_not_be_read) {
+  Tables tables;
+  tables.build({{"a"}, {"x", 0, 0, 1, true}});
+  Harvest harvest;
+  harvest.own.drops_known = true;
+  harvest.own.drops_counted = 9;
+  harvest.own.tcp.untold_drops = 7;
+  tables.take(harvest);
+  ck_assert(tables.table.kernels.front().drops_unreported == 7U);
+  ck_assert(tables.table.kernels.front().drops_unattributed == 2U);
+  harvest.own.tcp = kind_of({{"a", 0, 6}, {"x", 0, 3, 1, true}});
+  harvest.own.tcp.listeners[0].told_before = 5;
+  harvest.own.tcp.listeners[1].told_before = 2;
+  harvest.own.tcp.fold.told_before = 2;
+  harvest.own.drops_counted = 2;
+  tables.take(harvest);
+  assert_text(tables.series(), "a=1 tcp_unstable=1");
+  ck_assert_uint_eq(tables.row("a").drops->drops, 6);
+  ck_assert(tables.table.kernels.front().drops_unreported == 7U);
+  ck_assert(tables.table.kernels.front().drops_unattributed == 2U);
+  ck_assert(tables.table.host->dropped == 11U);
+}
+END_TEST
+
+// A thread that began anew has neither seen what came between, nor what its counters had.
+START_TEST(a_sampler_that_begins_anew_loses_no_drop) {
+  Tables tables;
+  const auto take = [&](std::uint64_t listen_drops, std::uint64_t counted, std::uint64_t drops) {
+    Harvest harvest;
+    harvest.own.tcp = kind_of({{"a", 0, drops}});
+    harvest.own.drops_known = true;
+    harvest.own.drops_counted = counted;
+    NetCounters counters;
+    counters.values[static_cast<std::size_t>(Counter::ListenDrops)] = listen_drops;
+    harvest.own.counters = counters;
+    tables.take(harvest);
+    const KernelRow &kernel = tables.table.kernels.front();
+    return tables.series() + "; " + std::to_string(*kernel.drops_unattributed);
+  };
+  assert_text(take(1000, 0, 0), "; 0");
+  assert_text(take(1010, 10, 8), "a=8; 2");
+  assert_text(take(4932, 0, 0), "a=8; 3924");
+  assert_text(take(4940, 8, 8), "a=16; 3924");
+  ck_assert(tables.table.host->dropped == 3940U);
+}
+END_TEST
+
+START_TEST(one_in_trouble_has_a_series_at_once) {
   Tables tables({.max_listeners = 1});
-  tables.build({{"a"}, {"b", 0, 7}});
-  tables.build({{"a"}, {"b", 0, 1}});
-  assert_text(tables.series(), "b=8");
-  tables.build({{"a", 0, 2}});
+  tables.build({{"a"}, {"b"}});
+  tables.build({{"a"}, {"b"}}, {{"u"}});
   assert_text(tables.series(), "a");
-  tables.build({{"a"}});
-  assert_text(tables.series(), "a=2");
+  Harvest harvest;
+  harvest.own.tcp = kind_of({{"a"}, {"b"}});
+  harvest.own.tcp.drops_known = true;
+  harvest.own.unix_sockets = kind_of({{"u", 130}});
+  harvest.own.unix_sockets->drops_known = false;
+  harvest.own.unix_sockets->listeners[0].interval.runs.longest_full = 200ms;
+  tables.take(harvest);
+  assert_text(tables.series(), "a u");
+  ck_assert_uint_eq(tables.table.host->unreported, 1);
+  harvest.own.tcp = kind_of({{"a"}, {"b", 0, 1}});
+  tables.take(harvest);
+  assert_text(tables.series(), "a b=1");
+  ck_assert_uint_eq(tables.table.host->unreported, 1);
 }
 END_TEST
 
@@ -351,6 +494,7 @@ START_TEST(what_was_not_read_is_absent) {
   ck_assert(!tables.table.host);
   ck_assert(!tables.table.kernels.front().counters);
   ck_assert(!tables.table.kernels.front().drops_unattributed);
+  ck_assert(!tables.table.kernels.front().drops_unreported);
 
   harvest.own.tcp.read = true;
   harvest.own.unix_sockets->read = false;
@@ -371,6 +515,7 @@ START_TEST(drops_that_are_not_known_are_absent) {
   const auto take = [&](bool known, std::uint64_t drops, bool others_known = true) {
     harvest.own.tcp = kind_of({{"a", 5, drops}, {"x", 1, drops, 1, true}});
     harvest.own.tcp.drops_known = known;
+    harvest.own.drops_counted = 2 * drops;
     harvest.own.unix_sockets = kind_of({{"u", 1}});
     harvest.own.unix_sockets->drops_known = false;
     harvest.others.resize(1);
@@ -390,7 +535,8 @@ START_TEST(drops_that_are_not_known_are_absent) {
     ck_assert(tables.table.host && !tables.table.host->dropped);
   }
   take(true, 1);
-  ck_assert(tables.row("a").dropped == 0U); // told for the first time
+  ck_assert(tables.row("a").dropped == 1U);
+  ck_assert(tables.row("a").dropped_at_begin == 0U); // told for the first time
   ck_assert(tables.row("a").drops->drops == 1);
   ck_assert(tables.row("a").interval_drops == 1U);
   ck_assert(tables.table.host->dropped == 2U);
@@ -429,6 +575,7 @@ START_TEST(host_figures) {
   // In all, with what is nobody's; what is not selected counts too.
   tables.unattributed = 100;
   tables.build({{"a", 0, 1, 0}, {"b", 0, 4}}, {{"u", 80}});
+  tables.unattributed = 0;
   ck_assert_double_eq(tables.table.host->worst_used_percent, 80);
   ck_assert_uint_eq(tables.table.host->listeners, 2);
   ck_assert(tables.table.host->dropped == 107U);
@@ -438,7 +585,7 @@ START_TEST(host_figures) {
   Harvest harvest; // of more listeners that went than are told one by one
   harvest.own.tcp = kind_of({});
   harvest.own.tcp.untold_drops = 3;
-  harvest.own.drops_unattributed = tables.unattributed;
+  harvest.own.drops_counted = 3;
   tables.take(harvest);
   ck_assert(tables.table.host->dropped == 110U);
 
@@ -455,7 +602,8 @@ START_TEST(harvest_and_survey_are_passed_on) {
   harvest.taken_at = std::chrono::system_clock::time_point(1234s);
   harvest.own.tcp = kind_of({{"a"}, {"b"}, {"x", 0, 0, 1, true}, {"y", 0, 0, 1, true}});
   harvest.own.counters.emplace();
-  harvest.own.drops_unattributed = 9;
+  harvest.own.drops_known = true;
+  harvest.own.drops_counted = 9;
   harvest.sampler = {.period = 25ms, .others_period = {}, .cpu_percent = 0.25};
   tables.take(harvest);
   ck_assert(tables.table.taken_at == harvest.taken_at);
@@ -771,32 +919,45 @@ END_TEST
 
 START_TEST(drops_of_namespaces_that_come_and_go_stay_counted) {
   Tables tables;
-  const auto take = [&](const std::vector<std::pair<ino_t, std::optional<std::uint64_t>>> &others) {
+  struct Blue {
+    ino_t inode;
+    std::uint64_t listen_drops;
+    std::uint64_t counted;
+    bool ended = false;
+  };
+  const auto take = [&](const std::vector<Blue> &namespaces) {
     Harvest harvest;
     harvest.own.tcp = kind_of({});
-    harvest.own.drops_unattributed = 1;
-    for (const auto &[inode, unattributed] : others) {
+    for (const Blue &blue : namespaces) {
       NamespaceHarvest &other = harvest.others.emplace_back();
-      other.label.name = "any"; // what is counted does not hang on names
-      other.id = {1, inode};
-      if (!unattributed)
-        continue; // not to be entered at present
+      other.label.name = "blue";
+      other.id = {1, blue.inode};
+      other.ended = blue.ended;
       other.tcp = kind_of({});
-      other.drops_unattributed = unattributed;
+      other.drops_known = true;
+      other.drops_counted = blue.counted;
+      other.counted_since = std::chrono::steady_clock::time_point(blue.inode * 1s);
+      if (blue.ended)
+        continue;
+      other.counters.emplace().values[static_cast<std::size_t>(Counter::ListenDrops)] =
+          blue.listen_drops;
     }
     tables.take(harvest);
-    return tables.table.host->dropped.value_or(0);
+    std::string text;
+    for (const KernelRow &kernel : tables.table.kernels)
+      if (!kernel.net_namespace.empty())
+        text += kernel.drops_unattributed ? std::to_string(*kernel.drops_unattributed) + " " : "- ";
+    return text + std::to_string(tables.table.host->dropped.value());
   };
-  constexpr ino_t blue = 2;
-  constexpr ino_t green = 3;
-  for (int i = 0; i < 3; ++i)
-    ck_assert_uint_eq(take({{blue, 10}, {green, 100}}), 111);
-  ck_assert_uint_eq(take({{blue, std::nullopt}, {green, 100}}), 111);
-  ck_assert_uint_eq(take({{blue, 10}, {green, 100}}), 111);
-  ck_assert_uint_eq(take({{green, 100}}), 111);
-  ck_assert_uint_eq(take({{blue, 0}, {green, 100}}), 111);
-  ck_assert_uint_eq(take({{blue, 3}, {green, 100}}), 114);
-  ck_assert_uint_eq(take({{blue, 3}, {green, 2}}), 116); // another one with the same id
+  assert_text(take({{2, 70, 10}}), "10 10");
+  assert_text(take({{2, 75, 5}}), "15 15");
+  ck_assert(tables.table.kernels[1].counted_since.time_since_epoch() == 2s);
+  assert_text(take({}), "15");
+  assert_text(take({{2, 79, 1}}), "19 19"); // it could not be entered
+  // Another one of that name: what it dropped before it was found is not counted.
+  assert_text(take({{2, 0, 2, true}, {3, 100, 4}}), "- 25 25");
+  ck_assert(tables.table.kernels[2].counted_since.time_since_epoch() == 3s);
+  assert_text(take({{3, 103, 3}}), "28 28");
 }
 END_TEST
 
@@ -841,9 +1002,10 @@ int main() {
       folded_ones_have_a_row_and_one_series_together, without_places_the_fold_has_no_series_either,
       fold_tells_its_drops_though_its_last_listener_went, listener_that_went_tells_its_counter_only,
       listener_that_went_without_a_series_gets_none, counters_begin_with_0_and_survive_restarts,
-      drops_before_the_series_are_in_its_counter, max_listeners, places_are_shared_by_both_kinds,
-      places_are_200_a_second_of_the_interval, failed_read_moves_no_place,
-      what_was_not_read_is_absent, drops_that_are_not_known_are_absent,
+      each_drop_is_told_once, drops_of_those_that_could_not_be_read,
+      a_sampler_that_begins_anew_loses_no_drop, one_in_trouble_has_a_series_at_once, max_listeners,
+      places_are_shared_by_both_kinds, places_are_200_a_second_of_the_interval,
+      failed_read_moves_no_place, what_was_not_read_is_absent, drops_that_are_not_known_are_absent,
       an_overflow_that_no_counter_tells, host_figures, harvest_and_survey_are_passed_on,
       syn_queue_of_the_fold_is_the_sum, watched_listeners_have_series_and_names,
       expected_listeners_keep_their_series, a_unix_path_is_watched_named_and_expected,
