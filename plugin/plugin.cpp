@@ -3,6 +3,8 @@
 #include "config.h"
 #include "dispatch.h"
 #include "fault_log.h"
+#include "fault_spell.h"
+#include "notice_log.h"
 #include "overdue.h"
 #include "sampler.h"
 #include "survey_board.h"
@@ -16,8 +18,8 @@
 #include <chrono>
 #include <exception>
 #include <memory>
+#include <new>
 #include <optional>
-#include <set>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -29,8 +31,8 @@ using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
 constexpr std::chrono::seconds longest_wait{1};         // for a harvest, in the read callback
+constexpr std::chrono::seconds longest_first_wait{5};   // which has the kernel load modules
 constexpr std::chrono::milliseconds stop_patience{400}; // for each of the two threads
-constexpr std::size_t most_said = 1000;
 
 /// Everything between init and shutdown.
 struct Running {
@@ -48,13 +50,16 @@ struct Running {
   TableBuilder builder;
   FaultLog sampler_faults;
   FaultLog survey_faults;
-  FaultLog late_faults;
+  FaultLog thread_faults;
   Alarms alarms;
   std::optional<TableFile> table_file;
   FaultLog table_faults;
   std::int64_t began_ns = clock_ns();
   BootTimes times;
-  std::set<std::string> said;
+  NoticeLog notices;
+  FaultSpell read_fault;
+  std::optional<int> sampler_not_started; ///< why, an errno; likewise the next
+  std::optional<int> surveyor_not_started;
   Overdue harvest_overdue{longest_wait};
   Overdue survey_overdue{longest_wait};
   bool harvested = false;
@@ -87,9 +92,9 @@ void log_faults(FaultLog &log, const std::vector<Fault> &faults) {
 }
 
 /// Logs what is to be said once only.
-void log_once(const std::string &notice) {
-  if (running->said.size() < most_said && running->said.insert(notice).second)
-    plugin_log(LOG_NOTICE, "backlog plugin: %s", notice.c_str());
+void log_once(const char *kind, const std::string &notice) {
+  if (const auto line = running->notices.say(kind, notice, Clock::now()))
+    plugin_log(LOG_NOTICE, "backlog plugin: %s", line->c_str());
 }
 
 void log_collisions(const NamespaceHarvest &harvest) {
@@ -99,8 +104,8 @@ void log_collisions(const NamespaceHarvest &harvest) {
                            ? "; <Watch> with one of the addresses gives it a name of its own"
                            : "";
   for (const ListenerSet::Collision &collision : harvest.unix_sockets->collisions)
-    log_once(collision.first + " and " + collision.second +
-             " have one name and are shown as one: " + collision.name + remedy);
+    log_once("collision", collision.first + " and " + collision.second +
+                              " have one name and are shown as one: " + collision.name + remedy);
 }
 
 void notify(const std::vector<Notification> &notifications, const Table &table) {
@@ -148,7 +153,7 @@ void publish(const Harvest &harvest, const std::optional<Survey> &survey, Second
     log_collisions(other);
   const Table table = running->builder.build(harvest, survey, interval);
   for (const std::string &notice : table.notices)
-    log_once(notice);
+    log_once("table", notice);
   dispatch_values(table, running->config->values, interval);
   // The first harvest comes right after the start and has seen next to nothing.
   if (std::exchange(running->harvested, true)) {
@@ -160,37 +165,56 @@ void publish(const Harvest &harvest, const std::optional<Survey> &survey, Second
   }
 }
 
-void log_late() {
-  const std::string reason = "not ready within " + std::to_string(longest_wait.count()) + " s";
+/// Why a thread gives no answer, if it gives none.
+template <class Thread>
+std::optional<std::string> silence_of(const Thread &thread, const std::optional<int> &not_started,
+                                      const Overdue &overdue, std::chrono::seconds waited) {
+  if (not_started)
+    return "start a thread: " + std::generic_category().message(*not_started);
+  if (!overdue.is_overdue())
+    return std::nullopt;
+  const std::string reason = "not ready within " + std::to_string(waited.count()) + " s";
+  const std::string step = thread.step();
+  return step.empty() ? reason : reason + ", waits for " + step;
+}
+
+void log_thread_faults(Running &state, std::chrono::seconds waited) {
   std::vector<Fault> faults;
-  if (running->harvest_overdue.is_overdue())
-    faults.push_back({"listeners", reason});
-  if (running->survey_overdue.is_overdue())
-    faults.push_back({"survey", reason});
-  log_faults(running->late_faults, faults);
+  if (auto reason =
+          silence_of(state.sampler, state.sampler_not_started, state.harvest_overdue, waited))
+    faults.push_back({"listeners", std::move(*reason)});
+  if (auto reason =
+          silence_of(state.surveyor, state.surveyor_not_started, state.survey_overdue, waited))
+    faults.push_back({"survey", std::move(*reason)});
+  log_faults(state.thread_faults, faults);
 }
 
 bool has_listeners(const NamespaceHarvest &harvest) {
   return harvest.tcp.read || (harvest.unix_sockets && harvest.unix_sockets->read);
 }
 
-/// Starts those of the threads that are not running.
-bool start_threads(Running &state, Seconds interval) {
-  std::optional<int> failure;
-  if (!state.sampler.is_running())
-    failure = state.sampler.start(state.config, interval, state.board);
-  if (!failure && !state.surveyor.is_running())
-    failure = state.surveyor.start(state.config, interval, state.board);
-  if (failure)
-    plugin_log(LOG_ERR, "backlog plugin: start a thread: %s",
-               std::generic_category().message(*failure).c_str());
-  return !failure;
+template <class Thread>
+std::optional<int> start_thread(Thread &thread, const Running &state, Seconds interval) {
+  if (thread.is_running())
+    return std::nullopt;
+  try {
+    return thread.start(state.config, interval, state.board);
+  } catch (const std::bad_alloc &) {
+    return ENOMEM;
+  }
+}
+
+/// Starts those of the threads that are not running. The surveyor is not needed for what the
+/// sampler has.
+void start_threads(Running &state, Seconds interval) {
+  state.sampler_not_started = start_thread(state.sampler, state, interval);
+  state.surveyor_not_started = start_thread(state.surveyor, state, interval);
 }
 
 /// The first one is to tell whether there are listeners, to who asks for nothing else.
 std::chrono::milliseconds wait_of_read(bool is_first, Seconds interval) {
   if (is_first)
-    return longest_wait;
+    return longest_first_wait;
   return std::min<std::chrono::milliseconds>(
       longest_wait, std::chrono::duration_cast<std::chrono::milliseconds>(interval / 2));
 }
@@ -198,8 +222,9 @@ std::chrono::milliseconds wait_of_read(bool is_first, Seconds interval) {
 int read_callback() {
   const Seconds interval = collectd_interval();
   const Clock::time_point begin = Clock::now();
-  const Clock::time_point deadline =
-      begin + wait_of_read(!std::exchange(running->has_read, true), interval);
+  const bool is_first = !std::exchange(running->has_read, true);
+  const Clock::time_point deadline = begin + wait_of_read(is_first, interval);
+  const std::chrono::seconds patience = is_first ? longest_first_wait : longest_wait;
 
   // What came after the read before this one had given up waiting.
   std::optional<Survey> survey = running->surveyor.try_take();
@@ -210,29 +235,49 @@ int read_callback() {
   // A thread can have ended, having found no way back from another net namespace or no memory.
   for (const auto &failure : {running->sampler.failure(), running->surveyor.failure()})
     if (failure)
-      log_once("a thread has ended, and begins anew: " + *failure);
-  if (!start_threads(*running, interval))
-    return 0;
+      log_once("thread", "a thread has ended, and begins anew: " + *failure);
+  start_threads(*running, interval);
+  if (running->sampler_not_started) {
+    log_thread_faults(*running, patience);
+    return -1;
+  }
   running->sampler.ask();
   running->surveyor.ask();
   const std::optional<Harvest> harvest = running->sampler.take_until(deadline);
   running->harvest_overdue.note(late || harvest, begin, Clock::now());
   if (harvest) {
-    if (auto fresh = running->surveyor.take_until(deadline))
-      survey = std::move(fresh);
+    if (!running->surveyor_not_started)
+      if (auto fresh = running->surveyor.take_until(deadline))
+        survey = std::move(fresh);
     running->survey_overdue.note(survey.has_value(), begin, Clock::now());
   }
-  log_late();
+  log_thread_faults(*running, patience);
   if (!harvest)
     return -1;
   publish(*harvest, survey, interval);
   return has_listeners(harvest->own) ? 0 : -1;
 }
 
-/// collectd suspends a plugin that fails for up to a day: only its first reading of all may.
-int first_or_no_failure() {
+/// collectd suspends a plugin that fails for up to a day: only its first reading of all may. What
+/// fails in one reading after the other, mostly for lack of memory, is said when it begins and
+/// ends.
+int first_or_no_failure() noexcept {
   const bool is_first = !running->has_read;
-  const int result = guarded("read", read_callback);
+  const auto log_failure = [](const char *what) {
+    if (running->read_fault.fails())
+      plugin_log(LOG_ERR, "backlog plugin: read: %s", what);
+    return -1;
+  };
+  int result = 0;
+  try {
+    result = read_callback();
+    if (running->read_fault.goes_well())
+      plugin_log(LOG_NOTICE, "backlog plugin: read: goes well again");
+  } catch (const std::exception &exception) {
+    result = log_failure(exception.what());
+  } catch (...) {
+    result = log_failure("unknown exception");
+  }
   return is_first ? result : 0;
 }
 
@@ -245,8 +290,9 @@ int init_callback() {
     return -1;
   }
   auto starting = std::make_unique<Running>(std::move(given));
-  if (!start_threads(*starting, collectd_interval()))
-    return -1;
+  start_threads(*starting, collectd_interval());
+  log_thread_faults(*starting,
+                    longest_wait); // what could not be started is tried again at each read
   running = starting.release();
   return plugin_register_read("backlog", first_or_no_failure);
 }

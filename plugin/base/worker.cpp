@@ -1,6 +1,10 @@
 #include "worker.h"
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <exception>
 #include <new>
 #include <pthread.h>
@@ -13,7 +17,8 @@ struct Worker::State {
   std::mutex mutex;
   std::condition_variable ended;
   bool has_ended = false;
-  std::optional<std::string> failure;
+  bool has_failed = false;
+  std::array<char, 128> failure{}; // memory may be what has failed
   std::thread thread;
 };
 
@@ -35,23 +40,25 @@ private:
   sigset_t before_{};
 };
 
-std::string text_of(const std::exception &exception) {
-  try {
-    return exception.what();
-  } catch (const std::bad_alloc &) {
-    return "out of memory"; // which is short enough to need none
-  }
+/// Copies what fits.
+template <std::size_t size> void copy_text(const char *text, std::array<char, size> &target) {
+  const std::size_t length = std::min(std::strlen(text), size - 1);
+  std::copy_n(text, length, target.begin());
+  target[length] = '\0';
 }
 
-std::optional<std::string> run(const std::function<void()> &body) {
+/// Returns whether the body ended by an exception, whose text is put into failure.
+template <std::size_t size>
+bool fails(const std::function<void()> &body, std::array<char, size> &failure) {
   try {
     body();
-    return std::nullopt;
+    return false;
   } catch (const std::exception &exception) {
-    return text_of(exception);
+    copy_text(exception.what(), failure);
   } catch (...) {
-    return "unknown exception";
+    copy_text("unknown exception", failure);
   }
+  return true;
 }
 
 } // namespace
@@ -60,13 +67,15 @@ Worker::~Worker() { finish(std::chrono::milliseconds(0)); }
 
 std::optional<int> Worker::start(const std::string &name, std::function<void()> body) {
   finish(std::chrono::milliseconds(0));
-  auto state = std::make_shared<State>();
   const SignalsBlocked blocked;
   try {
+    auto state = std::make_shared<State>();
     state->thread = std::thread([state, body = std::move(body)] {
-      std::optional<std::string> failure = run(body);
+      std::array<char, sizeof state->failure> failure{};
+      const bool has_failed = fails(body, failure);
       const std::lock_guard lock(state->mutex);
-      state->failure = std::move(failure);
+      state->has_failed = has_failed;
+      state->failure = failure;
       state->has_ended = true;
       state->ended.notify_all();
     });
@@ -75,6 +84,8 @@ std::optional<int> Worker::start(const std::string &name, std::function<void()> 
     return std::nullopt;
   } catch (const std::system_error &error) {
     return error.code().value();
+  } catch (const std::bad_alloc &) {
+    return ENOMEM;
   }
 }
 
@@ -89,7 +100,9 @@ std::optional<std::string> Worker::failure() const {
   if (!state_)
     return std::nullopt;
   const std::lock_guard lock(state_->mutex);
-  return state_->failure;
+  if (!state_->has_failed)
+    return std::nullopt;
+  return state_->failure.data();
 }
 
 bool Worker::finish(std::chrono::milliseconds patience) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "progress.h"
+
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -39,6 +41,7 @@ public:
 
   /// For the thread that answers: sleeps until it is asked, or until `due`.
   Wake sleep_until(std::optional<TimePoint> due) {
+    progress_.note("");
     std::unique_lock lock(mutex_);
     const auto woken = [&] { return asked_ || stopping_; };
     if (!due)
@@ -61,7 +64,10 @@ public:
     changed_.notify_all();
   }
 
+  Progress &progress() { return progress_; }
+
 private:
+  Progress progress_; ///< of the thread that answers
   std::mutex mutex_;
   std::condition_variable changed_;
   bool asked_ = false;
@@ -80,7 +86,7 @@ public:
   ~Worker();
 
   /// Starts it, also again when it has ended. name: at most 15 bytes. The error's code is that of
-  /// pthread_create().
+  /// pthread_create(), or ENOMEM.
   std::optional<int> start(const std::string &name, std::function<void()> body);
   bool is_running() const;
   /// What ended the body, if that was an exception.
@@ -106,6 +112,7 @@ public:
 
   bool is_running() const { return worker_.is_running(); }
   std::optional<std::string> failure() const { return worker_.failure(); }
+  const char *step() const { return mailbox_->progress().step(); }
   void ask() { mailbox_->ask(); }
   std::optional<Answer> take_until(TimePoint deadline) { return mailbox_->take_until(deadline); }
   std::optional<Answer> try_take() { return mailbox_->try_take(); }

@@ -33,8 +33,9 @@ void note_overflow(ListenerInterval &listener) {
 
 } // namespace
 
-NamespaceSampler::NamespaceSampler(std::shared_ptr<const Config> config, NamespaceLabel label)
-    : config_(std::move(config)), label_(std::move(label)),
+NamespaceSampler::NamespaceSampler(std::shared_ptr<const Config> config, NamespaceLabel label,
+                                   Progress *progress)
+    : config_(std::move(config)), label_(std::move(label)), progress_(progress),
       tcp_([this](const ListenerIdentity &identity) { return folds(identity); }),
       unix_([this](const ListenerIdentity &identity) { return folds(identity); }) {
   read_port_range();
@@ -62,6 +63,7 @@ void NamespaceSampler::take_tcp_sample(Duration max_weight, bool at_harvest) {
     tcp_.end_sample(std::chrono::steady_clock::now(), max_weight);
 
   counters_.reset();
+  note_step("kernel counters");
   if (at_harvest || (!tcp_failure_ &&
                      drops_.wants_counters(!tcp_.drops_moved().empty(), tcp_.members_changed()))) {
     Result<NetCounters> read =
@@ -113,6 +115,7 @@ bool NamespaceSampler::take_unix_sample(Duration max_weight, bool at_harvest) {
     dump_unix();
   if (unix_failure_)
     return false;
+  note_step("paths of Unix sockets");
   // Who has come may have replaced another.
   const bool changed = at_harvest ? unix_files_.look_at_all() : unix_files_.look();
   if (changed)
@@ -149,6 +152,7 @@ template <class Dump> Failure NamespaceSampler::with_sock_diag(Dump dump) {
 }
 
 void NamespaceSampler::dump_tcp() {
+  note_step("TCP listeners (tcp_diag)");
   tcp_.begin_sample();
   tcp_failure_ = with_sock_diag([this](SockDiag &sock_diag) {
     return sock_diag.dump_tcp_listeners([this](const TcpListener &listener) {
@@ -164,6 +168,7 @@ void NamespaceSampler::dump_tcp() {
 }
 
 void NamespaceSampler::dump_unix() {
+  note_step("Unix listeners (unix_diag)");
   unix_.begin_sample();
   unix_failure_ = with_sock_diag([this](SockDiag &sock_diag) {
     return sock_diag.dump_unix_listeners([this](const UnixListener &listener) {

@@ -6,6 +6,7 @@
 #include "listener_set.h"
 #include "net_counters.h"
 #include "net_limits.h"
+#include "progress.h"
 #include "sock_diag.h"
 #include "unix_files.h"
 
@@ -23,7 +24,9 @@ class NamespaceSampler {
 public:
   using Duration = ListenerSet::Duration;
 
-  NamespaceSampler(std::shared_ptr<const Config> config, NamespaceLabel label);
+  /// progress: nullptr: nobody asks for it.
+  NamespaceSampler(std::shared_ptr<const Config> config, NamespaceLabel label,
+                   Progress *progress = nullptr);
   NamespaceSampler(const NamespaceSampler &) = delete;
   NamespaceSampler &operator=(const NamespaceSampler &) = delete;
 
@@ -65,8 +68,14 @@ private:
   KindHarvest harvest_tcp();
   KindHarvest harvest_unix();
 
+  void note_step(const char *step) const noexcept {
+    if (progress_ != nullptr)
+      progress_->note(step);
+  }
+
   std::shared_ptr<const Config> config_;
   NamespaceLabel label_;
+  Progress *progress_;
   std::optional<SockDiag> sock_diag_;
   SockDiag::Buffer buffer_; ///< of the last one
   NetCountersReader counters_reader_;

@@ -42,8 +42,9 @@ struct Paced {
 class SamplingLoop {
 public:
   SamplingLoop(std::shared_ptr<const Config> config, Seconds interval,
-               std::shared_ptr<SurveyBoard> board)
-      : config_(std::move(config)), own_(config_, NamespaceLabel{}), board_(std::move(board)),
+               std::shared_ptr<SurveyBoard> board, Mailbox<Harvest> &mailbox)
+      : config_(std::move(config)), mailbox_(mailbox),
+        own_(config_, NamespaceLabel{}, &mailbox.progress()), board_(std::move(board)),
         other_namespaces_(config_, board_),
         wisher_({.stalled_after = std::chrono::duration_cast<Duration>(config_->stalled_after),
                  .warning_percent = lowest_warning_percent(*config_)}),
@@ -54,13 +55,13 @@ public:
         unix_pace_(limits_of(*config_)), tcp_(limits_of(*config_).sample_interval),
         unix_(limits_of(*config_).sample_interval), others_(limits_of(*config_).sample_interval) {}
 
-  void run(Mailbox<Harvest> &mailbox) {
+  void run() {
     for (;;) {
-      switch (mailbox.sleep_until(next_due())) {
+      switch (mailbox_.sleep_until(next_due())) {
       case Mailbox<Harvest>::Wake::stopping:
         return;
       case Mailbox<Harvest>::Wake::asked:
-        mailbox.deliver(harvest());
+        mailbox_.deliver(harvest());
         break;
       case Mailbox<Harvest>::Wake::due:
         sample();
@@ -137,6 +138,7 @@ private:
     harvest.own = own_.harvest(tcp_.max_weight(), unix_.max_weight(), harvest.faults);
     ++tcp_samples_;
     const Duration own_cost = spent_of(own_budget_);
+    mailbox_.progress().note("other net namespaces");
     other_namespaces_.follow_board();
     harvest.others = other_namespaces_.harvest(others_max_weight(), harvest.faults);
     board_->post(wisher_.wishes(harvest));
@@ -234,6 +236,7 @@ private:
   }
 
   std::shared_ptr<const Config> config_;
+  Mailbox<Harvest> &mailbox_;
   NamespaceSampler own_;
   std::shared_ptr<SurveyBoard> board_;
   OtherNamespaces other_namespaces_;
@@ -265,7 +268,7 @@ std::optional<int> Sampler::start(const std::shared_ptr<const Config> &config,
                                   const std::shared_ptr<SurveyBoard> &board) {
   return AskedWorker::start("backlog sampler",
                             [config, interval, board](Mailbox<Harvest> &mailbox) {
-                              SamplingLoop(config, interval, board).run(mailbox);
+                              SamplingLoop(config, interval, board, mailbox).run();
                             });
 }
 

@@ -43,6 +43,18 @@ struct Place {
 
 enum class ScanKind : std::uint8_t { owners, syn_queues, oldest_waits };
 
+const char *step_of(ScanKind kind) {
+  switch (kind) {
+  case ScanKind::owners:
+    return "owners";
+  case ScanKind::syn_queues:
+    return "SYN queues";
+  case ScanKind::oldest_waits:
+    break;
+  }
+  return "oldest waits";
+}
+
 Result<std::vector<TcpAddress>> tcp_addresses(SockDiag &sock_diag) {
   std::vector<TcpAddress> addresses;
   if (Failure failure = sock_diag.dump_tcp_listeners(
@@ -95,13 +107,13 @@ std::string refusal() { return Error{EACCES, "look into other processes"}.messag
 class SurveyingLoop {
 public:
   SurveyingLoop(std::shared_ptr<const Config> config, Config::Seconds interval,
-                std::shared_ptr<SurveyBoard> board)
-      : config_(std::move(config)), board_(std::move(board)),
+                std::shared_ptr<SurveyBoard> board, Mailbox<Survey> &mailbox)
+      : config_(std::move(config)), mailbox_(mailbox), board_(std::move(board)),
         budget_(scan_share, std::chrono::duration_cast<ScanBudget::Duration>(interval)) {}
 
-  void run(Mailbox<Survey> &mailbox) {
-    while (mailbox.sleep_until(std::nullopt) != Mailbox<Survey>::Wake::stopping)
-      mailbox.deliver(survey());
+  void run() {
+    while (mailbox_.sleep_until(std::nullopt) != Mailbox<Survey>::Wake::stopping)
+      mailbox_.deliver(survey());
   }
 
 private:
@@ -114,6 +126,7 @@ private:
     for (const NetNamespace &other : *others)
       places.push_back({&other});
 
+    mailbox_.progress().note("limits and listeners");
     sockets_.clear();
     for (const Place &place : places)
       visit(place, [&] { read_limits_and_sockets(place); });
@@ -126,6 +139,7 @@ private:
   }
 
   void find_namespaces() {
+    mailbox_.progress().note("list of net namespaces");
     post_namespaces();
     if (const Failure &closed = finder_.folder_refusal())
       survey_.faults.push_back({"other net namespaces in " + closed->what,
@@ -236,6 +250,7 @@ private:
     budget_.begin(wanted, Clock::now(), tcp_sockets_);
     while (const auto name = budget_.next()) {
       const auto &[place, kind] = scans.at(*name);
+      mailbox_.progress().note(step_of(kind));
       const auto before = thread_cpu_time();
       Failure failure;
       visit(*place, [&, &place = *place, &kind = kind] { failure = run_scan(place, kind); });
@@ -267,6 +282,7 @@ private:
   }
 
   std::shared_ptr<const Config> config_;
+  Mailbox<Survey> &mailbox_;
   std::shared_ptr<SurveyBoard> board_;
   ScanBudget budget_;
   TcpSocketsReader sockets_reader_;
@@ -289,7 +305,7 @@ std::optional<int> Surveyor::start(const std::shared_ptr<const Config> &config,
                                    std::chrono::duration<double> interval,
                                    const std::shared_ptr<SurveyBoard> &board) {
   return AskedWorker::start("backlog survey", [config, interval, board](Mailbox<Survey> &mailbox) {
-    SurveyingLoop(config, interval, board).run(mailbox);
+    SurveyingLoop(config, interval, board, mailbox).run();
   });
 }
 

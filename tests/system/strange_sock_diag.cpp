@@ -1,5 +1,5 @@
 // Preloaded into collectd, this makes sock_diag behave as it does on strange hosts:
-//   STRANGE_SOCK_DIAG_LATE=FILE       answers take six seconds while FILE exists
+//   STRANGE_SOCK_DIAG_LATE=FILE       answers take six seconds, or as long as FILE exists
 //   STRANGE_SOCK_DIAG_REFUSED=FILE    requests are refused, as by SELinux, while FILE exists
 //   STRANGE_SOCK_DIAG_UNIX_REFUSED=1  those about Unix sockets are refused, likewise
 //   STRANGE_SOCK_DIAG_NO_UNIX=1       they are answered as by a kernel without unix_diag
@@ -29,7 +29,8 @@
 
 namespace {
 
-constexpr timespec lateness{.tv_sec = 6, .tv_nsec = 0};
+constexpr timespec look_every{.tv_sec = 0, .tv_nsec = 50000000};
+constexpr int late_looks = 120;
 constexpr unsigned short unknown_request = NLMSG_MIN_TYPE;
 
 bool is_sock_diag(int fd) {
@@ -117,11 +118,9 @@ int open(const char *file, int oflag, ...) {
 
 ssize_t recvmsg(int fd, msghdr *message, int flags) {
   static auto *const real = next(&recvmsg, "recvmsg");
-  if (is_sock_diag(fd) && triggered("STRANGE_SOCK_DIAG_LATE")) {
-    timespec left = lateness;
-    while (nanosleep(&left, &left) != 0) {
-    }
-  }
+  if (is_sock_diag(fd))
+    for (int i = 0; i < late_looks && triggered("STRANGE_SOCK_DIAG_LATE"); ++i)
+      (void)nanosleep(&look_every, nullptr);
   const ssize_t received = real(fd, message, flags);
   static int dumps = 0; // of the sampler's thread
   if (const char *port = std::getenv("STRANGE_SOCK_DIAG_THEN_SYN"); port != nullptr)

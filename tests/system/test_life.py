@@ -4,6 +4,7 @@
 import collections
 import os
 import pathlib
+import threading
 import time
 
 import harness
@@ -89,12 +90,48 @@ class LifeTest(SystemTest):
         collectd.wait_for_value(listener.name, "queue_length-accept", 3)
         self.assertEqual(collectd.messages(), [])
         trigger.touch()
-        collectd.wait_for_log(r"^\[warning\] backlog plugin: no listeners: not ready within 1 s$")
+        collectd.wait_for_log(r"^\[warning\] backlog plugin: no listeners: not ready within 1 s, waits for TCP listeners \(tcp_diag\)$")
         trigger.unlink()
         collectd.wait_for_log(r"^\[notice\] backlog plugin: listeners can be read again$")
         said = collectd.messages()
         self.assertEqual(len(set(said)), len(said), said)
         self.assertNotIn("read-function", collectd.log())
+
+    def few_threads(self, count):
+        """A collectd whose plugin gets so many threads while the file exists."""
+        listener = self.listener(limit=5).fill(3)
+        file = pathlib.Path(self.folder(), "threads")
+        file.write_text(str(count), encoding="ascii")
+        collectd = self.collectd(interval=0.2, preload=[os.environ["FEW_THREADS_LIBRARY"]],
+                                 environment={"FEW_THREADS": str(file)})
+        return collectd, listener, file
+
+    def test_a_thread_that_cannot_be_started_is_tried_again(self):
+        collectd, listener, file = self.few_threads(0)
+        collectd.wait_for_log("no listeners: start a thread: Resource temporarily unavailable")
+        time.sleep(5 * collectd.interval)
+        self.assertEqual(len(collectd.messages()), 2, collectd.messages())
+        self.assertEqual(collectd.instances(), set())
+        file.unlink()
+        collectd.wait_for_value(listener.name, "queue_length-accept", 3)
+        collectd.wait_for_log(r"^\[notice\] backlog plugin: listeners can be read again$")
+        collectd.wait_for_log(r"^\[notice\] backlog plugin: survey can be read again$")
+        self.assertEqual(len(collectd.messages()), 4, collectd.messages())
+
+    def test_without_a_surveyor_the_samplers_values_go_on(self):
+        collectd, listener, file = self.few_threads(1)
+        collectd.wait_for_value(listener.name, "queue_length-accept", 3)
+        listener.accept(1)
+        collectd.wait_for_value(listener.name, "queue_length-accept", 2)
+        self.assertEqual(collectd.values("kernel", "gauge-somaxconn"), [])
+        collectd.wait_for_intervals(5, listener.name, "queue_length-accept")
+        times = [when for when, _ in collectd.values(listener.name, "queue_length-accept")]
+        self.assertEqual([line for line in collectd.messages() if "survey" in line],
+                         ["[warning] backlog plugin: no survey: start a thread: Resource temporarily unavailable"])
+        self.assertLess(max(after - before for before, after in zip(times, times[1:])), 5 * collectd.interval)
+        file.unlink()
+        collectd.wait_for_value("kernel", "gauge-somaxconn", int(harness.read_sysctl("net.core.somaxconn")))
+        collectd.wait_for_log(r"^\[notice\] backlog plugin: survey can be read again$")
 
     def test_reading_once_tells_that_listeners_do_not_come(self):
         trigger = pathlib.Path(self.folder(), "late")
@@ -103,7 +140,18 @@ class LifeTest(SystemTest):
                                     environment={"STRANGE_SOCK_DIAG_LATE": str(trigger)})
         self.addCleanup(collectd.close)
         self.assertNotEqual(collectd.run_to_exit("-T"), 0)
-        self.assertIn("backlog plugin: no listeners: not ready within 1 s", collectd.output())
+        self.assertIn("backlog plugin: no listeners: not ready within 5 s, waits for TCP listeners (tcp_diag)",
+                      collectd.output())
+
+    def test_the_first_reading_waits_for_a_slow_kernel(self):
+        """Which loads modules, for one."""
+        trigger = pathlib.Path(self.folder(), "late")
+        trigger.touch()
+        collectd = harness.Collectd(preload=[os.environ["STRANGE_SOCK_DIAG"]], interval=10,
+                                    environment={"STRANGE_SOCK_DIAG_LATE": str(trigger)})
+        self.addCleanup(collectd.close)
+        threading.Timer(2, trigger.unlink).start()
+        self.assertEqual(collectd.run_to_exit("-T"), 0, collectd.output())
 
     def make_late(self, collectd, trigger, listener):
         """Until no value of the listener has come for some intervals, so that a dump hangs."""

@@ -51,6 +51,22 @@ class ShortMemoryTest(SystemTest):
                     collectd.stop()
                     self.assertEqual(collectd.status, 0)
 
+    def test_what_fails_in_one_reading_after_the_other_is_said_once(self):
+        listener = self.listener(limit=5).fill(3)
+        trigger = pathlib.Path(self.folder(), "rate")
+        collectd = self.collectd(interval=0.1, preload=[os.environ["SHORT_MEMORY"]],
+                                 environment={"SHORT_MEMORY_RATE": str(trigger)})
+        collectd.wait_for_value(listener.name, "queue_length-accept", 3)
+        trigger.write_text("300000", encoding="ascii")
+        collectd.wait_for_log("read: std::bad_alloc")
+        time.sleep(20 * collectd.interval)
+        trigger.unlink()
+        listener.accept(1)
+        collectd.wait_for_value(listener.name, "queue_length-accept", 2)
+        collectd.wait_for_log(r"^\[notice\] backlog plugin: read: goes well again$")
+        said = [line for line in collectd.messages() if "read: std::bad_alloc" in line]
+        self.assertEqual(len(said), 1, collectd.messages())
+
 
 if __name__ == "__main__":
     harness.main()

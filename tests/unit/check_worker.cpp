@@ -3,11 +3,15 @@
 #include "worker.h"
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <exception>
+#include <functional>
 #include <future>
 #include <memory>
 #include <new>
+#include <optional>
+#include <string>
 #include <thread>
 
 using namespace backlog;
@@ -112,11 +116,41 @@ START_TEST(an_exception_ends_the_thread_only) {
   }));
   while (worker.is_running())
     std::this_thread::sleep_for(1ms);
-  assert_text(worker.failure().value_or("none"), "out of memory");
+  assert_text(worker.failure().value_or("none"), LongException().what());
+  ck_assert(!worker.start("throwing", [] {
+    allocations_left = 0;
+    throw std::string::npos;
+  }));
+  while (worker.is_running())
+    std::this_thread::sleep_for(1ms);
+  assert_text(worker.failure().value_or("none"), "unknown exception");
   ck_assert(!worker.start("well", [] {}));
   while (worker.is_running())
     std::this_thread::sleep_for(1ms);
   ck_assert(!worker.failure());
+}
+END_TEST
+
+START_TEST(a_thread_that_cannot_start_for_lack_of_memory) {
+  Worker worker;
+  const std::function<void()> body = [] {};
+  allocations_left = 0;
+  const std::optional<int> failure = worker.start("late", body);
+  allocations_left.reset();
+  ck_assert(failure == ENOMEM);
+  ck_assert(!worker.is_running());
+  ck_assert(!worker.start("late", body));
+  ck_assert(worker.finish(10s));
+}
+END_TEST
+
+START_TEST(says_what_it_waits_for) {
+  Mailbox<int> mailbox;
+  assert_text(mailbox.progress().step(), "");
+  mailbox.progress().note("TCP listeners");
+  assert_text(mailbox.progress().step(), "TCP listeners");
+  (void)mailbox.sleep_until(Clock::now());
+  assert_text(mailbox.progress().step(), "");
 }
 END_TEST
 
@@ -182,6 +216,7 @@ END_TEST
 int main() {
   return run_tests("worker", answers_when_asked, late_answer_waits_for_the_next_take,
                    a_thread_that_is_late_is_left_behind, an_exception_ends_the_thread_only,
+                   a_thread_that_cannot_start_for_lack_of_memory, says_what_it_waits_for,
                    a_worker_that_goes_takes_its_thread_along, signals_are_blocked,
                    signals_are_not_blocked_where_memory_ends, sleep_ends_when_due,
                    an_answer_that_waits_is_not_replaced);
