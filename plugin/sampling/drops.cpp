@@ -1,6 +1,7 @@
 #include "drops.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <tuple>
 #include <utility>
@@ -120,17 +121,17 @@ void CounterSplit::claim(const Claim &claim) {
   claims_.push_back(claim);
 }
 
-void CounterSplit::end_sample(std::uint64_t amount, bool claimants_known,
-                              std::optional<GoneSocket> gone, std::vector<Claim> &granted) {
+void CounterSplit::end_sample(std::uint64_t amount, bool claimants_known, const Leaving &leaving,
+                              bool may_claim_waiting, std::vector<Claim> &granted) {
   amount_ = amount;
   const bool tells_shares = claimants_known && claim_shares();
   const bool single =
       claimants_known && (carried_claimants_known_ || carried_amount_ == 0) && single_claimant();
-  match(true, granted);
+  match(true, may_claim_waiting, granted);
   if (single)
-    match(false, granted);
+    match(false, may_claim_waiting, granted);
 
-  leave_carried(gone, granted);
+  leave_carried(leaving, granted);
   carried_amount_ = amount_;
   carried_claimants_known_ = claimants_known;
   for (const Claim &claim : carried_claims_)
@@ -156,12 +157,18 @@ bool CounterSplit::single_claimant() const {
 }
 
 // What is carried of both sides has met already.
-void CounterSplit::match(bool near_full, std::vector<Claim> &granted) {
+void CounterSplit::match(bool near_full, bool may_claim_waiting, std::vector<Claim> &granted) {
   gather(claims_, near_full);
-  const std::uint64_t shared = share(carried_amount_ + amount_, granted);
-  const std::uint64_t of_carried = std::min(shared, carried_amount_);
-  carried_amount_ -= of_carried;
-  amount_ -= shared - of_carried;
+  const std::uint64_t waiting = may_claim_waiting ? waiting_amount_ : 0;
+  std::uint64_t shared = share(waiting + carried_amount_ + amount_, granted);
+  for (std::uint64_t *amount :
+       {may_claim_waiting ? &waiting_amount_ : nullptr, &carried_amount_, &amount_}) {
+    if (amount == nullptr)
+      continue;
+    const std::uint64_t part = std::min(shared, *amount);
+    *amount -= part;
+    shared -= part;
+  }
 
   gather(carried_claims_, near_full);
   amount_ -= share(amount_, granted);
@@ -287,22 +294,54 @@ std::uint64_t CounterSplit::grant_rounded(std::uint64_t total, std::vector<Claim
   return left;
 }
 
-void CounterSplit::leave_carried(std::optional<GoneSocket> gone, std::vector<Claim> &granted) {
-  std::uint64_t amount = std::exchange(carried_amount_, 0);
-  if (gone && amount > 0) {
-    if (gone->listener >= accounts_.size())
-      accounts_.resize(gone->listener + std::size_t{1});
-    Account &account = accounts_[gone->listener];
-    const std::uint64_t most =
-        gone->full ? amount : static_cast<std::uint64_t>(account.recently_granted);
-    const std::uint64_t part = std::min(amount, most);
-    if (part > 0) {
-      account.attributed += part;
-      granted.push_back({gone->listener, Suspicion::full, part});
-      amount -= part;
-    }
+void CounterSplit::leave_carried(const Leaving &leaving, std::vector<Claim> &granted) {
+  std::uint64_t given = give_to_gone(waiting_amount_ + carried_amount_, leaving.gone, granted);
+  for (std::uint64_t *amount : {&waiting_amount_, &carried_amount_}) {
+    const std::uint64_t part = std::min(given, *amount);
+    *amount -= part;
+    given -= part;
   }
-  left_ += amount;
+  left_ += std::exchange(waiting_amount_, 0);
+  (leaving.some_missing ? waiting_amount_ : left_) += std::exchange(carried_amount_, 0);
+}
+
+/// Returns how much was handed out. Those that were full when they were last seen come first.
+std::uint64_t CounterSplit::give_to_gone(std::uint64_t amount, std::span<const GoneSocket> gone,
+                                         std::vector<Claim> &granted) {
+  if (amount == 0)
+    return 0;
+  const bool any_full =
+      std::any_of(gone.begin(), gone.end(), [](const GoneSocket &socket) { return socket.full; });
+  claims_of_gone_.clear();
+  double known = 0; // what they had lately, all together
+  for (const GoneSocket &socket : gone) {
+    if (socket.full != any_full)
+      continue;
+    if (socket.listener >= accounts_.size())
+      accounts_.resize(socket.listener + std::size_t{1});
+    known += accounts_[socket.listener].recently_granted + (any_full ? 1 : 0);
+    claims_of_gone_.push_back({socket.listener, Suspicion::full, 0});
+  }
+  // What one socket had is no less likely another's of the same listener: shares, not claims.
+  double left = any_full ? static_cast<double>(amount)
+                         : std::min(static_cast<double>(amount), std::floor(known));
+  std::uint64_t given = 0;
+  for (Claim &claim : claims_of_gone_) {
+    const double weight = accounts_[claim.listener].recently_granted + (any_full ? 1 : 0);
+    const double part = known > 0 ? left * weight / known : 0;
+    claim.amount = static_cast<std::uint64_t>(std::llround(part));
+    claim.amount = std::min(claim.amount, static_cast<std::uint64_t>(left));
+    left -= static_cast<double>(claim.amount);
+    known -= weight;
+    given += claim.amount;
+  }
+  for (Claim &claim : claims_of_gone_) {
+    Account &account = accounts_[claim.listener];
+    account.attributed += claim.amount;
+    if (claim.amount > 0)
+      granted.push_back(claim);
+  }
+  return given;
 }
 
 void CounterSplit::grant(Claim &claim, std::uint64_t amount, std::vector<Claim> &granted) {
@@ -316,7 +355,7 @@ void CounterSplit::grant(Claim &claim, std::uint64_t amount, std::vector<Claim> 
 }
 
 void CounterSplit::settle(FunctionRef<bool(std::uint32_t)> was_full, std::vector<Claim> &granted) {
-  leave_carried(std::nullopt, granted);
+  leave_carried({}, granted);
   learn_claims();
   for (auto *claims : {&claims_, &carried_claims_}) {
     for (const Claim &claim : *claims)
@@ -375,7 +414,7 @@ bool DropLedger::has_carried() const {
 }
 
 void DropLedger::sample(std::span<const DropsMoved> moved, bool members_changed,
-                        std::optional<ListenCounters> counters, std::optional<GoneSocket> gone) {
+                        std::optional<ListenCounters> counters, const Leaving &leaving) {
   if (!last_) {
     last_ = counters;
     return;
@@ -387,9 +426,11 @@ void DropLedger::sample(std::span<const DropsMoved> moved, bool members_changed,
 
   for (const DropsMoved &socket : moved)
     drops_.claim({socket.listener, suspicion_of(socket), socket.drops});
-  drops_.end_sample(risen.drops, claimants_known, gone, granted_drops_);
+  drops_.end_sample(risen.drops, claimants_known, leaving, false, granted_drops_);
   claim_overflows();
-  overflows_.end_sample(risen.overflows, claimants_known, std::nullopt, granted_overflows_);
+  overflows_.end_sample(risen.overflows, claimants_known,
+                        {.gone = {}, .some_missing = leaving.some_missing}, !leaving.gone.empty(),
+                        granted_overflows_);
   granted_overflows_.clear();
 }
 

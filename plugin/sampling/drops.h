@@ -23,13 +23,18 @@ struct DropsMoved {
   bool half_full = false;     ///< at least, at either end of the sample
 };
 
-/// A socket that has gone, and with it its last drops, which no DropsMoved tells. Its queue was at
-/// least half full when it was last seen.
+/// A socket that has gone, and with it its last drops, which no DropsMoved tells.
 struct GoneSocket {
   std::uint32_t listener = 0; ///< as in DropsMoved
   bool full = false;          ///< its queue, when it was last seen
 
   bool operator==(const GoneSocket &) const = default;
+};
+
+/// Who has left the dumps.
+struct Leaving {
+  std::span<const GoneSocket> gone; ///< missing from this dump and the one before
+  bool some_missing = false;        ///< from this dump, not yet from two
 };
 
 /// ListenDrops, and those of them that the accept queue's limit caused: ListenOverflows.
@@ -100,15 +105,19 @@ public:
   /// appended to granted.
   /// @param claimants_known  whoever dropped something is among the claims, so that a single
   ///                         claimant has it, and the amount tells how much of the claims is met
-  /// @param gone  has what is left of the amount before: all of it if it was full, else at most as
-  ///              much as its listener had lately
-  void end_sample(std::uint64_t amount, bool claimants_known, std::optional<GoneSocket> gone,
-                  std::vector<Claim> &granted);
+  /// @param leaving  those gone have what is left of the amount before: all of it if they were
+  /// full,
+  ///                 else each at most as much as its listener had lately. While some are missing,
+  ///                 the amount before waits one sample more: the counter, which is read after the
+  ///                 dump, has told the last drops of a socket that this dump still had.
+  /// @param may_claim_waiting  whether the claims may have of that, too: they are of those gone
+  void end_sample(std::uint64_t amount, bool claimants_known, const Leaving &leaving,
+                  bool may_claim_waiting, std::vector<Claim> &granted);
   /// Hands out what the samples of the interval left, to those of was_full by what is left of
   /// their claims. The rest is nobody's.
   void settle(FunctionRef<bool(std::uint32_t)> was_full, std::vector<Claim> &granted);
 
-  bool has_carried_amount() const { return carried_amount_ > 0; }
+  bool has_carried_amount() const { return carried_amount_ > 0 || waiting_amount_ > 0; }
   std::uint64_t attributed(std::uint32_t listener) const;
   std::uint64_t told(std::uint32_t listener) const;
   /// Of all attributed: what no call before told.
@@ -136,7 +145,7 @@ private:
   };
 
   bool single_claimant() const;
-  void match(bool near_full, std::vector<Claim> &granted);
+  void match(bool near_full, bool may_claim_waiting, std::vector<Claim> &granted);
   double experience(std::uint32_t listener) const;
   double likelihood(const Claim &claim) const;
   bool claim_shares();
@@ -145,16 +154,20 @@ private:
   std::uint64_t share(std::uint64_t total, std::vector<Claim> &granted);
   void share_as_expected(double total);
   std::uint64_t grant_rounded(std::uint64_t total, std::vector<Claim> &granted);
-  void leave_carried(std::optional<GoneSocket> gone, std::vector<Claim> &granted);
+  void leave_carried(const Leaving &leaving, std::vector<Claim> &granted);
+  std::uint64_t give_to_gone(std::uint64_t amount, std::span<const GoneSocket> gone,
+                             std::vector<Claim> &granted);
   void grant(Claim &claim, std::uint64_t amount, std::vector<Claim> &granted);
 
   std::vector<Account> accounts_; ///< by listener
   std::vector<Claim> claims_;     ///< of the sample under way
   std::vector<Claim> carried_claims_;
-  std::vector<Share> shares_; ///< scratch
-  ShareFit fit_;              ///< of claims of queues at least half full
-  std::uint64_t amount_ = 0;  ///< of the sample under way
+  std::vector<Share> shares_;         ///< scratch
+  std::vector<Claim> claims_of_gone_; ///< scratch
+  ShareFit fit_;                      ///< of claims of queues at least half full
+  std::uint64_t amount_ = 0;          ///< of the sample under way
   std::uint64_t carried_amount_ = 0;
+  std::uint64_t waiting_amount_ = 0; ///< carried, and older than carried_amount_
   bool carried_claimants_known_ = false;
   std::uint64_t left_ = 0; ///< amounts that two samples did not match
   std::uint64_t unattributed_ = 0;
@@ -176,11 +189,9 @@ public:
   ///                         in no DropsMoved
   /// @param counters  absolute, read after the dump; the first ones are the baseline, as are ones
   ///                  that have gone down. nullopt: not needed, or not readable.
-  /// @param gone  missing from this dump and the one before; nullopt: none such, or of several
-  ///              listeners
+  /// @param leaving  those gone are not among moved
   void sample(std::span<const DropsMoved> moved, bool members_changed,
-              std::optional<ListenCounters> counters,
-              std::optional<GoneSocket> gone = std::nullopt);
+              std::optional<ListenCounters> counters, const Leaving &leaving = {});
   /// The last sample of the interval has been given. Nothing of it is carried into the next one.
   void settle(FunctionRef<bool(std::uint32_t)> was_full);
   /// Since the last clear_interval().

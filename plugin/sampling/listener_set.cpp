@@ -27,8 +27,7 @@ void ListenerSet::begin_sample() {
   ++sample_;
   seen_ = 0;
   members_changed_ = false;
-  gone_half_full_.reset();
-  several_gone_ = false;
+  gone_sockets_.clear();
   gone_members_.clear();
   if (!std::exchange(broken_off_, false))
     drops_moved_.clear();
@@ -249,16 +248,13 @@ void ListenerSet::remove_missing() {
 }
 
 void ListenerSet::note_gone(const Member &member) {
-  if (!is_half_full(member.length, member.limit))
+  if (!member.has_drops)
     return;
-  GoneSocket gone = gone_half_full_.value_or(GoneSocket{.listener = member.listener});
-  several_gone_ = several_gone_ || gone.listener != member.listener;
-  gone.full = gone.full || is_full(member.length, member.limit);
-  gone_half_full_ = gone;
-}
-
-std::optional<GoneSocket> ListenerSet::gone_half_full() const {
-  return several_gone_ ? std::nullopt : gone_half_full_;
+  const bool full = is_full(member.length, member.limit);
+  // The members of a group are mostly next to each other.
+  if (gone_sockets_.empty() || gone_sockets_.back().listener != member.listener)
+    gone_sockets_.push_back({.listener = member.listener, .full = false});
+  gone_sockets_.back().full = gone_sockets_.back().full || full;
 }
 
 void ListenerSet::remove(Member &member) {

@@ -72,9 +72,9 @@ public:
   std::span<const DropsMoved> drops_moved() const { return drops_moved_; }
   /// Whether a member came in it, or was missing from it.
   bool members_changed() const { return members_changed_; }
-  /// The one member that was at least half full and is gone with the last sample; nullopt: none, or
-  /// of several listeners.
-  std::optional<GoneSocket> gone_half_full() const;
+  /// Of the members that are gone with the last sample those that could have drops to tell; several
+  /// of one listener can be told as one.
+  std::span<const GoneSocket> gone_sockets() const { return gone_sockets_; }
   /// Whether a member was missing from the last sample but not yet from two.
   bool has_missed() const { return missed_members_ > 0; }
   /// Whether a member's queue is at or above an eighth of its limit and at least 4.
@@ -174,8 +174,7 @@ private:
   std::vector<Collision> collisions_;
   std::vector<DropsMoved> drops_moved_;
   bool members_changed_ = false;
-  std::optional<GoneSocket> gone_half_full_;
-  bool several_gone_ = false; ///< of different listeners
+  std::vector<GoneSocket> gone_sockets_;
   std::vector<std::uint64_t> gone_members_;
   std::vector<std::uint32_t> gone_listeners_; ///< in the last sample
   std::size_t kept_listeners_ = 0;            ///< those without members

@@ -74,7 +74,7 @@ void NamespaceSampler::take_tcp_sample(Duration max_weight, bool at_harvest) {
   }
   if (!tcp_failure_) {
     drops_.sample(tcp_.drops_moved(), tcp_.members_changed(), listen_counters(),
-                  tcp_.gone_half_full());
+                  {.gone = tcp_.gone_sockets(), .some_missing = tcp_.has_missed()});
     forget_gone_tcp();
   } else if (at_harvest && drops_.has_baseline()) {
     drops_.sample({}, true, listen_counters());

@@ -35,7 +35,7 @@ constexpr DropsMoved low(std::uint32_t listener, std::uint32_t drops) {
 }
 
 constexpr GoneSocket gone_full(std::uint32_t listener) { return {listener, true}; }
-constexpr GoneSocket gone_half_full(std::uint32_t listener) { return {listener, false}; }
+constexpr GoneSocket gone_not_full(std::uint32_t listener) { return {listener, false}; }
 
 enum class Read { yes, failed };
 
@@ -44,7 +44,8 @@ struct Sample {
   ListenCounters risen; ///< what the kernel counted up to this sample's read
   bool members_changed = false;
   Read read = Read::yes;
-  std::optional<GoneSocket> gone{};
+  std::vector<GoneSocket> gone{};
+  bool some_missing = false;
 };
 
 struct Case {
@@ -72,7 +73,7 @@ void run(DropLedger &ledger, const Case &c, ListenCounters &kernel) {
                         i + 1 == c.samples.size();
     ledger.sample(sample.moved, sample.members_changed,
                   wanted && sample.read == Read::yes ? std::optional(kernel) : std::nullopt,
-                  sample.gone);
+                  {.gone = sample.gone, .some_missing = sample.some_missing});
   }
   ledger.settle([&](std::uint32_t listener) {
     return std::find(c.seen_full.begin(), c.seen_full.end(), listener) != c.seen_full.end();
@@ -228,14 +229,14 @@ const std::vector<Case> &rules() {
       {"who went has what is left of the sample before",
        {{{full(0, 2)}, {2, 2}},
         {{full(1, 3)}, {8, 8}, true},
-        {{full(1, 1)}, {0, 0}, true, Read::yes, gone_full(0)}},
+        {{full(1, 1)}, {0, 0}, true, Read::yes, {gone_full(0)}}},
        {},
        {{{6, 6}, {4, 4}}},
        {}},
       {"who went has nothing of the sample itself, nor of later ones",
        {{{full(0, 2)}, {2, 2}},
         {{}, {0, 0}, true},
-        {{}, {5, 5}, true, Read::yes, gone_full(0)},
+        {{}, {5, 5}, true, Read::yes, {gone_full(0)}},
         {{}, {3, 3}, true}},
        {},
        {{{2, 2}}},
@@ -248,15 +249,56 @@ const std::vector<Case> &rules() {
       {"who was not full has no more than it had lately",
        {{{half(0, 2)}, {2, 2}},
         {{}, {5, 4}, true},
-        {{}, {0, 0}, true, Read::yes, gone_half_full(0)}},
+        {{}, {0, 0}, true, Read::yes, {gone_not_full(0)}}},
        {},
        {{{4, 4}}},
        {3, 2}},
       {"who was not full and had nothing lately has nothing",
-       {{{}, {5, 4}, true}, {{}, {0, 0}, true, Read::yes, gone_half_full(0)}},
+       {{{}, {5, 4}, true}, {{}, {0, 0}, true, Read::yes, {gone_not_full(0)}}},
        {},
        {},
        {5, 4}},
+      {"the last drops of a socket that the dump before still had",
+       {{{full(0, 2)}, {2, 2}},
+        {{low(1, 1), low(2, 1)}, {3, 3}},
+        {{}, {0, 0}, true, Read::yes, {}, true},
+        {{}, {0, 0}, true, Read::yes, {gone_full(0)}}},
+       {},
+       {{{5, 5}}},
+       {}},
+      {"they wait one sample, and no longer",
+       {{{full(0, 2)}, {2, 2}},
+        {{low(1, 1), low(2, 1)}, {3, 3}},
+        {{}, {0, 0}, true, Read::yes, {}, true},
+        {{}, {0, 0}, true, Read::yes, {}, true},
+        {{}, {0, 0}, true, Read::yes, {gone_full(0)}}},
+       {},
+       {{{2, 2}}},
+       {3, 3}},
+      {"nobody else has what waits",
+       {{{low(1, 1), low(2, 1)}, {3, 3}},
+        {{full(1, 1)}, {0, 0}, true, Read::yes, {}, true},
+        {{full(1, 9)}, {0, 0}, true, Read::yes, {gone_full(0)}}},
+       {1},
+       {{{2, 2}, {1, 1}}},
+       {}},
+      {"of several that went, those that were full, by what they had lately",
+       {{{full(0, 29)}, {29, 29}},
+        {{full(1, 9)}, {9, 9}},
+        {{full(2, 5)}, {5, 5}},
+        {{}, {8, 8}, true, Read::yes, {}, true},
+        {{}, {0, 0}, true, Read::yes, {gone_full(0), gone_full(1), gone_not_full(2)}}},
+       {},
+       {{{35, 35}, {11, 11}, {5, 5}}},
+       {}},
+      {"of several that were not full, each at most what it had lately",
+       {{{full(0, 6)}, {6, 6}},
+        {{full(1, 2)}, {2, 2}},
+        {{}, {20, 20}, true, Read::yes, {}, true},
+        {{}, {0, 0}, true, Read::yes, {gone_not_full(0), gone_not_full(1), gone_not_full(2)}}},
+       {},
+       {{{12, 12}, {4, 4}}},
+       {12, 12}},
       {"an amount is carried one sample only",
        {{{}, {3, 3}, true}, {}, {{full(0, 3)}, {0, 0}}, {}},
        {},
@@ -810,7 +852,8 @@ private:
     const bool wanted =
         harvest || ledger_.wants_counters(!set_.drops_moved().empty(), set_.members_changed());
     ledger_.sample(set_.drops_moved(), set_.members_changed(),
-                   wanted ? std::optional(total(instant)) : std::nullopt, set_.gone_half_full());
+                   wanted ? std::optional(total(instant)) : std::nullopt,
+                   {.gone = set_.gone_sockets(), .some_missing = set_.has_missed()});
   }
 
   void settle(const Recording::Instant &instant) {
