@@ -354,23 +354,31 @@ void CounterSplit::grant(Claim &claim, std::uint64_t amount, std::vector<Claim> 
   granted.push_back({claim.listener, claim.suspicion, amount});
 }
 
-void CounterSplit::settle(FunctionRef<bool(std::uint32_t)> was_full, std::vector<Claim> &granted) {
+void CounterSplit::settle(FunctionRef<bool(std::uint32_t)> was_full, bool keep_claims,
+                          std::vector<Claim> &granted) {
   leave_carried({}, granted);
   learn_claims();
-  for (auto *claims : {&claims_, &carried_claims_}) {
-    for (const Claim &claim : *claims)
-      accounts_[claim.listener].unmatched += claim.amount;
-    claims->clear();
-  }
+  for (const Claim &claim : carried_claims_)
+    accounts_[claim.listener].unmatched += claim.amount;
   for (std::uint32_t listener = 0; listener < accounts_.size(); ++listener) {
-    const std::uint64_t unmatched = std::exchange(accounts_[listener].unmatched, 0);
+    const std::uint64_t unmatched = accounts_[listener].unmatched;
     if (unmatched > 0 && was_full(listener))
       claims_.push_back({listener, Suspicion::full, unmatched});
   }
   gather(claims_, true);
   unattributed_ += left_ - share(left_, granted);
   left_ = 0;
+  for (const Claim &claim : claims_)
+    accounts_[claim.listener].unmatched = claim.amount;
   claims_.clear();
+  for (Claim &claim : carried_claims_) {
+    std::uint64_t &unmatched = accounts_[claim.listener].unmatched;
+    claim.amount = keep_claims ? std::min(claim.amount, unmatched) : 0;
+    unmatched -= claim.amount;
+  }
+  std::erase_if(carried_claims_, [](const Claim &claim) { return claim.amount == 0; });
+  for (Account &account : accounts_)
+    account.unmatched = 0;
   for (Account &account : accounts_) {
     account.recently_claimed /= 2;
     account.recently_granted /= 2;
@@ -402,6 +410,8 @@ void CounterSplit::clear_attributed() {
 void CounterSplit::forget(std::uint32_t listener) {
   if (listener < accounts_.size())
     accounts_[listener] = Account{};
+  std::erase_if(carried_claims_,
+                [listener](const Claim &claim) { return claim.listener == listener; });
   fit_.forget(listener);
 }
 
@@ -450,9 +460,9 @@ void DropLedger::claim_overflows() {
 }
 
 void DropLedger::settle(FunctionRef<bool(std::uint32_t)> was_full) {
-  drops_.settle(was_full, granted_drops_);
+  drops_.settle(was_full, true, granted_drops_);
   claim_overflows();
-  overflows_.settle(was_full, granted_overflows_);
+  overflows_.settle(was_full, false, granted_overflows_);
   granted_overflows_.clear();
 }
 

@@ -115,7 +115,10 @@ public:
                   bool may_claim_waiting, std::vector<Claim> &granted);
   /// Hands out what the samples of the interval left, to those of was_full by what is left of
   /// their claims. The rest is nobody's.
-  void settle(FunctionRef<bool(std::uint32_t)> was_full, std::vector<Claim> &granted);
+  /// @param keep_claims  whether what is left of the last sample's claims meets the first amount of
+  ///                     the next interval
+  void settle(FunctionRef<bool(std::uint32_t)> was_full, bool keep_claims,
+              std::vector<Claim> &granted);
 
   bool has_carried_amount() const { return carried_amount_ > 0 || waiting_amount_ > 0; }
   std::uint64_t attributed(std::uint32_t listener) const;
@@ -192,7 +195,7 @@ public:
   /// @param leaving  those gone are not among moved
   void sample(std::span<const DropsMoved> moved, bool members_changed,
               std::optional<ListenCounters> counters, const Leaving &leaving = {});
-  /// The last sample of the interval has been given. Nothing of it is carried into the next one.
+  /// The last sample of the interval has been given. No drops of it are carried into the next one.
   void settle(FunctionRef<bool(std::uint32_t)> was_full);
   /// Since the last clear_interval().
   ListenCounters attributed(std::uint32_t listener) const;

@@ -81,6 +81,16 @@ void NamespaceSampler::take_tcp_sample(Duration max_weight, bool at_harvest) {
   }
 }
 
+void NamespaceSampler::take_tcp_dump(Duration max_weight) {
+  dump_tcp();
+  if (tcp_failure_)
+    return;
+  tcp_.end_sample(std::chrono::steady_clock::now(), max_weight);
+  drops_.sample(tcp_.drops_moved(), tcp_.members_changed(), listen_counters(),
+                {.gone = tcp_.gone_sockets(), .some_missing = tcp_.has_missed()});
+  forget_gone_tcp();
+}
+
 std::optional<ListenCounters> NamespaceSampler::listen_counters() const {
   if (!counters_ || !(*counters_)[Counter::ListenDrops] || !(*counters_)[Counter::ListenOverflows])
     return std::nullopt;
@@ -203,12 +213,15 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
   harvest.label = label_;
   harvest.counted_since = began_;
   take_tcp_sample(tcp_max_weight, true);
-  // Who went shortly before is not told for an interval more, and the claims of what was dropped
-  // between the dump and the reading of the counters come with the next dump.
+  // Who went shortly before is not told for an interval more.
   for (int more = 0;
        more < most_more_samples && !tcp_failure_ && (tcp_.has_missed() || drops_.has_carried());
        ++more)
     take_tcp_sample(tcp_max_weight, true);
+  // The claims of what was dropped between the dump and the reading of the counters come with the
+  // next dump, and only such a one that no reading follows has them all.
+  if (!tcp_failure_ && drops_.has_carried() && listen_counters())
+    take_tcp_dump(tcp_max_weight);
   harvest.counters = counters_;
   harvest.tcp = harvest_tcp();
   harvest.drops_known = drops_known();

@@ -58,6 +58,8 @@ private:
   // A dump that fails at a harvest is tried once more: a whole interval hangs on it. Not where a
   // module is missing.
   void take_tcp_sample(Duration max_weight, bool at_harvest);
+  /// With the counters as they were read before it.
+  void take_tcp_dump(Duration max_weight);
   /// Returns whether the next one finds others to be counted than this has counted.
   bool take_unix_sample(Duration max_weight, bool at_harvest);
   void harvest_unix_samples(Duration max_weight);

@@ -455,7 +455,7 @@ START_TEST(counters_that_go_down_are_a_new_baseline) {
 }
 END_TEST
 
-START_TEST(nothing_is_carried_into_the_next_interval) {
+START_TEST(no_drops_are_carried_into_the_next_interval) {
   DropLedger ledger;
   ListenCounters kernel = boot;
   ledger.sample({}, true, kernel);
@@ -467,9 +467,63 @@ START_TEST(nothing_is_carried_into_the_next_interval) {
   run(ledger, not_theirs, kernel);
   expect(ledger, not_theirs);
   ledger.clear_interval();
-  const Case claims_gone = {"claims before them", {{{}, {2, 2}}}, {0}, {}, {4, 4}};
-  run(ledger, claims_gone, kernel);
-  expect(ledger, claims_gone);
+}
+END_TEST
+
+// The last dump of an interval comes after the counters: what was dropped between the two is told
+// by the counters of the next one.
+START_TEST(claims_of_the_last_sample_are_carried_into_the_next_interval) {
+  struct Interval {
+    std::vector<Sample> samples;
+    std::vector<std::uint32_t> seen_full;
+    ListenCounters attributed; ///< to listener 0
+    ListenCounters unattributed;
+  };
+  struct Run {
+    const char *name;
+    std::vector<Interval> intervals;
+  };
+  for (const Run &c : std::vector<Run>{
+           {"met by the next",
+            {{{{{full(0, 2)}, {0, 0}}}, {0}, {}, {}}, {{{{}, {2, 2}}}, {}, {2, 2}, {}}}},
+           {"of a queue never seen full",
+            {{{{{low(0, 2)}, {0, 0}}}, {}, {}, {}}, {{{{}, {2, 0}}}, {}, {2, 0}, {}}}},
+           {"those of earlier samples are not",
+            {{{{{full(0, 2)}, {0, 0}}, {}, {}}, {0}, {}, {}}, {{{{}, {2, 2}}}, {}, {}, {2, 2}}}},
+           {"nor longer than a sample",
+            {{{{{full(0, 2)}, {0, 0}}}, {0}, {}, {}}, {{{}, {{}, {2, 2}, true}}, {}, {}, {2, 2}}}},
+           {"not twice",
+            {{{{{}, {2, 2}, true}, {}, {{full(0, 3)}, {0, 0}}}, {0}, {2, 2}, {}},
+             {{{{}, {2, 2}}}, {}, {1, 1}, {1, 1}}}},
+       }) {
+    DropLedger ledger;
+    ListenCounters kernel = boot;
+    ledger.sample({}, true, kernel);
+    for (const Interval &interval : c.intervals) {
+      const Case each = {c.name,
+                         interval.samples,
+                         interval.seen_full,
+                         {{interval.attributed}},
+                         interval.unattributed};
+      run(ledger, each, kernel);
+      expect(ledger, each);
+      ledger.clear_interval();
+    }
+  }
+}
+END_TEST
+
+START_TEST(a_new_listener_has_no_claims_of_the_one_before_it) {
+  DropLedger ledger;
+  ListenCounters kernel = boot;
+  ledger.sample({}, true, kernel);
+  const Case before = {"before", {{{full(0, 2)}, {0, 0}}}, {0}, {}, {}};
+  run(ledger, before, kernel);
+  ledger.clear_interval();
+  ledger.forget(0);
+  const Case after = {"after", {{{}, {2, 2}}}, {}, {}, {2, 2}};
+  run(ledger, after, kernel);
+  expect(ledger, after);
 }
 END_TEST
 
@@ -954,14 +1008,15 @@ END_TEST
 
 int main() {
   using namespace backlog;
-  return run_tests("drops", kernel_events_alone, kernel_events_beside_noise, rules_of_sharing,
-                   reads_counters_only_when_they_can_matter, first_counters_are_the_baseline,
-                   counters_that_go_down_are_a_new_baseline,
-                   nothing_is_carried_into_the_next_interval, attributed_is_of_the_interval,
-                   equals_share_equally, final_acks_are_told_from_syns_beside_them,
-                   shares_are_fitted, shares_begin_with_the_prior_and_can_be_forgotten,
-                   shares_of_more_listeners_than_are_fitted, noise_is_told_from_drops_by_experience,
-                   past_noise_does_not_count_for_good, forgotten_listener_starts_anew,
-                   large_numbers, nothing_is_lost_or_invented, does_not_allocate_once_steady,
-                   recorded_counters_then_dump, recorded_dump_then_counters);
+  return run_tests(
+      "drops", kernel_events_alone, kernel_events_beside_noise, rules_of_sharing,
+      reads_counters_only_when_they_can_matter, first_counters_are_the_baseline,
+      counters_that_go_down_are_a_new_baseline, no_drops_are_carried_into_the_next_interval,
+      claims_of_the_last_sample_are_carried_into_the_next_interval,
+      a_new_listener_has_no_claims_of_the_one_before_it, attributed_is_of_the_interval,
+      equals_share_equally, final_acks_are_told_from_syns_beside_them, shares_are_fitted,
+      shares_begin_with_the_prior_and_can_be_forgotten, shares_of_more_listeners_than_are_fitted,
+      noise_is_told_from_drops_by_experience, past_noise_does_not_count_for_good,
+      forgotten_listener_starts_anew, large_numbers, nothing_is_lost_or_invented,
+      does_not_allocate_once_steady, recorded_counters_then_dump, recorded_dump_then_counters);
 }
