@@ -82,7 +82,7 @@ class OptionsTest(unittest.TestCase):
     def setUpClass(cls):
         cls.code = options_of_code()
         cls.manual = (SOURCE / "plugin/collectd-backlog.5").read_text(encoding="utf-8")
-        cls.snippet = (SOURCE / "conf/collectd-backlog.conf").read_text(encoding="utf-8")
+        cls.snippet = (SOURCE / "conf/collectd/backlog.conf").read_text(encoding="utf-8")
 
     def in_manual(self, text):
         return differences(self.code, options_of_manual(text))

@@ -124,7 +124,7 @@ class ReadmeTest(unittest.TestCase):
         wanted = {name: set(re.findall(r"CAP_[A-Z]\w+", text)) for name, text in [
             ("README", section(self.text, "Operations")),
             ("manual", section_of_manual(read("plugin/collectd-backlog.5"), "PERMISSIONS")),
-            ("drop-in", read("conf/collectd-capabilities.conf"))]}
+            ("drop-in", read("conf/systemd/collectd-capabilities.conf"))]}
         self.assertGreater(len(wanted["drop-in"]), 2)
         self.assertEqual(wanted["README"], wanted["drop-in"])
         self.assertEqual(wanted["manual"], wanted["drop-in"])

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Makes bare systems of this distribution. Sourced by run and bare, after conf/packages.sh:
+# Makes bare systems of this distribution. Sourced by run and bare, after conf/packaging/packages.sh:
 #
 #   skip REASON
 #   find_suite                    sets suite, or skips

@@ -51,7 +51,7 @@ class ClientsTest(SnmpTest):
         generator = program("prometheus-snmp-generator")
         folder = self.directory / "generator"
         folder.mkdir()
-        shutil.copy(CONF / "snmp_exporter_generator.yml", folder / "generator.yml")
+        shutil.copy(CONF / "snmp" / "snmp_exporter_generator.yml", folder / "generator.yml")
         result = subprocess.run([generator, "generate"], cwd=folder, env=self.environment, capture_output=True, text=True,
                                 check=False)
         self.assertEqual(result.returncode, 0, result.stderr)

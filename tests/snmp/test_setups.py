@@ -78,10 +78,10 @@ class SetupsTest(SnmpTest):
         wait_until(lambda: not self.daemons(), what="its end")
 
     def start_snmpd_by_conf(self, chosen, user, group):
-        """With Debian's snmpd.conf, but for the address and without its users, and conf/snmpd-backlog.conf with
+        """With Debian's snmpd.conf, but for the address and without its users, and conf/snmp/snmpd-backlog.conf with
         one line chosen, but for the names of the user and the group, and the socket's place."""
         debian = (snmp_harness.snmp_root() / "etc/snmp/snmpd.conf").read_text()
-        text = (CONF / "snmpd-backlog.conf").read_text()
+        text = (CONF / "snmp" / "snmpd-backlog.conf").read_text()
         for shipped, own in (("/run/agentx/master", self.agentx_address), ("Debian-snmp backlog", f"{user} {group}"),
                              (f"#{chosen}", chosen)):
             self.assertIn(shipped, text)

@@ -1,7 +1,7 @@
 """Real stores, private and on loopback, and collectd with the shipped snippets that feed them.
 
 Each start_...() returns once the store answers; the object has its addresses, and close(). The
-programs are those of STORES_ROOT (conf/packages.sh unpacks it), else the system's own.
+programs are those of STORES_ROOT (conf/packaging/packages.sh unpacks it), else the system's own.
 
 Environment (set by ctest from CMake), beside that of tests/system/harness.py:
   STORES_ROOT   the root below which the stores are unpacked; may be empty
@@ -71,14 +71,14 @@ def _python_environment(*folders):
 
 
 class Snippet(str):
-    """The text of a file of conf/stores, with the name that it is copied by."""
+    """The text of a file of conf/collectd/stores, with the name that it is copied by."""
 
     file = None
 
 
 def snippet(file, substitutions=()):
-    """conf/stores/FILE as shipped() gives it."""
-    made = Snippet(shipped(f"stores/{file}", substitutions))
+    """conf/collectd/stores/FILE as shipped() gives it."""
+    made = Snippet(shipped(f"collectd/stores/{file}", substitutions))
     made.file = file
     return made
 
@@ -371,7 +371,7 @@ def start_graphite_web(carbon, directory=None, port=None):
 
 
 def graphite_snippet(carbon_port):
-    """conf/stores/graphite.conf for a carbon at this port."""
+    """conf/collectd/stores/graphite.conf for a carbon at this port."""
     return snippet("graphite.conf", {
         '"carbon.example.com"': f'"{LOOPBACK}"', 'Port "2003"': f'Port "{carbon_port}"'})
 
@@ -456,12 +456,12 @@ def start_influxdb(directory=None, http_port=None, read_buffer=None):
 
 
 def influxdb_snippet(port):
-    """conf/stores/influxdb.conf for an influxd that takes plain packets at this port."""
+    """conf/collectd/stores/influxdb.conf for an influxd that takes plain packets at this port."""
     return snippet("influxdb.conf", {'"influxdb.example.com" "25826"': f'"{LOOPBACK}" "{port}"'})
 
 
 def influxdb_encrypted_snippet(port):
-    """conf/stores/influxdb-encrypted.conf, likewise."""
+    """conf/collectd/stores/influxdb-encrypted.conf, likewise."""
     return snippet("influxdb-encrypted.conf", {'"influxdb.example.com" "25827"': f'"{LOOPBACK}" "{port}"'})
 
 
@@ -501,12 +501,12 @@ def start_prometheus(scraped_port, directory=None, port=None, rules=()):
 
 
 def prometheus_snippet(port):
-    """conf/stores/prometheus.conf with values to be fetched at this port."""
+    """conf/collectd/stores/prometheus.conf with values to be fetched at this port."""
     return snippet("prometheus.conf", {'Port "9103"': f'Port "{port}"'})
 
 
 class RrdFiles:
-    """The files that collectd writes with conf/stores/rrd.conf."""
+    """The files that collectd writes with conf/collectd/stores/rrd.conf."""
 
     def __init__(self, directory, host=harness.HOSTNAME):
         self.folder = pathlib.Path(directory)
@@ -559,7 +559,7 @@ class Kafka(Store):
 
 
 class KafkaConsumer(Store):
-    """Follows the topic of conf/stores/kafka.conf from its beginning."""
+    """Follows the topic of conf/collectd/stores/kafka.conf from its beginning."""
 
     def __init__(self, port, directory=None):
         super().__init__("kafka-consumer", directory)
@@ -600,12 +600,12 @@ def start_kafka_consumer(port, directory=None):
 
 
 def kafka_snippet(port):
-    """conf/stores/kafka.conf for a broker at this port."""
+    """conf/collectd/stores/kafka.conf for a broker at this port."""
     return snippet("kafka.conf", {"kafka1.example.com:9092,kafka2.example.com:9092": f"{LOOPBACK}:{port}"})
 
 
 def leaf_snippet(port):
-    """conf/stores/leaf.conf for a central collectd at this port."""
+    """conf/collectd/stores/leaf.conf for a central collectd at this port."""
     return snippet("leaf.conf", {'"collectd.example.com" "25826"': f'"{LOOPBACK}" "{port}"'})
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The alert rules of Grafana decide as those of Prometheus: the cases that promtool is asked in
-tests/view/test_alerts.py as series of the past in real stores, each case a host of its own, and the
+tests/dashboards/test_alerts.py as series of the past in real stores, each case a host of its own, and the
 rules evaluated over that time as Grafana does."""
 
 import collections
@@ -17,7 +17,7 @@ import stores_harness as stores
 from harness import wait_until
 from view_queries import View, alert_rules
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "view"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "dashboards"))
 from alert_cases import ABSENT, ALERTS, CASES, HOST_ALIVE, SNMP  # noqa: E402
 
 INTERVAL = 10  # collectd's, seconds

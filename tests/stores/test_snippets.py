@@ -16,7 +16,7 @@ LOW_ABOVE_HIGH = "WriteQueueLimitLow must not be larger than WriteQueueLimitHigh
 
 
 def snippet_files():
-    return sorted(file.name for file in pathlib.Path(os.environ["BACKLOG_CONF"], "stores").glob("*.conf"))
+    return sorted(file.name for file in pathlib.Path(os.environ["BACKLOG_CONF"], "collectd", "stores").glob("*.conf"))
 
 
 def global_options(text):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""collectd as root with no capabilities but those that conf/collectd-capabilities.conf gives it, and with one
+"""collectd as root with no capabilities but those that conf/systemd/collectd-capabilities.conf gives it, and with one
 of them less."""
 
 import grp
@@ -17,7 +17,7 @@ import harness
 from harness import SystemTest
 from net_namespaces import NetNamespace
 
-DROP_IN = pathlib.Path(__file__).resolve().parents[2] / "conf/collectd-capabilities.conf"
+DROP_IN = pathlib.Path(__file__).resolve().parents[2] / "conf/systemd/collectd-capabilities.conf"
 NUMBERS = {"CAP_CHOWN": 0, "CAP_DAC_READ_SEARCH": 2, "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": harness.CAP_SYS_ADMIN}
 REFUSED = "look into other processes: Permission denied"
 

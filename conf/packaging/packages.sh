@@ -2,7 +2,7 @@
 # Installs what a command needs, on systems with apt, and configures the project. Sourced by
 # conf/demo, tests/run and .ci/run:
 #
-#   SOURCE_DIR=... ; source conf/packages.sh
+#   SOURCE_DIR=... ; source conf/packaging/packages.sh
 #   provision [--yes] PACKAGE...
 #   provide_snmp_tools
 #   provide_stores
