@@ -1,21 +1,28 @@
 #!/usr/bin/env python3
-"""What the README names is there: tests, files, messages, and the capabilities that it wants."""
+"""The README and the pages that it links: they are as short as they promise, what they name is there (tests,
+files, pages, sections), and what must stand in two places agrees."""
 
 import pathlib
 import re
 import unittest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
+PAGES = ["README.md", "plugin/README.md", "conf/collectd/stores/README.md", "tests/bench/README.md"]
+README_LINES = 300
+SOURCES_PAGE_LINES = 80
+TABLE_COLUMNS = 160
 # Where a file may be that is named without a folder.
-FOLDERS = [SOURCE, SOURCE / "snmp", SOURCE / "conf", *(path for path in (SOURCE / "conf").rglob("*") if path.is_dir())]
+FOLDERS = [SOURCE, SOURCE / "plugin", SOURCE / "snmp", SOURCE / "conf", *(path for path in (SOURCE / "conf").rglob("*") if path.is_dir())]
 
 
 def read(name):
     return (SOURCE / name).read_text(encoding="utf-8")
 
 
-def tests_named(text):
-    return set(re.findall(r"`(test_\w+)`", text)) | set(re.findall(r"`(\w+)` of `plugin/", text))
+def tests_named(manual):
+    """In brackets, in mdoc(7)."""
+    return {name for names in re.findall(r"^\.Bq ((?:.*\\\n)*.*)", manual, re.MULTILINE)
+            for name in re.findall(r"test_\w+", names)}
 
 
 def tests_there():
@@ -82,6 +89,36 @@ def unsaid(folder, document):
     return {words for words in messages(folder) if words not in document}
 
 
+def anchors(text):
+    """Of the headings, as forges make them."""
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in
+            re.findall(r"^#+ (.*)", text, re.MULTILINE)}
+
+
+def dead_links(page, text):
+    found = []
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        file, _, anchor = target.partition("#")
+        if "://" in file:
+            continue
+        path = (SOURCE / page).parent / file if file else SOURCE / page
+        if not path.exists() or (anchor and anchor not in anchors(text if not file else path.read_text(encoding="utf-8"))):
+            found.append(target)
+    return found
+
+
+def manuals_named(text):
+    return set(re.findall(r"\b((?:collectd-|check_)?backlog(?:-\w+)?\(\d\))", text))
+
+
+def manuals_there():
+    return {f"{path.stem}({path.suffix[1:]})" for folder in ("plugin", "snmp") for path in (SOURCE / folder).glob("*.[1-8]")}
+
+
+def wide_rows(text):
+    return [line for line in text.splitlines() if line.startswith("|") and len(line) > TABLE_COLUMNS]
+
+
 def options_of_cmake():
     names = set()
     for path in [SOURCE / "CMakeLists.txt", *(SOURCE / "conf").rglob("CMakeLists.txt"),
@@ -96,19 +133,35 @@ class ReadmeTest(unittest.TestCase):
     def setUpClass(cls):
         cls.text = read("README.md")
 
+    def test_lengths(self):
+        self.assertLessEqual(len(self.text.splitlines()), README_LINES)
+        self.assertLessEqual(len(read("plugin/README.md").splitlines()), SOURCES_PAGE_LINES)
+        for page in PAGES:
+            self.assertEqual(wide_rows(read(page)), [], page)
+
+    def test_links(self):
+        self.assertGreater(len(re.findall(r"\]\(#", self.text)), 10)
+        for page in PAGES:
+            self.assertEqual(dead_links(page, read(page)), [], page)
+
+    def test_manuals(self):
+        self.assertEqual(manuals_named(self.text), manuals_there())
+
     def test_tests(self):
-        named = tests_named(self.text)
+        named = tests_named(read("plugin/backlog-myths.7"))
         self.assertGreater(len(named), 15)
         self.assertEqual(named - tests_there(), set())
 
     def test_files(self):
-        named = files_named(self.text)
-        self.assertGreater(len(named), 40)
-        self.assertEqual({name for name in named if not is_there(name)}, set())
+        for page in PAGES:
+            named = files_named(read(page))
+            self.assertGreater(len(named), 3, page)
+            self.assertEqual({name for name in named if not is_there(name)}, set(), page)
 
     def test_cmake_options(self):
-        table = re.search(r"^\| CMake option \|.*\n((?:\|.*\n)+)", self.text, re.MULTILINE)[1]
-        self.assertEqual(set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)), options_of_cmake())
+        table = re.search(r"^\| CMake option \|.*\n((?:\|.*\n)+)", read("plugin/README.md"), re.MULTILINE)[1]
+        cells = [row.split(" | ")[0] for row in table.splitlines()]
+        self.assertEqual({name for cell in cells for name in re.findall(r"`(\w+)`", cell)}, options_of_cmake())
 
     def test_messages(self):
         for folder, wanted, document in [
@@ -122,7 +175,7 @@ class ReadmeTest(unittest.TestCase):
     def test_capabilities(self):
         """README, manual and drop-in want the same."""
         wanted = {name: set(re.findall(r"CAP_[A-Z]\w+", text)) for name, text in [
-            ("README", section(self.text, "Operations")),
+            ("README", section(self.text, "Permissions")),
             ("manual", section_of_manual(read("plugin/collectd-backlog.5"), "PERMISSIONS")),
             ("drop-in", read("conf/systemd/collectd-capabilities.conf"))]}
         self.assertGreater(len(wanted["drop-in"]), 2)
@@ -131,8 +184,11 @@ class ReadmeTest(unittest.TestCase):
 
     def test_what_is_missing_is_found(self):
         """This test can fail."""
-        self.assertNotEqual(tests_named(self.text.replace("`test_", "`test_no_")) - tests_there(), set())
-        for old, new in [("`conf/demo`", "`conf/demonstration`"), ("`graphite.conf`", "`graphit.conf`")]:
+        self.assertNotEqual(tests_named(read("plugin/backlog-myths.7").replace("test_", "test_no_")) - tests_there(), set())
+        self.assertEqual(dead_links("README.md", self.text.replace("(#recipes)", "(#receipts)", 1)), ["#receipts"])
+        self.assertEqual(dead_links("README.md", self.text.replace("(plugin/README.md)", "(plugin/READ.md)")),
+                         ["plugin/READ.md"])
+        for old, new in [("conf/demo ", "conf/demonstration "), ("`graphite.conf`", "`graphit.conf`")]:
             self.assertIn(old, self.text)
             self.assertFalse(all(is_there(name) for name in files_named(self.text.replace(old, new))))
         without = section_of_manual(read("plugin/collectd-backlog.5"), "MESSAGES").replace("no owners", "")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the README says of the kernel where it contradicts what is usually said. No plugin takes part."""
+"""What backlog-myths(7) says of the kernel where it contradicts what is usually said. No plugin takes part."""
 
 import os
 import platform
