@@ -100,12 +100,10 @@ void log_once(const char *kind, const std::string &notice) {
 void log_collisions(const NamespaceHarvest &harvest) {
   if (!harvest.unix_sockets)
     return;
-  const char *remedy = harvest.label.name.empty()
-                           ? "; <Watch> with one of the addresses gives it a name of its own"
-                           : "";
   for (const ListenerSet::Collision &collision : harvest.unix_sockets->collisions)
-    log_once("collision", collision.first + " and " + collision.second +
-                              " have one name and are shown as one: " + collision.name + remedy);
+    log_once("collision", collision.keeper + " and " + collision.other + " would have one name, " +
+                              collision.name + ": it is that of " + collision.keeper +
+                              ", and the other's is " + collision.other_name);
 }
 
 void notify(const std::vector<Notification> &notifications, const Table &table) {

@@ -178,6 +178,19 @@ bool is_listener_name(std::string_view name) {
          is_tcp_name(address, ipv6);
 }
 
+bool keeps_name(std::string_view address, std::string_view other) {
+  const auto dots = std::count(address.begin(), address.end(), '.');
+  const auto other_dots = std::count(other.begin(), other.end(), '.');
+  return dots != other_dots ? dots > other_dots : address < other;
+}
+
+std::string alternative_name(std::string_view name, std::string_view address) {
+  const std::size_t end = std::min(name.find(namespace_separator), name.size());
+  std::string text(name.substr(0, end));
+  text += hash_suffix(address);
+  return bounded(text.append(name.substr(end)));
+}
+
 std::string net_namespace_part(std::string_view net_namespace) { return name_part(net_namespace); }
 
 ListenerName name_tcp_listener(const TcpAddress &address, std::string_view device,

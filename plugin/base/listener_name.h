@@ -44,6 +44,12 @@ ListenerName name_tcp_listener(const TcpAddress &address, std::string_view devic
 /// leading NUL.
 ListenerName name_unix_listener(std::string_view address, std::string_view net_namespace);
 
+/// Whether the first of two addresses that meet in a name keeps it, by the addresses alone: the one
+/// with more dots, then the first in order. The other one has alternative_name().
+bool keeps_name(std::string_view address, std::string_view other);
+/// The name with a hash of the address behind what is of the address.
+std::string alternative_name(std::string_view name, std::string_view address);
+
 /// A net namespace's name in the alphabet.
 std::string net_namespace_part(std::string_view net_namespace);
 

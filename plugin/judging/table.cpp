@@ -13,6 +13,8 @@ namespace {
 // What write_prometheus, the slowest of collectd's writers, digests with ease.
 constexpr double places_per_second = 200;
 constexpr std::chrono::hours absent_namespaces_kept_for{24};
+// As many may well be nobody's service.
+constexpr std::size_t few_given_out_ports = 2;
 
 bool rose(Counter counter, const NetCounters &now, const NetCounters &before) {
   return now[counter] && before[counter] && *now[counter] > *before[counter];
@@ -78,6 +80,7 @@ struct TableBuilder::Draft {
   std::vector<RosterCandidate> candidates;
   std::vector<std::size_t> candidate_rows;        ///< the row of each candidate
   std::optional<std::uint64_t> folded_syn_length; ///< sum over those that are folded
+  std::size_t given_out_ports = 0; ///< listeners that are folded because of their port
   // Of the namespace whose rows are being added.
   NamespaceFacts common;
   const NamespaceSurvey *namespace_survey = nullptr;
@@ -120,6 +123,11 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
     add_namespace(other, found, draft);
   }
   add_folds(harvest, draft);
+  if (draft.given_out_ports > few_given_out_ports)
+    draft.table.notices.push_back(
+        "listeners on ports of net.ipv4.ip_local_port_range have no series of their own until they "
+        "have been there for ten minutes, but for those in net.ipv4.ip_local_reserved_ports, and "
+        "those that Listener or <Watch> names; tcp_unstable is their sum");
   add_missing(draft);
   std::erase_if(memories_, [this](const auto &memory) {
     return memory.second.seen != interval_ && !expectations_.contains(memory.first) &&
@@ -340,6 +348,8 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
     drop_totals_.admit(name, draft.now, row.precedence.stable);
     if (const auto total = drop_totals_.standing(name))
       row.precedence.since = total->since;
+    if (is_tcp && is_there && interval.folded && !interval.identity.has_id)
+      ++draft.given_out_ports;
     if (interval.folded && row.syn_length)
       draft.folded_syn_length = draft.folded_syn_length.value_or(0) + *row.syn_length;
     if (!interval.folded) {
@@ -371,6 +381,10 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
   const std::string &name = row.name;
   const auto [entry, is_new] = memories_.try_emplace(name);
   Memory &memory = entry->second;
+  const std::string &address = interval.identity.address;
+  if (!address.empty() && !memory.address.empty() && memory.address != address)
+    memory = Memory();
+  memory.address = address;
   // What limits the first interval of all finds were set before anyone looked.
   if (memory.lowest_limit != interval.lowest_limit || (is_new && interval.lowest_limit == 0))
     memory.somaxconn_at_listen = interval_ > 1 || !is_new ? draft.common.somaxconn : std::nullopt;

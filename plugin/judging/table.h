@@ -115,6 +115,7 @@ private:
   /// What is kept of a listener from interval to interval, by name.
   struct Memory {
     Origin origin;
+    std::string address; ///< as in ListenerIdentity: that of another begins anew
     ListenerHistory history;
     std::uint32_t lowest_limit = 0;
     std::optional<std::int64_t> somaxconn_at_listen; ///< as in ListenerFacts

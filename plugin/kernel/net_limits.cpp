@@ -6,17 +6,6 @@ namespace backlog {
 
 namespace {
 
-/// Cuts a decimal number and the white space before it off the front of the text.
-template <class Number> std::optional<Number> take_number(std::string_view &text) {
-  text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
-  Number value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc())
-    return std::nullopt;
-  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-  return value;
-}
-
 std::optional<std::int64_t> read_number(KernelFile &file) {
   const auto text = file.read();
   return text ? parse_sysctl_number(*text) : std::nullopt;
@@ -25,15 +14,9 @@ std::optional<std::int64_t> read_number(KernelFile &file) {
 } // namespace
 
 std::optional<std::int64_t> parse_sysctl_number(std::string_view text) {
-  return take_number<std::int64_t>(text);
-}
-
-std::optional<PortRange> parse_port_range(std::string_view text) {
-  const auto first = take_number<std::uint16_t>(text);
-  const auto last = take_number<std::uint16_t>(text);
-  if (!first || !last)
-    return std::nullopt;
-  return PortRange{*first, *last};
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() ? std::optional(value) : std::nullopt;
 }
 
 NetLimitsReader::NetLimitsReader()
@@ -41,7 +24,8 @@ NetLimitsReader::NetLimitsReader()
       tcp_max_syn_backlog_("/proc/sys/net/ipv4/tcp_max_syn_backlog"),
       tcp_syncookies_("/proc/sys/net/ipv4/tcp_syncookies"),
       tcp_abort_on_overflow_("/proc/sys/net/ipv4/tcp_abort_on_overflow"),
-      ip_local_port_range_("/proc/sys/net/ipv4/ip_local_port_range") {}
+      ip_local_port_range_("/proc/sys/net/ipv4/ip_local_port_range"),
+      ip_local_reserved_ports_("/proc/sys/net/ipv4/ip_local_reserved_ports") {}
 
 NetLimits NetLimitsReader::read() {
   return NetLimits{
@@ -52,9 +36,15 @@ NetLimits NetLimitsReader::read() {
   };
 }
 
-std::optional<PortRange> NetLimitsReader::read_port_range() {
-  const auto text = ip_local_port_range_.read();
-  return text ? parse_port_range(*text) : std::nullopt;
+std::optional<LocalPorts> NetLimitsReader::read_local_ports() {
+  const auto range = ip_local_port_range_.read();
+  const auto parsed = range ? parse_port_range(*range) : std::nullopt;
+  if (!parsed)
+    return std::nullopt;
+  LocalPorts ports{*parsed, {}};
+  if (const auto reserved = ip_local_reserved_ports_.read())
+    ports.reserved = parse_reserved_ports(*reserved).value_or(std::vector<PortRange>());
+  return ports;
 }
 
 } // namespace backlog

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernel_file.h"
+#include "local_ports.h"
 #include "result.h"
 
 #include <cstdint>
@@ -8,15 +9,6 @@
 #include <string_view>
 
 namespace backlog {
-
-/// Local ports that the kernel gives out by itself; both ends belong to the range.
-struct PortRange {
-  std::uint16_t first = 0;
-  std::uint16_t last = 0;
-
-  bool contains(std::uint16_t port) const { return first <= port && port <= last; }
-  bool operator==(const PortRange &) const = default;
-};
 
 /// Sysctls of a net namespace that decide about its queues; empty where they cannot be read.
 struct NetLimits {
@@ -27,7 +19,6 @@ struct NetLimits {
 };
 
 std::optional<std::int64_t> parse_sysctl_number(std::string_view text);
-std::optional<PortRange> parse_port_range(std::string_view text);
 
 /// Reads the sysctls of the calling thread's net namespace.
 class NetLimitsReader {
@@ -35,7 +26,7 @@ public:
   NetLimitsReader();
 
   NetLimits read();
-  std::optional<PortRange> read_port_range();
+  std::optional<LocalPorts> read_local_ports();
 
 private:
   KernelFile somaxconn_;
@@ -43,6 +34,7 @@ private:
   KernelFile tcp_syncookies_;
   KernelFile tcp_abort_on_overflow_;
   KernelFile ip_local_port_range_;
+  KernelFile ip_local_reserved_ports_;
 };
 
 } // namespace backlog

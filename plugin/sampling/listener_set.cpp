@@ -1,5 +1,7 @@
 #include "listener_set.h"
 
+#include "listener_name.h"
+
 #include <algorithm>
 #include <iterator>
 #include <limits>
@@ -14,6 +16,13 @@ constexpr std::uint32_t filling_share = 8; // of the limit
 constexpr std::size_t most_kept_listeners = 10000;
 constexpr std::size_t most_departed = 1024;
 constexpr std::size_t most_collisions = 100; // an interval
+constexpr std::size_t most_gone_names = 10000;
+constexpr std::size_t most_settled_names = 10000;
+
+/// No name has a NUL.
+std::string name_and_address(const std::string &name, const std::string &address) {
+  return name + '\0' + address;
+}
 
 bool is_filling(std::uint64_t length, std::uint64_t limit) {
   return length >= filling_min_connections && filling_share * length >= limit;
@@ -137,14 +146,27 @@ std::uint32_t ListenerSet::known_drops(std::uint64_t cookie) {
   return found->drops;
 }
 
-std::uint32_t ListenerSet::listener_for(ListenerIdentity identity) {
-  if (const auto found = by_name_.find(identity.name); found != by_name_.end()) {
-    Listener &first = listeners_[found->second];
-    if (std::exchange(first.is_kept, false))
-      --kept_listeners_;
-    if (first.identity.address != identity.address)
-      note_collision({identity.name, first.identity.address, identity.address});
+std::optional<std::uint32_t> ListenerSet::known_listener(const ListenerIdentity &identity) const {
+  if (const auto found = by_name_.find(identity.name);
+      found != by_name_.end() && listeners_[found->second].identity.address == identity.address)
     return found->second;
+  if (renamed_.empty())
+    return std::nullopt;
+  const auto found = renamed_.find(name_and_address(identity.name, identity.address));
+  return found == renamed_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::uint32_t ListenerSet::listener_for(ListenerIdentity identity) {
+  if (const auto known = known_listener(identity)) {
+    Listener &listener = listeners_[*known];
+    if (std::exchange(listener.is_kept, false))
+      --kept_listeners_;
+    if (listener.members == 0)
+      listener.since = last_;
+    // Of a group of 0.0.0.0 and [::], whichever came first.
+    if (identity.tcp.is_any() && identity.tcp.ipv6)
+      listener.identity.tcp = identity.tcp;
+    return *known;
   }
   std::uint32_t index = 0;
   if (free_listeners_.empty()) {
@@ -155,14 +177,48 @@ std::uint32_t ListenerSet::listener_for(ListenerIdentity identity) {
     index = free_listeners_.back();
     free_listeners_.pop_back();
   }
-  by_name_.emplace(identity.name, index);
   Listener &listener = listeners_[index];
   listener = Listener{};
-  listener.folded = folds_(identity);
+  listener.settled = settled_names_.contains(identity.name);
+  listener.since = last_;
+  listener.folded = folds_(identity, listening_for(listener));
   listener.identity = std::move(identity);
   listener.window_begin = elapsed_;
   listener.window_first_sample = samples_;
+  give_name(index);
   return index;
+}
+
+// Who has to leave a name to another may displace a third from the next one.
+void ListenerSet::give_name(std::uint32_t index) {
+  std::string name = listeners_[index].identity.name;
+  for (;;) {
+    const std::string &address = listeners_[index].identity.address;
+    const auto gone = gone_names_.find(name);
+    const bool is_claimed =
+        gone != gone_names_.end() && gone->second != address && keeps_name(gone->second, address);
+    std::string keeper = is_claimed ? gone->second : address;
+    if (!is_claimed) {
+      const auto [entry, is_new] = by_name_.try_emplace(name, index);
+      if (is_new || keeps_name(address, listeners_[entry->second].identity.address)) {
+        const std::uint32_t displaced = std::exchange(entry->second, index);
+        listeners_[index].identity.name = name;
+        if (is_new)
+          return;
+        index = displaced;
+      } else {
+        keeper = listeners_[entry->second].identity.address;
+      }
+    }
+    Listener &other = listeners_[index];
+    if (other.address_name.empty()) {
+      other.address_name = name;
+      renamed_.emplace(name_and_address(name, other.identity.address), index);
+    }
+    std::string next = alternative_name(name, other.identity.address);
+    note_collision({std::move(name), std::move(keeper), other.identity.address, next});
+    name = std::move(next);
+  }
 }
 
 void ListenerSet::note_collision(Collision collision) {
@@ -299,8 +355,30 @@ void ListenerSet::forget_gone(MayForget may_forget) {
   gone_listeners_.clear();
 }
 
+void ListenerSet::note_gone_name(const Listener &listener) {
+  const ListenerIdentity &identity = listener.identity;
+  if (identity.address.empty() || identity.has_id)
+    return;
+  if (const auto [entry, is_new] = gone_names_.try_emplace(identity.name, identity.address);
+      !is_new) {
+    if (keeps_name(identity.address, entry->second))
+      entry->second = identity.address;
+    return;
+  }
+  if (gone_names_in_order_.size() < most_gone_names) {
+    gone_names_in_order_.push_back(identity.name);
+    return;
+  }
+  gone_names_.erase(std::exchange(gone_names_in_order_[next_gone_name_], identity.name));
+  next_gone_name_ = (next_gone_name_ + 1) % most_gone_names;
+}
+
 void ListenerSet::forget(std::uint32_t listener) {
-  by_name_.erase(listeners_[listener].identity.name);
+  const Listener &leaving = listeners_[listener];
+  note_gone_name(leaving);
+  by_name_.erase(leaving.identity.name);
+  if (!leaving.address_name.empty())
+    renamed_.erase(name_and_address(leaving.address_name, leaving.identity.address));
   listeners_[listener] = Listener{};
   free_listeners_.push_back(listener);
 }
@@ -392,7 +470,7 @@ void ListenerSet::refold() {
   for (Listener &listener : listeners_) {
     if (listener.identity.name.empty())
       continue;
-    listener.folded = folds_(listener.identity);
+    listener.folded = folds_(listener.identity, listening_for(listener));
     if (!listener.folded)
       continue;
     fold_.members += listener.members;
@@ -401,6 +479,30 @@ void ListenerSet::refold() {
     fold_.length += listener.length;
     fold_.limit += listener.limit;
   }
+}
+
+ListenerSet::Duration ListenerSet::listening_for(const Listener &listener) const {
+  if (listener.settled)
+    return Duration::max();
+  return listener.since && last_ ? Duration(*last_ - *listener.since) : Duration(0);
+}
+
+void ListenerSet::settle() {
+  bool some = false;
+  for (Listener &listener : listeners_) {
+    if (!listener.folded || listener.settled || listener.members == 0)
+      continue;
+    if (!listener.since)
+      listener.since = last_;
+    if (listening_for(listener) < settling_time)
+      continue;
+    listener.settled = true;
+    if (settled_names_.size() < most_settled_names && !listener.identity.has_id)
+      settled_names_.insert(listener.identity.name);
+    some = true;
+  }
+  if (some)
+    refold();
 }
 
 } // namespace backlog

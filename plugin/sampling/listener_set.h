@@ -3,6 +3,7 @@
 #include "drops.h"
 #include "function_ref.h"
 #include "listener_identity.h"
+#include "local_ports.h"
 #include "queue_runs.h"
 #include "window.h"
 
@@ -13,6 +14,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace backlog {
@@ -51,10 +53,10 @@ public:
   using TimePoint = std::chrono::steady_clock::time_point;
   using Duration = std::chrono::nanoseconds;
   using Identify = FunctionRef<ListenerIdentity()>;
-  using Folds = std::function<bool(const ListenerIdentity &)>;
+  /// Whether a listener that has been there for so long, without a break, counts as a member of the
+  /// fold, the sum of those that make no series of their own. Duration::max(): it was settled once.
+  using Folds = std::function<bool(const ListenerIdentity &, Duration listening_for)>;
 
-  /// folds: whether a listener counts as a member of the fold, the sum of those that make no
-  /// series of their own.
   explicit ListenerSet(Folds folds);
 
   void begin_sample();
@@ -94,11 +96,12 @@ public:
   /// Whether a member of the listener was full in the interval so far.
   bool was_full(std::uint32_t index) const;
 
-  /// Two addresses that meet in one name.
+  /// Two addresses that meet in one name. The one that does not keep it has another one.
   struct Collision {
     std::string name;
-    std::string first;
-    std::string second;
+    std::string keeper; ///< address; it may be gone
+    std::string other;  ///< address
+    std::string other_name;
 
     bool operator==(const Collision &) const = default;
   };
@@ -111,6 +114,8 @@ public:
   Interval harvest();
   /// Asks `folds` again for every listener; between harvest() and the next sample.
   void refold();
+  /// Asks `folds` again for those that have been there for settling_time since; likewise.
+  void settle();
 
 private:
   struct Member {
@@ -139,8 +144,11 @@ private:
     double worst_member_percent = 0;  ///< likewise, as in ListenerInterval
     double median_member_percent = 0; ///< likewise
     bool folded = false;
-    bool active = false;  ///< in active_
-    bool is_kept = false; ///< though it has no members
+    bool settled = false;           ///< there for settling_time, now or before
+    std::optional<TimePoint> since; ///< there without a break; nullopt: since the first sample
+    std::string address_name;       ///< by its address alone, where another one keeps that
+    bool active = false;            ///< in active_
+    bool is_kept = false;           ///< though it has no members
     Window window;
     RunClock run;
     Duration window_begin{0};              ///< as elapsed_
@@ -150,6 +158,10 @@ private:
   Member *find(std::uint64_t cookie);
   Member &admit(const MemberState &state, Identify identify);
   std::uint32_t listener_for(ListenerIdentity identity);
+  std::optional<std::uint32_t> known_listener(const ListenerIdentity &identity) const;
+  void give_name(std::uint32_t index);
+  void note_gone_name(const Listener &listener);
+  Duration listening_for(const Listener &listener) const;
   void change(Member &member, std::uint32_t length, std::uint32_t limit);
   void apply(Listener &listener, const Member &member, std::uint32_t length, std::uint32_t limit);
   void count(Member &member, bool counted);
@@ -169,7 +181,15 @@ private:
   std::vector<Listener> listeners_;
   std::vector<std::uint32_t> free_listeners_;
   std::unordered_map<std::string, std::uint32_t> by_name_;
-  std::vector<std::uint32_t> active_; ///< listeners whose queue is not empty
+  /// Those whose name another address keeps, by that name and their address.
+  std::unordered_map<std::string, std::uint32_t> renamed_;
+  /// Names of listeners that are gone, and their addresses: who has the lesser claim does not get
+  /// one while its service is restarted. At most most_gone_names, the last ones.
+  std::unordered_map<std::string, std::string> gone_names_;
+  std::vector<std::string> gone_names_in_order_; ///< a ring
+  std::size_t next_gone_name_ = 0;
+  std::unordered_set<std::string> settled_names_; ///< of those that were folded before
+  std::vector<std::uint32_t> active_;             ///< listeners whose queue is not empty
   Listener fold_;
   std::vector<Collision> collisions_;
   std::vector<DropsMoved> drops_moved_;

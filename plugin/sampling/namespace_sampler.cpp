@@ -36,14 +36,14 @@ void note_overflow(ListenerInterval &listener) {
 NamespaceSampler::NamespaceSampler(std::shared_ptr<const Config> config, NamespaceLabel label,
                                    Progress *progress)
     : config_(std::move(config)), label_(std::move(label)), progress_(progress),
-      tcp_([this](const ListenerIdentity &identity) { return folds(identity); }),
-      unix_([this](const ListenerIdentity &identity) { return folds(identity); }) {
-  read_port_range();
+      tcp_([this](const auto &identity, auto age) { return folds(identity, age); }),
+      unix_([this](const auto &identity, auto age) { return folds(identity, age); }) {
+  read_local_ports();
 }
 
-bool NamespaceSampler::folds(const ListenerIdentity &identity) const {
-  const bool unstable = identity.has_id || (port_range_ && port_range_->contains(identity.port));
-  if (!unstable)
+bool NamespaceSampler::folds(const ListenerIdentity &identity, Duration listening_for) const {
+  const bool is_given_out = local_ports_ && local_ports_->gives_out(identity.port);
+  if (!is_unstable(identity.has_id, is_given_out, listening_for))
     return false;
   const ListenerView view = identity.view(label_.name.empty());
   return config_->listeners.selects(view) && !config_->listeners.names(view) &&
@@ -230,8 +230,10 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
     harvest_unix_samples(unix_max_weight);
     harvest.unix_sockets = harvest_unix();
   }
-  if (!tcp_failure_) // it may refold only what has been harvested
-    read_port_range();
+  if (!tcp_failure_) { // it may refold only what has been harvested
+    read_local_ports();
+    tcp_.settle();
+  }
 
   const std::string where = label_.name.empty() ? "" : of_net_namespace(label_.name);
   if (tcp_failure_)
@@ -325,11 +327,11 @@ KindHarvest NamespaceSampler::harvest_unix() {
   return kind;
 }
 
-void NamespaceSampler::read_port_range() {
-  const std::optional<PortRange> range = limits_reader_.read_port_range();
-  if (!range || range == port_range_)
+void NamespaceSampler::read_local_ports() {
+  std::optional<LocalPorts> ports = limits_reader_.read_local_ports();
+  if (!ports || ports == local_ports_)
     return;
-  port_range_ = range;
+  local_ports_ = std::move(ports);
   tcp_.refold();
 }
 

@@ -65,8 +65,8 @@ private:
   void harvest_unix_samples(Duration max_weight);
   void forget_gone_tcp();
   ListenerIdentity identify(const UnixListener &listener);
-  bool folds(const ListenerIdentity &identity) const;
-  void read_port_range();
+  bool folds(const ListenerIdentity &identity, Duration listening_for) const;
+  void read_local_ports();
   KindHarvest harvest_tcp();
   KindHarvest harvest_unix();
 
@@ -82,7 +82,7 @@ private:
   SockDiag::Buffer buffer_; ///< of the last one
   NetCountersReader counters_reader_;
   NetLimitsReader limits_reader_;
-  std::optional<PortRange> port_range_;
+  std::optional<LocalPorts> local_ports_;
   ListenerSet tcp_;
   ListenerSet unix_;
   UnixFiles unix_files_;

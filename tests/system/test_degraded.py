@@ -52,7 +52,7 @@ class DegradedTest(NotificationTest):
 
     def test_a_part_that_fails_is_absent_and_said_once(self):
         own = self.listener().fill(1)
-        self.listener(port=harness.LOCAL_PORT_RANGE[0])
+        self.listener(port=harness.UNSTABLE_PORTS[0])
         both = (own.name, "tcp_unstable")
         trigger = pathlib.Path(self.folder(), "refused")
         collectd = self.collectd(preload=[os.environ["STRANGE_SOCK_DIAG"]],
@@ -102,7 +102,7 @@ class DegradedTest(NotificationTest):
     def test_drops_that_no_counter_tells_are_absent(self):
         """From the start, and after they have been there; a full queue is told all the same."""
         full = self.listener(limit=4).fill(5)
-        folded = self.listener(port=harness.LOCAL_PORT_RANGE[0])
+        folded = self.listener(port=harness.UNSTABLE_PORTS[0])
         trigger = pathlib.Path(self.folder(), "refused")
         table = pathlib.Path(self.folder(), "table")
         trigger.touch()

@@ -477,9 +477,8 @@ class AccountTest(DropsTest):
 
     def test_each_drop_is_given_once(self):
         """Everything at once, in a mix that no rule could take apart: the sum is right all the same."""
-        low, _ = harness.LOCAL_PORT_RANGE
         full = [self.any_listener(limit=limit).fill(limit + 1) for limit in (0, 1, 2)]
-        unstable = self.any_listener(port=low, limit=2).fill(3)
+        unstable = self.any_listener(port=harness.UNSTABLE_PORTS[0], limit=2).fill(3)
         acked, scanned = self.any_listener(limit=20), self.any_listener(limit=60)
         clients = self.raw.half_open(acked.port, 10)
         acked.fill(21)

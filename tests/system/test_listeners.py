@@ -197,9 +197,9 @@ class ValuesTest(ListenerTest):
 
 class SelectionTest(ListenerTest):
     def test_unstable_ports_are_folded(self):
-        low, _ = harness.LOCAL_PORT_RANGE
+        low, other = harness.UNSTABLE_PORTS[:2]
         stable = self.listener(limit=9)
-        unstable = [self.listener(port=low, limit=3).fill(4), self.listener(port=low + 1, limit=9).fill(2)]
+        unstable = [self.listener(port=low, limit=3).fill(4), self.listener(port=other, limit=9).fill(2)]
         collectd = self.collectd()
         self.wait_for_listeners(collectd, [stable.name, "tcp_unstable"])
         self.assertEqual(collectd.listeners(), {stable.name})
@@ -209,9 +209,9 @@ class SelectionTest(ListenerTest):
         collectd.wait_for_value("tcp_unstable", "percent-used", 20)
 
     def test_an_unstable_port_has_its_series_when_named(self):
-        low, _ = harness.LOCAL_PORT_RANGE
+        low, other = harness.UNSTABLE_PORTS[:2]
         named = self.listener(port=low, limit=3).fill(2)
-        self.listener(port=low + 1, limit=3)
+        self.listener(port=other, limit=3)
         stable = self.listener()
         collectd = self.collectd(f'Listener "{named.name}"\nListener "{stable.name}"')
         self.wait_for_listeners(collectd, [named.name, stable.name])

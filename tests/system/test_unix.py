@@ -209,25 +209,36 @@ class UnixTest(NotificationTest):
         collectd.wait_for_intervals(2)
         self.assertEqual({value for _, value in collectd.values("host", "count-listeners")}, {LISTENERS})
 
-    def test_two_paths_that_meet_in_one_name_are_said_once(self):
-        first, second = self.listening("a.b", limit=4), self.listening("a-b", limit=5)
-        self.assertEqual(first.name, second.name)
-        first.connect(1)
-        second.connect(2)
+    def test_two_paths_that_meet_in_one_name_are_two_listeners(self):
+        """Whoever comes first, and while the one that keeps the name is away."""
+        other = self.listening("a-b", limit=5)
+        other.connect(2)
         collectd = self.collectd("Values full", interval=INTERVAL)
-        collectd.wait_for_value(first.name, "count-sockets", 2)
-        collectd.wait_for_value(first.name, "queue_length-accept", 3)
-        collectd.wait_for_value(first.name, "queue_length-limit", 9)
-        for listener in (first, second):  # of which one meets the other anew
-            listener.close()
-            os.unlink(listener.address)
-            collectd.wait_for_value(first.name, "count-sockets", 1)
-            self.unix_listener(listener.address)
-            collectd.wait_for_value(first.name, "count-sockets", 2)
+        collectd.wait_for_value(other.name, "queue_length-accept", 2)  # nobody else is there
+        service = self.listening("a.b", limit=4)
+        self.assertEqual(service.name, other.name)
+        service.connect(1)
+
+        def renamed():
+            return [name for name in collectd.unix_listeners() if name.startswith(f"{other.name}_")]
+        collectd.wait(renamed, what="a name of its own")
+        (name,) = renamed()
+        collectd.wait_for_value(name, "queue_length-accept", 2)
+        collectd.wait_for_value(service.name, "queue_length-accept", 1)
+        collectd.wait_for_value(service.name, "queue_length-limit", 4)
+        service.close()
+        os.unlink(service.address)
+        other.connect(1)
+        collectd.wait_for_value(name, "queue_length-accept", 3)
+        again = self.unix_listener(service.address, limit=4)
+        again.connect(3)
+        collectd.wait_for_value(service.name, "queue_length-accept", 3)
+        self.assertEqual({value for _, value in collectd.values(name, "count-sockets")}, {1})
+        self.assertLessEqual(max(value for _, value in collectd.values(service.name, "queue_length-accept")), 3)
         self.wait_for_kernel(collectd)
         said = collectd.messages()
         self.assertEqual(len(said), 1, said)
-        for word in ("[notice]", first.address, second.address, first.name):
+        for word in ("[notice]", service.address, other.address, name):
             self.assertIn(word, said[0])
 
 

@@ -939,7 +939,7 @@ private:
     return sum;
   }
 
-  ListenerSet set_{[](const ListenerIdentity &) { return false; }};
+  ListenerSet set_{[](const ListenerIdentity &, ListenerSet::Duration) { return false; }};
   ListenerSet::TimePoint now_{};
   DropLedger ledger_;
   Recording::Instant truth_; ///< at the begin of the interval

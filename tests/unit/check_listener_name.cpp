@@ -157,7 +157,33 @@ START_TEST(long_names_are_cut_and_stay_apart) {
 }
 END_TEST
 
+START_TEST(addresses_that_meet_in_one_name) {
+  struct Case {
+    const char *keeper, *other;
+  };
+  constexpr Case cases[] = {
+      {"/run/mysql.sock", "/run/mysql-sock"},
+      {"/run/a.b.c", "/run/a-b.c"},
+      {"/run/a-b.c", "/run/a.b-c"},
+      {"/run/a-b", "/run/a:b"},
+      {"@a.b", "@a-b"},
+  };
+  for (const Case &c : cases) {
+    ck_assert_msg(keeps_name(c.keeper, c.other), "%s %s", c.keeper, c.other);
+    ck_assert_msg(!keeps_name(c.other, c.keeper), "%s %s", c.keeper, c.other);
+  }
+  const std::string name = alternative_name("unix_run_a-b", "/run/a-b");
+  ck_assert(name.starts_with("unix_run_a-b_") && name.size() == 21);
+  ck_assert(name != alternative_name("unix_run_a-b", "/run/a:b"));
+  ck_assert(is_listener_name(name));
+  ck_assert(alternative_name("unix_a__netns_blue", "/a").ends_with("__netns_blue"));
+  ck_assert(in_alphabet(alternative_name("unix_" + std::string(95, 'x'), "/x")));
+  ck_assert(name_unix_listener("/unstable", "").text != unix_aggregate);
+}
+END_TEST
+
 int main() {
   return run_tests("listener_name", tcp_names, odd_devices_get_a_hash, unix_names,
-                   awkward_unix_addresses_stay_apart, long_names_are_cut_and_stay_apart);
+                   awkward_unix_addresses_stay_apart, long_names_are_cut_and_stay_apart,
+                   addresses_that_meet_in_one_name);
 }

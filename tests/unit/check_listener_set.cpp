@@ -1,3 +1,4 @@
+#include "listener_name.h"
 #include "listener_set.h"
 #include "short_memory.h"
 #include "test_program.h"
@@ -26,7 +27,9 @@ public:
     bool counted = true;
   };
 
-  ListenerSet set{[](const ListenerIdentity &identity) { return identity.has_id; }};
+  ListenerSet set{[](const ListenerIdentity &identity, ListenerSet::Duration listening_for) {
+    return is_unstable(identity.has_id, identity.name.starts_with("given_out"), listening_for);
+  }};
 
   void sample(const std::vector<Socket> &sockets, std::chrono::milliseconds after = 10ms,
               std::chrono::milliseconds max_weight = 1h) {
@@ -56,14 +59,14 @@ public:
     fold = interval.fold;
     collisions.clear();
     for (const ListenerSet::Collision &collision : interval.collisions)
-      collisions += collision.name + ":" + collision.first + "," + collision.second + " ";
+      collisions += collision.name + ":" + collision.keeper + "," + collision.other + " ";
     for (ListenerInterval &listener : interval.listeners)
       by_name[listener.identity.name] = listener;
     return by_name;
   }
 
   ListenerInterval fold;
-  std::string collisions; ///< "name:first,second " each
+  std::string collisions; ///< "name:keeper,other " each
 
 private:
   void see(const std::vector<Socket> &sockets) {
@@ -410,35 +413,106 @@ START_TEST(members_apart) {
 }
 END_TEST
 
-START_TEST(addresses_that_meet_in_one_name_are_told_once) {
-  Observed observed;
-  const std::vector<Observed::Socket> sockets{
-      {1, "unix_a-b", 1, 10, {}, false, "/a.b"},
-      {2, "unix_a-b", 2, 10, {}, false, "/a.b"},
-      {3, "unix_a-b", 4, 10, {}, false, "/a-b"},
-      {4, "unix_c", 0, 10, {}, false, "/c"},
-  };
-  observed.sample(sockets);
-  observed.sample(sockets);
-  const auto listeners = observed.harvest();
-  assert_text(observed.collisions, "unix_a-b:/a.b,/a-b ");
-  ck_assert_uint_eq(listeners.at("unix_a-b").members, 3);
-  ck_assert_uint_eq(listeners.at("unix_a-b").queue.last, 7);
-  observed.sample(sockets);
-  observed.harvest();
-  assert_text(observed.collisions, "");
+// Nobody slips under the name of another by an address that is much like it.
+START_TEST(addresses_that_meet_in_one_name_are_two_listeners) {
+  const Observed::Socket one{1, "unix_a-b", 1, 10, {}, false, "/a.b"};
+  const Observed::Socket two{2, "unix_a-b", 2, 10, {}, false, "/a.b"};
+  const Observed::Socket other{3, "unix_a-b", 4, 10, {}, false, "/a-b"};
+  const Observed::Socket apart{4, "unix_c", 0, 10, {}, false, "/c"};
+  const std::string other_name = alternative_name("unix_a-b", "/a-b");
+  for (const std::vector<Observed::Socket> &sockets :
+       {std::vector{one, two, other, apart}, std::vector{other, one, apart, two}}) {
+    Observed observed;
+    for (int i = 0; i < 2; ++i) {
+      observed.sample(sockets);
+      observed.sample(sockets);
+      const auto listeners = observed.harvest();
+      assert_text(observed.collisions, i == 0 ? "unix_a-b:/a.b,/a-b " : "");
+      ck_assert_uint_eq(listeners.size(), 3);
+      ck_assert_uint_eq(listeners.at("unix_a-b").members, 2);
+      ck_assert_uint_eq(listeners.at("unix_a-b").queue.last, 3);
+      assert_text(listeners.at("unix_a-b").identity.address, "/a.b");
+      ck_assert_uint_eq(listeners.at(other_name).members, 1);
+      ck_assert_uint_eq(listeners.at(other_name).queue.last, 4);
+      assert_text(listeners.at(other_name).identity.address, "/a-b");
+    }
+  }
 }
 END_TEST
 
-START_TEST(an_address_after_another_of_its_name_is_no_collision) {
+START_TEST(an_address_keeps_its_name_when_the_other_goes) {
   Observed observed;
-  observed.sample({{1, "unix_a-b", 0, 10, {}, false, "/a.b"}});
-  for (int i = 0; i < 2; ++i)
+  const Observed::Socket service{1, "unix_a-b", 0, 10, {}, false, "/a.b"};
+  const Observed::Socket again{2, "unix_a-b", 0, 10, {}, false, "/a.b"};
+  const Observed::Socket other{3, "unix_a-b", 0, 10, {}, false, "/a-b"};
+  const std::string other_name = alternative_name("unix_a-b", "/a-b");
+  const auto names = [&](const std::vector<Observed::Socket> &sockets) {
+    for (int i = 0; i < 3; ++i)
+      observed.sample(sockets);
+    observed.forget_gone();
+    observed.harvest();
+    observed.sample(sockets);
+    std::string text;
+    for (const auto &[name, listener] : observed.harvest())
+      if (listener.members > 0)
+        text += name + " ";
+    return text;
+  };
+  assert_text(names({service}), "unix_a-b ");
+  assert_text(names({}), "");
+  assert_text(names({other}), other_name + " "); // while the service is restarted
+  assert_text(names({again, other}), "unix_a-b " + other_name + " ");
+  assert_text(names({again}), "unix_a-b ");
+  assert_text(names({again, other}), "unix_a-b " + other_name + " ");
+  assert_text(names({other}), other_name + " ");
+}
+END_TEST
+
+START_TEST(names_that_are_made_to_meet_stay_apart) {
+  Observed observed;
+  const std::string second = alternative_name("unix_a-b", "/a-b");
+  const std::vector<Observed::Socket> sockets{
+      {1, "unix_a-b", 1, 10, {}, false, "/a-b"},
+      {2, second.c_str(), 2, 10, {}, false, "/a-b/12345678"},
+      {3, "unix_a-b", 3, 10, {}, false, "/a.b"},
+      {4, second.c_str(), 4, 10, {}, false, "/a-b/1234.678"},
+  };
+  for (int i = 0; i < 2; ++i) {
+    observed.sample(sockets);
+    std::map<std::string, std::uint64_t> lengths;
+    for (const auto &[name, listener] : observed.harvest())
+      lengths[listener.identity.address] = listener.queue.last;
+    ck_assert(
+        (lengths == std::map<std::string, std::uint64_t>{
+                        {"/a-b", 1}, {"/a-b/12345678", 2}, {"/a.b", 3}, {"/a-b/1234.678", 4}}));
+  }
+}
+END_TEST
+
+START_TEST(a_listener_settles_after_ten_minutes) {
+  Observed observed;
+  const Observed::Socket held{1, "given_out", 3, 10};
+  const auto is_folded = [&](std::chrono::milliseconds after) {
+    observed.sample({held}, after);
+    const bool folded = observed.harvest().at("given_out").folded;
+    observed.set.settle();
+    return folded;
+  };
+  ck_assert(is_folded(10ms));
+  ck_assert(is_folded(9min));
+  ck_assert_uint_eq(observed.fold.members, 1);
+  for (int i = 0; i < 2; ++i) // a break
     observed.sample({});
   observed.harvest();
-  observed.sample({{2, "unix_a-b", 0, 10, {}, false, "/a-b"}});
-  ck_assert_uint_eq(observed.harvest().size(), 1);
-  assert_text(observed.collisions, "");
+  ck_assert(is_folded(10ms));
+  ck_assert(is_folded(9min));
+  ck_assert(is_folded(1min));
+  ck_assert(!is_folded(10ms));
+  ck_assert_uint_eq(observed.fold.members, 0);
+  for (int i = 0; i < 2; ++i) // once settled, a restart changes nothing
+    observed.sample({});
+  observed.harvest();
+  ck_assert(!is_folded(10ms));
 }
 END_TEST
 
@@ -622,10 +696,11 @@ int main() {
       restart_keeps_the_listener, relisten_changes_the_limit_only, drops_have_a_baseline,
       full_at_either_end, drops_that_the_kernel_does_not_tell, fold_is_the_sum_of_its_listeners,
       filling, runs_cross_intervals, members_apart, steady_samples_do_not_allocate,
-      order_of_the_dump_does_not_matter, addresses_that_meet_in_one_name_are_told_once,
-      an_address_after_another_of_its_name_is_no_collision,
-      lowest_limit_is_of_a_member_that_is_there, lowest_limit_of_the_fold,
-      a_sample_stands_for_no_more_than_its_maximum, a_member_that_is_not_counted_is_a_socket_more,
+      order_of_the_dump_does_not_matter, addresses_that_meet_in_one_name_are_two_listeners,
+      an_address_keeps_its_name_when_the_other_goes, names_that_are_made_to_meet_stay_apart,
+      a_listener_settles_after_ten_minutes, lowest_limit_is_of_a_member_that_is_there,
+      lowest_limit_of_the_fold, a_sample_stands_for_no_more_than_its_maximum,
+      a_member_that_is_not_counted_is_a_socket_more,
       who_went_with_nothing_to_tell_is_forgotten_at_once, a_million_listeners_in_one_interval,
       collisions_of_an_interval_are_few_and_told_once_each);
 }

@@ -272,6 +272,25 @@ START_TEST(an_address_is_watched_in_the_own_namespace_only) {
 }
 END_TEST
 
+START_TEST(a_reserved_port_is_not_folded) {
+  if (!enter_own_namespace())
+    return;
+  const UniqueFd listener = tcp_listener(40000);
+  set_port_range("30000 60000");
+  Sampled sampled("");
+  if (!sampled.can_read())
+    return;
+  const auto is_folded = [&] {
+    sampled.take_harvest();
+    return sampled.harvest.tcp.listeners.at(0).interval.folded;
+  };
+  ck_assert(is_folded());
+  std::ofstream("/proc/sys/net/ipv4/ip_local_reserved_ports") << "40000-40010";
+  (void)is_folded();
+  ck_assert(!is_folded());
+}
+END_TEST
+
 START_TEST(a_port_range_that_cannot_be_read_stays_as_it_was) {
   if (!enter_own_namespace())
     return;
@@ -299,6 +318,6 @@ int main() {
   return run_tests(
       "namespace_sampler", steady_samples_do_not_allocate, a_replaced_unix_socket_is_a_socket_more,
       who_came_and_went_between_harvests_is_forgotten, a_namespace_that_ended_tells_what_was_seen,
-      an_address_is_watched_in_the_own_namespace_only,
+      an_address_is_watched_in_the_own_namespace_only, a_reserved_port_is_not_folded,
       a_port_range_that_cannot_be_read_stays_as_it_was);
 }
