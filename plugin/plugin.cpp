@@ -55,7 +55,7 @@ struct Running {
   std::optional<TableFile> table_file;
   FaultLog table_faults;
   std::int64_t began_ns = clock_ns();
-  BootTimes times;
+  TableMemory table_memory;
   NoticeLog notices;
   FaultSpell read_fault;
   std::optional<int> sampler_not_started; ///< why, an errno; likewise the next
@@ -119,8 +119,8 @@ void notify(const std::vector<Notification> &notifications, const Table &table) 
 void write_table(const Table &table, const Harvest &harvest, Seconds interval) {
   if (!running->table_file)
     return;
-  TableContents contents =
-      table_contents(table, harvest, interval, running->alarms, running->began_ns, running->times);
+  TableContents contents = table_contents(table, harvest, interval, running->alarms,
+                                          running->began_ns, running->table_memory);
   std::vector<Fault> faults;
   std::vector<std::string> left_out;
   const Failure failure = running->table_file->publish(contents, &left_out);

@@ -410,10 +410,15 @@ void AgentX::Loop::add_listener(VariableList &variables, const ListenerAlarm &al
                   value);
   };
   add(mib::listener_name, octets_value(alarm.name));
-  add(mib::listener_state, integer_value(static_cast<std::uint64_t>(alarm.state)));
+  add(mib::listener_state,
+      integer_value(alarm.gone ? gone_state : static_cast<std::uint64_t>(alarm.state)));
   add(mib::listener_cause, integer_value(static_cast<std::uint64_t>(alarm.cause)));
   add(mib::listener_severity, integer_value(static_cast<std::uint64_t>(alarm.severity)));
   add(mib::listener_message, octets_value(alarm.message));
+  add(mib::listener_owner, octets_value(alarm.owner));
+  add(mib::listener_peak, gauge_value(alarm.peak));
+  add(mib::listener_limit, gauge_value(alarm.limit));
+  add(mib::listener_namespace, octets_value(alarm.net_namespace));
 }
 
 void AgentX::Loop::add_monitor(VariableList &variables) const {

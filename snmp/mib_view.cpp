@@ -24,6 +24,9 @@ MibValue rounded_gauge(double number) {
 
 MibValue counter64(std::uint64_t number) { return {Type::counter64, number, ""}; }
 
+/// RFC 2579.
+MibValue truth(bool value) { return integer_value(value ? 1 : 2); }
+
 std::uint64_t milliseconds(std::int64_t ns) {
   return static_cast<std::uint64_t>(std::max<std::int64_t>(ns, 0) / 1'000'000);
 }
@@ -119,6 +122,9 @@ const std::vector<MibView::Column> &MibView::columns() {
   return all;
 }
 
+MibValue gauge_value(std::optional<std::uint64_t> number) {
+  return gauge(number.value_or(std::numeric_limits<std::uint32_t>::max()));
+}
 MibValue octets_value(std::string_view text) { return {Type::octets, 0, std::string(text)}; }
 MibValue integer_value(std::uint64_t number) { return {Type::integer, number, ""}; }
 
@@ -245,6 +251,9 @@ std::optional<MibValue> MibView::monitor_value(std::uint32_t number) const {
     return if_has(layout::has_host, gauge(header.unreported));
   case mib::dropped:
     return if_has(layout::has_host_dropped, counter64(header.dropped));
+  case mib::events:
+    return current ? std::optional(integer_value(static_cast<std::uint64_t>(header.events)))
+                   : std::nullopt;
   case mib::discontinuity_time:
     return if_has(layout::has_host_dropped, time_stamp(header.counted_since_ns));
   default:
@@ -314,6 +323,61 @@ std::optional<MibValue> MibView::listener_value(std::uint32_t number,
     return octets_value(layout::text_of(snapshot_->namespaces()[listener.net_namespace].name));
   case mib::listener_discontinuity_time:
     return if_has(layout::has_dropped, time_stamp(listener.counted_since_ns));
+  default:
+    return later_listener_value(number, listener);
+  }
+}
+
+/// Of the columns that came with the second layout of the table.
+std::optional<MibValue> MibView::later_listener_value(std::uint32_t number,
+                                                      const Snapshot::Listener &listener) const {
+  const auto if_has = [&](std::uint32_t bit, MibValue value) {
+    return (listener.has & bit) != 0 ? std::optional(std::move(value)) : std::nullopt;
+  };
+  const auto seconds = static_cast<double>(snapshot_->header().measured_ns) / 1e9;
+  const auto rate = [&](std::uint32_t bit, std::uint64_t count) {
+    return seconds > 0 ? if_has(bit, rounded_gauge(1000 * static_cast<double>(count) / seconds))
+                       : std::nullopt;
+  };
+  switch (number) {
+  case mib::listener_recent_peak:
+    return if_has(layout::has_recent, gauge(listener.recent_peak));
+  case mib::listener_recent_used:
+    return if_has(layout::has_recent, rounded_gauge(listener.recent_used_percent));
+  case mib::listener_recent_dropped:
+    return if_has(layout::has_recent_dropped, gauge(listener.recent_dropped));
+  case mib::listener_recent_overflows:
+    return if_has(layout::has_recent_dropped, gauge(listener.recent_overflows));
+  case mib::listener_recent_state:
+    return if_has(layout::has_recent,
+                  integer_value(static_cast<std::uint64_t>(listener.recent_state)));
+  case mib::listener_recent_severity:
+    return if_has(layout::has_recent,
+                  integer_value(static_cast<std::uint64_t>(listener.recent_severity)));
+  case mib::listener_alarm_state:
+    return integer_value(static_cast<std::uint64_t>(listener.alarm_state));
+  case mib::listener_alarm_cause:
+    return integer_value(static_cast<std::uint64_t>(listener.alarm_cause));
+  case mib::listener_stable:
+    return truth((listener.has & layout::is_stable) != 0);
+  case mib::listener_expected:
+    return truth((listener.has & layout::is_expected) != 0);
+  case mib::listener_arrival_rate:
+    return rate(layout::has_arrivals, listener.arrivals);
+  case mib::listener_accept_rate:
+    return rate(layout::has_accepts, listener.accepts);
+  case mib::listener_wait_mean:
+    return if_has(layout::has_wait_mean, rounded_gauge(1e6 * listener.wait_mean_seconds));
+  case mib::listener_wait_p50:
+    return if_has(layout::has_wait_quantiles, rounded_gauge(1e6 * listener.wait_p50_seconds));
+  case mib::listener_wait_p99:
+    return if_has(layout::has_wait_quantiles, rounded_gauge(1e6 * listener.wait_p99_seconds));
+  case mib::listener_peak_bound:
+    return if_has(layout::has_peak_bound, gauge(listener.peak_bound));
+  case mib::listener_enough:
+    return if_has(layout::has_enough, gauge(listener.enough));
+  case mib::listener_clients:
+    return octets_value(listener.clients);
   default:
     return std::nullopt;
   }

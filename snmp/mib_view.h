@@ -65,6 +65,8 @@ private:
   std::optional<MibValue> monitor_value(std::uint32_t number) const;
   std::optional<MibValue> listener_value(std::uint32_t number,
                                          const Snapshot::Listener &listener) const;
+  std::optional<MibValue> later_listener_value(std::uint32_t number,
+                                               const Snapshot::Listener &listener) const;
   std::optional<MibValue> namespace_value(std::uint32_t number,
                                           const layout::Namespace &record) const;
   MibValue time_stamp(std::int64_t boot_ns) const;
@@ -100,7 +102,8 @@ enum Monitor : std::uint32_t {
   notifications_sent,
   notifications_superseded,
   agent_start_time,
-  monitor_last = agent_start_time
+  events,
+  monitor_last = events
 };
 
 enum ListenerColumn : std::uint32_t {
@@ -129,7 +132,25 @@ enum ListenerColumn : std::uint32_t {
   listener_path,
   listener_namespace,
   listener_discontinuity_time,
-  listener_last = listener_discontinuity_time
+  listener_recent_peak,
+  listener_recent_used,
+  listener_recent_dropped,
+  listener_recent_overflows,
+  listener_recent_state,
+  listener_recent_severity,
+  listener_alarm_state,
+  listener_alarm_cause,
+  listener_stable,
+  listener_expected,
+  listener_arrival_rate,
+  listener_accept_rate,
+  listener_wait_mean,
+  listener_wait_p50,
+  listener_wait_p99,
+  listener_peak_bound,
+  listener_enough,
+  listener_clients,
+  listener_last = listener_clients
 };
 
 enum NamespaceColumn : std::uint32_t {
@@ -147,7 +168,12 @@ enum NamespaceColumn : std::uint32_t {
 };
 } // namespace mib
 
-/// The values of a listener in a notification, also of one that is gone.
+/// BacklogState of a listener that is no longer there; only notifications tell it.
+constexpr std::uint64_t gone_state = layout::state_names.size();
+
+/// The values of a listener in a notification, also of one that is gone. There each object has to
+/// have a value: a figure that is not known is the largest number.
+MibValue gauge_value(std::optional<std::uint64_t> number);
 MibValue octets_value(std::string_view text);
 MibValue integer_value(std::uint64_t number);
 

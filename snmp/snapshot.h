@@ -18,18 +18,25 @@ class Snapshot {
 public:
   /// A listener; the texts are kept by the snapshot.
   struct Listener {
-    std::string_view name, owner, path, message;
+    std::string_view name, owner, path, message, clients;
     std::array<std::uint8_t, 16> address;
     std::uint32_t index; ///< backlogListenerIndex
     std::uint32_t scope, net_namespace, has, members;
     std::uint64_t length, peak, limit, dropped, overflows, syn_length;
+    std::uint64_t recent_peak, recent_dropped, recent_overflows;
+    std::uint64_t arrivals, accepts, peak_bound, enough;
     std::int64_t counted_since_ns;
     double mean, used_percent, full_percent, oldest_wait_seconds;
+    double recent_used_percent, wait_mean_seconds, wait_p50_seconds, wait_p99_seconds;
     std::uint16_t port;
     layout::State state;
     layout::Cause cause;
     layout::LimitSource limit_source;
     layout::Severity severity;
+    layout::State alarm_state;
+    layout::Cause alarm_cause;
+    layout::State recent_state;
+    layout::Severity recent_severity;
     layout::AddressType address_type;
   };
 

@@ -19,15 +19,36 @@ bool is_worse(const ListenerAlarm &now, const ListenerAlarm &than) {
   return !now.clear && (than.clear || now.severity > than.severity || now.state > than.state);
 }
 
-ListenerAlarm gone(const std::string &name, std::uint32_t index) {
-  return {.clear = true,
-          .name = name,
-          .index = index,
-          .state = State::ok,
-          .cause = layout::Cause::none,
-          .severity = Severity::okay,
-          .message = name + ": no longer listening",
-          .net_namespace = {}};
+ListenerAlarm gone(const ListenerAlarm &alarm) {
+  ListenerAlarm clear;
+  clear.clear = true;
+  clear.gone = true;
+  clear.name = alarm.name;
+  clear.index = alarm.index;
+  clear.message = alarm.name + ": no longer listening";
+  clear.owner = alarm.owner;
+  clear.net_namespace = alarm.net_namespace;
+  clear.is_tcp = alarm.is_tcp;
+  return clear;
+}
+
+ListenerAlarm alarm_of(const Snapshot::Listener &listener, const Snapshot &snapshot) {
+  ListenerAlarm alarm;
+  alarm.clear = listener.severity == Severity::okay;
+  alarm.name = listener.name;
+  alarm.index = listener.index;
+  alarm.state = listener.state;
+  alarm.cause = listener.cause;
+  alarm.severity = listener.severity;
+  alarm.message = listener.message;
+  alarm.owner = listener.owner;
+  if ((listener.has & layout::has_queue) != 0) {
+    alarm.peak = listener.peak;
+    alarm.limit = listener.limit;
+  }
+  alarm.net_namespace = layout::text_of(snapshot.namespaces()[listener.net_namespace].name);
+  alarm.is_tcp = listener.address_type != layout::AddressType::none;
+  return alarm;
 }
 
 } // namespace
@@ -45,16 +66,7 @@ void TrapQueue::note_table(const Snapshot &snapshot) {
     const bool okay = listener.severity == Severity::okay;
     if (okay && told_.empty() && queue_.empty())
       continue;
-    ListenerAlarm now{.clear = okay,
-                      .name = std::string(listener.name),
-                      .index = listener.index,
-                      .state = listener.state,
-                      .cause = listener.cause,
-                      .severity = listener.severity,
-                      .message = std::string(listener.message),
-                      .net_namespace = std::string(
-                          layout::text_of(snapshot.namespaces()[listener.net_namespace].name)),
-                      .is_tcp = listener.address_type != layout::AddressType::none};
+    ListenerAlarm now = alarm_of(listener, snapshot);
     const auto told = told_.find(now.name);
     if (told != told_.end())
       told->second.absent_for = 0;
@@ -85,7 +97,7 @@ void TrapQueue::clear_vanished(const Snapshot &snapshot) {
   std::vector<ListenerAlarm> vanished;
   for (const auto &[name, told] : told_)
     if (told.absent_for >= layout::stale_intervals)
-      vanished.push_back(gone(name, told.now.index));
+      vanished.push_back(gone(told.now));
   const auto is_there = [&rows = snapshot.listeners()](const std::string &name) {
     const auto row = std::lower_bound(
         rows.begin(), rows.end(), name,
@@ -94,7 +106,7 @@ void TrapQueue::clear_vanished(const Snapshot &snapshot) {
   };
   for (const auto &[turn, alarm] : queue_)
     if (!told_.contains(alarm.name) && !is_there(alarm.name) && !is_unread(alarm, snapshot))
-      vanished.push_back(gone(alarm.name, alarm.index));
+      vanished.push_back(gone(alarm));
   for (ListenerAlarm &alarm : vanished)
     consider(std::move(alarm));
 }

@@ -14,12 +14,16 @@ namespace backlog {
 /// A listener's state as a trap tells it.
 struct ListenerAlarm {
   bool clear = false;
+  bool gone = false; ///< it is no longer there; state means nothing
   std::string name;
   std::uint32_t index = 0;
   layout::State state = layout::State::ok;
   layout::Cause cause = layout::Cause::none;
   layout::Severity severity = layout::Severity::okay;
   std::string message;
+  std::string owner;
+  std::optional<std::uint64_t> peak;  ///< connections
+  std::optional<std::uint64_t> limit; ///< connections
   std::string net_namespace;
   bool is_tcp = true; ///< means nothing of one that is missing
 };

@@ -18,12 +18,15 @@
 namespace backlog::layout {
 
 constexpr std::array<char, 8> magic{'B', 'A', 'C', 'K', 'L', 'O', 'G', '\n'};
-constexpr std::uint32_t version = 1;
+constexpr std::uint32_t version = 2;
 
 constexpr std::uint32_t max_namespaces = 4096;
 constexpr std::uint32_t max_listeners = 100000;
 /// A table older than so many intervals is stale.
 constexpr int stale_intervals = 3;
+
+/// What the recent figures are of: so many seconds, or a little more.
+constexpr std::int64_t recent_ns = 300LL * 1'000'000'000;
 
 constexpr std::string_view own_namespace = "self";
 
@@ -83,6 +86,14 @@ constexpr std::string_view name_of(Severity severity) {
   return severity_names[static_cast<std::size_t>(severity)];
 }
 
+/// What is counted in the kernel itself instead of seen by looking at it again and again.
+enum class Events : std::uint8_t { off, peaks, drops, waits }; ///< each with those before it
+constexpr std::array<std::string_view, 4> events_names{"off", "peaks", "drops", "waits"};
+static_assert(events_names[static_cast<std::size_t>(Events::waits)] == "waits");
+constexpr std::string_view name_of(Events events) {
+  return events_names[static_cast<std::size_t>(events)];
+}
+
 enum class AddressType : std::uint8_t { none, ipv4, ipv6 }; ///< none: a Unix listener
 
 /// Whether the byte, from a file, is one of the enumeration's.
@@ -98,6 +109,9 @@ constexpr bool is_known(LimitSource source) {
 constexpr bool is_known(Severity severity) {
   return static_cast<std::size_t>(severity) < severity_names.size();
 }
+constexpr bool is_known(Events events) {
+  return static_cast<std::size_t>(events) < events_names.size();
+}
 constexpr bool is_known(AddressType type) { return type <= AddressType::ipv6; }
 
 /// How many connections wait when all queues of a group are full: each holds one more than its
@@ -106,13 +120,23 @@ constexpr std::uint64_t group_capacity(std::uint64_t limit, std::uint32_t member
   return limit + members;
 }
 
-/// Bits of Listener::has: which of the values are known.
+/// Bits of Listener::has: which of the values are known, and what it is.
 enum ListenerValue : std::uint32_t {
   has_queue = 1U << 0,   ///< length, peak, limit, mean, used, full, members
   has_dropped = 1U << 1, ///< dropped, overflows
   has_syn_length = 1U << 2,
   has_oldest_wait = 1U << 3,
-  listener_values = (1U << 4) - 1
+  has_recent = 1U << 4,         ///< recent_peak, recent_used_percent
+  has_recent_dropped = 1U << 5, ///< recent_dropped, recent_overflows
+  has_arrivals = 1U << 6,
+  has_accepts = 1U << 7,
+  has_wait_mean = 1U << 8,
+  has_wait_quantiles = 1U << 9, ///< wait_p50_seconds, wait_p99_seconds
+  has_peak_bound = 1U << 10,
+  has_enough = 1U << 11,
+  is_expected = 1U << 12, ///< by a Watch block
+  is_stable = 1U << 13,   ///< its name is the same after a restart; only stable ones have series
+  listener_values = (1U << 14) - 1
 };
 
 /// A listener's interval.
@@ -121,6 +145,7 @@ struct Listener {
   Text<128> owner;   ///< "": unknown
   Text<256> path;    ///< of a Unix listener; begins with @ where the name is abstract
   Text<256> message; ///< "": nothing to say
+  Text<128> clients; ///< who waits; "": unknown
   std::array<std::uint8_t, 16> address; ///< network order; IPv4 uses the first four
   std::uint32_t scope;                  ///< index of the device of a link-local address, or 0
   std::uint32_t net_namespace;          ///< position in the file
@@ -133,17 +158,32 @@ struct Listener {
   std::uint64_t overflows;              ///< of them those that found the accept queue full
   std::uint64_t syn_length;             ///< half-open connections
   std::int64_t counted_since_ns;        ///< CLOCK_BOOTTIME
+  std::uint64_t recent_peak;            ///< connections, of the last recent_ns; likewise:
+  std::uint64_t recent_dropped;         ///< segments
+  std::uint64_t recent_overflows;       ///< of them those that found the accept queue full
+  std::uint64_t arrivals;               ///< connections, in the interval
+  std::uint64_t accepts;                ///< connections, in the interval
+  std::uint64_t peak_bound;             ///< the queue was nowhere longer, seen or not
+  std::uint64_t enough;                 ///< the limit that would have held the last day's worst
   double mean;                          ///< connections
   double used_percent;                  ///< 0 to 100
   double full_percent;                  ///< 0 to 100
   double oldest_wait_seconds;
+  double recent_used_percent; ///< 0 to 100
+  double wait_mean_seconds;   ///< of those who were accepted in the interval; likewise:
+  double wait_p50_seconds;
+  double wait_p99_seconds;
   std::uint16_t port; ///< host order; 0: a Unix listener
   State state;
   Cause cause;
   LimitSource limit_source;
-  Severity severity;
+  Severity severity; ///< of the alarm that stands; likewise:
+  State alarm_state; ///< ok: there is none
+  Cause alarm_cause;
+  State recent_state;       ///< the worst of the last recent_ns; likewise:
+  Severity recent_severity; ///< of the alarms that stood
   AddressType address_type;
-  std::uint8_t reserved;
+  std::array<std::uint8_t, 5> reserved;
 };
 
 /// The kernel's counters around listening, per net namespace, in events since its creation; under
@@ -216,7 +256,8 @@ enum HeaderValue : std::uint32_t {
   has_period = 1U << 1,  ///< period_seconds
   has_host = 1U << 2,    ///< unreported
   has_host_dropped = 1U << 3,
-  header_values = (1U << 4) - 1
+  has_cpu = 1U << 4, ///< cpu_percent
+  header_values = (1U << 5) - 1
 };
 
 struct Header {
@@ -237,19 +278,23 @@ struct Header {
   double cpu_percent;            ///< of one CPU, by the sampling thread
   std::uint32_t unreported;      ///< listeners without a series because of MaxListeners
   std::uint32_t has;             ///< of HeaderValue
+  Events events;
+  std::array<std::uint8_t, 7> reserved;
 };
 
 template <class Record> constexpr bool is_plain() {
   return std::is_trivially_copyable_v<Record> && std::is_standard_layout_v<Record>;
 }
 static_assert(is_plain<Header>() && is_plain<Namespace>() && is_plain<Listener>());
-static_assert(sizeof(Header) == 104 && sizeof(Namespace) == 288 && sizeof(Listener) == 872);
-static_assert(offsetof(Listener, address) == 744 && offsetof(Listener, members) == 772 &&
-              offsetof(Listener, length) == 776 && offsetof(Listener, mean) == 832 &&
-              offsetof(Listener, port) == 864 && offsetof(Listener, reserved) == 871);
+static_assert(sizeof(Header) == 112 && sizeof(Namespace) == 288 && sizeof(Listener) == 1096);
+static_assert(offsetof(Listener, clients) == 744 && offsetof(Listener, address) == 872 &&
+              offsetof(Listener, members) == 900 && offsetof(Listener, length) == 904 &&
+              offsetof(Listener, recent_peak) == 960 && offsetof(Listener, mean) == 1016 &&
+              offsetof(Listener, port) == 1080 && offsetof(Listener, reserved) == 1091);
 static_assert(offsetof(Namespace, has) == 104 && offsetof(Namespace, somaxconn) == 112 &&
               offsetof(Namespace, counters) == 168);
-static_assert(offsetof(Header, taken_at_ns) == 32 && offsetof(Header, unreported) == 96);
+static_assert(offsetof(Header, taken_at_ns) == 32 && offsetof(Header, unreported) == 96 &&
+              offsetof(Header, events) == 104);
 static_assert(sizeof(double) == 8);
 
 /// Of one listener. A Unix listener has one queue, whatever else is bound to its path.

@@ -36,7 +36,7 @@ inline std::string_view fault_of(const Header &header) {
       header.interval_ns > longest_interval_ns)
     return "has impossible times";
   if (!is_amount(header.period_seconds) || !is_amount(header.cpu_percent) ||
-      (header.has & ~header_values) != 0)
+      (header.has & ~header_values) != 0 || !is_known(header.events))
     return "has impossible figures";
   return "";
 }
@@ -54,13 +54,21 @@ inline std::string_view fault_of(const Namespace &record) {
 inline std::string_view fault_of(const Listener &record, std::size_t namespaces) {
   if (!is_name(record.name))
     return "has no name";
-  if (!is_text(record.owner) || !is_text(record.path) || !is_text(record.message))
+  if (!is_text(record.owner) || !is_text(record.path) || !is_text(record.message) ||
+      !is_text(record.clients))
     return "has text that does not end or is not ASCII";
-  if (record.net_namespace >= namespaces || (record.has & ~listener_values) != 0 ||
-      !is_known(record.state) || !is_known(record.cause) || !is_known(record.limit_source) ||
-      !is_known(record.severity) || !is_known(record.address_type) || record.counted_since_ns < 0 ||
-      !is_amount(record.mean) || !is_percent(record.used_percent) ||
-      !is_percent(record.full_percent) || !is_amount(record.oldest_wait_seconds))
+  const bool known = is_known(record.state) && is_known(record.cause) &&
+                     is_known(record.limit_source) && is_known(record.severity) &&
+                     is_known(record.alarm_state) && is_known(record.alarm_cause) &&
+                     is_known(record.recent_state) && is_known(record.recent_severity) &&
+                     is_known(record.address_type);
+  const bool possible = is_amount(record.mean) && is_percent(record.used_percent) &&
+                        is_percent(record.full_percent) && is_amount(record.oldest_wait_seconds) &&
+                        is_percent(record.recent_used_percent) &&
+                        is_amount(record.wait_mean_seconds) && is_amount(record.wait_p50_seconds) &&
+                        is_amount(record.wait_p99_seconds) && record.counted_since_ns >= 0;
+  if (record.net_namespace >= namespaces || (record.has & ~listener_values) != 0 || !known ||
+      !possible)
     return "has impossible figures";
   return "";
 }

@@ -30,7 +30,7 @@ struct LiveTable::Parts {
   TableBuilder builder;
   Alarms alarms;
   std::int64_t began_ns = clock_ns();
-  BootTimes times;
+  TableMemory memory;
   bool started = false;
 };
 
@@ -72,7 +72,7 @@ Result<TableContents> LiveTable::take(std::chrono::milliseconds time) {
       parts.builder.build(*harvest, parts.surveyor.take_until(deadline), Config::Seconds(time));
   (void)parts.alarms.update(alarm_inputs(table), table.measured);
   return table_contents(table, *harvest, Config::Seconds(time), parts.alarms, parts.began_ns,
-                        parts.times);
+                        parts.memory);
 }
 
 } // namespace backlog

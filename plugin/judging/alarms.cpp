@@ -33,9 +33,12 @@ std::vector<Notification> Alarms::update(std::span<const AlarmInput> listeners, 
   return notifications;
 }
 
-Severity Alarms::standing_severity(std::string_view name) const {
+StandingAlarm Alarms::standing(std::string_view name) const {
   const auto found = alarms_.find(name);
-  return found == alarms_.end() ? Severity::okay : found->second.severity;
+  if (found == alarms_.end())
+    return {};
+  const Alarm &alarm = found->second;
+  return {alarm.state, alarm.cause, alarm.severity};
 }
 
 void Alarms::see(const AlarmInput &input, Seconds measured, std::vector<Change> &changes) {
@@ -113,11 +116,11 @@ void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnos
     alarm.stood_for += measured;
     is_change = !alarm.told && is_proved(alarm);
     alarm.told = alarm.told || is_change;
-    if (alarm.waits) {
-      alarm.cause = diagnosis.cause;
+    if (alarm.waits)
       alarm.message = diagnosis.message;
-    }
   }
+  if (current == alarm.state)
+    alarm.cause = diagnosis.cause;
   if (is_change && alarm.told)
     changes.push_back(
         {&entry, {entry.first, alarm.severity, current, diagnosis.cause, diagnosis.message}});

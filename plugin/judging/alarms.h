@@ -27,6 +27,12 @@ struct Notification {
   std::string message; ///< at most message_max_bytes
 };
 
+struct StandingAlarm {
+  ListenerState state = ListenerState::ok;
+  Cause cause = Cause::none;
+  Severity severity = Severity::okay;
+};
+
 /// One listener of an interval.
 struct AlarmInput {
   std::string_view name;
@@ -65,8 +71,8 @@ public:
   /// @param measured  the span of the interval
   std::vector<Notification> update(std::span<const AlarmInput> listeners, Seconds measured);
 
-  /// Of the alarm that stands, told or not; `okay` where there is none.
-  Severity standing_severity(std::string_view name) const;
+  /// The alarm that stands, told or not; `ok` and `okay` where there is none.
+  StandingAlarm standing(std::string_view name) const;
 
   std::size_t size() const { return alarms_.size(); }
 
@@ -87,8 +93,8 @@ private:
     Seconds stood_for{0};     ///< that state, from the first interval on
     bool named = false;       ///< trouble was told by name, and no end of it
     bool waits = false;       ///< the state that stands is still to be told by name
-    Cause cause{};            ///< likewise, as is message
-    std::string message;      ///< of the last interval with that state
+    Cause cause{};            ///< of the last interval with that state; likewise:
+    std::string message;      ///< kept as long as it waits
     std::size_t gone_for = 0; ///< intervals
     std::uint64_t seen = 0;   ///< number of the interval
   };

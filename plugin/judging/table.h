@@ -47,6 +47,14 @@ struct Row {
   std::string net_namespace;                     ///< "" for collectd's own
   std::optional<DropTotals::Standing> drops;     ///< also without a series; segments
   std::optional<DropTotals::Standing> overflows; ///< those of them that found the queue full
+  std::optional<std::uint64_t> arrivals;         ///< connections, in this interval
+  std::optional<std::uint64_t> accepts;          ///< connections, in this interval
+  std::optional<std::chrono::duration<double>> wait_mean; ///< of those accepted; likewise:
+  std::optional<std::chrono::duration<double>> wait_p50;
+  std::optional<std::chrono::duration<double>> wait_p99;
+  std::optional<std::uint64_t> peak_bound; ///< connections: the queue was nowhere longer
+  std::optional<std::uint64_t> enough;     ///< the limit that would have held the last day's worst
+  std::string clients;                     ///< who waits; "": not known
 };
 
 /// Figures of all listeners together.

@@ -56,16 +56,60 @@ void take_queue(const Row &row, layout::Listener &record) {
   record.full_percent = std::clamp(row.queue.full_percent, 0.0, 100.0);
 }
 
-layout::Listener listener_record(const Row &row, const Diagnosis &diagnosis, Severity severity,
-                                 BootTimes &times) {
+void take_worst(const Row &row, const WorstFigures &worst, layout::Listener &record) {
+  record.has |= layout::has_recent;
+  record.recent_peak = worst.peak;
+  record.recent_used_percent = std::clamp(worst.used_percent, 0.0, 100.0);
+  record.recent_state = worst.state;
+  record.recent_severity = worst.severity;
+  if (!row.drops || !row.overflows)
+    return;
+  record.has |= layout::has_recent_dropped;
+  record.recent_dropped = worst.dropped;
+  record.recent_overflows = worst.overflows;
+}
+
+void take_seconds(const std::optional<duration<double>> &from, double &to, std::uint32_t bit,
+                  std::uint32_t &has) {
+  if (from)
+    take(std::optional(std::max(from->count(), 0.0)), to, bit, has);
+}
+
+void take_waits(const Row &row, layout::Listener &record) {
+  take_seconds(row.oldest_wait, record.oldest_wait_seconds, layout::has_oldest_wait, record.has);
+  take_seconds(row.wait_mean, record.wait_mean_seconds, layout::has_wait_mean, record.has);
+  if (!row.wait_p50 || !row.wait_p99)
+    return;
+  take_seconds(row.wait_p50, record.wait_p50_seconds, layout::has_wait_quantiles, record.has);
+  take_seconds(row.wait_p99, record.wait_p99_seconds, layout::has_wait_quantiles, record.has);
+}
+
+WorstFigures worst_of(const Row &row, const StandingAlarm &alarm) {
+  const Diagnosis &diagnosis = *row.diagnosis;
+  WorstFigures worst{.dropped = row.interval_drops.value_or(0),
+                     .overflows = diagnosis.overflows,
+                     .state = diagnosis.state,
+                     .severity = alarm.severity};
+  if (row.has_queue) {
+    worst.peak = row.queue.peak;
+    worst.used_percent = row.queue.used_percent;
+  }
+  return worst;
+}
+
+layout::Listener listener_record(const Row &row, const StandingAlarm &alarm, BootTimes &times) {
+  const Diagnosis &diagnosis = *row.diagnosis;
   layout::Listener record{};
   layout::set_text(record.name, row.name);
   layout::set_text(record.owner, row.owner);
   layout::set_text(record.message, diagnosis.message);
+  layout::set_text(record.clients, row.clients);
   record.state = diagnosis.state;
   record.cause = diagnosis.cause;
   record.limit_source = diagnosis.limit_source;
-  record.severity = severity;
+  record.severity = alarm.severity;
+  record.alarm_state = alarm.state;
+  record.alarm_cause = alarm.cause;
   if (row.identity != nullptr)
     take_address(*row.identity, row.is_tcp, record);
   take_queue(row, record);
@@ -76,10 +120,15 @@ layout::Listener listener_record(const Row &row, const Diagnosis &diagnosis, Sev
     record.counted_since_ns = times.at(row.drops->since);
   }
   take(row.syn_length, record.syn_length, layout::has_syn_length, record.has);
-  if (row.oldest_wait) {
-    record.oldest_wait_seconds = std::max(row.oldest_wait->count(), 0.0);
-    record.has |= layout::has_oldest_wait;
-  }
+  take(row.arrivals, record.arrivals, layout::has_arrivals, record.has);
+  take(row.accepts, record.accepts, layout::has_accepts, record.has);
+  take(row.peak_bound, record.peak_bound, layout::has_peak_bound, record.has);
+  take(row.enough, record.enough, layout::has_enough, record.has);
+  take_waits(row, record);
+  if (diagnosis.is_expected)
+    record.has |= layout::is_expected;
+  if (row.precedence.stable)
+    record.has |= layout::is_stable;
   return record;
 }
 
@@ -164,7 +213,7 @@ void BootTimes::next_table() {
 }
 
 TableContents table_contents(const Table &table, const Harvest &harvest, duration<double> interval,
-                             const Alarms &alarms, std::int64_t began_ns, BootTimes &times) {
+                             const Alarms &alarms, std::int64_t began_ns, TableMemory &memory) {
   TableContents contents;
   layout::Header &header = contents.header;
   const auto age = system_clock::now() - table.taken_at;
@@ -175,7 +224,7 @@ TableContents table_contents(const Table &table, const Harvest &harvest, duratio
   header.interval_ns = duration_cast<nanoseconds>(interval).count();
   header.measured_ns = harvest.measured.count();
   header.counted_since_ns = began_ns;
-  header.cpu_percent = table.sampler.cpu_percent.value_or(0);
+  take(table.sampler.cpu_percent, header.cpu_percent, layout::has_cpu, header.has);
   if (table.is_complete)
     header.has |= layout::is_complete;
   if (table.sampler.period) {
@@ -187,17 +236,22 @@ TableContents table_contents(const Table &table, const Harvest &harvest, duratio
     header.unreported = static_cast<std::uint32_t>(table.host->unreported);
     take(table.host->dropped, header.dropped, layout::has_host_dropped, header.has);
   }
-  const std::map<std::string, std::uint32_t> positions = add_namespaces(table, contents, times);
+  const std::map<std::string, std::uint32_t> positions =
+      add_namespaces(table, contents, memory.times);
   const std::vector<const Row *> rows = rows_by_name(table);
   contents.listeners.reserve(rows.size());
+  const auto now = steady_clock::now();
   for (const Row *row : rows) {
-    layout::Listener &record = contents.listeners.emplace_back(
-        listener_record(*row, *row->diagnosis, alarms.standing_severity(row->name), times));
+    const StandingAlarm alarm = alarms.standing(row->name);
+    layout::Listener &record =
+        contents.listeners.emplace_back(listener_record(*row, alarm, memory.times));
+    take_worst(*row, memory.recent.add(row->name, worst_of(*row, alarm), now), record);
     if (const auto position = positions.find(record_name(row->net_namespace));
         position != positions.end())
       record.net_namespace = position->second;
   }
-  times.next_table();
+  memory.recent.prune(now);
+  memory.times.next_table();
   return contents;
 }
 

@@ -3,6 +3,7 @@
 #include "alarms.h"
 #include "backlog/table_reader.h"
 #include "harvest.h"
+#include "recent_worst.h"
 #include "table.h"
 
 #include <chrono>
@@ -27,10 +28,16 @@ private:
   std::map<TimePoint, std::int64_t> asked_;
 };
 
+/// What goes from one table to the next.
+struct TableMemory {
+  BootTimes times;
+  RecentWorst recent;
+};
+
 /// The table as other processes get it. interval: collectd's; alarms: as they stand after this
 /// interval; began_ns: CLOCK_BOOTTIME when the counters of the host began.
 TableContents table_contents(const Table &table, const Harvest &harvest,
                              std::chrono::duration<double> interval, const Alarms &alarms,
-                             std::int64_t began_ns, BootTimes &times);
+                             std::int64_t began_ns, TableMemory &memory);
 
 } // namespace backlog

@@ -31,11 +31,18 @@ class AgentXTest(SnmpTest):
         self.serve([table_writer.listener(
             "tcp_any_80", owner="nginx.service", message="slow", length=3, peak=129, limit=128, used=100.0, mean=1.25,
             dropped=2 ** 40, overflows=5, state="overflow", cause="slow_accept", severity="failure", full=12.0,
-            address=bytes([192, 0, 2, 1]), counted_since_ns=table_writer.boot_ns(), members=2)], dropped=7)
+            address=bytes([192, 0, 2, 1]), counted_since_ns=table_writer.boot_ns(), members=2,
+            has=0x3FFF, clients="31 of 40 from 10.0.0.7", recent_peak=130, recent_dropped=8, recent_overflows=6, arrivals=605,
+            accepts=355, peak_bound=131, enough=546, recent_used=99.6, wait_mean=0.25, wait_p50=0.125, wait_p99=1.5,
+            alarm_state="stalled", alarm_cause="not_accepting", recent_state="missing", recent_severity="warning")], dropped=7)
         names = {"Name": "tcp_any_80", "State": "overflow", "Used": "100", "Length": "3", "Peak": "129", "Limit": "128",
                  "Mean": "1.250", "Full": "12", "Dropped": str(2 ** 40), "Overflows": "5", "Members": "2",
                  "Cause": "slowAccept", "LimitSource": "application", "Severity": "failure", "Message": "slow",
-                 "Owner": "nginx.service", "AddressType": "ipv4", "Port": "80", "Path": "", "Namespace": "self"}
+                 "Owner": "nginx.service", "RecentPeak": "130", "RecentUsed": "100", "RecentDropped": "8", "RecentOverflows": "6",
+                 "RecentState": "missing", "RecentSeverity": "warning", "AlarmState": "stalled", "AlarmCause": "notAccepting",
+                 "Stable": "true", "Expected": "true", "ArrivalRate": "60.500", "AcceptRate": "35.500", "WaitMean": "250000",
+                 "WaitP50": "125000", "WaitP99": "1500000", "PeakBound": "131", "Enough": "546",
+                 "AddressType": "ipv4", "Port": "80", "Path": "", "Namespace": "self"}
         values = self.get(*(f"BACKLOG-MIB::backlogListener{name}.{index}" for name in names))
         shown = dict(zip(names, (value.split(" ")[0].strip('"') for value in values)))
         self.assertEqual(shown, names)
@@ -49,7 +56,7 @@ class AgentXTest(SnmpTest):
 
     def test_order_bulk_and_get(self):
         # What a value's absence does to a walk shows at its edges.
-        listeners = [table_writer.listener(f"tcp_any_{port}", has=random.Random(port).randrange(16), port=port)
+        listeners = [table_writer.listener(f"tcp_any_{port}", has=random.Random(port).randrange(2 ** 14), port=port)
                      for port in range(1, 60)]
         self.serve(listeners, interval=60)
         scalars = f".{MIB_OID}.1.1."

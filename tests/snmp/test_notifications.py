@@ -35,7 +35,9 @@ class NotificationsTest(SnmpTest):
         self.assertEqual({key: alarm[key] for key in alarm if key.startswith(("trap", "backlog"))}, {
             "trap": "backlogListenerAlarm", "backlogListenerName": "tcp_any_80", "backlogListenerState": "overflow",
             "backlogListenerCause": "burst", "backlogListenerSeverity": "warning",
-            "backlogListenerMessage": "tcp_any_80: overflow"})
+            "backlogListenerMessage": "tcp_any_80: overflow", "backlogListenerOwner": "nginx.service",
+            "backlogListenerPeak": "129 connections", "backlogListenerLimit": "128 connections",
+            "backlogListenerNamespace": "self"})
         self.publish([overflowing("tcp_any_80", severity="failure")])
         self.assertEqual(self.wait_for_traps(2)[1]["backlogListenerSeverity"], "failure")
         self.publish([overflowing("tcp_any_80", state="high")])

@@ -148,7 +148,7 @@ class CheckBacklogTest(CommandTest):
         self.assertEqual(self.check()[0], 0)
         self.publish(listener("a"), age=-100)
         self.assertEqual(self.check()[0], 3)
-        for data in (b"", b"BACKLOG\n", table_writer.table(version=2), table_writer.table([listener("a")])[:-1]):
+        for data in (b"", b"BACKLOG\n", table_writer.table(version=3), table_writer.table([listener("a")])[:-1]):
             table_writer.publish(self.table, data)
             self.assertEqual(self.check()[0], 3)
         self.table.unlink()

@@ -50,6 +50,25 @@ TableContents many(std::size_t rows, std::size_t name_bytes) {
     row.full_percent = static_cast<double>(i % 97);
     row.oldest_wait_seconds = static_cast<double>(i) / 23;
     row.counted_since_ns = static_cast<std::int64_t>(i) * second;
+    for (std::uint32_t bit = 4; bit < 14; ++bit)
+      if (i % (bit + 1) == 0)
+        row.has |= 1U << bit;
+    row.recent_peak = 43 * i;
+    row.recent_dropped = 47 * i;
+    row.recent_overflows = 53 * i;
+    row.recent_used_percent = static_cast<double>(i % 99);
+    row.recent_state = static_cast<layout::State>(i % 4);
+    row.recent_severity = static_cast<layout::Severity>((i + 1) % 3);
+    row.alarm_state = static_cast<layout::State>((i + 2) % 5);
+    row.alarm_cause = static_cast<layout::Cause>((i + 3) % 7);
+    row.arrivals = 59 * i;
+    row.accepts = 61 * i;
+    row.wait_mean_seconds = static_cast<double>(i) / 67;
+    row.wait_p50_seconds = static_cast<double>(i) / 71;
+    row.wait_p99_seconds = static_cast<double>(i) / 73;
+    row.peak_bound = 79 * i;
+    row.enough = 83 * i;
+    layout::set_text(row.clients, i % 2 == 0 ? "" : "client" + std::to_string(i));
     row.port = static_cast<std::uint16_t>(i);
     row.net_namespace = static_cast<std::uint32_t>(i % 3);
     row.state = static_cast<layout::State>(i % 5);
@@ -60,6 +79,8 @@ TableContents many(std::size_t rows, std::size_t name_bytes) {
     layout::set_text(row.owner, "owner" + std::to_string(i));
     layout::set_text(row.path, i % 2 == 0 ? "/run/" + std::to_string(i) : "");
   }
+  contents.header.measured_ns = 4 * second;
+  contents.header.events = layout::Events::drops;
   layout::Namespace &blue = contents.namespaces[1];
   blue.has = layout::has_unattributed | layout::has_tcp_syncookies;
   blue.unattributed = 29;
@@ -164,6 +185,7 @@ private:
     put({1, 1, 16, 0}, Type::counter32, moment_.notifications_sent);
     put({1, 1, 17, 0}, Type::counter32, moment_.notifications_superseded);
     put_time({1, 1, 18, 0}, moment_.began_ns);
+    put({1, 1, 19, 0}, Type::integer, static_cast<std::uint64_t>(header.events));
   }
 
   void add_listener(std::uint32_t index, const layout::Listener &row) {
@@ -201,6 +223,39 @@ private:
     put(at(22), Type::gauge, row.port);
     put(at(23), std::string(layout::text_of(row.path)));
     put(at(24), std::string(layout::text_of(contents_.namespaces.at(row.net_namespace).name)));
+    add_later_columns(row, at);
+  }
+
+  template <class At> void add_later_columns(const layout::Listener &row, At at) {
+    const auto rounded = [](double number) {
+      return static_cast<std::uint64_t>(std::floor(number + 0.5));
+    };
+    const auto put_if = [&](std::uint32_t bit, std::uint32_t column, Type type,
+                            std::uint64_t number) {
+      if ((row.has >> bit & 1U) != 0)
+        put(at(column), type, number);
+    };
+    put_if(4, 26, Type::gauge, row.recent_peak);
+    put_if(4, 27, Type::gauge, rounded(row.recent_used_percent));
+    put_if(5, 28, Type::gauge, row.recent_dropped);
+    put_if(5, 29, Type::gauge, row.recent_overflows);
+    put_if(4, 30, Type::integer, static_cast<std::uint64_t>(row.recent_state));
+    put_if(4, 31, Type::integer, static_cast<std::uint64_t>(row.recent_severity));
+    put(at(32), Type::integer, static_cast<std::uint64_t>(row.alarm_state));
+    put(at(33), Type::integer, static_cast<std::uint64_t>(row.alarm_cause));
+    put(at(34), Type::integer, (row.has & 0x2000U) != 0 ? 1 : 2);
+    put(at(35), Type::integer, (row.has & 0x1000U) != 0 ? 1 : 2);
+    if (contents_.header.measured_ns > 0) {
+      const double seconds = static_cast<double>(contents_.header.measured_ns) / 1e9;
+      put_if(6, 36, Type::gauge, rounded(1000 * static_cast<double>(row.arrivals) / seconds));
+      put_if(7, 37, Type::gauge, rounded(1000 * static_cast<double>(row.accepts) / seconds));
+    }
+    put_if(8, 38, Type::gauge, rounded(1e6 * row.wait_mean_seconds));
+    put_if(9, 39, Type::gauge, rounded(1e6 * row.wait_p50_seconds));
+    put_if(9, 40, Type::gauge, rounded(1e6 * row.wait_p99_seconds));
+    put_if(10, 41, Type::gauge, row.peak_bound);
+    put_if(11, 42, Type::gauge, row.enough);
+    put(at(43), std::string(layout::text_of(row.clients)));
   }
 
   void add_namespace(std::uint32_t index, const layout::Namespace &row) {
@@ -492,6 +547,7 @@ START_TEST(without_a_current_table_there_are_no_rows) {
     reference[{1, 1, 1, 0}] = {MibValue::Type::integer, static_cast<std::uint64_t>(status), ""};
     for (std::uint32_t in_state = 7; in_state <= 10; ++in_state)
       reference.erase({1, 1, in_state, 0});
+    reference.erase({1, 1, 19, 0});
     assert_walk_is(MibView(snapshot, moment), reference);
   }
   MibMoment moment = current_moment();
@@ -499,7 +555,7 @@ START_TEST(without_a_current_table_there_are_no_rows) {
   const MibView nothing(nullptr, moment);
   for (std::uint32_t number = 0; number <= mib::monitor_last + 1; ++number) {
     const bool of_the_table =
-        (number >= 2 && number <= 4) || (number >= 7 && number <= 15 && number != 12);
+        (number >= 2 && number <= 4) || (number >= 7 && number <= 15 && number != 12) || number == 19;
     ck_assert(nothing.get(Oid{1, 1, number, 0}).has_value() ==
               (number >= 1 && number <= mib::monitor_last && !of_the_table));
   }

@@ -308,7 +308,7 @@ START_TEST(damaged_tables_are_refused) {
            std::string("BACKLOG\n"),
            std::string(5000, '\0'),
            with_header([](Header &header) { header.magic[0] = 'b'; }),
-           with_header([](Header &header) { header.version = 2; }),
+           with_header([](Header &header) { header.version = layout::version + 1; }),
            with_header([](Header &header) { header.version = 0x01000000; }),
            with_header([](Header &header) { header.header_bytes += 8; }),
            with_header([](Header &header) { header.namespace_bytes = 0; }),
@@ -345,7 +345,7 @@ START_TEST(damaged_tables_are_refused) {
            with_listener(1, [](Listener &record) { record.message[2] = '\x1b'; }),
            with_listener(1, [](Listener &record) { record.message[2] = '\xff'; }),
            with_listener(2, [](Listener &record) { record.net_namespace = 3; }),
-           with_listener(2, [](Listener &record) { record.has = 1U << 4U; }),
+           with_listener(2, [](Listener &record) { record.has = listener_values + 1; }),
            with_listener(
                2, [](Listener &record) { record.state = State{layout::state_names.size()}; }),
            with_listener(
@@ -358,6 +358,23 @@ START_TEST(damaged_tables_are_refused) {
                2,
                [](Listener &record) { record.severity = Severity{layout::severity_names.size()}; }),
            with_listener(2, [](Listener &record) { record.address_type = AddressType{3}; }),
+           with_listener(
+               2, [](Listener &record) { record.alarm_state = State{layout::state_names.size()}; }),
+           with_listener(
+               2, [](Listener &record) { record.alarm_cause = Cause{layout::cause_names.size()}; }),
+           with_listener(
+               2,
+               [](Listener &record) { record.recent_state = State{layout::state_names.size()}; }),
+           with_listener(2,
+                         [](Listener &record) {
+                           record.recent_severity = Severity{layout::severity_names.size()};
+                         }),
+           with_listener(2, [](Listener &record) { record.recent_used_percent = 101; }),
+           with_listener(2, [&](Listener &record) { record.wait_mean_seconds = nan; }),
+           with_listener(2, [](Listener &record) { record.wait_p50_seconds = -1; }),
+           with_listener(2, [&](Listener &record) { record.wait_p99_seconds = infinity; }),
+           with_listener(2, [](Listener &record) { record.clients.fill('x'); }),
+           with_header([](Header &header) { header.events = Events{4}; }),
            with_listener(2, [](Listener &record) { record.used_percent = 100.001; }),
            with_listener(2, [](Listener &record) { record.used_percent = -1; }),
            with_listener(2, [&](Listener &record) { record.full_percent = nan; }),

@@ -29,7 +29,7 @@ struct Interval {
   Table table;
   Harvest harvest;
   Alarms alarms{NotifyStates{}};
-  BootTimes times;
+  TableMemory memory;
   TableContents contents;
 
   Interval() {
@@ -46,7 +46,7 @@ struct Interval {
   /// As those see it who read the file.
   const layout::Listener &record(const std::string &name) {
     const Folder folder;
-    TableContents written = table_contents(table, harvest, 10s, alarms, began_ns, times);
+    TableContents written = table_contents(table, harvest, 10s, alarms, began_ns, memory);
     ck_assert(!TableFile(folder / "table").publish(written));
     const auto [read, refusal] = read_table_file(folder / "table");
     ck_assert_msg(read != nullptr, "%s", refusal.c_str());
@@ -90,9 +90,20 @@ START_TEST(a_listener_with_all_there_is_to_know) {
   row.overflows = DropTotals::Standing{5, std::chrono::steady_clock::now() - span(0.3)};
   row.syn_length = 7;
   row.oldest_wait = 1.25s;
+  row.interval_drops = 4;
+  row.arrivals = 8;
+  row.accepts = 9;
+  row.wait_mean = 10ms;
+  row.wait_p50 = 11ms;
+  row.wait_p99 = 12ms;
+  row.peak_bound = 13;
+  row.enough = 14;
+  row.clients = "1 of 1 from 10.0.0.7";
   row.diagnosis = Diagnosis{.state = ListenerState::stalled,
                             .cause = Cause::not_accepting,
                             .limit_source = LimitSource::stale,
+                            .is_expected = true,
+                            .overflows = 3,
                             .message = "in words"};
 
   const layout::Listener &record = interval.record("a");
@@ -109,6 +120,18 @@ START_TEST(a_listener_with_all_there_is_to_know) {
   ck_assert_uint_eq(record.syn_length, 7);
   ck_assert(record.mean == 1.5 && record.used_percent == 40 && record.full_percent == 30);
   ck_assert(record.oldest_wait_seconds == 1.25);
+  ck_assert_uint_eq(record.recent_peak, 2);
+  ck_assert_uint_eq(record.recent_dropped, 4);
+  ck_assert_uint_eq(record.recent_overflows, 3);
+  ck_assert(record.recent_used_percent == 40);
+  ck_assert(record.recent_state == layout::State::stalled);
+  ck_assert_uint_eq(record.arrivals, 8);
+  ck_assert_uint_eq(record.accepts, 9);
+  ck_assert_uint_eq(record.peak_bound, 13);
+  ck_assert_uint_eq(record.enough, 14);
+  ck_assert(record.wait_mean_seconds == 0.01 && record.wait_p50_seconds == 0.011 &&
+            record.wait_p99_seconds == 0.012);
+  assert_text(shown(record.clients), "1 of 1 from 10.0.0.7");
   ck_assert(is_about(record.counted_since_ns, span(0.5)));
   ck_assert(record.state == layout::State::stalled);
   ck_assert(record.cause == layout::Cause::not_accepting);
@@ -128,35 +151,49 @@ START_TEST(what_is_not_known_is_absent) {
   Row &row = interval.add("unix_abstract_a");
   row.identity = &identity;
   row.is_tcp = false;
+  row.precedence.stable = false;
+  row.wait_p50 = 1s; // without its like
   // Expected, and not there.
   interval.add("gone").has_queue = false;
   // A sum of several.
   interval.table.rows.emplace_back().name = "tcp_unstable";
 
   const layout::Listener &record = interval.record("unix_abstract_a");
-  ck_assert_uint_eq(record.has, layout::has_queue);
+  ck_assert_uint_eq(record.has, layout::has_queue | layout::has_recent);
   ck_assert(record.address_type == layout::AddressType::none);
   assert_text(shown(record.path), "@a\\xff");
-  ck_assert_uint_eq(interval.record("gone").has, 0);
+  ck_assert_uint_eq(interval.record("gone").has, layout::has_recent | layout::is_stable);
   ck_assert_uint_eq(interval.contents.listeners.size(), 2);
 }
 END_TEST
 
-START_TEST(severity_is_that_of_the_standing_alarm) {
+START_TEST(the_alarm_that_stands_and_the_worst_of_late) {
   Interval interval;
   Diagnosis overflowed;
+  overflowed.cause = Cause::burst;
   overflowed.state = ListenerState::overflow;
   overflowed.overflowed = true;
   const Diagnosis healthy;
   (void)interval.alarms.update(std::array{AlarmInput{"a", &healthy, {}}}, 10s);
   (void)interval.alarms.update(std::array{AlarmInput{"a", &overflowed, {}}}, 10s);
   (void)interval.alarms.update(std::array{AlarmInput{"a", &healthy, {}}}, 10s);
-  interval.add("a");
+  interval.add("a").queue.peak = 9;
   interval.add("b");
   const layout::Listener &record = interval.record("a");
   ck_assert(record.state == layout::State::ok);
   ck_assert(record.severity == layout::Severity::warning);
+  ck_assert(record.alarm_state == layout::State::overflow);
+  ck_assert(record.alarm_cause == layout::Cause::burst);
   ck_assert(interval.record("b").severity == layout::Severity::okay);
+  ck_assert(interval.record("b").alarm_state == layout::State::ok);
+
+  for (int i = 0; i < 3; ++i)
+    (void)interval.alarms.update(std::array{AlarmInput{"a", &healthy, {}}}, 10s);
+  interval.table.rows[0].queue.peak = 1;
+  const layout::Listener &later = interval.record("a");
+  ck_assert(later.severity == layout::Severity::okay && later.alarm_state == layout::State::ok);
+  ck_assert(later.recent_severity == layout::Severity::warning);
+  ck_assert_uint_eq(later.recent_peak, 9);
 }
 END_TEST
 
@@ -185,7 +222,8 @@ START_TEST(the_header) {
   interval.table.sampler.period = 25ms;
   interval.table.sampler.cpu_percent = 0.25;
   (void)interval.record("a");
-  ck_assert_uint_eq(header.has, layout::has_period);
+  ck_assert_uint_eq(header.has, layout::has_period | layout::has_cpu);
+  ck_assert(header.events == layout::Events::off);
   ck_assert(header.period_seconds == 0.025 && header.cpu_percent == 0.25);
 }
 END_TEST
@@ -274,7 +312,7 @@ END_TEST
 
 int main() {
   return run_tests("table_records", a_listener_with_all_there_is_to_know,
-                   what_is_not_known_is_absent, severity_is_that_of_the_standing_alarm, the_header,
-                   a_clock_set_forward_makes_no_table_older_than_the_system, namespaces,
+                   what_is_not_known_is_absent, the_alarm_that_stands_and_the_worst_of_late,
+                   the_header, a_clock_set_forward_makes_no_table_older_than_the_system, namespaces,
                    a_time_stays_the_same_from_table_to_table, names_are_in_order_and_once);
 }

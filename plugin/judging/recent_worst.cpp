@@ -1,0 +1,58 @@
+#include "recent_worst.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace backlog {
+
+namespace {
+
+constexpr std::int64_t parts_of_span = 10;
+
+} // namespace
+
+void WorstFigures::add(const WorstFigures &other) {
+  peak = std::max(peak, other.peak);
+  used_percent = std::max(used_percent, other.used_percent);
+  dropped += other.dropped;
+  overflows += other.overflows;
+  state = std::max(state, other.state);
+  severity = std::max(severity, other.severity);
+}
+
+std::int64_t RecentWorst::number_of(TimePoint time) {
+  return time.time_since_epoch() / (span / parts_of_span);
+}
+
+void RecentWorst::forget(std::vector<Part> &parts, TimePoint now) {
+  // The oldest part that is kept has begun before the span, or just with it.
+  const std::int64_t oldest = number_of(now) - parts_of_span;
+  std::erase_if(parts, [&](const Part &part) { return part.number < oldest; });
+}
+
+WorstFigures RecentWorst::add(const std::string &name, const WorstFigures &interval,
+                              TimePoint now) {
+  const bool remembers = interval != WorstFigures{};
+  const auto found = remembers ? listeners_.try_emplace(name).first : listeners_.find(name);
+  if (found == listeners_.end())
+    return interval;
+  std::vector<Part> &parts = found->second;
+  forget(parts, now);
+  if (remembers && (parts.empty() || parts.back().number != number_of(now)))
+    parts.push_back({number_of(now), {}});
+  if (remembers)
+    parts.back().figures.add(interval);
+  WorstFigures worst;
+  for (const Part &part : parts)
+    worst.add(part.figures);
+  return worst;
+}
+
+void RecentWorst::prune(TimePoint now) {
+  for (auto entry = listeners_.begin(); entry != listeners_.end();) {
+    forget(entry->second, now);
+    entry = entry->second.empty() ? listeners_.erase(entry) : std::next(entry);
+  }
+}
+
+} // namespace backlog
