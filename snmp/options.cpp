@@ -1,5 +1,7 @@
 #include "options.h"
 
+#include "backlog/command_line.h"
+
 #include <array>
 #include <cctype>
 #include <charconv>
@@ -14,12 +16,13 @@ constexpr std::string_view usage =
     "usage: backlog-agentx [OPTIONS]\n"
     "Serves BACKLOG-MIB to the SNMP agent of this host from the table file of collectd's plugin\n"
     "backlog.\n"
-    "  --table FILE      the table file (/run/collectd-backlog/table)\n"
+    "  -f, --table FILE  the table file (/run/collectd-backlog/table)\n"
     "  --agentx ADDRESS  where the agent listens, as its agentXSocket says: a path, or\n"
     "                    tcp:HOST:PORT (/var/agentx/master)\n"
     "  --root OID        of backlogRoot (1.3.6.1.4.1.8072.9999.9999.4242)\n"
     "  --foreground      do not become a daemon; messages go to stderr\n"
-    "  --version, --help\n";
+    "  -V, --version     the version\n"
+    "  -h, --help        this text\n";
 
 ParsedOptions failure(const std::string &text) {
   return {std::nullopt, "backlog-agentx: " + text + "\n", true};
@@ -47,45 +50,44 @@ std::optional<Oid> parse_oid(const std::string &text) {
 }
 
 ParsedOptions parse_options(const std::vector<std::string> &arguments) {
+  using Value = CommandOption::Value;
+  enum : int { agentx = 256, root, foreground };
+  static constexpr std::array known{CommandOption{'f', "table", Value::required},
+                                    CommandOption{agentx, "agentx", Value::required},
+                                    CommandOption{root, "root", Value::required},
+                                    CommandOption{foreground, "foreground"},
+                                    CommandOption{'V', "version"},
+                                    CommandOption{'h', "help"}};
   Options options;
-  for (auto argument = arguments.begin(); argument != arguments.end(); ++argument) {
-    std::string name = *argument;
-    std::optional<std::string> attached;
-    if (const std::size_t equals = name.find('='); equals != std::string::npos) {
-      attached = name.substr(equals + 1);
-      name.resize(equals);
-    }
-    const bool takes_value = name == "--table" || name == "--agentx" || name == "--root";
-    if (attached && !takes_value)
-      return failure("option " + *argument + " is unknown; see --help");
-    if (takes_value && !attached) {
-      if (++argument == arguments.end())
-        return failure("option " + name + " needs a value");
-      attached = *argument;
-    }
-    if (takes_value && attached->empty())
-      return failure("option " + name + " needs a value");
-
-    if (name == "--help")
-      return {std::nullopt, std::string(usage), false};
-    if (name == "--version")
-      return {std::nullopt, "backlog-agentx " BACKLOG_VERSION "\n", false};
-    if (name == "--foreground") {
-      options.foreground = true;
-    } else if (name == "--table") {
-      options.table = *attached;
-    } else if (name == "--agentx") {
-      options.agentx = *attached;
-    } else if (name == "--root") {
-      const std::optional<Oid> root = parse_oid(*attached);
-      if (!root)
-        return failure("option --root: " + *attached +
+  CommandLine line(arguments, known);
+  while (const auto given = line.next()) {
+    switch (given->key) {
+    case 'f':
+      options.table = *given->value;
+      break;
+    case agentx:
+      options.agentx = *given->value;
+      break;
+    case root:
+      if (const std::optional<Oid> oid = parse_oid(*given->value))
+        options.root = *oid;
+      else
+        return failure("option " + given->shown + ": " + *given->value +
                        " is not allowed; allowed is an OID in numbers, as 1.3.6.1.4.1.32473.77");
-      options.root = *root;
-    } else {
-      return failure("option " + *argument + " is unknown; see --help");
+      break;
+    case foreground:
+      options.foreground = true;
+      break;
+    case 'V':
+      return {std::nullopt, "backlog-agentx " BACKLOG_VERSION "\n", false};
+    default:
+      return {std::nullopt, std::string(usage), false};
     }
   }
+  if (!line.fault().empty())
+    return failure(line.fault() + "; see --help");
+  if (!line.rest().empty())
+    return failure(line.rest().front() + " is no option; see --help");
   return {std::move(options), "", false};
 }
 

@@ -1,13 +1,17 @@
+#include "backlog/command_line.h"
 #include "backlog/table_reader.h"
 #include "check_backlog.h"
 #include "config.h"
+#include "listener_selection.h"
 #include "live_table.h"
+#include "table_access.h"
 #include "table_text.h"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <clocale>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -26,16 +30,18 @@ namespace {
 using namespace backlog;
 
 constexpr std::string_view usage =
-    "usage: backlog-table [OPTIONS]\n"
+    "usage: backlog-table [OPTIONS] [LISTENER...]\n"
     "Shows the accept queues of this host, the worst first, as collectd's plugin backlog has\n"
-    "published them.\n"
+    "published them. A LISTENER is a name, a /regex/ over names, an address as 127.0.0.1:80,\n"
+    "*:443, [::1]:9000 or :80 (any address), a Unix path, or @name: only those are shown.\n"
     "  --watch           show it again each second, until Ctrl-C\n"
     "  --json            as JSON\n"
     "  --audit           limits and who set them\n"
     "  --oid NAME        the listener's index in BACKLOG-MIB\n"
     "  --live [SECONDS]  sample this host for so long (1), without collectd\n"
-    "  --table FILE      the table file (/run/collectd-backlog/table)\n"
-    "  --version, --help\n"
+    "  -f, --table FILE  the table file (/run/collectd-backlog/table)\n"
+    "  -V, --version     the version\n"
+    "  -h, --help        this text\n"
     "Called as check_backlog it is a monitoring plugin; see check_backlog -h.\n";
 
 constexpr std::chrono::seconds watch_period{1};
@@ -51,6 +57,7 @@ struct Options {
   bool audit = false;
   std::optional<std::string> oid;
   std::optional<std::chrono::milliseconds> live;
+  ListenerSelection listeners;
 };
 
 volatile std::sig_atomic_t ended = 0;
@@ -69,54 +76,96 @@ std::optional<double> parse_seconds(const std::string &text) {
   return seconds;
 }
 
-/// Returns the exit status if there is nothing to show.
-std::optional<int> parse(const std::vector<std::string> &arguments, Options &options) {
-  for (auto argument = arguments.begin(); argument != arguments.end(); ++argument) {
-    const bool is_last = argument + 1 == arguments.end();
-    if (*argument == "--help" || *argument == "-h") {
-      (void)std::fputs(std::string(usage).c_str(), stdout);
-      return EXIT_SUCCESS;
-    }
-    if (*argument == "--version" || *argument == "-V") {
-      (void)std::puts("backlog-table " BACKLOG_VERSION);
-      return EXIT_SUCCESS;
-    }
-    if (*argument == "--watch") {
-      options.watch = true;
-    } else if (*argument == "--json") {
-      options.json = true;
-    } else if (*argument == "--audit") {
-      options.audit = true;
-    } else if (*argument == "--live") {
-      options.live = std::chrono::seconds(1);
-      if (!is_last && !(argument + 1)->starts_with("-")) {
-        const std::optional<double> seconds = parse_seconds(*++argument);
-        if (!seconds)
-          return fail("option --live: " + *argument +
-                      " is no number of seconds from 0.001 to 3600");
-        options.live = std::chrono::duration_cast<std::chrono::milliseconds>(
-            std::chrono::duration<double>(*seconds));
-      }
-    } else if (*argument == "--oid" || *argument == "--table") {
-      if (is_last)
-        return fail("option " + *argument + " needs a value");
-      if (*argument == "--oid")
-        options.oid = *++argument;
-      else
-        options.table = *++argument;
-    } else {
-      return fail("option " + *argument + " is unknown; see --help");
-    }
-  }
+enum LongOption : int { watch = 256, json, audit, oid, live };
+constexpr std::array known_options{CommandOption{'f', "table", CommandOption::Value::required},
+                                   CommandOption{watch, "watch"},
+                                   CommandOption{json, "json"},
+                                   CommandOption{audit, "audit"},
+                                   CommandOption{oid, "oid", CommandOption::Value::required},
+                                   CommandOption{live, "live", CommandOption::Value::optional},
+                                   CommandOption{'V', "version"},
+                                   CommandOption{'h', "help"}};
+
+/// Returns the exit status if there is nothing to show. `--live 5` and `--live=5` are alike, since
+/// no listener has a number for its name.
+std::optional<int> take_live(CommandLine &line, std::optional<std::string> value,
+                             Options &options) {
+  if (!value)
+    value = line.take_value([](std::string_view text) {
+      return text.find_first_not_of("0123456789.") == std::string_view::npos;
+    });
+  const std::optional<double> seconds = value ? parse_seconds(*value) : std::optional(1.0);
+  if (!seconds)
+    return fail("option --live: " + *value + " is no number of seconds from 0.001 to 3600");
+  options.live = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::duration<double>(*seconds));
   return std::nullopt;
+}
+
+std::optional<int> take(CommandLine &line, const CommandLine::Given &given, Options &options) {
+  switch (given.key) {
+  case 'f':
+    options.table = *given.value;
+    return std::nullopt;
+  case watch:
+    options.watch = true;
+    return std::nullopt;
+  case json:
+    options.json = true;
+    return std::nullopt;
+  case audit:
+    options.audit = true;
+    return std::nullopt;
+  case oid:
+    options.oid = *given.value;
+    return std::nullopt;
+  case live:
+    return take_live(line, given.value, options);
+  case 'V':
+    (void)std::puts("backlog-table " BACKLOG_VERSION);
+    return EXIT_SUCCESS;
+  default:
+    (void)std::fputs(std::string(usage).c_str(), stdout);
+    return EXIT_SUCCESS;
+  }
+}
+
+/// Likewise.
+std::optional<int> parse(const std::vector<std::string> &arguments, Options &options) {
+  CommandLine line(arguments, known_options);
+  while (const auto given = line.next())
+    if (const std::optional<int> status = take(line, *given, options))
+      return status;
+  if (!line.fault().empty())
+    return fail(line.fault() + "; see --help");
+  for (const std::string &argument : line.rest())
+    if (const auto wrong = options.listeners.add(argument))
+      return fail(*wrong);
+  return std::nullopt;
+}
+
+bool is_terminal() { return ::isatty(STDOUT_FILENO) != 0; }
+
+/// NO_COLOR: no-color.org.
+bool has_colours() {
+  const char *no_colour = std::getenv("NO_COLOR");
+  const char *terminal = std::getenv("TERM");
+  return is_terminal() && (no_colour == nullptr || *no_colour == '\0') &&
+         (terminal == nullptr || std::string_view(terminal) != "dumb");
 }
 
 /// As wide as it is; only what is shown again and again has to fit into its height.
 Screen screen(const Options &options) {
+  Screen screen;
+  screen.colours = has_colours();
+  screen.utf8 = locale_is_utf8();
+  screen.ends_by_key = options.watch && is_terminal();
   winsize size{};
-  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
-    return {};
-  return {size.ws_col, options.watch ? size.ws_row : std::size_t{0}};
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0) {
+    screen.columns = size.ws_col;
+    screen.rows = options.watch ? size.ws_row : std::size_t{0};
+  }
+  return screen;
 }
 
 std::string shown(const TableContents &contents, const Options &options) {
@@ -131,11 +180,14 @@ bool print(const std::string &text) {
   return std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
 }
 
-bool is_screen(const Options &options) { return options.watch && ::isatty(STDOUT_FILENO) != 0; }
+bool is_screen(const Options &options) { return options.watch && is_terminal(); }
 
 bool clear(const Options &options) { return !is_screen(options) || print(clear_screen); }
 
-int show(const TableContents &contents, const Options &options) {
+int show(TableContents contents, const Options &options) {
+  options.listeners.keep_selected(contents);
+  if (contents.listeners.empty() && !options.listeners.empty() && !options.watch)
+    return fail("no listener of that name or address");
   return clear(options) && print(shown(contents, options)) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
@@ -185,16 +237,9 @@ int show_live(const Options &options) {
   return EXIT_SUCCESS;
 }
 
-std::string why(const std::string &refusal, const Options &options) {
-  return options.table + ": " + refusal +
-         (refusal == std::strerror(ENOENT)
-              ? "; is collectd at work with the plugin backlog? --live needs neither"
-              : "");
-}
-
 int show_table(const Options &options) {
   const auto [contents, refusal] = read_table_file(options.table);
-  return contents ? show(*contents, options) : fail(why(refusal, options));
+  return contents ? show(*contents, options) : fail(why_unreadable(options.table, refusal));
 }
 
 /// Also while there is no table: collectd may come back.
@@ -205,7 +250,7 @@ int watch_table(const Options &options) {
     if (contents && show(*contents, options) != EXIT_SUCCESS)
       return EXIT_FAILURE;
     if (!contents && (is_screen(options) || refusal != said) && clear(options))
-      (void)fail(why(refusal, options));
+      (void)fail(why_unreadable(options.table, refusal));
     said = refusal;
   } while (pause(watch_period));
   return EXIT_SUCCESS;
@@ -244,6 +289,7 @@ int main(int argc, char **argv) {
   const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
   const std::string_view program = argc > 0 ? argv[0] : "";
   const bool check = program.substr(program.rfind('/') + 1) == "check_backlog";
+  (void)std::setlocale(LC_CTYPE, "");
   try {
     if (!check)
       return run(arguments);

@@ -1,12 +1,13 @@
 #include "check_backlog.h"
 
+#include "backlog/command_line.h"
 #include "backlog/table_reader.h"
 #include "config.h"
+#include "table_access.h"
 #include "table_text.h"
 
 #include <array>
 #include <charconv>
-#include <cstdio>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -29,14 +30,17 @@ constexpr std::string_view usage =
     "usage: check_backlog [OPTIONS]\n"
     "Checks how full the accept queues of this host are, by the table file of collectd's plugin\n"
     "backlog.\n"
-    "  -w RANGE   WARNING if the use of a queue, in percent, is outside of it\n"
-    "  -c RANGE   CRITICAL if it is; without both: state ok, high, any other -> OK, WARNING,\n"
-    "             CRITICAL; in any case CRITICAL: stalled, missing\n"
-    "  -n REGEX   only listeners whose name it matches (POSIX extended); UNKNOWN if there is none\n"
-    "  -f FILE    the table file (/run/collectd-backlog/table)\n"
-    "  -t SECONDS give up after so long (10): UNKNOWN\n"
-    "  -v         one line more for each listener that is not OK; twice: for each listener\n"
-    "  -V, -h     version, help\n"
+    "  -w, --warning RANGE   WARNING if the use of a queue, in percent, is outside of it\n"
+    "  -c, --critical RANGE  CRITICAL if it is; without both: the alarm that stands, warning or\n"
+    "                        failure -> WARNING, CRITICAL; in any case CRITICAL: stalled, missing\n"
+    "  --last                by the last interval alone, instead of the worst of five minutes\n"
+    "  -n, --name REGEX      only listeners whose name it matches (POSIX extended); UNKNOWN if\n"
+    "                        there is none\n"
+    "  -f, --table FILE      the table file (/run/collectd-backlog/table); also --file\n"
+    "  -t, --timeout SECONDS give up after so long (10): UNKNOWN\n"
+    "  -v, --verbose         one line more for each listener that is not OK; twice: for each\n"
+    "  -V, --version         the version\n"
+    "  -h, --help            this text\n"
     "A RANGE is 90 (0 to 90), 10: (10 or more), ~:90 (90 or less), 10:90; @ in front: inside.\n";
 
 /// A threshold range of the Monitoring Plugins guidelines.
@@ -97,6 +101,7 @@ struct CheckOptions {
   std::optional<Range> critical;
   std::unique_ptr<regex_t, FreeRegex> names;
   int verbosity = 0;
+  bool last = false;                  ///< by the last interval alone
   std::optional<CheckResult> at_once; ///< nothing to check
 };
 
@@ -104,120 +109,159 @@ CheckResult bad_option(const std::string &text) {
   return {unknown, "BACKLOG UNKNOWN - " + text + "; see check_backlog -h\n"};
 }
 
-std::optional<CheckResult> take_option(char option, const std::string &value,
-                                       CheckOptions &options) {
-  switch (option) {
-  case 'w':
-  case 'c': {
-    const std::optional<Range> range = parse_range(value);
-    if (!range)
-      return bad_option(std::string("option -") + option + ": " + value + " is no range");
-    (option == 'w' ? options.warning : options.critical) = range;
+constexpr int last = 256;
+constexpr std::array known_options{CommandOption{'w', "warning", CommandOption::Value::required},
+                                   CommandOption{'c', "critical", CommandOption::Value::required},
+                                   CommandOption{last, "last"},
+                                   CommandOption{'n', "name", CommandOption::Value::required},
+                                   CommandOption{'f', "table", CommandOption::Value::required},
+                                   CommandOption{'f', "file", CommandOption::Value::required},
+                                   CommandOption{'t', "timeout", CommandOption::Value::required},
+                                   CommandOption{'v', "verbose"},
+                                   CommandOption{'V', "version"},
+                                   CommandOption{'h', "help"}};
+
+std::optional<CheckResult> take_range(const CommandLine::Given &given,
+                                      std::optional<Range> &range) {
+  range = parse_range(*given.value);
+  if (range)
     return std::nullopt;
-  }
-  case 'n':
-    options.names.reset(new regex_t);
-    if (::regcomp(options.names.get(), value.c_str(), REG_EXTENDED | REG_NOSUB) != 0) {
-      delete options.names.release();
-      return bad_option("option -n: " + value + " is no regular expression");
-    }
-    return std::nullopt;
-  case 'f':
-    options.table = value;
-    return std::nullopt;
-  case 't': {
-    const std::optional<double> seconds = parse_number(value);
-    if (!seconds || *seconds < 1 || *seconds > 3600)
-      return bad_option("option -t: " + value + " is no number of seconds from 1 to 3600");
-    ::alarm(static_cast<unsigned>(*seconds));
-    return std::nullopt;
-  }
-  default:
-    return bad_option(std::string("option -") + option + " is unknown");
-  }
+  return bad_option("option " + given.shown + ": " + *given.value + " is no range");
 }
 
-constexpr std::array<std::pair<std::string_view, char>, 9> long_options{{{"--warning", 'w'},
-                                                                         {"--critical", 'c'},
-                                                                         {"--name", 'n'},
-                                                                         {"--file", 'f'},
-                                                                         {"--timeout", 't'},
-                                                                         {"--verbose", 'v'},
-                                                                         {"--version", 'V'},
-                                                                         {"--help", 'h'},
-                                                                         {"--table", 'f'}}};
+std::optional<CheckResult> take_names(const CommandLine::Given &given, CheckOptions &options) {
+  options.names.reset(new regex_t);
+  if (::regcomp(options.names.get(), given.value->c_str(), REG_EXTENDED | REG_NOSUB) == 0)
+    return std::nullopt;
+  delete options.names.release();
+  return bad_option("option " + given.shown + ": " + *given.value + " is no regular expression");
+}
+
+std::optional<CheckResult> take_timeout(const CommandLine::Given &given) {
+  const std::optional<double> seconds = parse_number(*given.value);
+  if (!seconds || *seconds < 1 || *seconds > 3600)
+    return bad_option("option " + given.shown + ": " + *given.value +
+                      " is no number of seconds from 1 to 3600");
+  ::alarm(static_cast<unsigned>(*seconds));
+  return std::nullopt;
+}
+
+std::optional<CheckResult> take_option(const CommandLine::Given &given, CheckOptions &options) {
+  switch (given.key) {
+  case 'w':
+    return take_range(given, options.warning);
+  case 'c':
+    return take_range(given, options.critical);
+  case 'n':
+    return take_names(given, options);
+  case 't':
+    return take_timeout(given);
+  case 'f':
+    options.table = *given.value;
+    return std::nullopt;
+  case last:
+    options.last = true;
+    return std::nullopt;
+  case 'v':
+    ++options.verbosity;
+    return std::nullopt;
+  case 'V':
+    return CheckResult{unknown, "check_backlog " BACKLOG_VERSION "\n"};
+  default:
+    return CheckResult{unknown, std::string(usage)};
+  }
+}
 
 CheckOptions parse(const std::vector<std::string> &arguments) {
   CheckOptions options;
-  const auto fail = [&](CheckResult result) { options.at_once = std::move(result); };
-  for (auto argument = arguments.begin(); argument != arguments.end() && !options.at_once;
-       ++argument) {
-    char option = 0;
-    std::optional<std::string> value;
-    if (argument->starts_with("--")) {
-      const std::size_t equals = argument->find('=');
-      for (const auto &[name, letter] : long_options)
-        if (argument->substr(0, equals) == name)
-          option = letter;
-      if (equals != std::string::npos)
-        value = argument->substr(equals + 1);
-    } else if (argument->size() > 1 && argument->front() == '-') {
-      option = (*argument)[1];
-      if (argument->size() > 2)
-        value = argument->substr(2);
-    }
-    if (option == 'v' && (!value || value->find_first_not_of('v') == std::string::npos)) {
-      options.verbosity += 1 + static_cast<int>(value ? value->size() : 0);
-    } else if (option == 'V' && !value) {
-      fail({unknown, "check_backlog " BACKLOG_VERSION "\n"});
-    } else if (option == 'h' && !value) {
-      fail({unknown, std::string(usage)});
-    } else if (option == 0 || std::string_view("wcnft").find(option) == std::string_view::npos) {
-      fail(bad_option("option " + *argument + " is unknown"));
-    } else if (!value && ++argument == arguments.end()) {
-      fail(bad_option(std::string("option -") + option + " needs a value"));
-      break;
-    } else if (auto result = take_option(option, value ? *value : *argument, options)) {
-      fail(std::move(*result));
-    }
-  }
+  CommandLine line(arguments, known_options);
+  while (const auto given = line.next())
+    if ((options.at_once = take_option(*given, options)))
+      return options;
+  if (!line.fault().empty())
+    options.at_once = bad_option(line.fault());
+  else if (!line.rest().empty())
+    options.at_once = bad_option(line.rest().front() + " is no option");
   return options;
 }
 
-Status status_of(const Listener &listener, const CheckOptions &options) {
-  const bool has_queue = (listener.has & layout::has_queue) != 0;
-  if (listener.state == State::stalled) // which no use of a queue expresses
+Status status_of(State state) {
+  if (state == State::ok)
+    return ok;
+  return state == State::high ? warning : critical;
+}
+
+/// An interval or more of a listener, as it is judged.
+struct Judged {
+  State state = State::ok;
+  layout::Severity severity = layout::Severity::okay; ///< of the alarm
+  double used_percent = 0;
+};
+
+Judged last_of(const Listener &listener) {
+  return {listener.state, layout::Severity::okay, listener.used_percent};
+}
+
+/// What stands, and the worst of the last minutes.
+Judged recent_of(const Listener &listener) {
+  Judged judged{std::max(listener.state, listener.alarm_state), listener.severity,
+                listener.used_percent};
+  if ((listener.has & layout::has_recent) != 0) {
+    judged.state = std::max(judged.state, listener.recent_state);
+    judged.severity = std::max(judged.severity, listener.recent_severity);
+    judged.used_percent = std::max(judged.used_percent, listener.recent_used_percent);
+  }
+  return judged;
+}
+
+Judged judged(const Listener &listener, const CheckOptions &options) {
+  return options.last ? last_of(listener) : recent_of(listener);
+}
+
+/// Where there is no alarm the state decides: Notify can leave states out.
+Status status_of(const Judged &judged, bool has_queue, const CheckOptions &options) {
+  if (judged.state >= State::stalled) // which no use of a queue expresses
     return critical;
   if (!has_queue || (!options.warning && !options.critical)) {
-    if (listener.state == State::ok)
-      return ok;
-    return listener.state == State::high ? warning : critical;
+    if (judged.severity == layout::Severity::okay)
+      return status_of(judged.state);
+    return judged.severity == layout::Severity::warning ? warning : critical;
   }
-  if (options.critical && options.critical->alerts(listener.used_percent))
+  if (options.critical && options.critical->alerts(judged.used_percent))
     return critical;
-  return options.warning && options.warning->alerts(listener.used_percent) ? warning : ok;
+  return options.warning && options.warning->alerts(judged.used_percent) ? warning : ok;
 }
 
-/// Without an exponent, which perfdata may not have.
-std::string number(double value) {
-  std::array<char, 32> buffer{};
-  (void)std::snprintf(buffer.data(), buffer.size(), "%.2f", value);
-  std::string text(buffer.data());
-  text.erase(text.find_last_not_of('0') + 1);
-  if (text.back() == '.')
-    text.pop_back();
-  return text;
+bool has_queue(const Listener &listener) { return (listener.has & layout::has_queue) != 0; }
+
+Status status_of(const Listener &listener, const CheckOptions &options) {
+  return status_of(judged(listener, options), has_queue(listener), options);
 }
 
-std::string line_of(const Listener &listener) {
-  if (has_to_say(listener))
-    return std::string(layout::text_of(listener.message));
-  const std::string text = std::string(layout::text_of(listener.name)) + " " +
-                           std::string(layout::name_of(listener.state)) + ", ";
-  if ((listener.has & layout::has_queue) == 0)
+/// Whether the status is one of the last minutes, and neither the interval nor an alarm tells it.
+bool is_over(const Listener &listener, const CheckOptions &options) {
+  if (options.last || (listener.has & layout::has_recent) == 0)
+    return false;
+  const Judged now{std::max(listener.state, listener.alarm_state), listener.severity,
+                   listener.used_percent};
+  return status_of(listener, options) > status_of(now, has_queue(listener), options);
+}
+
+std::string line_of(const Listener &listener, const CheckOptions &options) {
+  const bool over = is_over(listener, options);
+  const bool of_interval = options.last && listener.alarm_state > listener.state;
+  if (std::string text = to_say(listener); !text.empty() && !over && !of_interval)
+    return people_text(text, locale_is_utf8());
+  std::string text = std::string(layout::text_of(listener.name)) + " " +
+                     std::string(layout::name_of(listener.state)) + ", ";
+  if (over && listener.recent_state != State::ok)
+    text.append("was ").append(layout::name_of(listener.recent_state)).append(" ");
+  if (!options.last && (listener.has & layout::has_recent) != 0)
+    return text + recent_text(listener);
+  if (!has_queue(listener))
     return text + "not listening";
-  return text + number(listener.used_percent) + "% used, peak " + std::to_string(listener.peak) +
-         " of " + std::to_string(layout::capacity(listener));
+  return text + number_text(listener.used_percent) + "% used, peak " +
+         std::to_string(listener.peak) + " of " + std::to_string(layout::capacity(listener));
 }
 
 /// Where the text is shown '|' would begin perfdata.
@@ -232,13 +276,14 @@ std::string perfdata(const std::vector<const Listener *> &listeners, const Check
   std::string text;
   std::size_t shown = 0;
   for (const Listener *listener : listeners) {
-    if ((listener->has & layout::has_queue) == 0)
+    if (!has_queue(*listener))
       continue;
     if (shown++ == most_perfdata)
       break;
     text += (text.empty() ? "" : " ") + std::string(layout::text_of(listener->name)) + "=" +
-            number(listener->used_percent) + "%;" + (options.warning ? options.warning->text : "") +
-            ";" + (options.critical ? options.critical->text : "") + ";0;100";
+            number_text(judged(*listener, options).used_percent) + "%;" +
+            (options.warning ? options.warning->text : "") + ";" +
+            (options.critical ? options.critical->text : "") + ";0;100";
   }
   return text;
 }
@@ -255,8 +300,10 @@ CheckResult check(const TableContents &contents, const CheckOptions &options) {
   }
   if (worst == ok && !is_complete(contents))
     return {unknown, "BACKLOG UNKNOWN - not all listeners could be read: see collectd's log\n"};
-  if (options.names && listeners.empty())
-    return {unknown, "BACKLOG UNKNOWN - no listener of that name\n"};
+  if (listeners.empty())
+    return {unknown, options.names ? "BACKLOG UNKNOWN - no listener of that name\n"
+                                   : "BACKLOG UNKNOWN - no listener to check: nothing listens, or "
+                                     "Listener in collectd's configuration selects nothing\n"};
 
   std::string text = "BACKLOG " + std::string(status_words[worst]) + " - ";
   std::string details;
@@ -266,20 +313,20 @@ CheckResult check(const TableContents &contents, const CheckOptions &options) {
       if (status_of(*listener, options) != wanted)
         continue;
       if (named++ < most_named)
-        text += (named > 1 ? "; " : "") + without_bars(line_of(*listener));
+        text += (named > 1 ? "; " : "") + without_bars(line_of(*listener, options));
     }
   }
   if (named == 0)
     text += std::to_string(listeners.size()) +
-            (listeners.size() == 1 ? " listener" : " listeners") +
-            (listeners.empty() ? "" : ", worst " + without_bars(line_of(*listeners.front())));
+            (listeners.size() == 1 ? " listener" : " listeners") + ", worst " +
+            without_bars(line_of(*listeners.front(), options));
   else if (named > most_named)
     text += "; and " + std::to_string(named - most_named) + " more";
   if (options.verbosity > 0)
     for (const Listener *listener : listeners)
       if (options.verbosity > 1 || status_of(*listener, options) != ok)
         details += std::string(status_words[status_of(*listener, options)]) + ": " +
-                   without_bars(line_of(*listener)) + "\n";
+                   without_bars(line_of(*listener, options)) + "\n";
   const std::string data = perfdata(listeners, options);
   return {worst, text + (data.empty() ? "" : " | " + data) + "\n" + details};
 }
@@ -294,7 +341,7 @@ CheckResult check_backlog(const std::vector<std::string> &arguments) {
     return *options.at_once;
   const auto [contents, refusal] = read_table_file(options.table);
   if (!contents)
-    return {unknown, "BACKLOG UNKNOWN - " + options.table + ": " + refusal + "\n"};
+    return {unknown, "BACKLOG UNKNOWN - " + why_unreadable(options.table, refusal) + "\n"};
   if (const std::int64_t now = clock_ns(); is_stale(contents->header, now))
     return {unknown, "BACKLOG UNKNOWN - the table is stale, " +
                          span_text(age_ns(contents->header, now)) + " old: is collectd at work?\n"};

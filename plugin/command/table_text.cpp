@@ -1,10 +1,15 @@
 #include "table_text.h"
 
+#include "utf8.h"
+
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cinttypes>
 #include <cstdarg>
 #include <cstdio>
+#include <langinfo.h>
+#include <optional>
 #include <string_view>
 #include <tuple>
 
@@ -50,9 +55,18 @@ std::string bar(const Listener &listener) {
          std::string(bar_columns - peak, '.');
 }
 
+bool begins_character(char byte) { return (static_cast<unsigned char>(byte) & 0xc0U) != 0x80; }
+
+/// Each character takes one column.
 std::string cut(std::string text, std::size_t columns) {
-  if (columns > 0 && text.size() > columns)
-    text.resize(columns);
+  if (columns == 0)
+    return text;
+  std::size_t used = 0;
+  for (std::size_t i = 0; i < text.size(); ++i)
+    if (begins_character(text[i]) && ++used > columns) {
+      text.resize(i);
+      break;
+    }
   return text;
 }
 
@@ -69,10 +83,10 @@ std::string padded(std::string_view text, std::size_t columns) {
   return result;
 }
 
-/// Texts of the table hold printable ASCII only.
+/// What is no UTF-8 stays escaped.
 std::string json_text(std::string_view text) {
   std::string result = "\"";
-  for (const char c : text) {
+  for (const char c : people_text(text, true)) {
     if (c == '"' || c == '\\')
       result += '\\';
     result += c;
@@ -104,17 +118,47 @@ private:
   std::string text_;
 };
 
+void add_later_figures(const Listener &listener, JsonObject &object) {
+  const auto number = [&](std::string_view key, std::uint32_t bit, std::uint64_t value) {
+    if (has(listener, bit))
+      object.number(key, value);
+  };
+  const auto real = [&](std::string_view key, std::uint32_t bit, double value) {
+    if (has(listener, bit))
+      object.real(key, value);
+  };
+  number("arrivals", layout::has_arrivals, listener.arrivals);
+  number("accepts", layout::has_accepts, listener.accepts);
+  number("peak_bound", layout::has_peak_bound, listener.peak_bound);
+  number("enough", layout::has_enough, listener.enough);
+  real("wait_mean_seconds", layout::has_wait_mean, listener.wait_mean_seconds);
+  real("wait_p50_seconds", layout::has_wait_quantiles, listener.wait_p50_seconds);
+  real("wait_p99_seconds", layout::has_wait_quantiles, listener.wait_p99_seconds);
+  number("recent_peak", layout::has_recent, listener.recent_peak);
+  real("recent_used_percent", layout::has_recent, listener.recent_used_percent);
+  number("recent_dropped", layout::has_recent_dropped, listener.recent_dropped);
+  number("recent_overflows", layout::has_recent_dropped, listener.recent_overflows);
+  if (has(listener, layout::has_recent))
+    object.text("recent_state", name_of(listener.recent_state))
+        .text("recent_severity", name_of(listener.recent_severity));
+}
+
 std::string listener_json(const Listener &listener, const TableContents &contents) {
   JsonObject object;
   object.text("name", text_of(listener.name))
       .text("state", name_of(listener.state))
       .text("cause", name_of(listener.cause))
       .text("severity", name_of(listener.severity))
+      .text("alarm_state", name_of(listener.alarm_state))
+      .text("alarm_cause", name_of(listener.alarm_cause))
+      .add("stable", has(listener, layout::is_stable) ? "true" : "false")
+      .add("expected", has(listener, layout::is_expected) ? "true" : "false")
       .text("limit_source", name_of(listener.limit_source));
   if (has(listener, layout::has_queue))
     object.number("length", listener.length)
         .number("peak", listener.peak)
         .number("limit", listener.limit)
+        .number("capacity", layout::capacity(listener))
         .real("used_percent", listener.used_percent)
         .real("mean", listener.mean)
         .real("full_percent", listener.full_percent)
@@ -125,9 +169,11 @@ std::string listener_json(const Listener &listener, const TableContents &content
     object.number("syn_length", listener.syn_length);
   if (has(listener, layout::has_oldest_wait))
     object.real("oldest_wait_seconds", listener.oldest_wait_seconds);
+  add_later_figures(listener, object);
   object.text("namespace", text_of(contents.namespaces[listener.net_namespace].name))
       .text("owner", text_of(listener.owner))
-      .text("path", text_of(listener.path));
+      .text("path", text_of(listener.path))
+      .text("clients", text_of(listener.clients));
   if (listener.port != 0)
     object.number("port", listener.port);
   return object.text("message", text_of(listener.message)).str();
@@ -161,16 +207,28 @@ template <class Items, class Text> std::string json_list(const Items &items, Tex
   return "[" + list + "]";
 }
 
-std::size_t lines_of(const Listener &listener) { return has_to_say(listener) ? 2 : 1; }
+/// What stands below a listener.
+std::vector<std::string> remarks(const Listener &listener, bool utf8) {
+  std::vector<std::string> lines;
+  if (const std::string text = to_say(listener); !text.empty()) {
+    lines.push_back("    " + people_text(text, utf8));
+    if (!text_of(listener.clients).empty())
+      lines.push_back("    waiting: " + people_text(text_of(listener.clients), utf8));
+  }
+  return lines;
+}
+
+std::size_t lines_of(const Listener &listener) { return 1 + remarks(listener, false).size(); }
 
 /// What all is about, and whether it is to be trusted.
-std::string heading(const TableContents &contents, std::int64_t now_ns) {
+std::string heading(const TableContents &contents, std::int64_t now_ns, const Screen &screen) {
   const std::size_t count = contents.listeners.size();
-  return formatted("%zu listener%s, %s ago, over %s%s%s", count, count == 1 ? "" : "s",
+  return formatted("%zu listener%s, %s ago, over %s%s%s%s", count, count == 1 ? "" : "s",
                    span_text(age_ns(contents.header, now_ns)).c_str(),
                    span_text(contents.header.measured_ns).c_str(),
                    is_complete(contents) ? "" : "; others could not be read",
-                   is_stale(contents.header, now_ns) ? "; STALE" : "");
+                   is_stale(contents.header, now_ns) ? "; STALE" : "",
+                   screen.ends_by_key ? "; Ctrl-C ends" : "");
 }
 
 std::string line(const std::string &text, const Screen &screen) {
@@ -195,9 +253,75 @@ std::string leave_out(std::vector<const Listener *> &listeners, const Screen &sc
   return left_out == 0 ? "" : formatted("... and %td more\n", left_out);
 }
 
-std::string owner_of(const Listener &listener) {
+std::string owner_of(const Listener &listener, const Screen &screen) {
   const std::string_view owner = text_of(listener.owner);
-  return owner.empty() ? "-" : std::string(owner);
+  return owner.empty() ? "-" : people_text(owner, screen.utf8);
+}
+
+std::string peak_text(const Listener &listener) {
+  std::string text = count_text(has(listener, layout::has_queue), listener.peak);
+  if (has(listener, layout::has_peak_bound) && listener.peak_bound > listener.peak)
+    text += ", at most " + std::to_string(listener.peak_bound);
+  return text;
+}
+
+constexpr std::size_t state_columns = 8;
+
+/// The figures of a listener, in the order of the columns.
+std::array<std::string, 5> figures_of(const Listener &listener) {
+  const bool queue = has(listener, layout::has_queue);
+  return {count_text(queue, listener.length), peak_text(listener),
+          count_text(queue, listener.limit),
+          queue ? formatted("%.0f%%", listener.used_percent) : "-",
+          count_text(has(listener, layout::has_dropped), listener.dropped)};
+}
+
+/// At least as wide as the heads of the columns.
+std::array<std::size_t, 5> figure_columns(const std::vector<const Listener *> &listeners) {
+  std::array<std::size_t, 5> columns{7, 7, 7, 5, 8};
+  for (const Listener *listener : listeners) {
+    const auto figures = figures_of(*listener);
+    for (std::size_t i = 0; i < columns.size(); ++i)
+      columns.at(i) = std::max(columns.at(i), figures.at(i).size());
+  }
+  return columns;
+}
+
+std::string flush_right(const std::string &text, std::size_t columns) {
+  return std::string(columns - std::min(columns, text.size()), ' ') + text;
+}
+
+std::string row_text(std::string_view name, std::string_view state,
+                     const std::array<std::string, 5> &figures,
+                     const std::array<std::size_t, 5> &columns, const std::string &bar,
+                     const std::string &owner) {
+  std::string text = std::string(name) + "  " + padded(state, state_columns) + " ";
+  for (std::size_t i = 0; i < 4; ++i)
+    text += " " + flush_right(figures.at(i), columns.at(i));
+  return text + "  " + bar + " " + flush_right(figures[4], columns[4]) + "  " + owner;
+}
+
+std::string_view colour_of(const Listener &listener) {
+  constexpr std::string_view red = "\x1b[31m";
+  constexpr std::string_view yellow = "\x1b[33m";
+  constexpr std::string_view green = "\x1b[32m";
+  using layout::Severity;
+  using layout::State;
+  if (listener.severity == Severity::failure)
+    return red;
+  if (listener.severity == Severity::warning || listener.state == State::high)
+    return yellow;
+  return listener.state == State::ok ? green : red;
+}
+
+/// The line, with the state that begins there in its colour.
+std::string coloured(std::string line, std::size_t begin, const Listener &listener) {
+  constexpr std::string_view plain = "\x1b[0m";
+  const std::size_t end = begin + name_of(listener.state).size();
+  if (line.size() < end)
+    return line;
+  line.insert(end, plain);
+  return line.insert(begin, colour_of(listener));
 }
 
 } // namespace
@@ -217,10 +341,77 @@ bool is_complete(const TableContents &contents) {
   return (contents.header.has & layout::is_complete) != 0;
 }
 
-bool has_to_say(const Listener &listener) {
-  return !text_of(listener.message).empty() &&
-         (listener.state != layout::State::ok || listener.cause != layout::Cause::none ||
-          !has(listener, layout::has_queue));
+std::string number_text(double value) {
+  std::string text = formatted("%.2f", value);
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.back() == '.')
+    text.pop_back();
+  return text;
+}
+
+std::string recent_text(const Listener &listener) {
+  std::string text = "in the last " + span_text(layout::recent_ns) + ": " +
+                     number_text(listener.recent_used_percent) + "% used, peak " +
+                     std::to_string(listener.recent_peak);
+  if (has(listener, layout::has_queue))
+    text += " of " + std::to_string(layout::capacity(listener));
+  if (has(listener, layout::has_recent_dropped) && listener.recent_overflows > 0)
+    text += ", " + std::to_string(listener.recent_overflows) +
+            (listener.recent_overflows == 1 ? " overflow" : " overflows");
+  return text;
+}
+
+std::string to_say(const Listener &listener) {
+  if (listener.alarm_state > listener.state) {
+    const std::string_view owner = text_of(listener.owner);
+    std::string text(text_of(listener.name));
+    if (!owner.empty())
+      text.append(" (").append(owner).append(")");
+    text.append(": the alarm stands, ").append(name_of(listener.alarm_state));
+    if (listener.alarm_cause != layout::Cause::none)
+      text.append(" by ").append(name_of(listener.alarm_cause));
+    if (has(listener, layout::has_recent))
+      text.append("; ").append(recent_text(listener));
+    return text;
+  }
+  const bool is_told = listener.state != layout::State::ok ||
+                       listener.cause != layout::Cause::none || !has(listener, layout::has_queue);
+  return is_told ? std::string(text_of(listener.message)) : "";
+}
+
+bool locale_is_utf8() { return std::string_view(::nl_langinfo(CODESET)) == "UTF-8"; }
+
+std::string people_text(std::string_view field, bool utf8) {
+  if (!utf8)
+    return std::string(field);
+  const auto byte_at = [&](std::size_t i) -> std::optional<char> {
+    unsigned byte = 0;
+    const char *begin = field.data() + i + 2;
+    if (i + 4 > field.size() || field[i] != '\\' || field[i + 1] != 'x' ||
+        std::from_chars(begin, begin + 2, byte, 16).ptr != begin + 2)
+      return std::nullopt;
+    return static_cast<char>(byte);
+  };
+  std::string text;
+  std::size_t i = 0;
+  while (i < field.size()) {
+    if (field[i] != '\\') {
+      text += field[i++];
+      continue;
+    }
+    std::string bytes; // of the escapes from here on
+    while (bytes.size() < 4)
+      if (const auto byte = byte_at(i + 4 * bytes.size()))
+        bytes += *byte;
+      else
+        break;
+    const std::size_t length = utf8_character(bytes);
+    const std::size_t escaped =
+        length > 0 ? 4 * length : std::min<std::size_t>(2, field.size() - i);
+    text += length > 0 ? bytes.substr(0, length) : std::string(field.substr(i, escaped));
+    i += escaped;
+  }
+  return text;
 }
 
 std::vector<const Listener *> worst_first(const TableContents &contents) {
@@ -240,29 +431,26 @@ std::string table_text(const TableContents &contents, std::int64_t now_ns, const
   std::size_t name = name_columns(listeners);
   if (screen.columns > 0)
     name = std::min(name, longest_name);
-  std::string text = line(heading(contents, now_ns), screen) +
-                     line(padded("LISTENER", name) + "  STATE     WAITING    PEAK   LIMIT  USED  " +
-                              padded("0 % . . . . .  100 %", bar_columns) + "  DROPPED  OWNER",
+  const auto columns = figure_columns(listeners);
+  std::string text = line(heading(contents, now_ns, screen), screen) +
+                     line(row_text(padded("LISTENER", name), "STATE",
+                                   {"WAITING", "PEAK", "LIMIT", "USED", "DROPPED"}, columns,
+                                   padded("0 % . . . . .  100 %", bar_columns), "OWNER"),
                           screen);
   for (const Listener *row : listeners) {
-    const bool queue = has(*row, layout::has_queue);
-    text += line(
-        padded(text_of(row->name), name) + "  " + padded(name_of(row->state), 8) +
-            formatted("  %7s %7s %7s %5s  %s %8s  ", count_text(queue, row->length).c_str(),
-                      count_text(queue, row->peak).c_str(), count_text(queue, row->limit).c_str(),
-                      queue ? formatted("%.0f%%", row->used_percent).c_str() : "-",
-                      bar(*row).c_str(),
-                      count_text(has(*row, layout::has_dropped), row->dropped).c_str()) +
-            owner_of(*row),
-        screen);
-    if (has_to_say(*row))
-      text += line("    " + std::string(text_of(row->message)), screen);
+    const std::string shown =
+        line(row_text(padded(text_of(row->name), name), name_of(row->state), figures_of(*row),
+                      columns, bar(*row), owner_of(*row, screen)),
+             screen);
+    text += screen.colours ? coloured(shown, name + 2, *row) : shown;
+    for (const std::string &remark : remarks(*row, screen.utf8))
+      text += line(remark, screen);
   }
   return text + rest;
 }
 
 std::string audit_text(const TableContents &contents, std::int64_t now_ns, const Screen &screen) {
-  std::string text = line(heading(contents, now_ns), screen);
+  std::string text = line(heading(contents, now_ns, screen), screen);
   std::size_t head = 2;
   for (const layout::Namespace &record : contents.namespaces) {
     if ((record.has & layout::has_somaxconn) == 0)
@@ -279,11 +467,15 @@ std::string audit_text(const TableContents &contents, std::int64_t now_ns, const
   const std::string rest =
       leave_out(listeners, screen, head, [](const Listener &) { return std::size_t{1}; });
   const std::size_t name = name_columns(listeners);
-  text += line(padded("LISTENER", name) + "    LIMIT  SET BY       MEMBERS  OWNER", screen);
+  const std::size_t limit = figure_columns(listeners)[2] + 1;
+  text += line(padded("LISTENER", name) + " " + flush_right("LIMIT", limit) +
+                   "  SET BY       MEMBERS  OWNER",
+               screen);
   for (const Listener *row : listeners)
-    text += line(padded(text_of(row->name), name) + formatted(" %8" PRIu64 "  ", row->limit) +
+    text += line(padded(text_of(row->name), name) + " " +
+                     flush_right(std::to_string(row->limit), limit) + "  " +
                      padded(name_of(row->limit_source), 12) + formatted(" %7u  ", row->members) +
-                     owner_of(*row),
+                     owner_of(*row, screen),
                  screen);
   return text + rest;
 }
@@ -297,6 +489,12 @@ std::string table_json(const TableContents &contents, std::int64_t now_ns) {
       .add("complete", is_complete(contents) ? "true" : "false")
       .real("interval_seconds", static_cast<double>(header.interval_ns) / 1e9)
       .real("measured_seconds", static_cast<double>(header.measured_ns) / 1e9);
+  object.text("events", name_of(header.events));
+  if ((header.has & layout::has_period) != 0)
+    object.real("period_seconds", header.period_seconds);
+  if ((header.has & layout::has_cpu) != 0)
+    object.real("cpu_percent", header.cpu_percent);
+  object.number("recent_seconds", layout::recent_ns / 1'000'000'000);
   if ((header.has & layout::has_host_dropped) != 0)
     object.number("dropped", header.dropped);
   if ((header.has & layout::has_host) != 0)

@@ -1,5 +1,7 @@
 #include "diagnosis.h"
 
+#include "utf8.h"
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -84,6 +86,7 @@ private:
   std::string figures(ListenerState state, Cause cause) const;
   std::string peak() const;
   std::string drops() const;
+  std::string ok() const;
   std::string stalled() const;
   std::string syn_queue() const;
   std::string advice(Cause cause) const;
@@ -200,8 +203,7 @@ std::string Judgement::figures(ListenerState state, Cause cause) const {
     text = "accept queue high, " + peak() + " (" + percent(facts_.queue.used_percent) + ")" +
            in_span();
   else
-    text = "accept queue ok, " + peak() +
-           (facts_.drops > 0 ? ", " + drops() + " without overflow" : "") + in_span();
+    text = ok();
   if (cause != Cause::none)
     text.append("; ").append(name_of(cause)).append(": ").append(advice(cause));
   return text;
@@ -217,6 +219,19 @@ std::string Judgement::peak() const {
 }
 
 std::string Judgement::drops() const { return count_of(facts_.drops, "drop"); }
+
+/// A full queue is not to read as if all were well.
+std::string Judgement::ok() const {
+  const bool was_full = facts_.queue.peak >= layout::group_capacity(facts_.limit, facts_.members);
+  std::string text = (was_full ? "accept queue was full, " : "accept queue ok, ") + peak();
+  if (facts_.drops > 0)
+    text += ", " + drops() + " without overflow";
+  else if (was_full && facts_.drops_known)
+    text += ", no overflow";
+  else if (was_full)
+    text += " for " + seconds(facts_.runs.longest_full);
+  return text + in_span();
+}
 
 std::string Judgement::stalled() const {
   std::string text = "accept queue stalled, " + std::to_string(facts_.queue.last) + " waiting";
@@ -360,10 +375,8 @@ std::string message_about(std::string_view name, std::string_view owner, std::st
   if (!owner.empty())
     message.append(before_owner).append(shortened(owner, owner_room)).append(after_owner);
   message.append(before_text).append(text);
-  std::replace_if(
-      message.begin(), message.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
   message.resize(std::min(message.size(), message_max_bytes));
-  return message;
+  return printable(message);
 }
 
 } // namespace backlog

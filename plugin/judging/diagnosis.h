@@ -107,8 +107,8 @@ Diagnosis diagnose(const ListenerFacts &facts, const NamespaceFacts &common,
 LimitSource limit_source(std::uint32_t limit, std::optional<std::int64_t> somaxconn,
                          std::optional<std::int64_t> somaxconn_at_listen);
 
-/// "name (owner): text" in printable ASCII, at most message_max_bytes long. It is owner and name
-/// that are shortened, in their middle.
+/// "name (owner): text" in printable ASCII and UTF-8, at most message_max_bytes long. It is owner
+/// and name that are shortened, in their middle.
 std::string message_about(std::string_view name, std::string_view owner, std::string_view text);
 
 } // namespace backlog

@@ -3,6 +3,7 @@
 #include "capability.h"
 #include "function_ref.h"
 #include "unique_fd.h"
+#include "utf8.h"
 
 #include <algorithm>
 #include <array>
@@ -63,14 +64,6 @@ template <class Number> std::optional<Number> parse_number(std::string_view text
   if (error != std::errc{} || end != text.data() + text.size())
     return std::nullopt;
   return number;
-}
-
-/// What others have written, fit for one line of any message.
-std::string printable(std::string_view raw) {
-  std::string text(raw);
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-  return text;
 }
 
 /// The inode of the socket that a link of /proc/PID/fd leads to: "socket:[123]".

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import pty
+import pwd
 import re
 import shutil
 import stat
@@ -133,9 +134,70 @@ class CheckBacklogTest(CommandTest):
         self.assertNotIn("|", text)
         self.assertEqual(len(self.check("-vv")[3]), 6)
 
-    def test_no_listener(self):
+    def test_a_check_of_nothing_is_unknown(self):
         self.publish()
-        self.assertEqual(self.check()[:2], (0, "BACKLOG OK - 0 listeners"))
+        status, text, perfdata, _ = self.check()
+        self.assertEqual((status, perfdata), (3, ""))
+        self.assertIn("no listener to check", text)
+
+    def test_the_alarm_that_stands(self):
+        # Between two retries of the clients the interval itself is quiet.
+        for severity, status in (("okay", 0), ("warning", 1), ("failure", 2)):
+            self.publish(listener("a", severity=severity, alarm_state="overflow" if status else "ok", alarm_cause="burst",
+                                  owner="nginx.service", message="a: accept queue ok, peak 1 of 129"))
+            got, text, *_ = self.check()
+            self.assertEqual((got, self.check("--last")[0]), (status, 0), text)
+            if status:
+                self.assertIn("a (nginx.service): the alarm stands, overflow by burst", text)
+        # A state that Notify leaves out makes no alarm.
+        self.publish(listener("a", state="high"))
+        self.assertEqual(self.check()[0], 1)
+        # The first overflow is a warning, as in the notifications.
+        self.publish(listener("a", state="overflow", severity="warning", alarm_state="overflow", message="a: overflow"))
+        self.assertEqual(self.check()[:2], (1, "BACKLOG WARNING - a: overflow"))
+        # What stalls is critical, whatever is told of it.
+        self.publish(listener("a", state="stalled", severity="warning", alarm_state="overflow"))
+        self.assertEqual(self.check()[0], 2)
+
+    def test_the_last_five_minutes(self):
+        recent = dict(has=table_writer.HAS_QUEUE | table_writer.HAS_DROPPED | table_writer.HAS_RECENT | table_writer.HAS_RECENT_DROPPED,
+                      peak=3, used=2.0, recent_peak=129, recent_used=100.0, recent_overflows=12, recent_dropped=13)
+        self.publish(listener("a", recent_state="overflow", recent_severity="warning", **recent))
+        status, text, perfdata, _ = self.check()
+        self.assertEqual(status, 1)
+        self.assertIn("a ok, was overflow in the last 5 min: 100% used, peak 129 of 129, 12 overflows", text)
+        self.assertEqual(perfdata, "a=100%;;;0;100")
+        self.assertEqual(self.check("-w", "50")[0], 1)
+        self.assertEqual(self.check("-c", "50")[0], 2)
+        for options in (("--last",), ("--last", "-w", "50"), ("-c", "50", "--last")):
+            status, text, perfdata, _ = self.check(*options)
+            self.assertEqual((status, perfdata.split(";")[0]), (0, "a=2%"), text)
+            self.assertIn("2% used, peak 3 of 129", text)
+        self.publish(listener("a", recent_state="stalled", recent_severity="failure", **recent))
+        self.assertEqual(self.check("-w", "101")[0], 2)
+        self.assertEqual(self.check("-w", "101", "--last")[0], 0)
+
+    def test_permission_denied_says_what_to_do(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root, to be somebody else")
+        self.publish(listener("a"))
+        self.directory.chmod(0o755)
+        self.table.chmod(0o640)
+        group = next(entry for entry in grp.getgrall() if entry.gr_gid != 0)
+        user = pwd.getpwuid(65534).pw_name
+        binary = pathlib.Path(os.environ["BACKLOG_TABLE"])
+        # The folders above may be root's own.
+        copy = self.directory / "bin"
+        copy.mkdir()
+        shutil.copy(binary, copy / "check_backlog")
+        for gid, words in ((0, f'TableGroup "backlog" in collectd\'s configuration), then add the user to it: adduser {user} backlog'),
+                           (group.gr_gid, f"; add the user to it: adduser {user} {group.gr_name}")):
+            os.chown(self.table, 0, gid)
+            result = subprocess.run([copy / "check_backlog", "-f", self.table], user=65534, group=65534, extra_groups=[],
+                                    capture_output=True, text=True, check=False)
+            self.assertEqual(result.returncode, 3)
+            self.assertIn("Permission denied", result.stdout)
+            self.assertIn(words, result.stdout)
 
     def test_unknown(self):
         for options in (("-w", "x"), ("-w", "5:1"), ("-w",), ("-q",), ("--tabel",), ("word",), ("-t", "0"), ("-w", ""), ("-c", "1:2:3")):
@@ -272,13 +334,15 @@ class BacklogTableTest(CommandTest):
             wait_until(lambda: len(output()) > shown, what="the next table")
         self.assertEqual(len(errors().splitlines()), 2)
 
-    def on_a_terminal(self, rows, columns, *arguments):
+    def on_a_terminal(self, rows, columns, *arguments, **variables):
         """The lines of the first table that is shown on one of this size."""
+        env = dict(os.environ, TERM="xterm", NO_COLOR="1")
+        env.update(variables)
         terminal, inside = pty.openpty()
         with open(terminal, "rb", buffering=0) as output, open(inside, "wb", buffering=0) as screen:
             fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
             with subprocess.Popen([os.environ["BACKLOG_TABLE"], "--table", self.table, "--watch", *arguments],
-                                  stdout=screen) as process:
+                                  stdout=screen, env=env) as process:
                 shown = b""
                 while shown.count(b"\x1b[H\x1b[J") < 2:
                     shown += output.read(65536)
@@ -315,6 +379,79 @@ class BacklogTableTest(CommandTest):
             for name in names:
                 self.assertRegex(shown, rf"(?m)^{name} ")
         self.assertRegex(self.show().stdout, r" 1073741825 1073741824 ")
+
+    def test_only_those_asked_for(self):
+        v6 = bytes(15) + b"\x01"
+        self.publish(listener("tcp_any_8080", port=8080, address=bytes(4)),
+                     listener("tcp_127-0-0-1_80", port=80, address=bytes([127, 0, 0, 1])),
+                     listener("tcp6_--1_9000", port=9000, address=v6),
+                     listener("unix_run_a-sock", port=0, address=b"", path="/run/a.sock"),
+                     listener("unix_run_e-sock", port=0, address=b"", path=r"/run/\xc3\xa9"),
+                     listener("unix_abstract_x", port=0, address=b"", path="@x"))
+        for argument, name in (("tcp_any_8080", "tcp_any_8080"), ("/y_80/", "tcp_any_8080"), ("*:8080", "tcp_any_8080"),
+                               (":8080", "tcp_any_8080"), ("0.0.0.0:8080", "tcp_any_8080"),
+                               ("127.0.0.1:80", "tcp_127-0-0-1_80"), ("[::1]:9000", "tcp6_--1_9000"),
+                               ("[0:0::1]:9000", "tcp6_--1_9000"), (":9000", "tcp6_--1_9000"), ("/run/a.sock", "unix_run_a-sock"),
+                               ("/run/é", "unix_run_e-sock"), ("@x", "unix_abstract_x")):
+            rows = json.loads(self.show("--json", argument).stdout)["listeners"]
+            self.assertEqual([row["name"] for row in rows], [name], argument)
+            self.assertIn(f"\n{name} ", self.show("--audit", argument).stdout)
+        self.assertEqual(len(json.loads(self.show(":80", "--json", "@x").stdout)["listeners"]), 2)
+        for argument in ("*:80", ":1", "/none/", "127.0.0.1:8080", "@y"):
+            result = self.show(argument)
+            self.assertEqual((result.returncode, result.stdout), (1, ""), argument)
+        for argument in ("/(/", "1.2.3:80", "[::1:80", "a:b", ":99999", "::1:80"):
+            result = self.show(argument)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(argument, result.stderr)
+            self.assertIn("allowed are", result.stderr)
+
+    def test_spellings_of_options(self):
+        self.publish(listener("a"))
+        for options in (("-f", self.table), (f"-f{self.table}",), ("--table", self.table), (f"--table={self.table}",)):
+            for program in ("backlog-table", "check_backlog"):
+                result = self.run_program(program, *options)
+                self.assertEqual((result.returncode, result.stderr), (0, ""), options)
+        for option in ("-h", "--help", "-V", "--version"):
+            self.assertEqual(self.run_program("backlog-table", option).returncode, 0)
+            self.assertEqual(self.run_program("check_backlog", option).returncode, 3)
+        for options, words in ((("--table=",), "option --table needs a value"), (("--watch=1",), "option --watch=1 is unknown"),
+                               (("--live=x",), "option --live: x is no number"), (("--live", "0"), "option --live: 0 is no number"),
+                               (("--oid",), "option --oid needs a value"), (("-fx", "-q"), "option -q is unknown")):
+            result = self.run_program("backlog-table", *options)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(words, result.stderr)
+
+    def test_columns_of_long_numbers(self):
+        self.publish(listener("a", limit=4294967295, peak=4294967296, length=4294967296, dropped=2 ** 63),
+                     listener("b", limit=8, peak=3))
+        for options in ((), ("--audit",)):
+            lines = self.show(*options).stdout.splitlines()[1 if not options else 2:]
+            self.assertEqual(len(lines), 3)
+            self.assertEqual(len({len(line.split("LIMIT")[0]) + 5 for line in lines[:1]} |
+                                 {line.index(" 4294967295") + 11 for line in lines[1:2]} |
+                                 {re.search(r" 8 ", line).start() + 2 for line in lines[2:]}), 1, lines)
+
+    def test_utf8_is_shown_as_it_is(self):
+        self.publish(listener("a", owner=r"caf\xc3\xa9[7]"), listener("b", owner=r"bad\xc3 \\xc3\xa9 \xe2\x80\xae"))
+        for locale, owners in (("C.UTF-8", ("café[7]", r"bad\xc3 \\xc3\xa9 \xe2\x80\xae")),
+                               ("C", (r"caf\xc3\xa9[7]", r"bad\xc3 \\xc3\xa9 \xe2\x80\xae"))):
+            binary = os.environ["BACKLOG_TABLE"]
+            result = subprocess.run([binary, "--table", self.table], capture_output=True, check=True, env={"LC_ALL": locale})
+            for owner in owners:
+                self.assertIn(owner + "\n", result.stdout.decode())
+        rows = json.loads(self.show("--json").stdout)["listeners"]
+        self.assertEqual(rows[0]["owner"], "café[7]")
+
+    def test_colours(self):
+        self.publish(listener("a", state="overflow", severity="failure", message="a: in words"), listener("b"))
+        lines = self.on_a_terminal(24, 100, NO_COLOR="")
+        self.assertTrue(lines[0].endswith("; Ctrl-C ends"), lines[0])
+        self.assertTrue(lines[2].startswith("a         \x1b[31moverflow\x1b[0m "), lines[2])
+        self.assertTrue(lines[4].startswith("b         \x1b[32mok\x1b[0m "), lines[4])
+        for variables in ({"NO_COLOR": "1"}, {"NO_COLOR": "", "TERM": "dumb"}):
+            self.assertNotIn("\x1b", "\n".join(self.on_a_terminal(24, 100, **variables)))
+        self.assertNotIn("\x1b", self.show().stdout)
 
     def test_audit_tells_how_old_it_is(self):
         self.publish(listener("a"), interval=0.1, age=0.6)
@@ -424,7 +561,27 @@ class PublishedTest(CommandTest):
                 self.assertEqual(result.returncode == 0, may_read, result.stderr)
         self.assertEqual(sorted(entry.name for entry in path.parent.iterdir()), ["table"])
         overflowing.drop_clients()  # those that were refused come again
-        wait_until(lambda: self.run_program("check_backlog", "-f", path).returncode == 0, what="a quiet interval")
+        wait_until(lambda: self.run_program("check_backlog", "--last", "-f", path).returncode == 0, what="a quiet interval")
+        self.assertIn(self.run_program("check_backlog", "-f", path).returncode, (1, 2))
+
+    def test_a_check_does_not_change_within_an_incident(self):
+        """Nobody accepts, and between two retries of the clients (after 1, 2 and 4 s) nothing overflows."""
+        full = self.listener(limit=8)
+        path = self.directory / "run" / "table"
+        path.parent.mkdir(mode=0o755)
+        self.table = path
+        self.collectd(f'TableFile "{path}"\nListener "{full.name}"', interval=0.5).wait_for_intervals(3)
+        full.fill(9)
+        full.connect(10)
+
+        def row():
+            return json.loads(self.show("--json").stdout)["listeners"][0]
+        wait_until(lambda: row()["severity"] == "failure", what="the alarm")
+        states = set()
+        wait_until(lambda: states.add(row()["state"]) or self.assertEqual(self.check()[0], 2) or {"ok", "overflow"} <= states,
+                   what="a quiet interval within the incident")
+        quiet = wait_until(lambda: (row()["state"] == "ok") and self.check("--last"), what="a quiet interval")
+        self.assertEqual(quiet[0], 0, quiet)
 
     def test_no_permission_is_said_once_and_values_go_on(self):
         path = self.directory / "run" / "table"

@@ -24,6 +24,9 @@ START_TEST(both_forms_of_values) {
   assert_text(parsed.options->agentx, "tcp:localhost:705");
   ck_assert(parsed.options->root == (Oid{1, 3, 6, 1, 4, 1, 32473, 77}));
   ck_assert(parsed.options->foreground);
+  for (const std::vector<std::string> &arguments : std::vector<std::vector<std::string>>{
+           {"-f", "/x"}, {"-f/x"}, {"--table", "/x"}, {"--table=/x"}, {"--tab=/x"}})
+    assert_text(parse_options(arguments).options->table, "/x");
 }
 END_TEST
 
@@ -34,6 +37,9 @@ START_TEST(mistakes_name_the_option) {
            {{"x"}, "x"},
            {{"--table"}, "--table"},
            {{"--table="}, "--table"},
+           {{"-f"}, "-f"},
+           {{"-q"}, "-q"},
+           {{"--table", "x", "--tabel=y"}, "--tabel=y"},
            {{"--root", "1.3.x"}, "1.3.x"},
            {{"--root", "backlogRoot"}, "--root"},
            {{"--root", "1"}, "--root"},
@@ -50,7 +56,7 @@ START_TEST(mistakes_name_the_option) {
 END_TEST
 
 START_TEST(help_and_version_end_well) {
-  for (const char *option : {"--help", "--version"}) {
+  for (const char *option : {"--help", "-h", "--version", "-V"}) {
     const ParsedOptions parsed = parse_options({option});
     ck_assert(!parsed.failed && !parsed.options && !parsed.output.empty());
   }

@@ -1,0 +1,116 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <getopt.h>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace backlog {
+
+/// An option as all programs take it: `-f FILE`, `-fFILE`, `--table FILE` and `--table=FILE` mean
+/// the same.
+struct CommandOption {
+  enum class Value : std::uint8_t { none, required, optional };
+
+  int key = 0; ///< the letter, or a number above those where there is only the name
+  const char *name = nullptr;
+  Value value = Value::none;
+};
+
+/// The arguments of a program, read by getopt_long().
+class CommandLine {
+public:
+  struct Given {
+    int key = 0;
+    std::string shown; ///< as it was written, without its value
+    std::optional<std::string> value;
+  };
+
+  CommandLine(const std::vector<std::string> &arguments, std::span<const CommandOption> options)
+      : arguments_(arguments) {
+    arguments_.insert(arguments_.begin(), "");
+    for (std::string &argument : arguments_)
+      pointers_.push_back(argument.data());
+    pointers_.push_back(nullptr);
+    for (const CommandOption &option : options) {
+      const auto value = static_cast<int>(option.value);
+      long_.push_back({option.name, value, nullptr, option.key});
+      if (option.key > last_letter)
+        continue;
+      short_ += static_cast<char>(option.key);
+      short_.append(static_cast<std::size_t>(value), ':');
+    }
+    long_.push_back({});
+    ::optind = 0; // begin anew, as glibc has it
+    ::opterr = 0;
+  }
+
+  /// The next option; none: there are no more, or one is wrong, which fault() says.
+  std::optional<Given> next() {
+    const int before = std::max(::optind, 1);
+    const int key = // NOLINTNEXTLINE(concurrency-mt-unsafe): programs read these in one thread
+        ::getopt_long(static_cast<int>(arguments_.size()), pointers_.data(), short_.c_str(),
+                      long_.data(), nullptr);
+    if (key == -1) {
+      while (pointers_[static_cast<std::size_t>(::optind)] != nullptr)
+        rest_.emplace_back(pointers_[static_cast<std::size_t>(::optind++)]);
+      return std::nullopt;
+    }
+    const std::string shown = written(key, before);
+    const bool is_empty = ::optarg != nullptr && *::optarg == '\0';
+    if (key == '?')
+      fault_ = "option " + shown + " is unknown";
+    else if (key == ':' || is_empty)
+      fault_ = "option " + shown + " needs a value";
+    if (!fault_.empty())
+      return std::nullopt;
+    Given given{.key = key, .shown = shown, .value = std::nullopt};
+    if (::optarg != nullptr)
+      given.value = ::optarg;
+    return given;
+  }
+
+  const std::string &fault() const { return fault_; }
+  /// What is no option; all of it when next() has returned none.
+  const std::vector<std::string> &rest() const { return rest_; }
+
+  /// Takes the argument that comes next as if it were the value of the option before, if there is
+  /// one that is no option and is_value() says so.
+  template <class IsValue> std::optional<std::string> take_value(IsValue is_value) {
+    const char *argument = pointers_[static_cast<std::size_t>(::optind)];
+    if (argument == nullptr || *argument == '-' || !is_value(argument))
+      return std::nullopt;
+    ++::optind;
+    return argument;
+  }
+
+private:
+  static constexpr int last_letter = 255;
+
+  /// The option as it was written, or its letter where several letters are one argument.
+  std::string written(int key, int before) const {
+    const bool is_wrong = key == '?' || key == ':';
+    const int letter = is_wrong ? ::optopt : key;
+    for (int at = before; pointers_[static_cast<std::size_t>(at)] != nullptr; ++at) {
+      const std::string text(pointers_[static_cast<std::size_t>(at)]);
+      if (text.starts_with("--"))
+        return key == '?' ? text : text.substr(0, text.find('='));
+      if (text.starts_with('-') && text.size() > 1)
+        break;
+    }
+    return std::string("-") + static_cast<char>(letter);
+  }
+
+  std::vector<std::string> arguments_;
+  std::vector<char *> pointers_;
+  std::vector<option> long_;
+  std::string short_ = ":";
+  std::string fault_;
+  std::vector<std::string> rest_;
+};
+
+} // namespace backlog

@@ -1,0 +1,70 @@
+#include "listener_selection.h"
+
+#include <algorithm>
+
+namespace backlog {
+
+namespace {
+
+TcpAddress address_of(const layout::Listener &listener) {
+  return {.bytes = listener.address,
+          .device = listener.scope,
+          .port = listener.port,
+          .ipv6 = listener.address_type == layout::AddressType::ipv6,
+          .v6only = layout::text_of(listener.name).starts_with("tcp6_any_")};
+}
+
+/// Its name has it: the index in the table is of its own net namespace.
+std::string_view device_of(const layout::Listener &listener) {
+  constexpr std::string_view before = "__dev_";
+  std::string_view name = layout::text_of(listener.name);
+  const std::size_t at = name.find(before);
+  if (at == std::string_view::npos)
+    return "";
+  name.remove_prefix(at + before.size());
+  return name.substr(0, name.find("__"));
+}
+
+} // namespace
+
+std::optional<std::string> ListenerSelection::add(const std::string &argument) {
+  empty_ = false;
+  if (argument.starts_with('@') || (argument.starts_with('/') && !argument.ends_with('/'))) {
+    decltype(layout::Listener::path) path{};
+    layout::set_text(path, argument);
+    paths_.emplace_back(layout::text_of(path));
+    return std::nullopt;
+  }
+  if (const std::optional<WrittenAddress> address = parse_written_address(argument)) {
+    addresses_.push_back(*address);
+    return std::nullopt;
+  }
+  const auto wrong = argument.find(':') == std::string::npos
+                         ? names_.add(argument)
+                         : std::optional<std::string>("is no address");
+  if (!wrong)
+    return std::nullopt;
+  return argument + ": " + *wrong +
+         "; allowed are a name, a /regex/, 127.0.0.1:80, *:443, [::1]:9000, :80, a Unix path, "
+         "@name";
+}
+
+bool ListenerSelection::selects(const layout::Listener &listener) const {
+  if (empty())
+    return true;
+  const std::string_view name = layout::text_of(listener.name);
+  const std::string_view path = layout::text_of(listener.path);
+  return (!names_.empty() && names_.selects(name)) ||
+         std::find(paths_.begin(), paths_.end(), path) != paths_.end() ||
+         (listener.address_type != layout::AddressType::none &&
+          std::any_of(addresses_.begin(), addresses_.end(), [&](const WrittenAddress &address) {
+            return address.is_of(address_of(listener), device_of(listener));
+          }));
+}
+
+void ListenerSelection::keep_selected(TableContents &contents) const {
+  std::erase_if(contents.listeners,
+                [this](const layout::Listener &listener) { return !selects(listener); });
+}
+
+} // namespace backlog

@@ -1,0 +1,54 @@
+#include "table_access.h"
+
+#include <cerrno>
+#include <cstring>
+#include <grp.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace backlog {
+
+namespace {
+
+// What the packages and TableGroup's example call it.
+constexpr const char *usual_group = "backlog";
+
+std::string user_name() {
+  const passwd *user = ::getpwuid(::geteuid());
+  return user != nullptr ? user->pw_name : std::to_string(::geteuid());
+}
+
+/// Of the file; "": root's, or it cannot be known.
+std::string group_name(const std::string &path) {
+  struct stat file {};
+  if (::stat(path.c_str(), &file) != 0 || file.st_gid == 0)
+    return "";
+  const group *found = ::getgrgid(file.st_gid);
+  return found != nullptr ? found->gr_name : std::to_string(file.st_gid);
+}
+
+std::string how_to_get_access(const std::string &path) {
+  std::string group = group_name(path);
+  std::string advice;
+  if (group.empty()) {
+    group = usual_group;
+    advice = "give the table to a group (TableGroup \"" + group +
+             "\" in collectd's configuration), then ";
+  }
+  return "; " + advice + "add the user to it: adduser " + user_name() + " " + group +
+         ", and restart what runs this command";
+}
+
+} // namespace
+
+std::string why_unreadable(const std::string &path, const std::string &refusal) {
+  std::string text = path + ": " + refusal;
+  if (refusal == std::strerror(ENOENT))
+    text += "; is collectd at work with the plugin backlog? backlog-table --live needs neither";
+  else if (refusal == std::strerror(EACCES))
+    text += how_to_get_access(path);
+  return text;
+}
+
+} // namespace backlog
