@@ -30,7 +30,7 @@ class NotificationsTest(SnmpTest):
 
     def test_alarm_worse_and_clear(self):
         self.serve([table_writer.listener("tcp_any_80")])
-        self.publish([overflowing("tcp_any_80")])
+        self.publish([overflowing("tcp_any_80", owner="nginx.service", peak=129)])
         alarm = self.wait_for_traps(1)[0]
         self.assertEqual({key: alarm[key] for key in alarm if key.startswith(("trap", "backlog"))}, {
             "trap": "backlogListenerAlarm", "backlogListenerName": "tcp_any_80", "backlogListenerState": "overflow",
@@ -49,6 +49,19 @@ class NotificationsTest(SnmpTest):
         self.assertEqual((clear["trap"], clear["backlogListenerState"]), ("backlogListenerClear", "ok"))
         self.assertEqual(len(self.traps()), 4)
         self.assertEqual(self.counters(), (4, 0))
+
+    def test_gone_is_a_state_of_its_own(self):
+        self.serve([overflowing("tcp_any_80", owner="nginx.service"), overflowing("tcp_any_81", has=0, state="missing")])
+        alarms = {trap["backlogListenerName"]: trap for trap in self.wait_for_traps(2)}
+        self.assertEqual(alarms["tcp_any_81"]["backlogListenerLimit"], "4294967295 connections")
+        for number in (1, 2, 3):
+            self.publish([overflowing("tcp_any_81", has=0, state="missing")], dropped=number)
+            wait_until(lambda number=number: self.get("BACKLOG-MIB::backlogDropped.0")[0].startswith(str(number)),
+                       what="the next table")
+        clear = self.wait_for_traps(3)[2]
+        self.assertEqual((clear["trap"], clear["backlogListenerName"], clear["backlogListenerState"], clear["backlogListenerSeverity"],
+                          clear["backlogListenerOwner"], clear["backlogListenerPeak"]),
+                         ("backlogListenerClear", "tcp_any_80", "gone", "okay", "nginx.service", "4294967295 connections"))
 
     def counters(self):
         """Sent, superseded."""

@@ -276,7 +276,8 @@ START_TEST(full_listeners_without_a_counter) {
          s.facts.runs.longest_full = 99ms;
        },
        ok, none, application,
-       "unix_run_php-fpm-sock (php-fpm.service): accept queue was full, peak 3 of 3 for 0.1 s in 10 s"},
+       "unix_run_php-fpm-sock (php-fpm.service): accept queue was full, peak 3 of 3 for 0.1 s in "
+       "10 s"},
       {"full with three",
        [](Scene &s) {
          s.use_unix();
@@ -295,7 +296,8 @@ START_TEST(full_listeners_without_a_counter) {
          s.facts.runs.longest_full = 5s;
        },
        ok, none, application,
-       "unix_run_php-fpm-sock (php-fpm.service): accept queue was full, peak 2 of 2 for 5 s in 10 s"},
+       "unix_run_php-fpm-sock (php-fpm.service): accept queue was full, peak 2 of 2 for 5 s in 10 "
+       "s"},
       {"of a TCP listener, when the counters cannot be read",
        [](Scene &s) {
          s.facts.drops_known = false;

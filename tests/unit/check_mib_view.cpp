@@ -554,8 +554,8 @@ START_TEST(without_a_current_table_there_are_no_rows) {
   moment.status = TableStatus::absent;
   const MibView nothing(nullptr, moment);
   for (std::uint32_t number = 0; number <= mib::monitor_last + 1; ++number) {
-    const bool of_the_table =
-        (number >= 2 && number <= 4) || (number >= 7 && number <= 15 && number != 12) || number == 19;
+    const bool of_the_table = (number >= 2 && number <= 4) ||
+                              (number >= 7 && number <= 15 && number != 12) || number == 19;
     ck_assert(nothing.get(Oid{1, 1, number, 0}).has_value() ==
               (number >= 1 && number <= mib::monitor_last && !of_the_table));
   }

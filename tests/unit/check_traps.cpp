@@ -146,6 +146,8 @@ START_TEST(a_listener_that_is_gone_is_cleared) {
   const auto trap = traps.next();
   ck_assert(trap && trap->listener.clear);
   assert_text(trap->listener.message, "a: no longer listening");
+  ck_assert(trap->listener.gone && !trap->listener.peak && !trap->listener.limit);
+  assert_text(trap->listener.net_namespace, "self");
   ck_assert_uint_eq(trap->listener.index, layout::name_index("a"));
   note(traps, {b_ok});
   assert_text(told(traps), "");
