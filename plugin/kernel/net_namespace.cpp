@@ -159,6 +159,26 @@ Result<std::vector<NetNamespace>> NetNamespaceFinder::find() {
   return found;
 }
 
+std::size_t keep_most(std::vector<NetNamespace> &namespaces,
+                      const std::vector<NetNamespace> &before, std::size_t most) {
+  if (namespaces.size() <= most)
+    return 0;
+  std::set<NetNamespaceId> known;
+  for (const NetNamespace &entry : before)
+    known.insert(entry.id);
+  const auto partition = [&](auto begin, auto belongs) {
+    return std::stable_partition(begin, namespaces.end(), belongs);
+  };
+  const auto others =
+      partition(namespaces.begin(), [](const NetNamespace &entry) { return !entry.has_id; });
+  partition(others, [&](const NetNamespace &entry) { return known.contains(entry.id); });
+  const std::size_t left_out = namespaces.size() - most;
+  namespaces.erase(namespaces.end() - static_cast<std::ptrdiff_t>(left_out), namespaces.end());
+  std::sort(namespaces.begin(), namespaces.end(),
+            [](const auto &a, const auto &b) { return a.name < b.name; });
+  return left_out;
+}
+
 void make_names_unique(std::vector<NetNamespace> &namespaces,
                        const std::map<NetNamespaceId, std::string> &before) {
   std::set<std::string> taken; // as names of listeners show them

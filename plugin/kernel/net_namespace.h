@@ -4,6 +4,7 @@
 #include "unique_fd.h"
 
 #include <compare>
+#include <cstddef>
 #include <exception>
 #include <map>
 #include <stdexcept>
@@ -63,6 +64,11 @@ private:
 /// The id of a container in the text of /proc/PID/cgroup: the first 12 of its 64 hex digits, and of
 /// containers within each other the innermost one's; empty: none.
 std::string container_id(std::string_view cgroup);
+
+/// Keeps at most so many: first those with a file, then those that were there before, then the
+/// others in their order. Returns how many were left out.
+std::size_t keep_most(std::vector<NetNamespace> &namespaces,
+                      const std::vector<NetNamespace> &before, std::size_t most);
 
 /// Appends - and its inode to a name that another has, too, or that shows as another's does. Of
 /// those that want a name, the one that had it before has it, else the first of them; and what was

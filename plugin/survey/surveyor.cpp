@@ -3,6 +3,7 @@
 #include "listener_identity.h"
 #include "net_limits.h"
 #include "owner.h"
+#include "pace.h"
 #include "scan_budget.h"
 #include "sock_diag.h"
 #include "sockstat.h"
@@ -24,8 +25,16 @@ using Clock = std::chrono::steady_clock;
 
 // Finding namespaces takes some milliseconds for a thousand processes.
 constexpr std::chrono::seconds find_namespaces_every{30};
-// Scans of all connections and of all processes, together; of one CPU.
-constexpr double scan_share = 0.01;
+// Anyone can make user namespaces, each with a net namespace. To look into one takes 0.3 ms an
+// interval, and no host of the field has as many.
+constexpr std::size_t most_namespaces = 512;
+// Beyond, the owners of those Unix listeners only whose queue is not empty, or whose owner is
+// known.
+constexpr std::size_t most_listed = 30000;
+// Of one CPU: scans of all connections and of all processes, and lists of all listening sockets for
+// their owners. Together one percent.
+constexpr double scan_share = 0.0075;
+constexpr double listing_share = 0.0025;
 
 /// A net namespace to survey; nullptr: collectd's own.
 struct Place {
@@ -127,11 +136,11 @@ private:
       places.push_back({&other});
 
     mailbox_.progress().note("limits and listeners");
-    sockets_.clear();
     for (const Place &place : places)
-      visit(place, [&] { read_limits_and_sockets(place); });
-    if (config_->report_owner)
-      owners_.update(sockets_);
+      visit(place, [&] { read_limits(place); });
+    if (config_->report_owner && listing_budget_.until(listing_cost_, Clock::now()).count() == 0)
+      list_sockets(places);
+    survey_.faults.insert(survey_.faults.end(), listing_faults_.begin(), listing_faults_.end());
     scan(places);
     if (config_->report_owner)
       tell_owners();
@@ -141,6 +150,11 @@ private:
   void find_namespaces() {
     mailbox_.progress().note("list of net namespaces");
     post_namespaces();
+    if (without_room_ > 0)
+      survey_.faults.push_back(
+          {"room for all other net namespaces",
+           std::to_string(without_room_) + " more than the " + std::to_string(most_namespaces) +
+               " that are looked into; those come first that have a file, or were there first"});
     if (const Failure &closed = finder_.folder_refusal())
       survey_.faults.push_back({"other net namespaces in " + closed->what,
                                 std::generic_category().message(closed->code)});
@@ -161,6 +175,7 @@ private:
     std::erase_if(*found, [&](const NetNamespace &other) {
       return !selects_net_namespace(*config_, other.name);
     });
+    without_room_ = keep_most(*found, *board_->namespaces(), most_namespaces);
     board_->post(std::move(*found));
   }
 
@@ -185,19 +200,31 @@ private:
     return place.other != nullptr ? survey_.others[place.id()] : survey_.own;
   }
 
-  void read_limits_and_sockets(const Place &place) {
+  void read_limits(const Place &place) {
     NamespaceSurvey &survey = survey_of(place);
     survey.limits = limits_.read();
     if (!survey.limits.somaxconn)
       survey_.faults.push_back(
           {place.part("limits of the kernel"), "cannot read net.core.somaxconn"});
-    if (!config_->report_owner)
-      return;
+  }
+
+  void list_sockets(const std::vector<Place> &places) {
+    const auto before = thread_cpu_time();
+    sockets_.clear();
+    listing_faults_.clear();
+    for (const Place &place : places)
+      visit(place, [&] { list_sockets(place); });
+    owners_.update(sockets_);
+    listing_cost_ = thread_cpu_time() - before;
+    listing_budget_.spend(listing_cost_, Clock::now());
+  }
+
+  void list_sockets(const Place &place) {
     // Each by itself: a kernel may have one of the two modules only.
     const Failure tcp = list_tcp_sockets();
     const Failure unix_sockets = config_->report_unix ? list_unix_sockets() : Failure();
     if (tcp || unix_sockets)
-      survey_.faults.push_back({place.part("owners"), (tcp ? tcp : unix_sockets)->message()});
+      listing_faults_.push_back({place.part("owners"), (tcp ? tcp : unix_sockets)->message()});
   }
 
   Failure list_tcp_sockets() {
@@ -215,6 +242,9 @@ private:
     if (!sock_diag)
       return sock_diag.error();
     return sock_diag->dump_unix_listeners([&](const UnixListener &listener) {
+      if (sockets_.size() >= most_listed && listener.queue_length == 0 &&
+          owners_.find(listener.cookie) == nullptr)
+        return;
       sockets_.push_back({listener.cookie, listener.inode, 0, listener.queue_length > 0});
     });
   }
@@ -291,12 +321,16 @@ private:
   NetNamespaceFinder finder_;
   std::optional<NetNamespaceDoor> door_;
   std::optional<Clock::time_point> found_at_; ///< the other namespaces
-  std::uint64_t tcp_sockets_ = 0;             ///< as of the last reading
+  std::size_t without_room_ = 0;              ///< of them
+  CpuBudget listing_budget_{listing_share, Clock::now()};
+  CpuBudget::Duration listing_cost_{0}; ///< of the last one
+  std::vector<Fault> listing_faults_;   ///< likewise
+  std::uint64_t tcp_sockets_ = 0;       ///< as of the last reading
 
   // Of the survey under way.
   Survey survey_;
   ScanWishes wishes_;
-  std::vector<OwnedSocket> sockets_;
+  std::vector<OwnedSocket> sockets_; ///< of the last list
 };
 
 } // namespace

@@ -103,6 +103,34 @@ START_TEST(names_are_unique) {
 }
 END_TEST
 
+START_TEST(of_too_many_the_first_are_kept) {
+  const auto make = [](ino_t inode, const char *name, bool has_id) {
+    return NetNamespace{{0, inode}, name, has_id, {}};
+  };
+  const std::vector<NetNamespace> all{make(1, "1", true), make(2, "2", true), make(3, "3", true),
+                                      make(4, "blue", false)};
+  struct Case {
+    std::vector<NetNamespace> before;
+    std::size_t most;
+    std::string kept;
+  };
+  const Case cases[] = {
+      {{}, 4, "1 2 3 blue "},     {{}, 3, "1 2 blue "},
+      {{}, 1, "blue "},           {{}, 0, ""},
+      {{all[2]}, 3, "1 3 blue "}, {{all[2], all[1]}, 3, "2 3 blue "},
+      {{all[2]}, 1, "blue "},
+  };
+  for (const Case &c : cases) {
+    std::vector<NetNamespace> namespaces = all;
+    ck_assert_uint_eq(keep_most(namespaces, c.before, c.most), all.size() - c.most);
+    std::string kept;
+    for (const NetNamespace &entry : namespaces)
+      kept += entry.name + " ";
+    assert_text(kept, c.kept);
+  }
+}
+END_TEST
+
 START_TEST(own_namespace_is_not_found) {
   for (const NetNamespace &found : found_by(NetNamespaceFinder()))
     ck_assert(found.id != own_id());
@@ -282,10 +310,11 @@ START_TEST(without_memory_a_list_ends_with_an_exception) {
 END_TEST
 
 int main() {
-  return run_tests(
-      "net_namespace", container_ids, names_are_unique, what_ends_while_it_is_entered_is_gone,
-      files_of_one_name_are_told_apart, own_namespace_is_not_found,
-      namespace_of_a_process_is_found_entered_and_left, a_visit_does_not_allocate,
-      another_namespace_at_the_same_path_is_not_entered, files_name_namespaces_the_first_of_them,
-      a_list_that_cannot_be_had_is_no_empty_list, without_memory_a_list_ends_with_an_exception);
+  return run_tests("net_namespace", container_ids, names_are_unique, of_too_many_the_first_are_kept,
+                   what_ends_while_it_is_entered_is_gone, files_of_one_name_are_told_apart,
+                   own_namespace_is_not_found, namespace_of_a_process_is_found_entered_and_left,
+                   a_visit_does_not_allocate, another_namespace_at_the_same_path_is_not_entered,
+                   files_name_namespaces_the_first_of_them,
+                   a_list_that_cannot_be_had_is_no_empty_list,
+                   without_memory_a_list_ends_with_an_exception);
 }
