@@ -313,6 +313,7 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
     unread_.insert({draft.namespace_part, is_tcp});
     return;
   }
+  draft.host.unreported += kind.without_room;
   for (const ListenerHarvest &listener : kind.listeners) {
     const ListenerInterval &interval = listener.interval;
     const std::string &name = interval.identity.name;

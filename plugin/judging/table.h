@@ -65,7 +65,7 @@ struct HostFigures {
   std::uint64_t overflow = 0;
   std::uint64_t stalled = 0;
   std::uint64_t missing = 0;
-  std::uint64_t unreported = 0;         ///< listeners without a series for want of a place
+  std::uint64_t unreported = 0;         ///< listeners without a series for want of a place or room
   std::optional<std::uint64_t> dropped; ///< segments, ever
 };
 

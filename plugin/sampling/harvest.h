@@ -32,6 +32,7 @@ struct KindHarvest {
   /// As far as they are the fold's, there too.
   std::uint64_t untold_drops = 0; ///< segments
   std::vector<ListenerSet::Collision> collisions;
+  std::size_t without_room = 0; ///< sockets that no account is kept of
 };
 
 /// One net namespace's interval.

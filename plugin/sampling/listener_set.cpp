@@ -16,6 +16,7 @@ constexpr std::uint32_t filling_share = 8; // of the limit
 constexpr std::size_t most_kept_listeners = 10000;
 constexpr std::size_t most_departed = 1024;
 constexpr std::size_t most_collisions = 100; // an interval
+constexpr std::size_t most_unnamed = 100000; // 5 MB
 constexpr std::size_t most_gone_names = 10000;
 constexpr std::size_t most_settled_names = 10000;
 
@@ -30,11 +31,18 @@ bool is_filling(std::uint64_t length, std::uint64_t limit) {
 
 } // namespace
 
-ListenerSet::ListenerSet(Folds folds) : folds_(std::move(folds)) {}
+ListenerSet::ListenerSet(Folds folds, std::shared_ptr<ListenerRoom> room)
+    : folds_(std::move(folds)), room_(std::move(room)) {}
+
+ListenerSet::~ListenerSet() {
+  if (room_)
+    room_->taken -= by_cookie_.size();
+}
 
 void ListenerSet::begin_sample() {
   ++sample_;
   seen_ = 0;
+  without_room_ = 0;
   members_changed_ = false;
   gone_sockets_.clear();
   gone_members_.clear();
@@ -42,8 +50,12 @@ void ListenerSet::begin_sample() {
     drops_moved_.clear();
 }
 
-void ListenerSet::see(const MemberState &state, Identify identify) {
+void ListenerSet::see(const MemberState &state, Identify identify, IsNamed is_named) {
   Member *known = find(state.cookie);
+  if (known == nullptr && room_ && !has_room(state, is_named)) {
+    ++without_room_;
+    return;
+  }
   Member &member = known != nullptr ? *known : admit(state, identify);
   if (member.sample != sample_)
     ++seen_;
@@ -69,6 +81,21 @@ void ListenerSet::see(const MemberState &state, Identify identify) {
     if (listener.folded)
       fold_.window.used_percent = std::max(fold_.window.used_percent, used);
   }
+}
+
+bool ListenerSet::has_room(const MemberState &state, IsNamed is_named) {
+  if (room_->has_place(state.length > 0, false))
+    return true;
+  if (const auto known = unnamed_.find(state.cookie); known != unnamed_.end()) {
+    known->second = sample_;
+    return false;
+  }
+  if (unnamed_.size() >= most_unnamed)
+    return false;
+  if (is_named())
+    return room_->has_place(state.length > 0, true);
+  unnamed_.emplace(state.cookie, sample_);
+  return false;
 }
 
 void ListenerSet::discount(std::uint64_t cookie) {
@@ -126,6 +153,8 @@ ListenerSet::Member &ListenerSet::admit(const MemberState &state, Identify ident
   member.drops = samples_ == 0 ? state.drops.value_or(0) : known_drops(state.cookie);
   member.has_drops = state.drops.has_value();
   by_cookie_.emplace(state.cookie, slot);
+  if (room_)
+    ++room_->taken;
   ++listeners_[listener].members;
   ++listeners_[listener].counted;
   if (listeners_[listener].folded) {
@@ -326,6 +355,8 @@ void ListenerSet::remove(Member &member) {
   if (member.has_drops)
     note_departed({member.cookie, member.drops});
   by_cookie_.erase(member.cookie);
+  if (room_)
+    --room_->taken;
   member.used = false;
   free_members_.push_back(static_cast<std::uint32_t>(&member - members_.data()));
 }
@@ -436,6 +467,10 @@ ListenerSet::Interval ListenerSet::harvest() {
   kept_listeners_ = 0;
   interval.fold = finish(fold_, 0);
   interval.collisions = std::exchange(collisions_, {});
+  interval.without_room = without_room_;
+  std::erase_if(unnamed_, [this](const auto &socket) { return socket.second != sample_; });
+  if (unnamed_.empty())
+    unnamed_ = {}; // and what its table takes
   return interval;
 }
 

@@ -3,6 +3,7 @@
 #include "drops.h"
 #include "function_ref.h"
 #include "listener_identity.h"
+#include "listener_room.h"
 #include "local_ports.h"
 #include "queue_runs.h"
 #include "window.h"
@@ -10,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -57,11 +59,20 @@ public:
   /// fold, the sum of those that make no series of their own. Duration::max(): it was settled once.
   using Folds = std::function<bool(const ListenerIdentity &, Duration listening_for)>;
 
-  explicit ListenerSet(Folds folds);
+  /// room: of its members; nullptr: as much as they want.
+  explicit ListenerSet(Folds folds, std::shared_ptr<ListenerRoom> room = nullptr);
+  ListenerSet(const ListenerSet &) = delete;
+  ListenerSet &operator=(const ListenerSet &) = delete;
+  ~ListenerSet();
 
   void begin_sample();
-  /// identify is called for new members only.
-  void see(const MemberState &state, Identify identify);
+  using IsNamed = FunctionRef<bool()>;
+  /// identify is called for new members only; is_named, whether a Listener or Watch names it, for
+  /// new ones where there is no room for all.
+  void see(const MemberState &state, Identify identify, IsNamed is_named);
+  void see(const MemberState &state, Identify identify) {
+    see(state, identify, [] { return false; });
+  }
   /// Of a member of the sample under way: it is not counted after all.
   void discount(std::uint64_t cookie);
   /// max_weight: the most time that this sample may stand for.
@@ -81,6 +92,8 @@ public:
   bool has_missed() const { return missed_members_ > 0; }
   /// Whether a member's queue is at or above an eighth of its limit and at least 4.
   bool filling() const { return filling_members_ > 0; }
+  /// Sockets in the last sample that there was no room for.
+  std::size_t without_room() const { return without_room_; }
   /// Those that the last sample has given up, by cookie.
   std::span<const std::uint64_t> gone_members() const { return gone_members_; }
 
@@ -109,6 +122,7 @@ public:
     std::vector<ListenerInterval> listeners;
     std::vector<Collision> collisions; ///< found in this interval
     ListenerInterval fold;             ///< members 0: none
+    std::size_t without_room = 0;      ///< sockets in the last sample
   };
   /// Ends the interval. Indexes of listeners that went may be given to others from here on.
   Interval harvest();
@@ -156,6 +170,7 @@ private:
   };
 
   Member *find(std::uint64_t cookie);
+  bool has_room(const MemberState &state, IsNamed is_named);
   Member &admit(const MemberState &state, Identify identify);
   std::uint32_t listener_for(ListenerIdentity identity);
   std::optional<std::uint32_t> known_listener(const ListenerIdentity &identity) const;
@@ -175,6 +190,10 @@ private:
   ListenerInterval finish(Listener &listener, std::uint32_t index);
 
   Folds folds_;
+  std::shared_ptr<ListenerRoom> room_;
+  /// Those without room, so that none is asked for its name twice, and the last sample with each.
+  std::unordered_map<std::uint64_t, std::uint32_t> unnamed_;
+  std::size_t without_room_ = 0; ///< in the sample under way
   std::vector<Member> members_;
   std::vector<std::uint32_t> free_members_;
   std::unordered_map<std::uint64_t, std::uint32_t> by_cookie_;

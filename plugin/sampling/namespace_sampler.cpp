@@ -1,6 +1,7 @@
 #include "namespace_sampler.h"
 
 #include "listener_name.h"
+#include "thread_cpu_time.h"
 
 #include <algorithm>
 #include <string_view>
@@ -24,6 +25,13 @@ Fault listeners_fault(std::string part, const Error &error, const char *module) 
   return {std::move(part), std::move(reason)};
 }
 
+Fault room_fault(std::string part, std::size_t beyond, const ListenerRoom &room) {
+  return {"room for all " + std::move(part),
+          std::to_string(beyond) + " more than the " + std::to_string(room.most) +
+              " that are looked at; those come first that were there first, have clients waiting, "
+              "or are named by Listener or Watch"};
+}
+
 /// An overflow means that a member was full, whether or not a sample saw it.
 void note_overflow(ListenerInterval &listener) {
   if (listener.members > 0)
@@ -34,20 +42,23 @@ void note_overflow(ListenerInterval &listener) {
 } // namespace
 
 NamespaceSampler::NamespaceSampler(std::shared_ptr<const Config> config, NamespaceLabel label,
-                                   Progress *progress)
-    : config_(std::move(config)), label_(std::move(label)), progress_(progress),
-      tcp_([this](const auto &identity, auto age) { return folds(identity, age); }),
-      unix_([this](const auto &identity, auto age) { return folds(identity, age); }) {
+                                   const ListenerRooms &rooms, Progress *progress)
+    : config_(std::move(config)), label_(std::move(label)), rooms_(rooms), progress_(progress),
+      tcp_([this](const auto &identity, auto age) { return folds(identity, age); }, rooms.tcp),
+      unix_([this](const auto &identity, auto age) { return folds(identity, age); },
+            rooms.unix_sockets) {
   read_local_ports();
 }
 
 bool NamespaceSampler::folds(const ListenerIdentity &identity, Duration listening_for) const {
   const bool is_given_out = local_ports_ && local_ports_->gives_out(identity.port);
-  if (!is_unstable(identity.has_id, is_given_out, listening_for))
-    return false;
+  return is_unstable(identity.has_id, is_given_out, listening_for) &&
+         config_->listeners.selects(identity.view(label_.name.empty())) && !is_named(identity);
+}
+
+bool NamespaceSampler::is_named(const ListenerIdentity &identity) const {
   const ListenerView view = identity.view(label_.name.empty());
-  return config_->listeners.selects(view) && !config_->listeners.names(view) &&
-         !watch_facts(*config_, view).watched();
+  return config_->listeners.names(view) || watch_facts(*config_, view).watched();
 }
 
 void NamespaceSampler::sample_tcp(Duration max_weight) {
@@ -140,6 +151,8 @@ bool NamespaceSampler::take_unix_sample(Duration max_weight, bool at_harvest) {
 
 void NamespaceSampler::harvest_unix_samples(Duration max_weight) {
   bool changed = take_unix_sample(max_weight, true);
+  if (unix_.without_room() > 0) // then a dump is dear, and somebody always comes or goes
+    return;
   if (changed || unix_.has_missed())
     changed = take_unix_sample(max_weight, true);
   if (changed)
@@ -166,11 +179,13 @@ void NamespaceSampler::dump_tcp() {
   tcp_.begin_sample();
   tcp_failure_ = with_sock_diag([this](SockDiag &sock_diag) {
     return sock_diag.dump_tcp_listeners([this](const TcpListener &listener) {
-      tcp_.see({.cookie = listener.cookie,
-                .length = listener.queue_length,
-                .limit = listener.limit,
-                .drops = listener.drops},
-               [&] { return identify_tcp_listener(listener.address, label_); });
+      tcp_.see(
+          {.cookie = listener.cookie,
+           .length = listener.queue_length,
+           .limit = listener.limit,
+           .drops = listener.drops},
+          [&] { return identify_tcp_listener(listener.address, label_); },
+          [&] { return is_named(identify_tcp_listener(listener.address, label_)); });
     });
   });
   if (tcp_failure_)
@@ -182,25 +197,30 @@ void NamespaceSampler::dump_unix() {
   unix_.begin_sample();
   unix_failure_ = with_sock_diag([this](SockDiag &sock_diag) {
     return sock_diag.dump_unix_listeners([this](const UnixListener &listener) {
-      unix_.see({.cookie = listener.cookie,
-                 .length = listener.queue_length,
-                 .limit = listener.limit,
-                 .drops = std::nullopt,
-                 .counted = !unix_files_.is_replaced(listener.cookie)},
-                [&] { return identify(listener); });
+      unix_.see(
+          {.cookie = listener.cookie,
+           .length = listener.queue_length,
+           .limit = listener.limit,
+           .drops = std::nullopt,
+           .counted = !unix_files_.is_replaced(listener.cookie)},
+          [&] { return admit(listener); }, [&] { return is_named(identify(listener)); });
     });
   });
   if (unix_failure_)
     unix_.abandon_sample();
 }
 
-ListenerIdentity NamespaceSampler::identify(const UnixListener &listener) {
-  ListenerIdentity identity;
-  identity.address = shown_address(listener.address);
+ListenerIdentity NamespaceSampler::admit(const UnixListener &listener) {
   // A path leads to a file of collectd's own mount namespace, and an abstract name to a socket of
   // its own net namespace: in another they are another's.
   if (label_.name.empty())
     unix_files_.add(listener);
+  return identify(listener);
+}
+
+ListenerIdentity NamespaceSampler::identify(const UnixListener &listener) const {
+  ListenerIdentity identity;
+  identity.address = shown_address(listener.address);
   ListenerName name = name_unix_listener(listener.address, label_.name);
   identity.name = std::move(name.text);
   identity.has_id = name.has_id || label_.has_id;
@@ -227,8 +247,10 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
   harvest.drops_known = drops_known();
   harvest.drops_counted = drops_.take_counted();
   if (config_->report_unix) {
+    const auto before = thread_cpu_time();
     harvest_unix_samples(unix_max_weight);
     harvest.unix_sockets = harvest_unix();
+    unix_harvest_cost_ = thread_cpu_time() - before;
   }
   if (!tcp_failure_) { // it may refold only what has been harvested
     read_local_ports();
@@ -240,6 +262,11 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
     faults.push_back(listeners_fault("TCP listeners" + where, *tcp_failure_, "tcp_diag"));
   if (config_->report_unix && unix_failure_)
     faults.push_back(listeners_fault("Unix listeners" + where, *unix_failure_, "unix_diag"));
+  if (harvest.tcp.without_room > 0)
+    faults.push_back(room_fault("TCP listeners" + where, harvest.tcp.without_room, *rooms_.tcp));
+  if (harvest.unix_sockets && harvest.unix_sockets->without_room > 0)
+    faults.push_back(room_fault("Unix listeners" + where, harvest.unix_sockets->without_room,
+                                *rooms_.unix_sockets));
   if (counters_failure_)
     faults.push_back({"kernel counters" + where, counters_failure_->message()});
   return harvest;
@@ -285,6 +312,7 @@ KindHarvest NamespaceSampler::harvest_tcp() {
   ListenerSet::Interval interval = tcp_.harvest();
   kind.collisions = std::move(interval.collisions);
   kind.fold.interval = std::move(interval.fold);
+  kind.without_room = interval.without_room;
   kind.untold_drops = std::exchange(untold_, {}).drops;
   kind.fold.dropped = std::exchange(untold_folded_, {});
   if (kind.fold.dropped.overflows > 0)
@@ -321,6 +349,7 @@ KindHarvest NamespaceSampler::harvest_unix() {
   ListenerSet::Interval interval = unix_.harvest();
   kind.collisions = std::move(interval.collisions);
   kind.fold.interval = std::move(interval.fold);
+  kind.without_room = interval.without_room;
   kind.listeners.reserve(interval.listeners.size());
   for (ListenerInterval &listener : interval.listeners)
     kind.listeners.push_back({std::move(listener), {}, 0});

@@ -3,6 +3,7 @@
 #include "config.h"
 #include "drops.h"
 #include "harvest.h"
+#include "listener_room.h"
 #include "listener_set.h"
 #include "net_counters.h"
 #include "net_limits.h"
@@ -24,8 +25,9 @@ class NamespaceSampler {
 public:
   using Duration = ListenerSet::Duration;
 
-  /// progress: nullptr: nobody asks for it.
+  /// rooms: of its listeners; progress: nullptr: nobody asks for it.
   NamespaceSampler(std::shared_ptr<const Config> config, NamespaceLabel label,
+                   const ListenerRooms &rooms = ListenerRooms::of_own_namespace(),
                    Progress *progress = nullptr);
   NamespaceSampler(const NamespaceSampler &) = delete;
   NamespaceSampler &operator=(const NamespaceSampler &) = delete;
@@ -45,6 +47,8 @@ public:
   /// Samples once more and ends the interval.
   NamespaceHarvest harvest(Duration tcp_max_weight, Duration unix_max_weight,
                            std::vector<Fault> &faults);
+  /// CPU time that the Unix listeners took of the last harvest.
+  Duration unix_harvest_cost() const { return unix_harvest_cost_; }
   /// The interval of a namespace that has ended since the last harvest, wherever the thread is:
   /// what the samples saw, of listeners that are gone.
   NamespaceHarvest harvest_ended();
@@ -64,8 +68,10 @@ private:
   bool take_unix_sample(Duration max_weight, bool at_harvest);
   void harvest_unix_samples(Duration max_weight);
   void forget_gone_tcp();
-  ListenerIdentity identify(const UnixListener &listener);
+  ListenerIdentity admit(const UnixListener &listener);
+  ListenerIdentity identify(const UnixListener &listener) const;
   bool folds(const ListenerIdentity &identity, Duration listening_for) const;
+  bool is_named(const ListenerIdentity &identity) const;
   void read_local_ports();
   KindHarvest harvest_tcp();
   KindHarvest harvest_unix();
@@ -77,6 +83,7 @@ private:
 
   std::shared_ptr<const Config> config_;
   NamespaceLabel label_;
+  ListenerRooms rooms_;
   Progress *progress_;
   std::optional<SockDiag> sock_diag_;
   SockDiag::Buffer buffer_; ///< of the last one
@@ -91,9 +98,10 @@ private:
   ListenCounters untold_folded_; ///< those of them that are the fold's
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
   std::optional<NetCounters> counters_; ///< as of the last sample of a harvest
-  Failure tcp_failure_;                 ///< of the last sample
-  Failure unix_failure_;                ///< of the last sample
-  Failure counters_failure_;            ///< of the last reading
+  Duration unix_harvest_cost_{0};
+  Failure tcp_failure_;      ///< of the last sample
+  Failure unix_failure_;     ///< of the last sample
+  Failure counters_failure_; ///< of the last reading
 };
 
 } // namespace backlog

@@ -26,7 +26,7 @@ template <class Visit> Failure OtherNamespaces::visit(Entry &entry, Visit visit)
   }
   Failure failure = door_->visit(entry.net_namespace, [&] {
     if (!entry.sampler)
-      entry.sampler = std::make_unique<NamespaceSampler>(config_, entry.label());
+      entry.sampler = std::make_unique<NamespaceSampler>(config_, entry.label(), rooms_);
     visit(*entry.sampler);
     entry.state = State::open;
   });

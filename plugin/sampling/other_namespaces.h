@@ -49,6 +49,7 @@ private:
   std::shared_ptr<SurveyBoard> board_;
   std::shared_ptr<const SurveyBoard::Namespaces> list_; ///< taken over; nullptr: none yet
   std::optional<NetNamespaceDoor> door_;
+  ListenerRooms rooms_ = ListenerRooms::of_all_others();
   std::vector<Entry> entries_;
   std::size_t next_ = 0;
 };

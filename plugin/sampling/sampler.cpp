@@ -44,12 +44,13 @@ public:
   SamplingLoop(std::shared_ptr<const Config> config, Seconds interval,
                std::shared_ptr<SurveyBoard> board, Mailbox<Harvest> &mailbox)
       : config_(std::move(config)), mailbox_(mailbox),
-        own_(config_, NamespaceLabel{}, &mailbox.progress()), board_(std::move(board)),
-        other_namespaces_(config_, board_),
+        own_(config_, NamespaceLabel{}, ListenerRooms::of_own_namespace(), &mailbox.progress()),
+        board_(std::move(board)), other_namespaces_(config_, board_),
         wisher_({.stalled_after = std::chrono::duration_cast<Duration>(config_->stalled_after),
                  .warning_percent = lowest_warning_percent(*config_)}),
         interval_(std::chrono::duration_cast<Duration>(interval)),
         only_at_harvests_(config_->sample_interval >= interval), own_budget_(share(), Clock::now()),
+        tcp_budget_((1 - unix_share) * share(), Clock::now()),
         unix_budget_(unix_share * share(), Clock::now()),
         others_budget_(others_share * share(), Clock::now()), tcp_pace_(limits_of(*config_)),
         unix_pace_(limits_of(*config_)), tcp_(limits_of(*config_).sample_interval),
@@ -114,7 +115,9 @@ private:
     if (tcp_.due && *tcp_.due <= due_by) {
       own_.sample_tcp(tcp_.max_weight());
       ++tcp_samples_;
-      tcp_.cost.note(spent_of(own_budget_));
+      const Duration cost = spent_of(own_budget_);
+      tcp_budget_.spend(cost, Clock::now());
+      tcp_.cost.note(cost);
       plan_tcp();
     }
     if (unix_.due && *unix_.due <= due_by) {
@@ -138,6 +141,10 @@ private:
     harvest.own = own_.harvest(tcp_.max_weight(), unix_.max_weight(), harvest.faults);
     ++tcp_samples_;
     const Duration own_cost = spent_of(own_budget_);
+    const Duration unix_cost = std::min(own_.unix_harvest_cost(), own_cost);
+    const Duration tcp_cost = own_cost - unix_cost;
+    tcp_budget_.spend(tcp_cost, Clock::now());
+    unix_budget_.spend(unix_cost, Clock::now());
     mailbox_.progress().note("other net namespaces");
     other_namespaces_.follow_board();
     harvest.others = other_namespaces_.harvest(others_max_weight(), harvest.faults);
@@ -145,7 +152,8 @@ private:
     spent_of(others_budget_);
     harvest.taken_at = std::chrono::system_clock::now();
     const Clock::time_point now = Clock::now();
-    own_budget_.limit_debt(interval_, now);
+    for (CpuBudget *budget : {&own_budget_, &tcp_budget_, &unix_budget_})
+      budget->limit_debt(interval_, now);
     others_budget_.limit_debt(interval_, now);
     harvest.measured = now - std::exchange(interval_begin_, now);
     interval_cpu_begin_ = cpu_seen_;
@@ -154,8 +162,8 @@ private:
     tcp_samples_ = 0;
     others_samples_ = 0;
 
-    tcp_.cost.note_at_most(own_cost);
-    unix_.cost.note_at_most(own_cost);
+    tcp_.cost.note_at_most(tcp_cost);
+    unix_.cost.note_at_most(unix_cost);
     plan_tcp();
     if (config_->report_unix)
       plan_unix();
@@ -194,15 +202,17 @@ private:
     const Clock::time_point now = Clock::now();
     const double own_share = divided ? share() * (1 - others_share) : share();
     own_budget_.change_share(own_share, now);
+    tcp_budget_.change_share((1 - unix_share) * own_share, now);
     unix_budget_.change_share(unix_share * own_share, now);
   }
 
   void plan_tcp() {
     const Clock::time_point now = Clock::now();
     const double unix_rate = unix_.due ? std::min(unix_.rate(), unix_budget_.rate()) : 0;
-    tcp_.period =
-        tcp_pace_.next(now, tcp_.cost.typical(), own_.tcp_filling(), own_budget_.rate() - unix_rate,
-                       own_budget_.until(tcp_.cost.typical(), now));
+    tcp_.period = tcp_pace_.next(now, tcp_.cost.typical(), own_.tcp_filling(),
+                                 std::max(own_budget_.rate() - unix_rate, tcp_budget_.rate()),
+                                 std::min(own_budget_.until(tcp_.cost.typical(), now),
+                                          tcp_budget_.until(tcp_.cost.typical(), now)));
     tcp_.due = due(now, tcp_.period, own_.tcp_failed());
   }
 
@@ -244,6 +254,7 @@ private:
   Duration interval_; ///< collectd's
   bool only_at_harvests_;
   CpuBudget own_budget_;
+  CpuBudget tcp_budget_; ///< the part of the own namespace's that Unix listeners cannot take
   CpuBudget unix_budget_;
   CpuBudget others_budget_;
   bool budget_is_divided_ = false;

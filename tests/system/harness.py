@@ -319,9 +319,12 @@ class Fork:
                 raise AssertionError("a process of the test failed")
 
     def close(self):
+        pid, self.pid = self.pid, None
+        if pid is None:
+            return
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def raise_descriptor_limit():

@@ -6,7 +6,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <map>
+#include <memory>
 #include <new>
+#include <set>
+#include <string>
 #include <vector>
 
 using namespace backlog;
@@ -689,6 +692,86 @@ START_TEST(collisions_of_an_interval_are_few_and_told_once_each) {
 }
 END_TEST
 
+START_TEST(beyond_the_room_come_those_with_clients_and_those_with_a_name) {
+  const auto room = std::make_shared<ListenerRoom>(ListenerRoom{8}); // an eighth: 1
+  struct Socket {
+    std::uint64_t cookie;
+    std::uint32_t length = 0;
+    bool named = false;
+  };
+  ListenerSet set([](const ListenerIdentity &, ListenerSet::Duration) { return false; }, room);
+  auto now = ListenerSet::TimePoint(1h);
+  int asked = 0;
+  const auto sample = [&](const std::vector<Socket> &more, std::uint64_t first_cookie = 1) {
+    set.begin_sample();
+    std::vector<Socket> sockets;
+    for (std::uint64_t cookie = first_cookie; cookie <= 8; ++cookie)
+      sockets.push_back({cookie});
+    sockets.insert(sockets.end(), more.begin(), more.end());
+    for (const Socket &socket : sockets)
+      set.see(
+          {socket.cookie, socket.length, 10, std::nullopt, true},
+          [&] { return ListenerIdentity{.name = std::to_string(socket.cookie), .address = ""}; },
+          [&] {
+            ++asked;
+            return socket.named;
+          });
+    set.end_sample(now += 1s, 1h);
+  };
+  const auto names = [&] {
+    ListenerSet::Interval interval = set.harvest();
+    ck_assert_uint_eq(interval.without_room, set.without_room());
+    std::set<int> numbers;
+    for (const ListenerInterval &listener : interval.listeners)
+      if (listener.members > 0)
+        numbers.insert(std::stoi(listener.identity.name));
+    std::string all;
+    for (const int number : numbers)
+      all += std::to_string(number) + " ";
+    return all;
+  };
+  sample({{9}, {10}, {11, 0, true}});
+  assert_text(names(), "1 2 3 4 5 6 7 8 11 ");
+  ck_assert_uint_eq(set.without_room(), 2);
+  ck_assert_int_eq(asked, 3);
+  // None is asked for its name twice; whoever is in stays in.
+  sample({{9}, {10}, {11}, {12, 0, true}, {13, 0, true}});
+  assert_text(names(), "1 2 3 4 5 6 7 8 11 12 ");
+  ck_assert_int_eq(asked, 5);
+  for (int i = 0; i < 3; ++i) // gone when two dumps have missed them
+    sample({{9}, {10}, {14, 1}}, 4);
+  assert_text(names(), "4 5 6 7 8 9 10 14 ");
+  ck_assert_uint_eq(room->taken, 8);
+  sample({{9}, {10}, {14}, {15, 1}, {16, 1}}, 4);
+  assert_text(names(), "4 5 6 7 8 9 10 14 15 ");
+  ck_assert_uint_eq(set.without_room(), 1);
+}
+END_TEST
+
+START_TEST(sets_share_a_room_until_they_go) {
+  const auto room = std::make_shared<ListenerRoom>(ListenerRoom{8});
+  const auto sample = [](ListenerSet &set) {
+    set.begin_sample();
+    for (std::uint64_t cookie = 1; cookie <= 6; ++cookie)
+      set.see({cookie, 0, 10, std::nullopt, true},
+              [&] { return ListenerIdentity{.name = std::to_string(cookie), .address = ""}; });
+    set.end_sample(ListenerSet::TimePoint(1h), 1h);
+  };
+  const auto folds = [](const ListenerIdentity &, ListenerSet::Duration) { return false; };
+  ListenerSet second(folds, room);
+  {
+    ListenerSet first(folds, room);
+    sample(first);
+    sample(second);
+    ck_assert_uint_eq(first.without_room(), 0);
+    ck_assert_uint_eq(second.without_room(), 4);
+  }
+  sample(second);
+  ck_assert_uint_eq(second.without_room(), 0);
+  ck_assert_uint_eq(room->taken, 6);
+}
+END_TEST
+
 int main() {
   return run_tests(
       "listener_set", members_of_one_name_are_one_listener, windows_end_at_the_harvest,
@@ -702,5 +785,7 @@ int main() {
       lowest_limit_of_the_fold, a_sample_stands_for_no_more_than_its_maximum,
       a_member_that_is_not_counted_is_a_socket_more,
       who_went_with_nothing_to_tell_is_forgotten_at_once, a_million_listeners_in_one_interval,
-      collisions_of_an_interval_are_few_and_told_once_each);
+      collisions_of_an_interval_are_few_and_told_once_each,
+      beyond_the_room_come_those_with_clients_and_those_with_a_name,
+      sets_share_a_room_until_they_go);
 }
