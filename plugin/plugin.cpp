@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <chrono>
 #include <exception>
+#include <malloc.h>
 #include <memory>
 #include <new>
 #include <optional>
@@ -62,6 +63,7 @@ struct Running {
   std::optional<int> surveyor_not_started;
   Overdue harvest_overdue{longest_wait};
   Overdue survey_overdue{longest_wait};
+  std::size_t most_rows = 0; ///< since memory was given back
   bool harvested = false;
   bool has_read = false;
 };
@@ -136,6 +138,16 @@ void write_table(const Table &table, const Harvest &harvest, Seconds interval) {
   log_faults(running->table_faults, faults);
 }
 
+/// After a peak: what the allocator keeps of it would stay collectd's for good.
+void give_memory_back(std::size_t rows) {
+  constexpr std::size_t peak_rows = 2000; // some megabytes
+  running->most_rows = std::max(running->most_rows, rows);
+  if (running->most_rows < peak_rows || rows > running->most_rows / 2)
+    return;
+  running->most_rows = rows;
+  malloc_trim(0);
+}
+
 void publish(const Harvest &harvest, const std::optional<Survey> &survey, Seconds interval) {
   for (const NamespaceHarvest &other : harvest.others) {
     if (!other.ended)
@@ -161,6 +173,7 @@ void publish(const Harvest &harvest, const std::optional<Survey> &survey, Second
     // Last, since collectd waits for who receives them.
     notify(notifications, table);
   }
+  give_memory_back(table.rows.size());
 }
 
 /// Why a thread gives no answer, if it gives none.
