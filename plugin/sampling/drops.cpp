@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <tuple>
 #include <utility>
 
@@ -124,6 +125,7 @@ void CounterSplit::claim(const Claim &claim) {
 void CounterSplit::end_sample(std::uint64_t amount, bool claimants_known, const Leaving &leaving,
                               bool may_claim_waiting, std::vector<Claim> &granted) {
   amount_ = amount;
+  carried_before_ = waiting_amount_ + carried_amount_;
   const bool tells_shares = claimants_known && claim_shares();
   const bool single =
       claimants_known && (carried_claimants_known_ || carried_amount_ == 0) && single_claimant();
@@ -294,8 +296,36 @@ std::uint64_t CounterSplit::grant_rounded(std::uint64_t total, std::vector<Claim
   return left;
 }
 
+/// Returns the most that they can have left behind.
+std::uint64_t CounterSplit::remember_gone(std::span<const GoneSocket> gone) {
+  std::uint64_t most = 0;
+  bool any_full = false;
+  for (const GoneSocket &socket : gone) {
+    const bool had_drops =
+        socket.listener < accounts_.size() && accounts_[socket.listener].recently_granted >= 1;
+    if (!socket.full && !had_drops)
+      continue;
+    any_full = any_full || socket.full;
+    if (had_drops)
+      most += static_cast<std::uint64_t>(accounts_[socket.listener].recently_granted);
+    const auto known = std::find_if(gone_.begin(), gone_.end(), [&](const GoneSocket &other) {
+      return other.listener == socket.listener;
+    });
+    if (known == gone_.end())
+      gone_.push_back(socket);
+    else
+      known->full = known->full || socket.full;
+  }
+  return any_full ? std::numeric_limits<std::uint64_t>::max() : most;
+}
+
 void CounterSplit::leave_carried(const Leaving &leaving, std::vector<Claim> &granted) {
+  // Claims of a sample are met by what was carried before they are by its own amount, so that what
+  // a socket left behind goes on from sample to sample while others have claims.
+  const std::uint64_t left_behind = std::min(
+      {carried_before_, waiting_amount_ + carried_amount_ + amount_, remember_gone(leaving.gone)});
   std::uint64_t given = give_to_gone(waiting_amount_ + carried_amount_, leaving.gone, granted);
+  most_of_gone_ += left_behind - std::min(left_behind, given);
   for (std::uint64_t *amount : {&waiting_amount_, &carried_amount_}) {
     const std::uint64_t part = std::min(given, *amount);
     *amount -= part;
@@ -356,22 +386,29 @@ void CounterSplit::grant(Claim &claim, std::uint64_t amount, std::vector<Claim> 
 
 void CounterSplit::settle(FunctionRef<bool(std::uint32_t)> was_full, bool keep_claims,
                           std::vector<Claim> &granted) {
+  amount_ = 0;
   leave_carried({}, granted);
   learn_claims();
+  // Those of queues near full have met all that there is; what is left of them meets what comes.
+  const auto can_be_met = [keep_claims](const Claim &claim) {
+    return !keep_claims || !is_near_full(claim);
+  };
   for (const Claim &claim : carried_claims_)
-    accounts_[claim.listener].unmatched += claim.amount;
+    if (can_be_met(claim))
+      accounts_[claim.listener].unmatched += claim.amount;
   for (std::uint32_t listener = 0; listener < accounts_.size(); ++listener) {
     const std::uint64_t unmatched = accounts_[listener].unmatched;
     if (unmatched > 0 && was_full(listener))
       claims_.push_back({listener, Suspicion::full, unmatched});
   }
   gather(claims_, true);
-  unattributed_ += left_ - share(left_, granted);
-  left_ = 0;
+  left_ -= share(left_, granted);
   for (const Claim &claim : claims_)
     accounts_[claim.listener].unmatched = claim.amount;
   claims_.clear();
   for (Claim &claim : carried_claims_) {
+    if (!can_be_met(claim))
+      continue;
     std::uint64_t &unmatched = accounts_[claim.listener].unmatched;
     claim.amount = keep_claims ? std::min(claim.amount, unmatched) : 0;
     unmatched -= claim.amount;
@@ -379,6 +416,9 @@ void CounterSplit::settle(FunctionRef<bool(std::uint32_t)> was_full, bool keep_c
   std::erase_if(carried_claims_, [](const Claim &claim) { return claim.amount == 0; });
   for (Account &account : accounts_)
     account.unmatched = 0;
+  left_ -= give_to_gone(std::min(left_, std::exchange(most_of_gone_, 0)), gone_, granted);
+  gone_.clear();
+  unattributed_ += std::exchange(left_, 0);
   for (Account &account : accounts_) {
     account.recently_claimed /= 2;
     account.recently_granted /= 2;
@@ -412,6 +452,8 @@ void CounterSplit::forget(std::uint32_t listener) {
     accounts_[listener] = Account{};
   std::erase_if(carried_claims_,
                 [listener](const Claim &claim) { return claim.listener == listener; });
+  std::erase_if(gone_,
+                [listener](const GoneSocket &socket) { return socket.listener == listener; });
   fit_.forget(listener);
 }
 

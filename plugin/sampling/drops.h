@@ -114,7 +114,7 @@ public:
   void end_sample(std::uint64_t amount, bool claimants_known, const Leaving &leaving,
                   bool may_claim_waiting, std::vector<Claim> &granted);
   /// Hands out what the samples of the interval left, to those of was_full by what is left of
-  /// their claims. The rest is nobody's.
+  /// their claims, then to those that have gone in the interval. The rest is nobody's.
   /// @param keep_claims  whether what is left of the last sample's claims meets the first amount of
   ///                     the next interval
   void settle(FunctionRef<bool(std::uint32_t)> was_full, bool keep_claims,
@@ -157,6 +157,7 @@ private:
   std::uint64_t share(std::uint64_t total, std::vector<Claim> &granted);
   void share_as_expected(double total);
   std::uint64_t grant_rounded(std::uint64_t total, std::vector<Claim> &granted);
+  std::uint64_t remember_gone(std::span<const GoneSocket> gone);
   void leave_carried(const Leaving &leaving, std::vector<Claim> &granted);
   std::uint64_t give_to_gone(std::uint64_t amount, std::span<const GoneSocket> gone,
                              std::vector<Claim> &granted);
@@ -166,6 +167,9 @@ private:
   std::vector<Claim> claims_;     ///< of the sample under way
   std::vector<Claim> carried_claims_;
   std::vector<Share> shares_;         ///< scratch
+  std::vector<GoneSocket> gone_;      ///< in the interval, with some likelihood of drops
+  std::uint64_t most_of_gone_ = 0;    ///< they can have of what is left at the end
+  std::uint64_t carried_before_ = 0;  ///< amounts, when the sample under way ended
   std::vector<Claim> claims_of_gone_; ///< scratch
   ShareFit fit_;                      ///< of claims of queues at least half full
   std::uint64_t amount_ = 0;          ///< of the sample under way

@@ -299,6 +299,15 @@ const std::vector<Case> &rules() {
        {},
        {{{12, 12}, {4, 4}}},
        {12, 12}},
+      {"what one left behind while others have claims",
+       {{{full(0, 9)}, {9, 9}},
+        {{full(1, 3)}, {8, 8}, true, Read::yes, {}, true},
+        {{full(1, 20)}, {20, 20}, true, Read::yes, {gone_full(0)}},
+        {{full(1, 4)}, {4, 4}},
+        {}},
+       {1},
+       {{{14, 14}, {27, 27}}},
+       {}},
       {"an amount is carried one sample only",
        {{{}, {3, 3}, true}, {}, {{full(0, 3)}, {0, 0}}, {}},
        {},
@@ -492,9 +501,9 @@ START_TEST(claims_of_the_last_sample_are_carried_into_the_next_interval) {
             {{{{{full(0, 2)}, {0, 0}}, {}, {}}, {0}, {}, {}}, {{{{}, {2, 2}}}, {}, {}, {2, 2}}}},
            {"nor longer than a sample",
             {{{{{full(0, 2)}, {0, 0}}}, {0}, {}, {}}, {{{}, {{}, {2, 2}, true}}, {}, {}, {2, 2}}}},
-           {"not twice",
-            {{{{{}, {2, 2}, true}, {}, {{full(0, 3)}, {0, 0}}}, {0}, {2, 2}, {}},
-             {{{{}, {2, 2}}}, {}, {1, 1}, {1, 1}}}},
+           {"not by what is left at the end",
+            {{{{{}, {2, 2}, true}, {}, {{full(0, 3)}, {0, 0}}}, {0}, {}, {2, 2}},
+             {{{{}, {2, 2}}}, {}, {2, 2}, {2, 2}}}},
        }) {
     DropLedger ledger;
     ListenCounters kernel = boot;
