@@ -1,10 +1,10 @@
 #pragma once
 
 #include "backlog/table_reader.h"
+#include "collector.h"
 #include "result.h"
 
 #include <chrono>
-#include <memory>
 
 namespace backlog {
 
@@ -23,8 +23,7 @@ public:
   Result<TableContents> take(std::chrono::milliseconds time);
 
 private:
-  struct Parts;
-  std::unique_ptr<Parts> parts_;
+  Collector collector_;
 };
 
 } // namespace backlog

@@ -1,0 +1,235 @@
+#include "collector.h"
+
+#include "sampler.h"
+#include "survey_board.h"
+#include "surveyor.h"
+
+#include <cerrno>
+#include <iterator>
+#include <new>
+#include <system_error>
+#include <utility>
+
+namespace backlog {
+
+namespace {
+
+// An answer that is as late as this is a fault.
+constexpr std::chrono::seconds patience{1};
+
+/// A thread of the plugin's, which asks the kernel.
+template <class Thread, class Answer> class KernelThread final : public AnsweringThread<Answer> {
+public:
+  using typename AnsweringThread<Answer>::TimePoint;
+
+  KernelThread(std::shared_ptr<const Config> config, std::shared_ptr<SurveyBoard> board)
+      : config_(std::move(config)), board_(std::move(board)) {}
+
+  bool is_running() const override { return thread_.is_running(); }
+  std::optional<int> start(std::chrono::duration<double> interval) override {
+    return thread_.start(config_, interval, board_);
+  }
+  std::optional<std::string> failure() const override { return thread_.failure(); }
+  std::string step() const override { return thread_.step(); }
+  void ask() override { thread_.ask(); }
+  std::optional<Answer> take_until(TimePoint deadline) override {
+    return thread_.take_until(deadline);
+  }
+  std::optional<Answer> try_take() override { return thread_.try_take(); }
+  bool stop(std::chrono::milliseconds patience) override { return thread_.stop(patience); }
+
+private:
+  std::shared_ptr<const Config> config_;
+  std::shared_ptr<SurveyBoard> board_;
+  Thread thread_;
+};
+
+struct Threads {
+  std::unique_ptr<AnsweringThread<Harvest>> sampler;
+  std::unique_ptr<AnsweringThread<Survey>> surveyor;
+};
+
+Threads kernel_threads(const std::shared_ptr<const Config> &config) {
+  const auto board = std::make_shared<SurveyBoard>();
+  return {std::make_unique<KernelThread<Sampler, Harvest>>(config, board),
+          std::make_unique<KernelThread<Surveyor, Survey>>(config, board)};
+}
+
+/// Why a thread gives no answer, if it gives none.
+template <class Thread>
+std::optional<std::string> silence_of(const Thread &thread, const std::optional<int> &not_started,
+                                      const Overdue &overdue, Collector::Seconds waited) {
+  if (not_started)
+    return "start a thread: " + std::generic_category().message(*not_started);
+  if (!overdue.is_overdue())
+    return std::nullopt;
+  const auto whole = std::chrono::ceil<std::chrono::seconds>(waited);
+  const std::string reason = "not ready within " + std::to_string(whole.count()) + " s";
+  const std::string step = thread.step();
+  return step.empty() ? reason : reason + ", waits for " + step;
+}
+
+bool has_listeners(const NamespaceHarvest &harvest) {
+  return harvest.tcp.read || (harvest.unix_sockets && harvest.unix_sockets->read);
+}
+
+std::string text_of(const ListenerSet::Collision &collision) {
+  return collision.keeper + " and " + collision.other + " would have one name, " + collision.name +
+         ": it is that of " + collision.keeper + ", and the other's is " + collision.other_name;
+}
+
+void append(std::vector<LogLine> lines, std::vector<LogLine> &log) {
+  std::move(lines.begin(), lines.end(), std::back_inserter(log));
+}
+
+} // namespace
+
+Collector::Collector(std::shared_ptr<const Config> config,
+                     std::unique_ptr<AnsweringThread<Harvest>> sampler,
+                     std::unique_ptr<AnsweringThread<Survey>> surveyor)
+    : config_(std::move(config)), sampler_(std::move(sampler)), surveyor_(std::move(surveyor)),
+      builder_(config_), alarms_(config_->notify, config_->stalled_after, config_->missing_after),
+      harvest_overdue_(patience), survey_overdue_(patience) {}
+
+Collector::Collector(std::shared_ptr<const Config> config) : Collector(config, nullptr, nullptr) {
+  Threads threads = kernel_threads(config_);
+  sampler_ = std::move(threads.sampler);
+  surveyor_ = std::move(threads.surveyor);
+}
+
+std::vector<LogLine> Collector::start(Seconds interval) {
+  std::vector<LogLine> log;
+  start_threads(interval);
+  note_silence(patience, log);
+  return log;
+}
+
+Collector::Reading Collector::read(Seconds interval, std::chrono::milliseconds longest_wait) {
+  Reading reading;
+  const Clock::time_point begin = Clock::now();
+  const Clock::time_point deadline = begin + longest_wait;
+
+  // What came after the reading before this one had given up waiting.
+  std::optional<Survey> survey = surveyor_->try_take();
+  std::optional<Harvest> late = sampler_->try_take();
+  const bool was_late = late.has_value();
+  if (late)
+    reading.reports.push_back(report(std::move(*late), survey, interval, reading.log));
+
+  note_ended_threads(reading.log);
+  start_threads(interval);
+  if (sampler_not_started_) {
+    note_silence(longest_wait, reading.log);
+    return reading;
+  }
+  sampler_->ask();
+  surveyor_->ask();
+  std::optional<Harvest> harvest = sampler_->take_until(deadline);
+  harvest_overdue_.note(was_late || harvest, begin, Clock::now());
+  if (harvest) {
+    if (!surveyor_not_started_)
+      if (auto fresh = surveyor_->take_until(deadline))
+        survey = std::move(fresh);
+    survey_overdue_.note(survey.has_value(), begin, Clock::now());
+  }
+  note_silence(longest_wait, reading.log);
+  if (!harvest)
+    return reading;
+  reading.has_listeners = has_listeners(harvest->own);
+  reading.reports.push_back(report(std::move(*harvest), survey, interval, reading.log));
+  return reading;
+}
+
+std::vector<LogLine> Collector::stop(std::chrono::milliseconds patience) {
+  std::vector<LogLine> log;
+  for (const bool ended : {sampler_->stop(patience), surveyor_->stop(patience)})
+    if (!ended)
+      log.push_back({LogLine::Level::notice, "a thread is busy in the kernel and was left behind"});
+  return log;
+}
+
+template <class Thread>
+std::optional<int> Collector::start_thread(Thread &thread, Seconds interval) {
+  if (thread.is_running())
+    return std::nullopt;
+  try {
+    return thread.start(interval);
+  } catch (const std::bad_alloc &) {
+    return ENOMEM;
+  }
+}
+
+/// Starts those of the threads that are not running. What the sampler has needs no surveyor.
+void Collector::start_threads(Seconds interval) {
+  sampler_not_started_ = start_thread(*sampler_, interval);
+  surveyor_not_started_ = start_thread(*surveyor_, interval);
+}
+
+/// A thread can have ended, having found no way back from another net namespace or no memory.
+void Collector::note_ended_threads(std::vector<LogLine> &log) {
+  for (const auto &failure : {sampler_->failure(), surveyor_->failure()})
+    if (failure)
+      say_once("thread", "a thread has ended, and begins anew: " + *failure, log);
+}
+
+void Collector::note_silence(std::chrono::milliseconds longest_wait, std::vector<LogLine> &log) {
+  std::vector<Fault> faults;
+  if (auto reason = silence_of(*sampler_, sampler_not_started_, harvest_overdue_, longest_wait))
+    faults.push_back({"listeners", std::move(*reason)});
+  if (auto reason = silence_of(*surveyor_, surveyor_not_started_, survey_overdue_, longest_wait))
+    faults.push_back({"survey", std::move(*reason)});
+  append(fault_lines(thread_faults_, faults), log);
+}
+
+Report Collector::report(Harvest harvest, const std::optional<Survey> &survey, Seconds interval,
+                         std::vector<LogLine> &log) {
+  note_harvest(harvest, survey, log);
+  Report report;
+  report.harvest = std::move(harvest);
+  report.table = builder_.build(report.harvest, survey, interval);
+  for (const std::string &notice : report.table.notices)
+    say_once("table", notice, log);
+  if (!std::exchange(reported_, true))
+    return report;
+  report.notifications = alarms_.update(alarm_inputs(report.table), report.table.measured);
+  if (!config_->table_file.empty())
+    report.contents =
+        table_contents(report.table, report.harvest, interval, alarms_, began_ns_, table_memory_);
+  return report;
+}
+
+void Collector::note_harvest(const Harvest &harvest, const std::optional<Survey> &survey,
+                             std::vector<LogLine> &log) {
+  for (const NamespaceHarvest &other : harvest.others) {
+    if (!other.ended)
+      continue;
+    sampler_faults_.forget(other.label.name);
+    survey_faults_.forget(other.label.name);
+  }
+  append(fault_lines(sampler_faults_, harvest.faults), log);
+  if (survey)
+    append(fault_lines(survey_faults_, survey->faults), log);
+  const auto note_collisions = [&](const NamespaceHarvest &of) {
+    if (of.unix_sockets)
+      for (const ListenerSet::Collision &collision : of.unix_sockets->collisions)
+        say_once("collision", text_of(collision), log);
+  };
+  note_collisions(harvest.own);
+  for (const NamespaceHarvest &other : harvest.others)
+    note_collisions(other);
+}
+
+void Collector::say_once(const char *kind, const std::string &notice, std::vector<LogLine> &log) {
+  if (auto line = notices_.say(kind, notice, Clock::now()))
+    log.push_back({LogLine::Level::notice, std::move(*line)});
+}
+
+std::vector<LogLine> fault_lines(FaultLog &log, const std::vector<Fault> &faults) {
+  std::vector<LogLine> lines;
+  for (FaultLog::Line &line : log.update(faults))
+    lines.push_back(
+        {line.begins ? LogLine::Level::warning : LogLine::Level::notice, std::move(line.text)});
+  return lines;
+}
+
+} // namespace backlog

@@ -1,0 +1,134 @@
+#pragma once
+
+#include "alarms.h"
+#include "backlog/table_reader.h"
+#include "config.h"
+#include "fault_log.h"
+#include "harvest.h"
+#include "notice_log.h"
+#include "overdue.h"
+#include "survey.h"
+#include "table.h"
+#include "table_records.h"
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace backlog {
+
+/// One of the two threads that the collector asks; tests have others. Answers come once for each
+/// question.
+template <class Answer> class AnsweringThread {
+public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
+  AnsweringThread() = default;
+  AnsweringThread(const AnsweringThread &) = delete;
+  AnsweringThread &operator=(const AnsweringThread &) = delete;
+  virtual ~AnsweringThread() = default;
+
+  virtual bool is_running() const = 0;
+  /// interval: collectd's. The error is an errno.
+  virtual std::optional<int> start(std::chrono::duration<double> interval) = 0;
+  /// What ended it, if that was an exception.
+  virtual std::optional<std::string> failure() const = 0;
+  /// What it waits for, in the words of the manual; "" for nothing.
+  virtual std::string step() const = 0;
+  virtual void ask() = 0;
+  /// The answer, if it comes in time; it waits for the next call otherwise.
+  virtual std::optional<Answer> take_until(TimePoint deadline) = 0;
+  virtual std::optional<Answer> try_take() = 0;
+  /// False: it did not end in time, and is left behind.
+  virtual bool stop(std::chrono::milliseconds patience) = 0;
+};
+
+struct LogLine {
+  enum class Level : std::uint8_t { notice, warning };
+
+  Level level = Level::notice;
+  std::string text;
+};
+
+/// One interval, to be published. Move only: rows refer to the harvest.
+struct Report {
+  Report() = default;
+  Report(Report &&) = default;
+  Report &operator=(Report &&) = default;
+  Report(const Report &) = delete;
+  Report &operator=(const Report &) = delete;
+  ~Report() = default;
+
+  Harvest harvest;
+  Table table;
+  // Both are empty in the first interval, which begins when the plugin does and has seen next to
+  // nothing.
+  std::optional<TableContents> contents; ///< of the table file; also empty without TableFile
+  std::vector<Notification> notifications;
+};
+
+/// What the plugin and `backlog-table --live` both do once an interval: asks the threads, starts
+/// those that have ended, judges what they bring, and says what is to be logged. Knows nothing of
+/// collectd. One thread uses it.
+class Collector {
+public:
+  using Clock = std::chrono::steady_clock;
+  using Seconds = std::chrono::duration<double>;
+
+  /// With the sampler and the surveyor.
+  explicit Collector(std::shared_ptr<const Config> config);
+  /// With threads of one's own.
+  Collector(std::shared_ptr<const Config> config, std::unique_ptr<AnsweringThread<Harvest>> sampler,
+            std::unique_ptr<AnsweringThread<Survey>> surveyor);
+
+  /// One reading.
+  struct Reading {
+    std::vector<Report> reports; ///< the oldest first: one that came late, and the one asked for
+    std::vector<LogLine> log;
+    bool has_listeners = false; ///< the interval asked for has come, and its listeners are known
+  };
+
+  /// Starts the threads. Which of them could not be started, the log says; read() tries again.
+  std::vector<LogLine> start(Seconds interval);
+  /// Ends the interval. Waits for at most so long; what is not ready by then is in the next
+  /// reading. interval: collectd's.
+  Reading read(Seconds interval, std::chrono::milliseconds longest_wait);
+  /// Waits for each thread for at most so long; a line for each that is left behind.
+  std::vector<LogLine> stop(std::chrono::milliseconds patience);
+
+private:
+  template <class Thread> std::optional<int> start_thread(Thread &thread, Seconds interval);
+  void start_threads(Seconds interval);
+  void note_ended_threads(std::vector<LogLine> &log);
+  void note_silence(std::chrono::milliseconds longest_wait, std::vector<LogLine> &log);
+  Report report(Harvest harvest, const std::optional<Survey> &survey, Seconds interval,
+                std::vector<LogLine> &log);
+  void note_harvest(const Harvest &harvest, const std::optional<Survey> &survey,
+                    std::vector<LogLine> &log);
+  void say_once(const char *kind, const std::string &notice, std::vector<LogLine> &log);
+
+  std::shared_ptr<const Config> config_;
+  std::unique_ptr<AnsweringThread<Harvest>> sampler_;
+  std::unique_ptr<AnsweringThread<Survey>> surveyor_;
+  TableBuilder builder_;
+  Alarms alarms_;
+  std::int64_t began_ns_ = clock_ns();
+  TableMemory table_memory_;
+  FaultLog sampler_faults_;
+  FaultLog survey_faults_;
+  FaultLog thread_faults_;
+  NoticeLog notices_;
+  std::optional<int> sampler_not_started_; ///< why, an errno; likewise the next
+  std::optional<int> surveyor_not_started_;
+  Overdue harvest_overdue_;
+  Overdue survey_overdue_;
+  bool reported_ = false;
+};
+
+/// The faults that have begun and ended, in the words of the log.
+std::vector<LogLine> fault_lines(FaultLog &log, const std::vector<Fault> &faults);
+
+} // namespace backlog
