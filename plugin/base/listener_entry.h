@@ -14,11 +14,11 @@ namespace backlog {
 
 /// What an entry of the configuration looks at of a listener.
 struct ListenerView {
-  std::string_view name;            ///< by its address
-  std::string_view address = "";    ///< of a Unix listener, @ for a NUL; "": of TCP, or unknown
-  const TcpAddress *tcp = nullptr;  ///< nullptr: a Unix listener, or unknown
-  bool is_own = true;               ///< in collectd's own net namespace
-  std::string_view given_name = ""; ///< by a <Watch>; "": none
+  std::string_view name;           ///< by its address
+  std::string_view address{};      ///< of a Unix listener, @ for a NUL; "": of TCP, or unknown
+  const TcpAddress *tcp = nullptr; ///< nullptr: a Unix listener, or unknown
+  bool is_own = true;              ///< in collectd's own net namespace
+  std::string_view given_name{};   ///< by a <Watch>; "": none
 };
 
 /// An entry of Listener or <Watch>: a name, a /regex/ over names, or, in collectd's own net
