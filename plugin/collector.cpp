@@ -123,8 +123,9 @@ Collector::Reading Collector::read(Seconds interval, std::chrono::milliseconds l
     return reading;
   }
   sampler_->ask();
-  surveyor_->ask();
   std::optional<Harvest> harvest = sampler_->take_until(deadline);
+  // Now, since the harvest gives reason to look at some queues.
+  surveyor_->ask();
   harvest_overdue_.note(was_late || harvest, begin, Clock::now());
   if (harvest) {
     if (!surveyor_not_started_)

@@ -80,7 +80,6 @@ private:
   bool overflowed() const;
   bool waits_too_long() const;
   bool has_stopped() const;
-  bool was_accepted_from() const;
   bool is_skewed() const;
 
   std::string figures(ListenerState state, Cause cause) const;
@@ -149,21 +148,15 @@ bool Judgement::overflowed() const {
          facts_.runs.longest_full >= uncounted_full_for;
 }
 
+// Those who wait at several members cannot be told apart, and one that is accepted from may have a
+// long queue: there it is the member that must have stopped.
 bool Judgement::waits_too_long() const {
-  return facts_.queue.last > 0 && facts_.oldest_wait >= limits_.stalled_after;
+  return facts_.queue.last > 0 && facts_.members == 1 &&
+         facts_.oldest_wait >= limits_.stalled_after;
 }
 
 bool Judgement::has_stopped() const {
-  return facts_.queue.last > 0 && facts_.runs.not_shrinking_for >= limits_.stalled_after &&
-         !was_accepted_from();
-}
-
-/// Samples may never see a full queue between an accept() and the next connection. Where the
-/// queue was full for longer than the oldest in it waits, that one came in for one accepted.
-bool Judgement::was_accepted_from() const {
-  return facts_.members == 1 && facts_.runs.longest_full >= limits_.stalled_after &&
-         is_full(facts_.queue.last, facts_.limit) && facts_.oldest_wait &&
-         facts_.oldest_wait < limits_.stalled_after;
+  return facts_.queue.last > 0 && facts_.none_accepted_for >= limits_.stalled_after;
 }
 
 bool Judgement::is_skewed() const {
@@ -179,9 +172,9 @@ Cause Judgement::cause(ListenerState state) const {
   if (is_skewed())
     return Cause::skew;
   if (state == ListenerState::stalled) {
-    const bool shrank =
-        facts_.members == 1 && !has_stopped() && facts_.runs.not_shrinking_for < common_.measured;
-    return shrank ? Cause::slow_accept : Cause::not_accepting;
+    return facts_.none_accepted_for >= perhaps_stopped * limits_.stalled_after
+               ? Cause::not_accepting
+               : Cause::slow_accept;
   }
   const bool never_empty = facts_.runs.not_empty_for >=
                            std::max<QueueRuns::Duration>(common_.measured, first_retransmission);
@@ -235,8 +228,8 @@ std::string Judgement::ok() const {
 
 std::string Judgement::stalled() const {
   std::string text = "accept queue stalled, " + std::to_string(facts_.queue.last) + " waiting";
-  if (!waits_too_long())
-    text += ", none accepted for " + seconds(facts_.runs.not_shrinking_for);
+  if (!(facts_.oldest_wait >= limits_.stalled_after))
+    text += ", none accepted for " + seconds(*facts_.none_accepted_for);
   else if (facts_.queue.last == 1)
     text += " for " + seconds(*facts_.oldest_wait);
   else
@@ -271,6 +264,8 @@ std::string Judgement::advice(Cause cause) const {
   case Cause::syn_queue_full:
     return "set net.ipv4.tcp_syncookies to 1";
   case Cause::not_accepting:
+    if (facts_.none_accepted_for < has_nearly_stalled * limits_.stalled_after)
+      return "none accepted for " + seconds(*facts_.none_accepted_for) + " so far";
     return facts_.members > 1 ? "a process has stopped calling accept(), restart it"
                               : "the application has stopped calling accept(), restart it";
   case Cause::none:

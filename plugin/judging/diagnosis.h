@@ -38,6 +38,8 @@ struct ListenerFacts {
   std::uint64_t drops = 0;     ///< in this interval, segments
   std::uint64_t overflows = 0; ///< those of them that the accept queue's limit caused
   std::optional<std::chrono::duration<double>> oldest_wait;
+  /// As in AcceptFacts; empty: not looked at.
+  std::optional<std::chrono::duration<double>> none_accepted_for;
   std::optional<std::uint64_t> syn_length; ///< half-open connections
   /// Of its namespace when the member with the lowest limit got this limit; empty if that was
   /// before anyone looked.
@@ -53,6 +55,11 @@ struct NamespaceFacts {
   bool cookies_rose = false;         ///< SyncookiesSent or TCPReqQFullDoCookies
   bool req_q_full_drop_rose = false; ///< TCPReqQFullDrop
 };
+
+/// Shares of StalledAfter. Where somebody waits for all of it, who has accepted nobody for the
+/// greater part may have stopped; for nearly all of it, has: the last accept() came just before.
+constexpr double perhaps_stopped = 0.5;
+constexpr double has_nearly_stalled = 0.9;
 
 /// What a listener is judged by; the initial values are the defaults.
 struct DiagnosisLimits {

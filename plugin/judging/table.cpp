@@ -55,6 +55,7 @@ void count_state(ListenerState state, HostFigures &host) {
 
 struct TableBuilder::Draft {
   std::chrono::steady_clock::time_point now;
+  std::chrono::steady_clock::time_point ended_at; ///< the interval
   const Survey *survey = nullptr;
   Table table;
   HostFigures host;
@@ -99,6 +100,7 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
   watched_for_ += harvest.measured;
   Draft draft;
   draft.now = std::chrono::steady_clock::now();
+  draft.ended_at = harvest.ended_at;
   draft.survey = survey ? &*survey : nullptr;
   draft.table.taken_at = harvest.taken_at;
   draft.table.begun_at =
@@ -399,9 +401,10 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
       const auto found = survey->syn_queues->by_listener.find(name);
       row.syn_length = found == survey->syn_queues->by_listener.end() ? 0 : found->second;
     }
-    if (const auto found = survey->oldest_waits.find(name); found != survey->oldest_waits.end())
-      row.oldest_wait = found->second;
   }
+  const AcceptFacts accepts = accept_facts(interval, row.is_tcp, memory, draft);
+  if (row.is_tcp)
+    row.oldest_wait = accepts.oldest_wait;
   ListenerFacts facts;
   if (draft.survey != nullptr)
     if (const auto found = draft.survey->owners.find(interval.cookie);
@@ -423,13 +426,48 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
   facts.drops_known = row.interval_drops.has_value();
   facts.drops = listener.dropped.drops;
   facts.overflows = listener.dropped.overflows;
-  facts.oldest_wait = row.oldest_wait;
+  facts.oldest_wait = accepts.oldest_wait;
+  facts.none_accepted_for = accepts.none_accepted_for;
   facts.syn_length = row.syn_length;
   facts.somaxconn_at_listen = memory.somaxconn_at_listen;
   const DiagnosisLimits limits = diagnosis_limits(*config_, watch);
   memory.history.add(facts, draft.common, limits);
   row.diagnosis = diagnose(facts, draft.common, limits, memory.history);
   count_state(row.diagnosis->state, draft.host);
+}
+
+/// A survey of an earlier interval says nothing of who came since: it counts only where the queue
+/// has not been seen to shrink from then on.
+AcceptFacts TableBuilder::accept_facts(const ListenerInterval &interval, bool is_tcp,
+                                       Memory &memory, const Draft &draft) const {
+  if (draft.survey == nullptr)
+    return {};
+  const auto survey_age = draft.ended_at - draft.survey->waits_of;
+  const bool has_shrunk = std::all_of(
+      interval.waiting.begin(), interval.waiting.end(),
+      [&](const WaitingMember &member) { return member.not_shrinking_for < survey_age; });
+  if (has_shrunk)
+    return {};
+  if (!is_tcp)
+    return unix_accept_facts(interval.waiting, draft.survey->unix_waits);
+  if (draft.namespace_survey == nullptr)
+    return {};
+  const auto waits = draft.namespace_survey->tcp_waits.find(interval.identity.name);
+  if (waits == draft.namespace_survey->tcp_waits.end())
+    return {};
+  if (waits->second.oldest_cookie != memory.oldest_cookie) {
+    memory.oldest_cookie = waits->second.oldest_cookie;
+    memory.oldest_since = draft.survey->waits_of;
+  }
+  TcpQueue queue;
+  queue.members = interval.waiting;
+  queue.measured = draft.common.measured;
+  queue.waits = &waits->second;
+  if (memory.oldest_cookie != 0)
+    queue.oldest_unmoved_for = draft.survey->waits_of - memory.oldest_since;
+  const auto stalled_after =
+      std::chrono::duration_cast<AcceptFacts::Duration>(config_->stalled_after);
+  return tcp_accept_facts(queue, stalled_after);
 }
 
 void TableBuilder::add_missing(Draft &draft) {

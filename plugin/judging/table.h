@@ -1,5 +1,6 @@
 #pragma once
 
+#include "accept_proof.h"
 #include "alarms.h"
 #include "config.h"
 #include "diagnosis.h"
@@ -129,6 +130,8 @@ private:
     std::optional<std::int64_t> somaxconn_at_listen; ///< as in ListenerFacts
     std::optional<std::string> given_name;           ///< by a Watch
     std::uint64_t seen = 0;                          ///< number of the interval
+    std::uint64_t oldest_cookie = 0; ///< of the connection that waits longest; 0: none was seen
+    std::chrono::steady_clock::time_point oldest_since; ///< when it was first seen to
   };
   /// What is kept of a net namespace from interval to interval.
   struct NamespaceMemory {
@@ -163,6 +166,8 @@ private:
   void note_matches(const ListenerView &listener, const WatchFacts &watch);
   void tell_unmatched(Draft &draft);
   void judge(const ListenerHarvest &listener, const WatchFacts &watch, Row &row, Draft &draft);
+  AcceptFacts accept_facts(const ListenerInterval &interval, bool is_tcp, Memory &memory,
+                           const Draft &draft) const;
   NamespaceFacts facts_of(const NamespaceHarvest &harvest, const NamespaceSurvey *survey);
   void forget_namespaces(const Draft &draft);
   void give_names(Draft &draft);

@@ -32,12 +32,13 @@ std::size_t ListenerLookup::Hash::operator()(const TcpAddress &address) const {
          address.device ^ static_cast<std::size_t>(address.ipv6);
 }
 
-void ListenerLookup::add(const TcpAddress &listener) {
+std::size_t ListenerLookup::add(const TcpAddress &listener) {
   std::optional<std::size_t> &index = index_[key_of(listener)].of(listener);
-  if (index)
-    return;
-  index = listeners_.size();
-  listeners_.push_back(listener);
+  if (!index) {
+    index = listeners_.size();
+    listeners_.push_back(listener);
+  }
+  return *index;
 }
 
 std::optional<std::size_t> ListenerLookup::find(const TcpAddress &local) const {

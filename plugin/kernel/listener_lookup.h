@@ -17,8 +17,8 @@ namespace backlog {
 /// of the same address are alike: the kernel takes the one that comes first, also in a dump.
 class ListenerLookup {
 public:
-  /// All listeners come before the first connection.
-  void add(const TcpAddress &listener);
+  /// All listeners come before the first connection. Returns its index into listeners().
+  std::size_t add(const TcpAddress &listener);
   /// The index into listeners().
   std::optional<std::size_t> find(const TcpAddress &local) const;
 

@@ -68,6 +68,11 @@ std::uint64_t cookie_of(const std::uint32_t (&words)[2]) {
   return std::uint64_t{words[1]} << 32U | std::uint64_t{words[0]};
 }
 
+void put_cookie(std::uint64_t cookie, std::uint32_t (&words)[2]) {
+  words[0] = static_cast<std::uint32_t>(cookie);
+  words[1] = static_cast<std::uint32_t>(cookie >> 32U);
+}
+
 void take_local_address(const inet_diag_msg &entry, TcpAddress &address) {
   address.ipv6 = entry.idiag_family == AF_INET6;
   address.port = ntohs(entry.id.idiag_sport);
@@ -257,6 +262,22 @@ Result<UnixListener> parse_unix_listener(const nlmsghdr &message) {
   return listener;
 }
 
+Result<UnixPeers> parse_unix_peers(const nlmsghdr &message) {
+  if (entry_of<unix_diag_msg>(message) == nullptr)
+    return damaged_message();
+  std::optional<UnixPeers> peers;
+  for_each_attribute<unix_diag_msg>(message, [&](int type, Payload payload) {
+    if (type != UNIX_DIAG_ICONS)
+      return;
+    peers.emplace(payload.size() / sizeof(std::uint32_t));
+    for (std::size_t i = 0; i < peers->size(); ++i)
+      (*peers)[i] = read_payload<std::uint32_t>(payload, i);
+  });
+  if (!peers)
+    return damaged_message();
+  return *std::move(peers);
+}
+
 Result<std::optional<HalfOpen>> parse_half_open(const nlmsghdr &message) {
   const auto *entry = entry_of<inet_diag_msg>(message);
   if (entry == nullptr)
@@ -290,6 +311,7 @@ Result<std::optional<WaitingConnection>> parse_waiting(const nlmsghdr &message) 
     return damaged_message();
   WaitingConnection connection;
   take_local_address(*entry, connection.local);
+  connection.cookie = cookie_of(entry->id.idiag_cookie);
   connection.age = std::chrono::milliseconds(*age_ms);
   return std::optional(connection);
 }
@@ -359,6 +381,42 @@ Failure SockDiag::dump_unix_listeners(UnixSink sink) {
   });
 }
 
+Result<UnixPeers> SockDiag::unix_peers(std::uint32_t inode, std::uint64_t cookie) {
+  RequestBuffer<unix_diag_req> request(SOCK_DIAG_BY_FAMILY);
+  request.body().sdiag_family = AF_UNIX;
+  request.body().udiag_ino = inode;
+  request.body().udiag_show = UDIAG_SHOW_ICONS;
+  put_cookie(cookie, request.body().udiag_cookie);
+  if (const Failure failure = send(request.header(), 0))
+    return *failure;
+  Result<UnixPeers> peers = damaged_message();
+  const auto take = [&](const nlmsghdr &message) { peers = parse_unix_peers(message); };
+  const auto progress = receive(reader(), DumpReader::Sink(take));
+  if (progress)
+    return peers;
+  // unix_diag_get_exact() has room for some 1900 at most, one datagram of a dump for 8000.
+  if (progress.error().code == EMSGSIZE)
+    return unix_peers_by_dump(cookie);
+  return progress.error();
+}
+
+Result<UnixPeers> SockDiag::unix_peers_by_dump(std::uint64_t cookie) {
+  RequestBuffer<unix_diag_req> request(SOCK_DIAG_BY_FAMILY);
+  request.body().sdiag_family = AF_UNIX;
+  request.body().udiag_states = listen_only;
+  request.body().udiag_show = UDIAG_SHOW_ICONS;
+  // Such a dump ends, without an error, before the first queue for which there is no room.
+  Result<UnixPeers> peers = Error{EMSGSIZE, "dump who waits at a Unix socket"};
+  const auto take = [&](const nlmsghdr &message) {
+    const auto *entry = entry_of<unix_diag_msg>(message);
+    if (entry != nullptr && cookie_of(entry->udiag_cookie) == cookie)
+      peers = parse_unix_peers(message);
+  };
+  if (const Failure failure = dump(request.header(), take))
+    return *failure;
+  return peers;
+}
+
 Failure SockDiag::dump_tcp(TcpQuery query, DumpReader::Sink sink) {
   if (tcp_request_ == TcpRequest::both_families) {
     Failure failure = dump_tcp_both_families(query, sink);
@@ -397,15 +455,30 @@ Failure SockDiag::dump_tcp_family(int family, TcpQuery query, DumpReader::Sink s
 }
 
 Failure SockDiag::dump(nlmsghdr &request, DumpReader::Sink sink) {
-  request.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+  if (Failure failure = send(request, NLM_F_DUMP))
+    return failure;
+  const DumpReader answer = reader();
+  for (;;) {
+    const auto progress = receive(answer, sink);
+    if (!progress)
+      return progress.error();
+    if (*progress == DumpReader::Progress::done)
+      return std::nullopt;
+  }
+}
+
+Failure SockDiag::send(nlmsghdr &request, std::uint16_t flags) {
+  request.nlmsg_flags = NLM_F_REQUEST | flags;
   request.nlmsg_seq = ++sequence_;
   while (mnl_socket_sendto(socket_.get(), &request, request.nlmsg_len) < 0)
     if (errno != EINTR)
       return Error{errno, "send sock_diag request"};
-  return receive(DumpReader(sequence_, mnl_socket_get_portid(socket_.get())), sink);
+  return std::nullopt;
 }
 
-Failure SockDiag::receive(const DumpReader &reader, DumpReader::Sink sink) {
+DumpReader SockDiag::reader() const { return {sequence_, mnl_socket_get_portid(socket_.get())}; }
+
+Result<DumpReader::Progress> SockDiag::receive(const DumpReader &reader, DumpReader::Sink sink) {
   for (;;) {
     sockaddr_nl sender{};
     iovec part{.iov_base = buffer_.data(), .iov_len = buffer_.size()};
@@ -423,13 +496,7 @@ Failure SockDiag::receive(const DumpReader &reader, DumpReader::Sink sink) {
       continue;
     if ((envelope.msg_flags & MSG_TRUNC) != 0)
       return Error{EMSGSIZE, "receive sock_diag answer"};
-
-    const auto progress =
-        reader.take(std::span(buffer_.data(), static_cast<std::size_t>(length)), sink);
-    if (!progress)
-      return progress.error();
-    if (*progress == DumpReader::Progress::done)
-      return std::nullopt;
+    return reader.take(std::span(buffer_.data(), static_cast<std::size_t>(length)), sink);
   }
 }
 

@@ -53,6 +53,7 @@ struct HalfOpen {
 struct WaitingConnection {
   TcpAddress local;                 ///< as in HalfOpen
   std::chrono::milliseconds age{0}; ///< since it came into the queue, in steps of a jiffy
+  std::uint64_t cookie = 0;         ///< as in TcpListener
 };
 
 /// Reads the messages of one dump. Free of I/O, so that damaged messages can be tested.
@@ -82,6 +83,13 @@ Result<TcpListener> parse_tcp_listener(const nlmsghdr &message);
 /// One LISTEN entry of a unix_diag dump; as above. An entry without queue (UNIX_DIAG_RQLEN) is
 /// damaged, too.
 Result<UnixListener> parse_unix_listener(const nlmsghdr &message);
+
+/// Who waits in a listening Unix socket's queue, first come first: the inodes of the clients'
+/// sockets, 0 for one that has been closed (sk_diag_dump_icons() in net/unix/diag.c).
+using UnixPeers = std::vector<std::uint32_t>;
+
+/// One LISTEN entry of unix_diag with UNIX_DIAG_ICONS; EBADMSG if it has none.
+Result<UnixPeers> parse_unix_peers(const nlmsghdr &message);
 
 /// One SYN_RECV entry of an inet_diag dump; empty for a TCP Fast Open child, which waits in the
 /// accept queue already.
@@ -115,6 +123,10 @@ public:
   /// Every listening Unix socket of the namespace, stream and seqpacket; errors as above.
   Failure dump_unix_listeners(UnixSink sink);
 
+  /// Who waits at this one. Errors: EMSGSIZE for a queue of more than some 8000, ENOENT or ESTALE
+  /// for a socket that is gone; and as above.
+  Result<UnixPeers> unix_peers(std::uint32_t inode, std::uint64_t cookie);
+
   /// Every half-open TCP connection of the namespace; errors as above. The kernel walks all
   /// connections of the host for it.
   Failure dump_half_open(HalfOpenSink sink);
@@ -140,11 +152,15 @@ private:
     std::span<const std::uint16_t> ports = {}; ///< local ones; none: all
   };
 
+  Result<UnixPeers> unix_peers_by_dump(std::uint64_t cookie);
+  Failure send(nlmsghdr &request, std::uint16_t flags);
   Failure dump(nlmsghdr &request, DumpReader::Sink sink);
   Failure dump_tcp(TcpQuery query, DumpReader::Sink sink);
   Failure dump_tcp_both_families(TcpQuery query, DumpReader::Sink sink);
   Failure dump_tcp_family(int family, TcpQuery query, DumpReader::Sink sink);
-  Failure receive(const DumpReader &reader, DumpReader::Sink sink);
+  DumpReader reader() const;
+  /// One datagram.
+  Result<DumpReader::Progress> receive(const DumpReader &reader, DumpReader::Sink sink);
 
   std::unique_ptr<mnl_socket, Close> socket_;
   Buffer buffer_;

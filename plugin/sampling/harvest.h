@@ -59,7 +59,8 @@ struct SamplerFigures {
 /// What the sampler gives to the read callback.
 struct Harvest {
   std::chrono::system_clock::time_point taken_at;
-  std::chrono::nanoseconds measured{0}; ///< the span that the windows cover
+  std::chrono::steady_clock::time_point ended_at; ///< by the clock that ages are measured by
+  std::chrono::nanoseconds measured{0};           ///< the span that the windows cover
   NamespaceHarvest own;
   std::vector<NamespaceHarvest> others;
   SamplerFigures sampler;

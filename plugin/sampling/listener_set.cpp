@@ -138,6 +138,7 @@ ListenerSet::Member &ListenerSet::admit(const MemberState &state, Identify ident
     slot = static_cast<std::uint32_t>(members_.size());
     members_.emplace_back();
     drops_moved_.reserve(members_.capacity());
+    fallen_members_.reserve(members_.capacity());
   } else {
     slot = free_members_.back();
     free_members_.pop_back();
@@ -278,6 +279,8 @@ void ListenerSet::change(Member &member, std::uint32_t length, std::uint32_t lim
     apply(fold_, member, length, limit);
   filling_members_ += static_cast<std::uint32_t>(is_filling(length, limit)) -
                       static_cast<std::uint32_t>(is_filling(member.length, member.limit));
+  if ((length < member.length || member.length == 0) && !std::exchange(member.fell, true))
+    fallen_members_.push_back(static_cast<std::uint32_t>(&member - members_.data()));
   member.length = length;
   member.limit = limit;
 }
@@ -299,6 +302,7 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
   last_ = now;
   elapsed_ += weight;
   ++samples_;
+  begin_runs(now);
 
   std::size_t kept = 0;
   for (const std::uint32_t index : active_) {
@@ -313,6 +317,17 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
   active_.resize(kept);
   if (fold_.length > 0)
     fold_.window.add(fold_.length, fold_.full_members > 0, weight);
+}
+
+void ListenerSet::begin_runs(TimePoint now) {
+  for (const std::uint32_t index : fallen_members_) {
+    Member &member = members_[index];
+    member.run_begin = now;
+    member.run_length = member.length;
+    member.last_length = 0;
+    member.fell = false;
+  }
+  fallen_members_.clear();
 }
 
 void ListenerSet::abandon_sample() { broken_off_ = true; }
@@ -440,6 +455,14 @@ void ListenerSet::find_member_figures() {
     if (listener.folded)
       fold_.lowest_limit = std::min(fold_.lowest_limit, member.limit);
     peaks.emplace_back(member.listener, peak);
+    if (member.length == 0)
+      continue;
+    listener.waiting.push_back({.cookie = member.cookie,
+                                .length = member.length,
+                                .not_shrinking_from = member.run_length,
+                                .not_shrinking_for = *last_ - member.run_begin,
+                                .length_before = member.last_length});
+    member.last_length = member.length;
   }
   std::sort(peaks.begin(), peaks.end());
   for (auto first = peaks.begin(); first != peaks.end();) {
@@ -486,6 +509,7 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
   interval.cookie = listener.lowest_cookie;
   interval.worst_member_percent = listener.worst_member_percent;
   interval.median_member_percent = listener.median_member_percent;
+  interval.waiting = std::exchange(listener.waiting, {});
   if (last_)
     interval.runs = listener.run.end_interval(*last_);
   interval.queue = figures_of(listener.window, listener.length, elapsed_ - listener.window_begin,

@@ -8,11 +8,8 @@ void RunClock::advance(std::uint64_t length, bool full, TimePoint before, TimePo
   if (length_ == 0) {
     first_ = now;
     last_empty_ = before;
-    last_fall_ = before;
     held_full_ = false;
   }
-  if (length < length_)
-    last_fall_ = now;
   length_ = length;
   if (!full || length == 0) {
     first_full_.reset();
@@ -30,7 +27,6 @@ QueueRuns RunClock::end_interval(TimePoint last) {
   if (length_ > 0) {
     runs.full_run_goes_on = held_full_;
     runs.not_empty_for = last - last_empty_;
-    runs.not_shrinking_for = last - last_fall_;
   }
   longest_full_run_ = QueueRuns::Duration(0);
   longest_full_ = QueueRuns::Duration(0);

@@ -14,8 +14,19 @@ struct QueueRuns {
   Duration longest_full_run{0};  ///< longest run without an empty sample that holds a full one
   Duration longest_full{0};      ///< longest run of full samples
   Duration not_empty_for{0};     ///< at the end, since it was last seen empty, or first seen at all
-  Duration not_shrinking_for{0}; ///< at the end, since it was last seen to fall, likewise
   bool full_run_goes_on = false; ///< at the end, one as of longest_full_run
+};
+
+/// A member in whose queue connections wait at the end of an interval. No sample of this while
+/// has seen the queue fall, so that it held `not_shrinking_from` connections or more throughout.
+/// That proves nothing: a new client may follow each accept() at once.
+struct WaitingMember {
+  std::uint64_t cookie = 0;
+  std::uint32_t length = 0;                 ///< connections
+  std::uint32_t not_shrinking_from = 0;     ///< connections in the first sample of the while
+  QueueRuns::Duration not_shrinking_for{0}; ///< from that sample to the last one
+  /// At the end of the interval before; 0 where the while began later.
+  std::uint32_t length_before = 0;
 };
 
 /// Follows one queue from sample to sample.
@@ -35,7 +46,6 @@ private:
   std::uint64_t length_ = 0;            ///< in the last sample
   TimePoint first_;                     ///< the first sample of the run
   TimePoint last_empty_;                ///< the sample before that one
-  TimePoint last_fall_;                 ///< the last sample with fewer than before
   std::optional<TimePoint> first_full_; ///< of the full samples up to now
   bool held_full_ = false;
   QueueRuns::Duration longest_full_run_{0}; ///< of this interval

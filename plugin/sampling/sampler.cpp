@@ -148,6 +148,7 @@ private:
     mailbox_.progress().note("other net namespaces");
     other_namespaces_.follow_board();
     harvest.others = other_namespaces_.harvest(others_max_weight(), harvest.faults);
+    harvest.ended_at = Clock::now();
     board_->post(wisher_.wishes(harvest));
     spent_of(others_budget_);
     harvest.taken_at = std::chrono::system_clock::now();

@@ -27,6 +27,7 @@ bool asks_for_oldest_wait(const ListenerInterval &interval, const WaitThresholds
 
 ScanWishes ScanWisher::wishes(const Harvest &harvest) {
   ScanWishes wishes;
+  wishes.of = harvest.ended_at;
   add_wait_ports(harvest.own, wishes);
   std::map<NetNamespaceId, NetCounters> counters;
   for (const NamespaceHarvest &other : harvest.others) {

@@ -23,6 +23,7 @@ bool asks_for_oldest_wait(const ListenerInterval &interval, const WaitThresholds
 
 /// Which scans of all connections an interval gives reason for.
 struct ScanWishes {
+  std::chrono::steady_clock::time_point of; ///< the end of the interval, as Harvest::ended_at
   /// Other net namespaces whose half-open connections are to be counted: a queue was not empty, or
   /// a counter of full SYN queues moved.
   std::set<NetNamespaceId> syn_queues;

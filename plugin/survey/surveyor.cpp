@@ -9,6 +9,7 @@
 #include "sockstat.h"
 #include "syn_queue.h"
 #include "thread_cpu_time.h"
+#include "unix_wait_clocks.h"
 #include "waiting.h"
 
 #include <algorithm>
@@ -31,10 +32,18 @@ constexpr std::size_t most_namespaces = 256;
 // Beyond, the owners of those Unix listeners only whose queue is not empty, or whose owner is
 // known.
 constexpr std::size_t most_listed = 30000;
-// Of one CPU: scans of all connections and of all processes, and lists of all listening sockets for
-// their owners. Together one percent.
-constexpr double scan_share = 0.0075;
+// Of one CPU: scans of all connections and of all processes, lists of all listening sockets for
+// their owners, and looks at those who wait at Unix listeners. Together one percent.
+constexpr double scan_share = 0.0055;
 constexpr double listing_share = 0.0025;
+constexpr double unix_look_share = 0.002;
+// Of those who wait at TCP listeners, in one scan.
+constexpr int most_looks = 3;
+// Of those who wait at Unix listeners, so many while they are to be found stalled.
+constexpr int unix_looks = 3;
+constexpr std::chrono::seconds shortest_unix_look_period{1};
+constexpr std::chrono::seconds longest_unix_look_period{10};
+constexpr std::size_t most_unix_queues = 1000;
 
 /// A net namespace to survey; nullptr: collectd's own.
 struct Place {
@@ -89,23 +98,50 @@ Failure count_syn_queues(SockDiag &sock_diag, const NamespaceLabel &label, SynQu
   return std::nullopt;
 }
 
-Failure find_oldest_waits(SockDiag &sock_diag, const NamespaceLabel &label,
-                          const std::vector<std::uint16_t> &ports,
-                          std::map<std::string, OldestWaits::Age> &ages) {
-  const auto addresses = tcp_addresses(sock_diag);
-  if (!addresses)
-    return addresses.error();
+using TcpWaitsByName = std::map<std::string, TcpWaits>;
+
+/// Takes the listeners first and then who waits at them: who is accepted in between is not seen,
+/// though it has not reset its connection.
+Result<TcpWaitsByName> look_at_tcp_waits(SockDiag &sock_diag, const NamespaceLabel &label,
+                                         const std::vector<std::uint16_t> &ports,
+                                         Clock::time_point as_of) {
   OldestWaits waits;
-  for (const TcpAddress &address : *addresses)
-    waits.add_listener(address);
-  if (Failure failure = sock_diag.dump_waiting(
-          ports, [&](const WaitingConnection &connection) { waits.add_waiting(connection); }))
-    return failure;
-  for (const OldestWaits::Oldest &oldest : waits.oldest()) {
-    if (!oldest.age)
-      continue;
-    OldestWaits::Age &age = ages[identify_tcp_listener(oldest.listener, label).name];
-    age = std::max(age, *oldest.age);
+  if (Failure failure = sock_diag.dump_tcp_listeners([&](const TcpListener &listener) {
+        if (std::binary_search(ports.begin(), ports.end(), listener.address.port))
+          waits.add_listener(listener.address, listener.queue_length);
+      }))
+    return *failure;
+  if (Failure failure = sock_diag.dump_waiting(ports, [&](WaitingConnection connection) {
+        const auto since =
+            std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - as_of);
+        connection.age = std::max(connection.age - since, std::chrono::milliseconds(0));
+        waits.add_waiting(connection);
+      }))
+    return *failure;
+  TcpWaitsByName by_name;
+  for (OldestWaits::Oldest &oldest : std::move(waits).oldest())
+    by_name[identify_tcp_listener(oldest.listener, label).name].add(std::move(oldest.waits));
+  return by_name;
+}
+
+/// Looks again where some could not be seen: what two looks have missed was accepted in between
+/// hardly twice.
+Failure find_tcp_waits(SockDiag &sock_diag, const NamespaceLabel &label,
+                       const std::vector<std::uint16_t> &ports, Clock::time_point as_of,
+                       TcpWaitsByName &found) {
+  for (int look = 0; look < most_looks; ++look) {
+    auto by_name = look_at_tcp_waits(sock_diag, label, ports, as_of);
+    if (!by_name)
+      return by_name.error();
+    bool all_seen = true;
+    for (auto &[name, waits] : *by_name) {
+      all_seen = all_seen && waits.invisible == 0;
+      const auto [known, is_new] = found.try_emplace(name);
+      if (is_new || waits.invisible < known->second.invisible)
+        known->second = std::move(waits);
+    }
+    if (all_seen)
+      break;
   }
   return std::nullopt;
 }
@@ -118,22 +154,53 @@ public:
   SurveyingLoop(std::shared_ptr<const Config> config, Config::Seconds interval,
                 std::shared_ptr<SurveyBoard> board, Mailbox<Survey> &mailbox)
       : config_(std::move(config)), mailbox_(mailbox), board_(std::move(board)),
-        budget_(scan_share, std::chrono::duration_cast<ScanBudget::Duration>(interval)) {}
+        budget_(scan_share, std::chrono::duration_cast<ScanBudget::Duration>(interval)),
+        unix_look_period_(unix_look_period(*config_)), interval_(interval) {}
 
   void run() {
-    while (mailbox_.sleep_until(std::nullopt) != Mailbox<Survey>::Wake::stopping)
-      mailbox_.deliver(survey());
+    for (;;) {
+      switch (mailbox_.sleep_until(next_unix_look())) {
+      case Mailbox<Survey>::Wake::stopping:
+        return;
+      case Mailbox<Survey>::Wake::asked:
+        mailbox_.deliver(survey());
+        break;
+      case Mailbox<Survey>::Wake::due:
+        look_at_unix_queues(places(*board_->namespaces()));
+        break;
+      }
+    }
   }
 
 private:
+  static Clock::duration unix_look_period(const Config &config) {
+    return std::clamp<Clock::duration>(
+        std::chrono::duration_cast<Clock::duration>(config.stalled_after / unix_looks),
+        shortest_unix_look_period, longest_unix_look_period);
+  }
+
+  /// Between two surveys, where these are too far apart.
+  std::optional<Clock::time_point> next_unix_look() const {
+    if (!unix_looked_at_ || interval_ < 2 * unix_look_period_)
+      return std::nullopt;
+    return *unix_looked_at_ + unix_look_period_;
+  }
+
+  static std::vector<Place> places(const std::vector<NetNamespace> &others) {
+    std::vector<Place> places(1);
+    for (const NetNamespace &other : others)
+      places.push_back({&other});
+    return places;
+  }
+
   Survey survey() {
     survey_ = Survey();
     if (selects_net_namespaces(*config_))
       find_namespaces();
     const auto others = board_->namespaces();
-    std::vector<Place> places(1);
-    for (const NetNamespace &other : *others)
-      places.push_back({&other});
+    const std::vector<Place> places = this->places(*others);
+    wishes_ = board_->wishes();
+    survey_.waits_of = wishes_.of;
 
     mailbox_.progress().note("limits and listeners");
     for (const Place &place : places)
@@ -141,6 +208,8 @@ private:
     if (config_->report_owner && listing_budget_.until(listing_cost_, Clock::now()).count() == 0)
       list_sockets(places);
     survey_.faults.insert(survey_.faults.end(), listing_faults_.begin(), listing_faults_.end());
+    look_at_unix_queues(places);
+    survey_.unix_waits = unix_clocks_.waits(Clock::now());
     scan(places);
     if (config_->report_owner)
       tell_owners();
@@ -249,6 +318,40 @@ private:
     });
   }
 
+  void look_at_unix_queues(const std::vector<Place> &places) {
+    if (!config_->report_unix)
+      return;
+    unix_looked_at_ = Clock::now();
+    if (unix_look_budget_.until(unix_look_cost_, Clock::now()).count() > 0)
+      return;
+    const auto before = thread_cpu_time();
+    // Where it fails, the sampler says so.
+    for (const Place &place : places)
+      visit(place, [&] { (void)look_at_unix_queues(); });
+    unix_clocks_.end_look();
+    unix_look_cost_ = thread_cpu_time() - before;
+    unix_look_budget_.spend(unix_look_cost_, Clock::now());
+  }
+
+  Failure look_at_unix_queues() {
+    Result<SockDiag> sock_diag = SockDiag::open();
+    if (!sock_diag)
+      return sock_diag.error();
+    std::vector<std::pair<std::uint64_t, std::uint32_t>> queues; // cookie and inode
+    if (Failure failure = sock_diag->dump_unix_listeners([&](const UnixListener &listener) {
+          if (listener.queue_length > 0)
+            queues.emplace_back(listener.cookie, listener.inode);
+        }))
+      return failure;
+    for (const auto &[cookie, inode] : queues) {
+      if (unix_clocks_.size() >= most_unix_queues && !unix_clocks_.knows(cookie))
+        continue;
+      if (const auto peers = sock_diag->unix_peers(inode, cookie); peers && !peers->empty())
+        unix_clocks_.see(cookie, *peers, Clock::now());
+    }
+    return std::nullopt;
+  }
+
   void tell_owners() {
     for (const OwnedSocket &socket : sockets_)
       if (const Owner *owner = owners_.find(socket.cookie))
@@ -259,7 +362,6 @@ private:
 
   /// The scans of all connections, and of all processes, as far as there is time for them.
   void scan(const std::vector<Place> &places) {
-    wishes_ = board_->wishes();
     std::map<std::string, std::pair<const Place *, ScanKind>> scans; // by name
     if (config_->report_owner && owners_.wants_scan())
       scans["owners"] = {&places.front(), ScanKind::owners};
@@ -302,8 +404,8 @@ private:
       return sock_diag.error();
     NamespaceSurvey &survey = survey_of(place);
     if (kind == ScanKind::oldest_waits)
-      return find_oldest_waits(*sock_diag, place.label(), wishes_.wait_ports.at(place.id()),
-                               survey.oldest_waits);
+      return find_tcp_waits(*sock_diag, place.label(), wishes_.wait_ports.at(place.id()),
+                            wishes_.of, survey.tcp_waits);
     SynQueues queues;
     if (Failure failure = count_syn_queues(*sock_diag, place.label(), queues))
       return failure;
@@ -326,6 +428,12 @@ private:
   CpuBudget::Duration listing_cost_{0}; ///< of the last one
   std::vector<Fault> listing_faults_;   ///< likewise
   std::uint64_t tcp_sockets_ = 0;       ///< as of the last reading
+  UnixWaitClocks unix_clocks_;
+  Clock::duration unix_look_period_;
+  Config::Seconds interval_; ///< collectd's
+  std::optional<Clock::time_point> unix_looked_at_;
+  CpuBudget unix_look_budget_{unix_look_share, Clock::now()};
+  CpuBudget::Duration unix_look_cost_{0}; ///< of the last one
 
   // Of the survey under way.
   Survey survey_;

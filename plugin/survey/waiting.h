@@ -2,32 +2,35 @@
 
 #include "listener_lookup.h"
 #include "sock_diag.h"
+#include "survey.h"
 
 #include <chrono>
-#include <optional>
+#include <cstdint>
 #include <vector>
 
 namespace backlog {
 
-/// Finds the oldest waiting connection of each address that is listened on.
+/// Finds the connections that wait at each address that is listened on.
 class OldestWaits {
 public:
-  using Age = std::chrono::milliseconds;
-
-  /// All listeners come before the first connection.
-  void add_listener(const TcpAddress &address) { lookup_.add(address); }
+  /// All listeners come before the first connection. Those with one address add up.
+  void add_listener(const TcpAddress &address, std::uint32_t queue_length);
   void add_waiting(const WaitingConnection &connection);
 
   struct Oldest {
     TcpAddress listener;
-    std::optional<Age> age; ///< empty: none is visible; clients that have reset are not
+    TcpWaits waits;
   };
   /// One for each address.
-  std::vector<Oldest> oldest() const;
+  std::vector<Oldest> oldest() &&;
 
 private:
+  struct Queue {
+    std::uint64_t length = 0;
+    std::vector<WaitingConnection> waiting;
+  };
   ListenerLookup lookup_;
-  std::vector<std::optional<Age>> ages_; ///< as lookup_ has its listeners, as far as any was found
+  std::vector<Queue> queues_; ///< as lookup_ has its listeners
 };
 
 } // namespace backlog

@@ -532,10 +532,9 @@ public:
     facts_.runs.longest_full_run = is_full(peak, facts_.lowest_limit) ? run : 0ms;
     facts_.runs.longest_full = facts_.runs.longest_full_run / 2;
     facts_.runs.not_empty_for = facts_.queue.last > 0 ? run : 0ms;
-    facts_.runs.not_shrinking_for = facts_.runs.not_empty_for / 2;
     facts_.oldest_wait.reset();
     if (facts_.queue.last > 0 && chance(10))
-      facts_.oldest_wait = facts_.runs.not_empty_for;
+      facts_.none_accepted_for = facts_.oldest_wait = facts_.runs.not_empty_for;
     // Deferred accept, scans, and what ICMP says of clients that went.
     facts_.drops = kind_ == deferred ? peak * 100 : chance(50) ? below(20) : 0;
     if (facts_.is_tcp)

@@ -30,6 +30,7 @@ public:
     int starts = 0;
     int questions = 0;
     bool ends_in_time = true;
+    std::string *calls = nullptr; ///< if set, grows by one letter for each
   };
 
   explicit FakeThread(std::shared_ptr<Script> script) : script_(std::move(script)) {}
@@ -42,12 +43,23 @@ public:
   }
   std::optional<std::string> failure() const override { return script_->failure; }
   std::string step() const override { return "module loading"; }
-  void ask() override { ++script_->questions; }
-  std::optional<Answer> take_until(TimePoint) override { return take(script_->in_time); }
+  void ask() override {
+    ++script_->questions;
+    note_call('?');
+  }
+  std::optional<Answer> take_until(TimePoint) override {
+    note_call('!');
+    return take(script_->in_time);
+  }
   std::optional<Answer> try_take() override { return take(script_->at_once); }
   bool stop(std::chrono::milliseconds) override { return script_->ends_in_time; }
 
 private:
+  void note_call(char letter) {
+    if (script_->calls != nullptr)
+      script_->calls->push_back(letter);
+  }
+
   static std::optional<Answer> take(std::deque<Answer> &answers) {
     if (answers.empty())
       return std::nullopt;
@@ -192,6 +204,18 @@ START_TEST(without_a_survey_the_harvest_goes_out) {
 }
 END_TEST
 
+START_TEST(the_survey_is_asked_for_when_the_harvest_is_there) {
+  World world;
+  (void)world.collector.start(interval);
+  std::string calls;
+  world.sampler->calls = &calls;
+  world.surveyor->calls = &calls;
+  world.sampler->in_time.push_back(harvest_with("tcp_any_80"));
+  (void)world.read();
+  assert_text(calls, "?!?!");
+}
+END_TEST
+
 START_TEST(an_ended_thread_is_started_anew_and_said_once) {
   World world;
   (void)world.collector.start(interval);
@@ -253,6 +277,7 @@ int main() {
       "collector", the_first_interval_is_no_more_than_a_baseline, nothing_at_all_gives_no_report,
       a_late_harvest_comes_before_the_one_asked_for, a_late_harvest_is_told_though_none_follows,
       a_late_survey_serves_until_a_fresh_one_is_there, without_a_survey_the_harvest_goes_out,
+      the_survey_is_asked_for_when_the_harvest_is_there,
       an_ended_thread_is_started_anew_and_said_once, a_surveyor_that_cannot_start_holds_up_nothing,
       a_sampler_that_cannot_start_is_tried_again, a_thread_that_is_left_behind_is_said);
 }

@@ -321,7 +321,8 @@ START_TEST(full_listeners_without_a_counter) {
          s.set_limit(128);
          s.set_peak(129);
          s.facts.queue.last = 129;
-         s.facts.runs = {45s, 45s, 50s, 45s, false};
+         s.facts.runs = {45s, 45s, 50s, false};
+         s.facts.none_accepted_for = 45s;
        },
        stalled, not_accepting, application,
        "unix_run_php-fpm-sock (php-fpm.service): accept queue stalled, 129 waiting, none accepted "
@@ -345,7 +346,7 @@ START_TEST(stalls) {
        [](Scene &s) {
          s.facts.queue.last = 2;
          s.facts.oldest_wait = 45s;
-         s.facts.runs.not_shrinking_for = 44s;
+         s.facts.none_accepted_for = 44s;
        },
        stalled, not_accepting, application,
        "tcp_any_80 (nginx.service): accept queue stalled, 2 waiting, the oldest for 45 s; "
@@ -354,7 +355,7 @@ START_TEST(stalls) {
        [](Scene &s) {
          s.facts.queue.last = 1;
          s.facts.oldest_wait = 30s;
-         s.facts.runs.not_shrinking_for = 20s;
+         s.facts.none_accepted_for = 27s; // the first sample that saw it came later
        },
        stalled, not_accepting, application,
        "tcp_any_80 (nginx.service): accept queue stalled, 1 waiting for 30 s; "
@@ -362,7 +363,7 @@ START_TEST(stalls) {
       {"five whose clients have reset",
        [](Scene &s) {
          s.facts.queue.last = 5;
-         s.facts.runs.not_shrinking_for = 30s;
+         s.facts.none_accepted_for = 30s;
        },
        stalled, not_accepting, application,
        "tcp_any_80 (nginx.service): accept queue stalled, 5 waiting, none accepted for 30 s; "
@@ -371,7 +372,7 @@ START_TEST(stalls) {
        [](Scene &s) {
          s.facts.queue.last = 5;
          s.facts.oldest_wait = 2s;
-         s.facts.runs.not_shrinking_for = 30s;
+         s.facts.none_accepted_for = 30s;
        },
        stalled, not_accepting, application,
        "tcp_any_80 (nginx.service): accept queue stalled, 5 waiting, none accepted for 30 s; "
@@ -380,13 +381,13 @@ START_TEST(stalls) {
        [](Scene &s) {
          s.facts.queue.last = 5;
          s.facts.oldest_wait = 29.9s;
-         s.facts.runs.not_shrinking_for = 29900ms;
+         s.facts.none_accepted_for = 29900ms;
        },
        ok, none, application, "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 512 in 10 s"},
       {"empty in the end",
        [](Scene &s) {
          s.facts.oldest_wait = 45s;
-         s.facts.runs.not_shrinking_for = 45s;
+         s.facts.none_accepted_for = 45s;
        },
        ok, none, application, "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 512 in 10 s"},
       {"it drops by now",
@@ -394,7 +395,7 @@ START_TEST(stalls) {
          s.overflow(1200, 40s);
          s.facts.queue.last = 512;
          s.facts.oldest_wait = 45s;
-         s.facts.runs.not_shrinking_for = 44s;
+         s.facts.none_accepted_for = 44s;
        },
        stalled, not_accepting, application,
        "tcp_any_80 (nginx.service): accept queue stalled, 512 waiting, the oldest for 45 s, "
@@ -404,16 +405,25 @@ START_TEST(stalls) {
        [](Scene &s) {
          s.facts.queue.last = 512;
          s.facts.oldest_wait = 45s;
-         s.facts.runs.not_shrinking_for = 100ms;
+         s.facts.none_accepted_for = 14900ms;
        },
        stalled, slow_accept, application,
        "tcp_any_80 (nginx.service): accept queue stalled, 512 waiting, the oldest for 45 s; "
        "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {"a queue that moved slowly, and perhaps moves no more",
+       [](Scene &s) {
+         s.facts.queue.last = 512;
+         s.facts.oldest_wait = 45s;
+         s.facts.none_accepted_for = 26900ms;
+       },
+       stalled, not_accepting, application,
+       "tcp_any_80 (nginx.service): accept queue stalled, 512 waiting, the oldest for 45 s; "
+       "not_accepting: none accepted for 27 s so far"},
       {"a stop in a long interval",
        [](Scene &s) {
          s.common.measured = 60s;
          s.facts.queue.last = 2;
-         s.facts.runs.not_shrinking_for = 40s;
+         s.facts.none_accepted_for = 40s;
        },
        stalled, not_accepting, application,
        "tcp_any_80 (nginx.service): accept queue stalled, 2 waiting, none accepted for 40 s; "
@@ -423,7 +433,7 @@ START_TEST(stalls) {
          s.use_group();
          s.facts.queue.last = 2;
          s.facts.oldest_wait = 45s;
-         s.facts.runs.not_shrinking_for = 100ms;
+         s.facts.none_accepted_for = 30s;
        },
        stalled, not_accepting, application,
        "tcp_any_80 (nginx.service): accept queue stalled, 2 waiting, the oldest for 45 s; "
@@ -434,44 +444,35 @@ START_TEST(stalls) {
          s.facts.queue.last = 129;
          s.facts.worst_member_percent = 100;
          s.facts.oldest_wait = 45s;
+         s.facts.none_accepted_for = 45s;
        },
        stalled, skew, application,
        "tcp_any_80 (nginx.service): accept queue stalled, 129 waiting, the oldest for 45 s; "
        "skew: the fullest of 4 members at 100 %, the median at 0 %, restart the stuck one"},
-      {"a young one in a queue that is full only now",
-       [](Scene &s) {
-         s.facts.queue.last = 512;
-         s.facts.oldest_wait = 5s;
-         s.facts.runs = {40s, 1s, 40s, 40s, false};
-       },
-       stalled, not_accepting, application,
-       "tcp_any_80 (nginx.service): accept queue stalled, 512 waiting, none accepted for 40 s; "
-       "not_accepting: the application has stopped calling accept(), restart it"},
-      {"a young one in a queue that was full earlier",
-       [](Scene &s) {
-         s.facts.queue.last = 3;
-         s.facts.oldest_wait = 5s;
-         s.facts.runs = {40s, 40s, 35s, 35s, false};
-       },
-       stalled, not_accepting, application,
-       "tcp_any_80 (nginx.service): accept queue stalled, 3 waiting, none accepted for 35 s; "
-       "not_accepting: the application has stopped calling accept(), restart it"},
-      {"a young one in a full group",
+      {"a group that is accepted from",
        [](Scene &s) {
          s.use_group();
-         s.facts.queue.last = 516;
-         s.facts.oldest_wait = 5s;
-         s.facts.runs = {40s, 40s, 40s, 40s, false};
+         s.facts.queue.last = 20;
+         s.facts.oldest_wait = 45s;
+         s.facts.none_accepted_for = 29s;
        },
-       stalled, not_accepting, application,
-       "tcp_any_80 (nginx.service): accept queue stalled, 516 waiting, none accepted for 40 s; "
-       "not_accepting: a process has stopped calling accept(), restart it"},
+       ok, none, application,
+       "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 516 in 4 sockets in 10 s"},
+      {"nobody has looked at who waits",
+       [](Scene &s) {
+         s.overflow(500, 40s);
+         s.facts.queue.last = 512;
+         s.facts.runs.not_empty_for = 300s;
+       },
+       overflow, slow_accept, application,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 500 drops in 10 s; "
+       "slow_accept: the application does not keep up, a longer queue only adds waiting"},
       {"always full when looked at, but the oldest is younger than that",
        [](Scene &s) {
          s.overflow(500, 40s);
          s.facts.queue.last = 512;
          s.facts.oldest_wait = 5s;
-         s.facts.runs.not_shrinking_for = 40s;
+         s.facts.none_accepted_for = 1s;
        },
        overflow, slow_accept, application,
        "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 500 drops in 10 s; "
@@ -662,7 +663,7 @@ START_TEST(who_only_holds_a_socket_for_a_service_is_not_blamed) {
            [](Scene &s) {
              s.facts.queue.last = 5;
              s.facts.oldest_wait = 45s;
-             s.facts.runs.not_shrinking_for = 45s;
+             s.facts.none_accepted_for = 45s;
            },
            [](Scene &s) { s.overflow(34, 10s); },
        }) {

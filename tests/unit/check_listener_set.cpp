@@ -368,14 +368,12 @@ START_TEST(runs_cross_intervals) {
   ck_assert(runs.full_run_goes_on);
   ck_assert(runs.longest_full == 200ms);
   ck_assert(runs.not_empty_for == 310ms);
-  ck_assert(runs.not_shrinking_for == 310ms);
 
   observed.sample({{1, "a", 1, 3}}, 400ms);
   runs = observed.harvest().at("a").runs;
   ck_assert(runs.longest_full_run == 700ms);
   ck_assert(runs.longest_full == 0ms);
   ck_assert(runs.not_empty_for == 710ms);
-  ck_assert(runs.not_shrinking_for == 0ms);
 
   observed.sample({{1, "a", 0, 3}});
   observed.sample({{1, "a", 3, 3}});
@@ -387,7 +385,41 @@ START_TEST(runs_cross_intervals) {
 
   observed.sample({{1, "a", 0, 3}});
   runs = observed.harvest().at("a").runs;
-  ck_assert(runs.not_empty_for == 0ms && runs.not_shrinking_for == 0ms);
+  ck_assert(runs.not_empty_for == 0ms);
+}
+END_TEST
+
+START_TEST(members_that_have_not_been_seen_to_shrink) {
+  Observed observed;
+  const auto is = [](const WaitingMember &member, std::uint32_t length, std::uint32_t from,
+                     std::chrono::milliseconds shrank_ago, std::uint32_t before) {
+    return member.length == length && member.not_shrinking_from == from &&
+           member.not_shrinking_for == shrank_ago && member.length_before == before;
+  };
+  observed.sample({{1, "a", 0, 9}, {2, "a", 3, 9}});
+  observed.sample({{1, "a", 2, 9}, {2, "a", 1, 9}});
+  observed.sample({{1, "a", 4, 9}, {2, "a", 0, 9}}, 100ms);
+  auto members = observed.harvest().at("a").waiting;
+  ck_assert_uint_eq(members.size(), 1);
+  ck_assert(is(members[0], 4, 2, 100ms, 0));
+  observed.sample({{1, "a", 4, 9}, {2, "a", 2, 9}}, 200ms);
+  observed.sample({{1, "a", 5, 9}, {2, "a", 2, 9}}, 10ms);
+  members = observed.harvest().at("a").waiting;
+  ck_assert_uint_eq(members.size(), 2);
+  ck_assert(is(members[0], 5, 2, 310ms, 4));
+  ck_assert(is(members[1], 2, 2, 10ms, 0));
+
+  // A fall begins the while anew, also one that a dump saw which broke off.
+  observed.sample({{1, "a", 3, 9}, {2, "a", 2, 9}});
+  observed.broken_sample({{2, "a", 1, 9}});
+  observed.sample({{1, "a", 4, 9}, {2, "a", 2, 9}}, 50ms);
+  members = observed.harvest().at("a").waiting;
+  ck_assert(is(members[0], 4, 3, 50ms, 0));
+  ck_assert(is(members[1], 2, 2, 0ms, 0));
+  // Nobody waits, or the member is gone.
+  observed.sample({{1, "a", 0, 9}});
+  observed.sample({{1, "a", 0, 9}});
+  ck_assert(observed.harvest().at("a").waiting.empty());
 }
 END_TEST
 
@@ -778,8 +810,9 @@ int main() {
       one_miss_is_not_gone, who_went, a_broken_dump_loses_nobody, a_broken_dump_loses_no_drops,
       restart_keeps_the_listener, relisten_changes_the_limit_only, drops_have_a_baseline,
       full_at_either_end, drops_that_the_kernel_does_not_tell, fold_is_the_sum_of_its_listeners,
-      filling, runs_cross_intervals, members_apart, steady_samples_do_not_allocate,
-      order_of_the_dump_does_not_matter, addresses_that_meet_in_one_name_are_two_listeners,
+      filling, runs_cross_intervals, members_that_have_not_been_seen_to_shrink, members_apart,
+      steady_samples_do_not_allocate, order_of_the_dump_does_not_matter,
+      addresses_that_meet_in_one_name_are_two_listeners,
       an_address_keeps_its_name_when_the_other_goes, names_that_are_made_to_meet_stay_apart,
       a_listener_settles_after_ten_minutes, lowest_limit_is_of_a_member_that_is_there,
       lowest_limit_of_the_fold, a_sample_stands_for_no_more_than_its_maximum,

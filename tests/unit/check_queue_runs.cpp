@@ -22,12 +22,7 @@ constexpr std::uint64_t capacity = 5;
 std::vector<Case> cases() {
   return {
       {.name = "always empty", .intervals = {{0, 0, 0}}, .runs = {}},
-      {.name = "waiting, never full",
-       .intervals = {{0, 2, 3, 3}},
-       .runs = {.not_empty_for = 30ms, .not_shrinking_for = 30ms}},
-      {.name = "fell once",
-       .intervals = {{0, 3, 2, 2}},
-       .runs = {.not_empty_for = 30ms, .not_shrinking_for = 10ms}},
+      {.name = "waiting, never full", .intervals = {{0, 2, 3, 3}}, .runs = {.not_empty_for = 30ms}},
       {.name = "one full sample in a run of three",
        .intervals = {{0, 2, 5, 2, 0}},
        .runs = {.longest_full_run = 20ms}},
@@ -45,7 +40,6 @@ std::vector<Case> cases() {
        .runs = {.longest_full_run = 10ms,
                 .longest_full = 10ms,
                 .not_empty_for = 20ms,
-                .not_shrinking_for = 20ms,
                 .full_run_goes_on = true}},
   };
 }
@@ -77,8 +71,6 @@ START_TEST(runs_of_a_queue) {
     assert_duration(tried, "longest_full_run", runs.longest_full_run, tried.runs.longest_full_run);
     assert_duration(tried, "longest_full", runs.longest_full, tried.runs.longest_full);
     assert_duration(tried, "not_empty_for", runs.not_empty_for, tried.runs.not_empty_for);
-    assert_duration(tried, "not_shrinking_for", runs.not_shrinking_for,
-                    tried.runs.not_shrinking_for);
     ck_assert_msg(runs.full_run_goes_on == tried.runs.full_run_goes_on, "%s", tried.name);
   }
 }

@@ -885,6 +885,114 @@ START_TEST(somaxconn_that_a_limit_comes_from) {
 }
 END_TEST
 
+namespace {
+
+/// One listener in whose queue somebody waits, and surveys of it.
+struct WaitingScene {
+  bool is_tcp = true;
+  std::uint32_t length = 5;
+  std::chrono::nanoseconds not_shrinking_for = 300s;
+  std::optional<std::chrono::milliseconds> oldest{}; ///< of as many as wait
+  std::uint64_t oldest_cookie = 1;
+  std::uint64_t invisible = 0;
+  std::optional<UnixWaits> unix_waits{};
+  std::chrono::seconds survey_age{0};
+  std::chrono::steady_clock::time_point now{};
+
+  ListenerState state_in(Tables &tables) {
+    now += 10s;
+    KindHarvest kind = kind_of({{"a", length}});
+    ListenerInterval &interval = kind.listeners[0].interval;
+    interval.limit = 4096;
+    interval.queue.last = length;
+    interval.waiting.push_back({.cookie = 7,
+                                .length = length,
+                                .not_shrinking_from = length,
+                                .not_shrinking_for = not_shrinking_for,
+                                .length_before = 0});
+    Harvest harvest;
+    harvest.ended_at = now;
+    harvest.measured = 10s;
+    (is_tcp ? harvest.own.tcp : harvest.own.unix_sockets.emplace()) = kind;
+    Survey survey;
+    survey.waits_of = now - survey_age;
+    if (oldest) {
+      TcpWaits &waits = survey.own.tcp_waits["a"];
+      waits.ages.assign(length - invisible, *oldest);
+      waits.oldest_cookie = oldest_cookie;
+      waits.invisible = invisible;
+    }
+    if (unix_waits)
+      survey.unix_waits[7] = *unix_waits;
+    tables.take(harvest, survey);
+    return tables.row("a").diagnosis->state;
+  }
+};
+
+} // namespace
+
+START_TEST(a_stall_is_proved_by_who_waits) {
+  using enum ListenerState;
+  struct Case {
+    const char *name;
+    WaitingScene scene;
+    ListenerState state;
+  };
+  const Case cases[] = {
+      {"nobody has looked", {}, ok},
+      {"the oldest waits 30 s", {.oldest = 30s}, stalled},
+      {"and 5 s", {.oldest = 5s}, ok},
+      {"the others have reset", {.oldest = 5s, .invisible = 4}, ok},
+      {"all have reset", {.oldest = 0s, .invisible = 5}, stalled},
+      {"Unix: nobody has looked", {.is_tcp = false}, ok},
+      {"Unix: those that wait have changed",
+       {.is_tcp = false, .unix_waits = UnixWaits{.none_accepted_for = 10s, .oldest = 10s}},
+       ok},
+      {"Unix: they have not",
+       {.is_tcp = false, .unix_waits = UnixWaits{.none_accepted_for = 30s, .oldest = {}}},
+       stalled},
+      {"Unix: accepted from, too slowly",
+       {.is_tcp = false, .unix_waits = UnixWaits{.none_accepted_for = 1s, .oldest = 31s}},
+       stalled},
+      {"a look at an earlier interval of a queue that has not shrunk since",
+       {.not_shrinking_for = 10s, .oldest = 45s, .survey_age = 10s},
+       stalled},
+      {"a look at an earlier interval, and a fresh client now",
+       {.length = 1, .not_shrinking_for = 1s, .oldest = 45s, .survey_age = 10s},
+       ok},
+      {"Unix: likewise",
+       {.is_tcp = false,
+        .not_shrinking_for = 1s,
+        .unix_waits = UnixWaits{.none_accepted_for = 40s, .oldest = 45s},
+        .survey_age = 10s},
+       ok},
+  };
+  for (const Case &c : cases) {
+    Tables tables;
+    WaitingScene scene = c.scene;
+    const ListenerState state = scene.state_in(tables);
+    ck_assert_msg(state == c.state, "%s: %s", c.name, std::string(name_of(state)).c_str());
+  }
+}
+END_TEST
+
+START_TEST(a_member_whose_oldest_stays_the_oldest_has_stopped) {
+  const auto states = [](bool moves) {
+    Tables tables;
+    WaitingScene scene{.not_shrinking_for = 1s, .oldest = 20s, .invisible = 1};
+    std::string text;
+    for (std::uint64_t i = 0; i < 5; ++i) {
+      scene.oldest_cookie = moves ? i + 1 : 1;
+      text += name_of(scene.state_in(tables));
+      text += ' ';
+    }
+    return text;
+  };
+  assert_text(states(false), "ok ok ok stalled stalled ");
+  assert_text(states(true), "ok ok ok ok ok ");
+}
+END_TEST
+
 START_TEST(namespaces_have_kernel_rows_and_owners_reach_rows) {
   Tables tables;
   Harvest harvest;
@@ -894,13 +1002,14 @@ START_TEST(namespaces_have_kernel_rows_and_owners_reach_rows) {
   blue.label = {.name = "blue", .has_id = false};
   blue.id = {1, 2};
   blue.tcp = kind_of({{"a__netns_blue", 3}, {"x__netns_blue", 2, 0, 1, true}});
+  blue.tcp.listeners[0].interval.waiting.push_back({.cookie = 9, .length = 1});
   NamespaceHarvest &container = harvest.others.emplace_back();
   container.label = {.name = "0123456789ab", .has_id = true};
   container.id = {1, 3};
   container.tcp = kind_of({{"y", 5, 0, 1, true}});
   Survey survey;
   survey.others[{1, 2}].limits.somaxconn = 99;
-  survey.others[{1, 2}].oldest_waits["a__netns_blue"] = 1500ms;
+  survey.others[{1, 2}].tcp_waits["a__netns_blue"].ages = {1500ms};
   survey.owners[7] = Owner{.process = "nginx", .pid = 12, .unit = "nginx.service"};
   tables.take(harvest, survey);
   ck_assert_uint_eq(tables.table.kernels.size(), 3);
@@ -1015,6 +1124,7 @@ int main() {
       names_with_ids_are_expected_by_themselves_only, a_kind_that_is_not_read_switches_off_no_other,
       other_namespaces_that_are_not_read_keep_what_is_theirs,
       a_kernel_without_unix_diag_tells_all_that_there_is, somaxconn_that_a_limit_comes_from,
+      a_stall_is_proved_by_who_waits, a_member_whose_oldest_stays_the_oldest_has_stopped,
       namespaces_have_kernel_rows_and_owners_reach_rows,
       drops_of_namespaces_that_come_and_go_stay_counted,
       counters_of_a_namespace_that_returns_are_a_baseline);

@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <string>
 #include <sys/socket.h>
+#include <utility>
 #include <vector>
 
 using namespace backlog;
@@ -40,7 +41,7 @@ TcpAddress v6only(TcpAddress address) {
   return address;
 }
 
-using Age = std::optional<OldestWaits::Age>;
+using Age = std::optional<std::chrono::milliseconds>;
 
 struct Case {
   const char *name;
@@ -212,16 +213,21 @@ void wait_until(const char *what, const std::function<bool()> &holds) {
   }
 }
 
+Age oldest_age(const TcpWaits &waits) {
+  return waits.ages.empty() ? std::nullopt : Age(waits.ages.front());
+}
+
 Age oldest_of(SockDiag &diag, std::uint16_t port) {
   OldestWaits waits;
-  if (Failure failure = diag.dump_tcp_listeners(
-          [&](const TcpListener &listener) { waits.add_listener(listener.address); }))
+  if (Failure failure = diag.dump_tcp_listeners([&](const TcpListener &listener) {
+        waits.add_listener(listener.address, listener.queue_length);
+      }))
     ck_abort_msg("%s", failure->message().c_str());
   for (const WaitingConnection &connection : dump(diag, {port}))
     waits.add_waiting(connection);
-  for (const OldestWaits::Oldest &oldest : waits.oldest())
+  for (const OldestWaits::Oldest &oldest : std::move(waits).oldest())
     if (oldest.listener.port == port)
-      return oldest.age;
+      return oldest_age(oldest.waits);
   ck_abort_msg("no listener at port %u", port);
 }
 
@@ -241,16 +247,43 @@ START_TEST(waiting_connections_find_their_listener) {
   for (const Case &c : cases()) {
     OldestWaits waits;
     for (const TcpAddress &listener : c.listeners)
-      waits.add_listener(listener);
+      waits.add_listener(listener, 0);
     for (const WaitingConnection &connection : c.waiting)
       waits.add_waiting(connection);
-    const auto oldest = waits.oldest();
+    const auto oldest = std::move(waits).oldest();
     ck_assert_msg(oldest.size() == c.ages.size(), "%s: %zu", c.name, oldest.size());
     for (std::size_t i = 0; i < c.ages.size(); ++i) {
       ck_assert_msg(oldest[i].listener == c.listeners[i], "%s: listener %zu", c.name, i);
-      ck_assert_msg(oldest[i].age == c.ages[i], "%s: age %zu", c.name, i);
+      ck_assert_msg(oldest_age(oldest[i].waits) == c.ages[i], "%s: age %zu", c.name, i);
     }
   }
+}
+END_TEST
+
+START_TEST(who_waits_is_in_order_and_who_is_not_seen_is_counted) {
+  OldestWaits waits;
+  waits.add_listener(address("0.0.0.0"), 2);
+  waits.add_listener(address("0.0.0.0"), 3);
+  waits.add_listener(address("::"), 1);
+  for (const auto &[age, cookie] :
+       {std::pair{1s, 5}, std::pair{3s, 9}, std::pair{3s, 7}, std::pair{2s, 1}})
+    waits.add_waiting({address("10.0.0.1"), age, static_cast<std::uint64_t>(cookie)});
+  for (int i = 0; i < 2; ++i) // one has come since the queues were read
+    waits.add_waiting({address("::1"), 4s, 11});
+  auto found = std::move(waits).oldest();
+  ck_assert_uint_eq(found.size(), 2);
+  TcpWaits &ipv4 = found[0].waits;
+  ck_assert(ipv4.ages == (std::vector<std::chrono::milliseconds>{3s, 3s, 2s, 1s}));
+  ck_assert_uint_eq(ipv4.oldest_cookie, 7);
+  ck_assert_uint_eq(ipv4.invisible, 1);
+  ck_assert_uint_eq(found[1].waits.invisible, 0);
+
+  ipv4.add({.ages = {2500ms}, .oldest_cookie = 20, .invisible = 2});
+  ck_assert(ipv4.ages == (std::vector<std::chrono::milliseconds>{3s, 3s, 2500ms, 2s, 1s}));
+  ck_assert_uint_eq(ipv4.oldest_cookie, 7);
+  ck_assert_uint_eq(ipv4.invisible, 3);
+  ipv4.add(std::move(found[1].waits));
+  ck_assert_uint_eq(ipv4.oldest_cookie, 11);
 }
 END_TEST
 
@@ -402,7 +435,8 @@ START_TEST(live_kernel_filters_by_port) {
 END_TEST
 
 int main() {
-  return run_tests("waiting", waiting_connections_find_their_listener, entries_tell_their_age,
+  return run_tests("waiting", waiting_connections_find_their_listener,
+                   who_waits_is_in_order_and_who_is_not_seen_is_counted, entries_tell_their_age,
                    accepted_connections_are_passed_over, entries_without_age_are_damaged,
                    live_ages_are_in_the_order_of_the_clients, live_queue_tells_who_still_waits,
                    live_kernel_filters_by_port);

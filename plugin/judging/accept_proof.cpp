@@ -1,0 +1,97 @@
+#include "accept_proof.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+namespace backlog {
+
+namespace {
+
+using Duration = AcceptFacts::Duration;
+
+constexpr Duration forever = Duration::max();
+// Ages are in ticks of the kernel's clock: of 10 ms where it is slowest.
+constexpr std::chrono::milliseconds age_error{20};
+
+/// For how long a queue can have lain untouched of which `length` connections waited all the while.
+Duration longest_untouched(std::uint64_t length, const TcpWaits &waits) {
+  if (length <= waits.invisible)
+    return forever;
+  const std::uint64_t visible = length - waits.invisible;
+  if (visible > waits.ages.size())
+    return Duration(0);
+  return waits.ages[visible - 1] + age_error;
+}
+
+/// What is known of a queue's length at a moment since when it has not been seen to shrink.
+struct KnownLength {
+  Duration ago;
+  std::uint64_t length;
+};
+
+/// known: the latest first.
+Duration none_accepted_for(std::span<const KnownLength> known, const TcpWaits &waits) {
+  Duration result{0};
+  for (const KnownLength &moment : known) {
+    const Duration untouched = std::min(moment.ago, longest_untouched(moment.length, waits));
+    result = std::max(result, untouched);
+    if (untouched < moment.ago)
+      break;
+  }
+  return result;
+}
+
+/// Of all members that have not been seen to shrink for `long_enough`, as if they were one.
+Duration none_accepted_for(const TcpQueue &queue, Duration long_enough) {
+  KnownLength begin{.ago = forever, .length = 0};
+  KnownLength interval_begin{.ago = queue.measured, .length = 0};
+  for (const WaitingMember &member : queue.members) {
+    if (member.not_shrinking_for < long_enough)
+      continue;
+    begin.ago = std::min(begin.ago, member.not_shrinking_for);
+    begin.length += member.not_shrinking_from;
+    interval_begin.length += member.length_before;
+  }
+  if (begin.length == 0)
+    return Duration(0);
+  if (interval_begin.ago >= begin.ago || interval_begin.length == 0)
+    return none_accepted_for(std::array{begin}, *queue.waits);
+  return none_accepted_for(std::array{interval_begin, begin}, *queue.waits);
+}
+
+} // namespace
+
+AcceptFacts tcp_accept_facts(const TcpQueue &queue, Duration stalled_after) {
+  AcceptFacts facts;
+  if (queue.members.empty() || queue.waits == nullptr)
+    return facts;
+  if (!queue.waits->ages.empty())
+    facts.oldest_wait = queue.waits->ages.front();
+  Duration none_for = queue.oldest_unmoved_for;
+  for (const Duration long_enough : {stalled_after, stalled_after / 2})
+    none_for = std::max(none_for, none_accepted_for(queue, long_enough));
+  for (const WaitingMember &member : queue.members)
+    if (member.not_shrinking_from <= queue.waits->invisible)
+      none_for = std::max(none_for, member.not_shrinking_for);
+  facts.none_accepted_for = none_for;
+  return facts;
+}
+
+AcceptFacts unix_accept_facts(std::span<const WaitingMember> members,
+                              const std::unordered_map<std::uint64_t, UnixWaits> &waits) {
+  AcceptFacts facts;
+  for (const WaitingMember &member : members) {
+    const auto found = waits.find(member.cookie);
+    if (found == waits.end())
+      continue;
+    facts.none_accepted_for =
+        std::max(facts.none_accepted_for.value_or(Duration(0)),
+                 std::min(member.not_shrinking_for, found->second.none_accepted_for));
+    if (found->second.oldest)
+      facts.oldest_wait = std::max(facts.oldest_wait.value_or(Duration(0)), *found->second.oldest);
+  }
+  return facts;
+}
+
+} // namespace backlog
