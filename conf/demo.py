@@ -21,7 +21,11 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "system"))
-import harness  # noqa: E402 (found by the path above)
+from collectd import Collectd  # noqa: E402
+from kernel import ss  # noqa: E402
+from listeners import Listener  # noqa: E402
+from names import tcp_name  # noqa: E402
+from waiting import wait_until  # noqa: E402
 
 import demo_pictures  # noqa: E402
 
@@ -119,8 +123,8 @@ def wait_for_interval(collectd, csv_files, signals, deadline):
 def listeners_by_ss():
     """{name: (Recv-Q, Send-Q)}, summed where several sockets share a name (SO_REUSEPORT)."""
     sums = {}
-    for listener in harness.ss():
-        name = harness.tcp_name(*listener[:5])
+    for listener in ss():
+        name = tcp_name(*listener[:5])
         length, limit = sums.get(name, (0, 0))
         sums[name] = (length + listener.recv_q, limit + listener.send_q)
     return sums
@@ -179,7 +183,7 @@ def play(listener):
         waiting = listener.length
         listener.drop_clients()
         listener.accept(waiting)
-        harness.wait_until(lambda: listener.length == 0, what="an empty queue")
+        wait_until(lambda: listener.length == 0, what="an empty queue")
         yield f"the fix: accept() is called again, {clients(waiting)} accepted"
         for _ in range(HEALTHY_ROUNDS):
             listener.fill(CLIENTS_AT_ONCE)
@@ -193,7 +197,7 @@ class Bursts:
     wait for 50 ms and are accepted."""
 
     def __init__(self):
-        self.listener = harness.Listener(limit=BURST_LIMIT)
+        self.listener = Listener(limit=BURST_LIMIT)
         self.done = []
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -299,7 +303,7 @@ class Notifications:
 
 
 def run(collectd, listener, report, signals, deadline):
-    csv_files = CsvFiles(collectd.directory / "csv" / harness.HOSTNAME)
+    csv_files = CsvFiles(collectd.directory / "csv" / collectd.hostname)
     deeds, shown, counters = play(listener), {}, {}
     notifications = Notifications(collectd)
     deed = next(deeds)
@@ -339,7 +343,7 @@ def print_pictures(collectd):
     if not shutil.which("rrdtool"):
         print("\nrrdtool is missing: no pictures.")
         return
-    pictures = demo_pictures.draw_pictures(collectd.directory / "csv" / harness.HOSTNAME,
+    pictures = demo_pictures.draw_pictures(collectd.directory / "csv" / collectd.hostname,
                                            collectd.directory / "pictures", INTERVAL)
     if pictures:
         print("\nPictures of the busy listeners, by rrdtool, with the RRD of each beside it:")
@@ -353,7 +357,7 @@ def print_end(collectd, build_directory):
     conf_directory = re.search(r"^COLLECTD_CONF_DIR:\w+=(.*)", cache, re.MULTILINE)[1]
     print(f"""
 collectd has ended. Its csv files are in
-    {os.path.relpath(collectd.directory / "csv" / harness.HOSTNAME)}
+    {os.path.relpath(collectd.directory / "csv" / collectd.hostname)}
 To install the plugin for good, on a host with collectd, as root:
     cmake --build {shown} && cmake --install {shown}
     systemd-tmpfiles --create collectd-backlog.conf
@@ -369,11 +373,10 @@ def main():
     deadline = time.monotonic() + arguments.seconds if arguments.seconds else float("inf")
     sys.stdout.reconfigure(line_buffering=True)
     signals = Signals()
-    harness.HOSTNAME = socket.gethostname()
     directory = tempfile.mkdtemp(prefix="demo.", dir=arguments.directory)
-    with harness.Listener(limit=LIMIT) as listener, Bursts() as bursts, \
-            harness.Collectd(PLUGIN_CONFIG.format(pathlib.Path(directory).resolve()), interval=INTERVAL,
-                             directory=directory) as collectd:
+    with Listener(limit=LIMIT) as listener, Bursts() as bursts, \
+            Collectd(PLUGIN_CONFIG.format(pathlib.Path(directory).resolve()), interval=INTERVAL,
+                     directory=directory, hostname=socket.gethostname()) as collectd:
         print(f"""
 collectd {collectd.pid} reads this host's listeners every second{"" if arguments.seconds else "; Ctrl-C ends it"}.
 (1) the host's listeners beside ss, every {ROUNDS_PER_TABLE} s; used: the most within the last second

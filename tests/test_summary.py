@@ -11,12 +11,12 @@ import xml.sax.saxutils
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "system"))
-import harness  # noqa: E402
+import system_test  # noqa: E402
 
 PROGRAM = """
 import sys, unittest
 sys.path.insert(0, {system!r})
-import harness
+import system_test
 
 class ClassTest(unittest.TestCase):
     @classmethod
@@ -26,7 +26,7 @@ class ClassTest(unittest.TestCase):
         pass
 {more}
 result = unittest.main(verbosity=2, exit=False).result
-sys.exit(harness.exit_status(result))
+sys.exit(system_test.exit_status(result))
 """
 PARTS = '''
 class PartsTest(unittest.TestCase):
@@ -74,7 +74,7 @@ class SummaryTest(unittest.TestCase):
         return done.returncode, done.stdout
 
     def test_exit_status_of_programs(self):
-        for more, wanted in (((), harness.SKIPPED), ((WHOLE_TEST,), harness.SKIPPED), ((PARTS,), 0),
+        for more, wanted in (((), system_test.SKIPPED), ((WHOLE_TEST,), system_test.SKIPPED), ((PARTS,), 0),
                              ((PARTS, WHOLE_TEST), 0), ((FAILING,), 1), ((PARTS, FAILING), 1)):
             with self.subTest(more):
                 status, output = self.run_program(*more)

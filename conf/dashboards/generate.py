@@ -30,8 +30,6 @@ def panel(title, *queries, kind="timeseries", width=12, unit="short", descriptio
     return Panel(title, kind, width, unit, queries, description, options)
 
 
-# --- one value, as each store names it ------------------------------------------
-
 COUNTERS = ("packets", "protocol_counter")
 HOST_INFLUXDB = '"host" =~ /^$host$/'
 
@@ -82,8 +80,6 @@ def every_interval(what, series, tags="", fill="null"):
 def alias(expression, legend):
     return f"alias({expression}, {json.dumps(legend)})"
 
-
-# --- queries -------------------------------------------------------------------
 
 def most(kind, name, legend, instance="$listener"):
     """The highest value of each step, so that no peak is lost at any zoom."""
@@ -205,8 +201,6 @@ def top_by_hours_above():
                "hours", f"count_over_time(({minute} > {HOURS_ABOVE_PERCENT})[$__range:1m]) / 60")
 
 
-# --- pages ---------------------------------------------------------------------
-
 PAGES = {
     "fleet": ("Accept queues of all hosts", (
         panel(f"Top {TOP} by drops", top_by_drops(), kind="table", unit="cps",
@@ -286,8 +280,6 @@ LEGEND_WORDS = {
     "prometheus": {"host": "{{instance}}", "listener": "{{backlog}}"},
 }
 
-
-# --- Grafana -------------------------------------------------------------------
 
 UNSET = {"text": "", "value": ""}
 
@@ -424,8 +416,6 @@ def grafana_dashboard(store, page):
         "panels": [grafana_panel(store, each, number, position) for number, (each, position) in
                    enumerate(zip(panels, positions(panels)), start=1)]}
 
-
-# --- graphite-web ----------------------------------------------------------------
 
 GRAPH_WIDTH, GRAPH_HEIGHT = 600, 300
 UNIT_TITLES = {"short": "", "cps": "per second", "percent": "%", "h": "hours", "s": "seconds"}

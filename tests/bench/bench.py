@@ -16,7 +16,8 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "system"))
-import harness  # noqa: E402 (found by the path above)
+import kernel  # noqa: E402
+from collectd import Collectd  # noqa: E402
 
 GROSS = 2  # times the goal
 COLLECTD_INTERVAL = 10
@@ -162,7 +163,7 @@ class Bench:
 
     def daemon(self):
         """The whole collectd process by default settings."""
-        with harness.Collectd(interval=COLLECTD_INTERVAL, load_backlog=False, config=NO_WRITER) as plain:
+        with Collectd(interval=COLLECTD_INTERVAL, load_backlog=False, config=NO_WRITER) as plain:
             for counts, cpu_goal, memory_goal in (({"tcp": 100}, 0.6, 6), ({"tcp": 100, "unix": 5000}, 0.6, None),
                                                   ({"tcp": 10000}, None, 40)):
                 self._daemon_among(counts, cpu_goal, memory_goal, plain)
@@ -174,7 +175,7 @@ class Bench:
         seconds = (COLLECTD_INTERVAL if self.is_short or not cpu_goal else 60) + 1
         # Its size after ten intervals does not hang on how long these are.
         interval = COLLECTD_INTERVAL if cpu_goal else seconds / 11
-        with self.programs.held(**counts), harness.Collectd(interval=interval, config=NO_WRITER) as collectd:
+        with self.programs.held(**counts), Collectd(interval=interval, config=NO_WRITER) as collectd:
             collectd.wait(lambda: SAMPLER_THREAD in cpu_seconds(collectd.pid), what="the sampler's thread")
             before, begin = cpu_seconds(collectd.pid), time.monotonic()
             time.sleep(seconds)
@@ -278,7 +279,7 @@ def main():
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
 
-    harness.run("ip", "link", "set", "lo", "up")
+    kernel.run("ip", "link", "set", "lo", "up")
     table = Table()
     bench = Bench(Programs(arguments.programs), table, arguments.short)
     for part in arguments.parts or PARTS:

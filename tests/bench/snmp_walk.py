@@ -14,7 +14,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "snmp"))
 import snmp_harness  # noqa: E402
 from snmp_harness import SnmpTest, TABLE_OID, table_writer  # noqa: E402
-from harness import wait_until  # noqa: E402
+from waiting import wait_until  # noqa: E402
 
 ROWS = 10000
 COLUMNS = range(2, 12)

@@ -8,7 +8,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "system"))
-from harness import exit_status  # noqa: E402
+from system_test import exit_status  # noqa: E402
 
 CONF = pathlib.Path(__file__).resolve().parent.parent.parent / "conf"
 

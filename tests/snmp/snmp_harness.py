@@ -20,9 +20,10 @@ import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "system"))
-import harness  # noqa: E402
+import system_test  # noqa: E402
+from system_test import SystemTest, skip  # noqa: E402
+from waiting import wait_until  # noqa: E402
 import table_writer  # noqa: E402
-from harness import wait_until  # noqa: E402
 
 ROOT_OID = "1.3.6.1.4.1.8072.9999.9999.4242"
 MIB_OID = ROOT_OID + ".1"
@@ -112,7 +113,7 @@ class Subagent(Process):
         return seconds
 
 
-class SnmpTest(harness.SystemTest):
+class SnmpTest(SystemTest):
     """Folders, programs and questions of one test."""
 
     def setUp(self):
@@ -236,10 +237,10 @@ class SnmpTest(harness.SystemTest):
 def main(namespace=True):
     for variable in ("BACKLOG_AGENTX", "BACKLOG_MIBS"):
         if not os.environ.get(variable):
-            harness._skip(f"{variable} is not set")
+            skip(f"{variable} is not set")
     try:
         for name in ("snmpd", "snmptrapd", "snmpget"):
             program(name)
     except unittest.SkipTest as error:
-        harness._skip(str(error))
-    harness.main(namespace)
+        skip(str(error))
+    system_test.main(namespace)

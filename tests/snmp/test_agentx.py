@@ -11,7 +11,8 @@ import time
 
 import snmp_harness
 from snmp_harness import MIB_OID, SnmpTest, TABLE_OID, table_writer
-from harness import wait_until
+from collectd import sanitizers
+from waiting import wait_until
 
 COLUMNS = 24
 
@@ -176,12 +177,12 @@ class AgentXTest(SnmpTest):
                          interval=600, dropped=dropped)
             wait_until(lambda dropped=dropped: self.get(f"{MIB_OID}.1.1.14.0") == [f"{dropped} segments"],
                        what="the next table")
-        if not snmp_harness.harness.sanitizers():
+        if not sanitizers():
             self.assertLess(subagent.resident_mib(), 25)
 
     def test_files(self):
         """The subagent reads and makes no file of net-snmp's."""
-        if snmp_harness.harness.sanitizers():
+        if sanitizers():
             self.skipTest("the sanitizers' own files would be seen")
         if subprocess.run(["which", "strace"], capture_output=True, check=False).returncode != 0:
             self.skipTest("strace is missing")

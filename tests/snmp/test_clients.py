@@ -13,7 +13,7 @@ import urllib.request
 
 import snmp_harness
 from snmp_harness import MIB_OID, SNMP_PORT, SnmpTest, program, snmp_root, table_writer
-from harness import wait_until
+from waiting import wait_until
 
 EXPORTER_PORT = 19116
 CONF = pathlib.Path(__file__).resolve().parents[2] / "conf"

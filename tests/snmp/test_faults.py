@@ -15,7 +15,8 @@ import unittest
 
 import snmp_harness
 from snmp_harness import MIB_OID, SnmpTest, table_writer
-from harness import sanitizers, wait_until
+from collectd import sanitizers
+from waiting import wait_until
 
 END_LIMIT = 3.0  # seconds: 2 of the subagent's, and what a busy host and a sanitizer add
 

@@ -7,7 +7,8 @@ import re
 
 import snmp_harness
 from snmp_harness import MIB_OID, SnmpTest, TABLE_OID, TRAP_PORT, table_writer
-from harness import kernel_counters, wait_until
+from kernel import kernel_counters
+from waiting import wait_until
 from net_namespaces import NetNamespace
 from notifications import NotificationTest
 

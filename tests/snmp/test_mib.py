@@ -4,9 +4,11 @@
 import os
 import pathlib
 import subprocess
+import tempfile
 import unittest
 
 import snmp_harness
+from system_test import skip
 
 MODULES = ("BACKLOG-ROOT-MIB.txt", "BACKLOG-MIB.txt")
 
@@ -31,7 +33,7 @@ class MibTest(unittest.TestCase):
                   ("backlogListenerPeak,\n", "")]
         mibs = pathlib.Path(os.environ["BACKLOG_MIBS"])
         for before, after in faults:
-            with snmp_harness.harness.tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory() as folder:
                 for module in MODULES:
                     text = (mibs / module).read_text()
                     pathlib.Path(folder, module).write_text(text.replace(before, after, 1))
@@ -40,5 +42,5 @@ class MibTest(unittest.TestCase):
 
 if __name__ == "__main__":
     if not os.environ.get("BACKLOG_MIBS"):
-        snmp_harness.harness._skip("BACKLOG_MIBS is not set")
+        skip("BACKLOG_MIBS is not set")
     unittest.main(verbosity=2)

@@ -6,7 +6,7 @@ import time
 
 import snmp_harness
 from snmp_harness import MIB_OID, SnmpTest, TRAP_PORT, table_writer
-from harness import wait_until
+from waiting import wait_until
 
 MANY = 2000
 MANY_INTERVAL = 20  # s; alarms end by tables only that are three intervals older than the start of the system

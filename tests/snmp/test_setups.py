@@ -12,7 +12,7 @@ import subprocess
 
 import snmp_harness
 from snmp_harness import MIB_OID, SNMP_PORT, SnmpTest, program, table_writer
-from harness import wait_until
+from waiting import wait_until
 
 CONF = pathlib.Path(__file__).resolve().parents[2] / "conf"
 SYSTEM_UPTIME = "1.3.6.1.2.1.1.3.0"

@@ -18,8 +18,10 @@ import subprocess
 import termios
 import time
 
-from snmp_harness import harness, table_writer
-from harness import SystemTest, wait_until
+from snmp_harness import table_writer
+import system_test
+from system_test import SystemTest, skip
+from waiting import wait_until
 from table_writer import listener
 
 
@@ -600,5 +602,5 @@ class PublishedTest(CommandTest):
 
 if __name__ == "__main__":
     if not os.environ.get("BACKLOG_TABLE"):
-        harness._skip("BACKLOG_TABLE is not set")
-    harness.main()
+        skip("BACKLOG_TABLE is not set")
+    system_test.main()

@@ -3,7 +3,7 @@
 Each start_...() returns once the store answers; the object has its addresses, and close(). The
 programs are those of STORES_ROOT (conf/packaging/packages.sh unpacks it), else the system's own.
 
-Environment (set by ctest from CMake), beside that of tests/system/harness.py:
+Environment (set by ctest from CMake), beside that of tests/system/collectd.py:
   STORES_ROOT   the root below which the stores are unpacked; may be empty
   BACKLOG_CONF  the folder of the shipped configuration, conf/
 """
@@ -30,8 +30,12 @@ import urllib.parse
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "system"))
-import harness  # noqa: E402 (found by the path above)
-from harness import wait_until  # noqa: E402
+import kernel  # noqa: E402
+import system_test  # noqa: E402
+from collectd import Collectd, HOSTNAME  # noqa: E402
+from listeners import candidate_ports  # noqa: E402
+from processes import die_with_parent  # noqa: E402
+from waiting import wait_until  # noqa: E402
 
 LOOPBACK = "127.0.0.1"
 USER, PASSWORD = "collectd", "a password of your own"  # in the shipped snippets
@@ -100,7 +104,7 @@ def free_port(*kinds):
     """A port of loopback that is free for all these kinds of sockets (TCP if none is given), and was not given
     before. It is none that a connection may get as its own, for that could be one to the very store that is
     down."""
-    for port in harness.candidate_ports():
+    for port in candidate_ports():
         if port in _given_ports:
             continue
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
@@ -114,7 +118,7 @@ def free_port(*kinds):
 def set_up_network():
     """For setUpModule, in a net namespace of the test's own: write_prometheus does not listen where
     loopback has the only addresses."""
-    harness.run("ip", "address", "add", "192.0.2.1/32", "dev", "lo")  # RFC 5737
+    kernel.run("ip", "address", "add", "192.0.2.1/32", "dev", "lo")  # RFC 5737
 
 
 def accepts(port):
@@ -205,7 +209,7 @@ class Store:
         with open(self.directory / "output", "ab") as output:
             self._process = subprocess.Popen(
                 list(map(str, command)), stdin=stdin, stdout=output, stderr=output, cwd=self.directory,
-                env=dict(os.environ, **(environment or library_environment())), preexec_fn=harness.die_with_parent)
+                env=dict(os.environ, **(environment or library_environment())), preexec_fn=die_with_parent)
 
         def check():
             if self._process.poll() is not None:
@@ -442,7 +446,7 @@ class InfluxDb(Store):
         """The series of the answer as InfluxDB gives them: [{"tags", "columns", "values"}]."""
         return self._series(json.loads(fetch(f"{self.url}/query", db=database, q=statement)))
 
-    def latest(self, instance, type_, type_instance, host=harness.HOSTNAME, database=INFLUXDB_DATABASE):
+    def latest(self, instance, type_, type_instance, host=HOSTNAME, database=INFLUXDB_DATABASE):
         """The newest value of one series, or None."""
         series = self.query(
             f"""SELECT last("value") FROM "backlog_value" WHERE "host" = '{host}' AND "instance" = '{instance}' """
@@ -508,7 +512,7 @@ def prometheus_snippet(port):
 class RrdFiles:
     """The files that collectd writes with conf/collectd/stores/rrd.conf."""
 
-    def __init__(self, directory, host=harness.HOSTNAME):
+    def __init__(self, directory, host=HOSTNAME):
         self.folder = pathlib.Path(directory)
         self.host = host
         self.snippet = snippet("rrd.conf", {'"/var/lib/collectd/rrd"': f'"{self.folder}"'})
@@ -585,7 +589,7 @@ class KafkaConsumer(Store):
                     self._values[tuple(entry[name] for name in (
                         "host", "plugin", "plugin_instance", "type", "type_instance"))] = entry["values"]
 
-    def latest(self, instance, type_, type_instance, host=harness.HOSTNAME):
+    def latest(self, instance, type_, type_instance, host=HOSTNAME):
         self._read_new()
         values = self._values.get((host, "backlog", instance, type_, type_instance))
         return values[0] if values else None
@@ -610,7 +614,7 @@ def leaf_snippet(port):
 
 
 def include_snippets(daemon, *snippets):
-    """Has a harness.Collectd that is not yet started include these as a system's includes
+    """Has a Collectd that is not yet started include these as a system's includes
     /etc/collectd/collectd.conf.d: files with the shipped names, in their order."""
     folder = daemon.directory / "collectd.conf.d"
     folder.mkdir(exist_ok=True)
@@ -626,7 +630,7 @@ def include_snippets(daemon, *snippets):
 
 def start_central(port, *snippets, forward=False):
     """A collectd without the plugin that takes what leaves send to this port, and has these snippets."""
-    central = harness.Collectd(load_backlog=False, hostname="central", interval=1)
+    central = Collectd(load_backlog=False, hostname="central", interval=1)
     users = central.directory / "auth_file"
     users.write_text(f"{USER}: {PASSWORD}\n", encoding="ascii")
     users.chmod(0o600)
@@ -637,20 +641,20 @@ def start_central(port, *snippets, forward=False):
 
 
 def collectd(*snippets, environment=None, **options):
-    """A harness.Collectd, not yet started, with the plugin and these snippets, at an interval of 1 s."""
+    """A Collectd, not yet started, with the plugin and these snippets, at an interval of 1 s."""
     options.setdefault("interval", 1)
     environment = dict(library_environment(), **(environment or {}))
     own_plugins = f'PluginDir "{os.environ["COLLECTD_PLUGIN_DIR"]}"'
-    daemon = harness.Collectd(config=own_plugins, environment=environment, **options)
+    daemon = Collectd(config=own_plugins, environment=environment, **options)
     return include_snippets(daemon, *snippets)
 
 
 def main(*programs):
-    """harness.main() for tests of stores that have these programs, each a name or several, of which one is enough."""
+    """system_test.main() for tests of stores that have these programs, each a name or several of which one is enough."""
     try:
         for names in programs:
             program(*([names] if isinstance(names, str) else names))
     except unittest.SkipTest as reason:
         print(f"SKIP: {reason}", flush=True)
-        sys.exit(harness.SKIPPED)
-    harness.main()
+        sys.exit(system_test.SKIPPED)
+    system_test.main()

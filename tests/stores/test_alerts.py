@@ -14,7 +14,7 @@ import unittest
 import urllib.request
 
 import stores_harness as stores
-from harness import wait_until
+from waiting import wait_until
 from view_queries import View, alert_rules
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "dashboards"))

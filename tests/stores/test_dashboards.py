@@ -13,7 +13,10 @@ import urllib.parse
 import urllib.request
 
 import stores_harness as stores
-from harness import HOSTNAME, Listener, percent_used, wait_until
+from collectd import HOSTNAME
+from listeners import Listener
+from names import percent_used
+from waiting import wait_until
 from view_queries import View, alert_rules
 
 setUpModule = stores.set_up_network  # pylint: disable=invalid-name

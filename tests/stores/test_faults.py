@@ -13,9 +13,10 @@ import time
 import unittest
 
 import stores_harness as stores
-import harness  # found by stores_harness
+from collectd import HOSTNAME, sanitizers
+from kernel import run, write_sysctl
+from waiting import wait_until
 import net_namespaces
-from harness import HOSTNAME, wait_until
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "snmp"))
 import snmp_harness  # noqa: E402
@@ -41,8 +42,8 @@ _seen = {}
 def setUpModule():  # pylint: disable=invalid-name
     stores.set_up_network()
     # A connection whose other side does not read is full after a few kB.
-    harness.write_sysctl("net.ipv4.tcp_wmem", "4096 4096 4096")
-    harness.write_sysctl("net.ipv4.tcp_rmem", "4096 4096 4096")
+    write_sysctl("net.ipv4.tcp_wmem", "4096 4096 4096")
+    write_sysctl("net.ipv4.tcp_rmem", "4096 4096 4096")
 
 
 def resident_bytes(pid):
@@ -175,7 +176,7 @@ class FaultsTest(snmp_harness.SnmpTest):
         self.feed()
         growth = resident_bytes(collectd.pid) - before
         _seen[what] = f"{growth / MEGABYTE:.0f} MB more after {FED_SERIES * FED_ROUNDS} values"
-        if harness.sanitizers():
+        if sanitizers():
             _seen[what] += " (not judged: a sanitizer keeps what was freed)"
         else:
             self.assertLess(growth, MOST_GROWTH)
@@ -272,10 +273,10 @@ class FaultsTest(snmp_harness.SnmpTest):
         try:
             net_namespaces.make_private_run()  # and private mounts
             folder = self.folder()
-            harness.run("mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "none", folder)
+            run("mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "none", folder)
         except (OSError, subprocess.CalledProcessError) as error:
             self.skipTest(f"no small disk can be made: {error}")
-        self.addCleanup(harness.run, "umount", folder)
+        self.addCleanup(run, "umount", folder)
         influxdb = self.started_influxdb()
         collectd = self.started(stores.influxdb_snippet(influxdb.collectd_port), stores.RrdFiles(folder).snippet)
         collectd.wait_for_log("rrdtool plugin: .*failed")

@@ -7,8 +7,9 @@ import pwd
 import subprocess
 
 import stores_harness as stores
-import harness  # found by stores_harness
-from harness import HOSTNAME, SystemTest
+from collectd import HOSTNAME
+from kernel import run
+from system_test import SystemTest
 
 INTERVAL = 0.5  # seconds
 
@@ -40,7 +41,7 @@ class NotificationsTest(SystemTest):
         try:
             user = pwd.getpwnam("nobody")
             os.chown(self.received, user.pw_uid, user.pw_gid)
-            harness.run("runuser", "-u", "nobody", "--", self.root / "bin/logger", "-t", "x")
+            run("runuser", "-u", "nobody", "--", self.root / "bin/logger", "-t", "x")
             for file in self.received.iterdir():
                 file.unlink()
         except (KeyError, OSError, subprocess.CalledProcessError) as error:

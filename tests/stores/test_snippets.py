@@ -8,7 +8,8 @@ import pathlib
 import re
 
 import stores_harness as stores
-import harness  # found by stores_harness
+from collectd import Collectd
+from system_test import SystemTest
 
 CENTRAL = "zz-central-queue.conf"
 NO_FAULT = "Initialization complete"
@@ -26,7 +27,7 @@ def global_options(text):
     return [(name, value) for name, value in options if name != "LoadPlugin"]
 
 
-class SnippetsTest(harness.SystemTest):
+class SnippetsTest(SystemTest):
     def test_global_options_are_the_same_wherever_they_are(self):
         """But for a central collectd's, in the file that is read last."""
         values = collections.defaultdict(set)
@@ -59,7 +60,7 @@ class SnippetsTest(harness.SystemTest):
                 text = text.replace(old, str(new))
             snippets.append(stores.Snippet(text))
             snippets[-1].file = file
-        collectd = harness.Collectd(config=f'PluginDir "{os.environ["COLLECTD_PLUGIN_DIR"]}"',
+        collectd = Collectd(config=f'PluginDir "{os.environ["COLLECTD_PLUGIN_DIR"]}"',
                                     environment=stores.library_environment())
         stores.include_snippets(collectd, *snippets)
         with collectd:

@@ -18,8 +18,12 @@ import time
 import unittest
 
 import stores_harness as stores
-import harness  # found by stores_harness
-from harness import Listener, SystemTest, UnixListener, kernel_counters, percent_used, wait_until
+from collectd import HOSTNAME
+from kernel import have_ipv6, kernel_counters, parse_proc_counters, read_sysctl
+from listeners import Listener, UnixListener
+from names import percent_used
+from system_test import SystemTest
+from waiting import wait_until
 
 setUpModule = stores.set_up_network  # pylint: disable=invalid-name
 
@@ -108,7 +112,7 @@ class World:
         waiting = self._enter(Listener(limit=128).fill(37))
         full = self._enter(Listener("0.0.0.0", limit=16).fill(17))
         still = [(waiting, 37, 128, OK), (full, 17, 16, HIGH)]
-        if harness.have_ipv6():
+        if have_ipv6():
             still.append((self._enter(Listener("::1", limit=32).fill(5)), 5, 32, OK))
         unix = self._enter(UnixListener("\0application", limit=10))
         unix.connect(6)
@@ -191,7 +195,7 @@ class ValuesTest(unittest.TestCase):
             wanted |= {(name, *ACCEPT): length, (name, *PEAK): length, (name, *LIMIT): limit,
                        (name, *USED): percent_used(length, limit), (name, *STATE): state}
         wanted["host", "percent", "worst"] = 100
-        wanted["kernel", "gauge", "somaxconn"] = int(harness.read_sysctl("net.core.somaxconn"))
+        wanted["kernel", "gauge", "somaxconn"] = int(read_sysctl("net.core.somaxconn"))
         for store in world.readers:
             with self.subTest(store):
                 world.wait_for(store, wanted)
@@ -388,7 +392,7 @@ class ValuesTest(unittest.TestCase):
 def lost_datagrams():
     """Those of this net namespace that found a socket's buffer full."""
     text = pathlib.Path("/proc/thread-self/net/snmp").read_text(encoding="ascii")
-    return harness.parse_proc_counters(text)["Udp"]["RcvbufErrors"]
+    return parse_proc_counters(text)["Udp"]["RcvbufErrors"]
 
 
 class FullHostTest(SystemTest):
@@ -435,7 +439,7 @@ class FullHostTest(SystemTest):
         self.assertEqual(count(), wanted)
 
         def in_graphite(series):
-            pattern = f"collectd.{harness.HOSTNAME}.backlog.tcp*.{series.replace('-', '.', 1)}"
+            pattern = f"collectd.{HOSTNAME}.backlog.tcp*.{series.replace('-', '.', 1)}"
             return {path.split(".")[3]: dict(points) for path, points in web.render(pattern, since="-5min").items()}
         series_names = collectd.series_names(name)
         self.assertGreater(len(series_names), 5)

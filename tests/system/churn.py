@@ -9,10 +9,10 @@ import struct
 import time
 import uuid
 
-import harness
+from listeners import LOCAL_PORT_RANGE
 
 BATCH, PAUSE = 12, 0.01  # 1 200 a second less what opening and closing takes
-_PORTS = (2000, harness.LOCAL_PORT_RANGE[0])  # with stable and unstable names
+_PORTS = (2000, LOCAL_PORT_RANGE[0])  # with stable and unstable names
 
 
 class Churn:

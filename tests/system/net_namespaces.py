@@ -7,7 +7,7 @@ import os
 import pathlib
 import unittest
 
-from harness import run
+from kernel import run
 
 _CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
 _MS_REC, _MS_PRIVATE = 0x4000, 0x40000

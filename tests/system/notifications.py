@@ -8,7 +8,8 @@ import socket
 import struct
 import time
 
-from harness import SystemTest, raise_descriptor_limit
+from processes import raise_descriptor_limit
+from system_test import SystemTest
 
 OK, HIGH, OVERFLOW, STALLED, MISSING = range(5)  # of gauge-state
 STATE = "gauge-state"

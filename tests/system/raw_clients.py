@@ -6,9 +6,9 @@ import os
 import select
 import socket
 import struct
-import time
 
-from harness import run, wait_until, write_sysctl
+from kernel import run, write_sysctl
+from waiting import wait_until
 
 SERVER = "192.0.2.1"  # RFC 5737
 _CLIENT = "198.51.100.1"

@@ -4,7 +4,9 @@
 import itertools
 import time
 
-import harness
+import system_test
+from listeners import UnixListener
+from processes import raise_descriptor_limit
 from notifications import NotificationTest, STALLED
 
 NOISE_AT_ONCE = 16   # more than go out in an interval
@@ -51,11 +53,11 @@ class CrowdTest(NotificationTest):
         collectd = self.started(f"StalledAfter {STALLED_AFTER}", service, interval=0.5)
 
         def noise(ready):
-            harness.raise_descriptor_limit()
+            raise_descriptor_limit()
             listeners = []
             ready()
             for number in itertools.count():
-                listeners.append(harness.UnixListener(f"\0noise-{number}x", limit=3))
+                listeners.append(UnixListener(f"\0noise-{number}x", limit=3))
                 listeners[-1].connect(4)
                 if number % NOISE_AT_ONCE == 0:
                     time.sleep(collectd.interval)
@@ -73,4 +75,4 @@ class CrowdTest(NotificationTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

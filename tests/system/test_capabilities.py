@@ -13,12 +13,14 @@ import subprocess
 import time
 import unittest
 
-import harness
-from harness import SystemTest
+import system_test
+from kernel import run
+from processes import CAP_SYS_ADMIN, mount_private_proc
+from system_test import SystemTest
 from net_namespaces import NetNamespace
 
 DROP_IN = pathlib.Path(__file__).resolve().parents[2] / "conf/systemd/collectd-capabilities.conf"
-NUMBERS = {"CAP_CHOWN": 0, "CAP_DAC_READ_SEARCH": 2, "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": harness.CAP_SYS_ADMIN}
+NUMBERS = {"CAP_CHOWN": 0, "CAP_DAC_READ_SEARCH": 2, "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": CAP_SYS_ADMIN}
 REFUSED = "look into other processes: Permission denied"
 
 
@@ -46,7 +48,7 @@ class CapabilitiesTest(SystemTest):
     def rows(self):
         """{name: row} as backlog-table shows them."""
         program = pathlib.Path(os.environ["BACKLOG_PLUGIN_DIR"], "backlog-table")
-        shown = json.loads(harness.run(program, "--table", self.table, "--json"))
+        shown = json.loads(run(program, "--table", self.table, "--json"))
         return {row["name"]: row for row in shown["listeners"]}
 
     def check_messages(self, collectd, *wanted):
@@ -90,7 +92,7 @@ class CapabilitiesTest(SystemTest):
         capabilities; the first lists them."""
         def can_mount(options):
             try:
-                subprocess.run(["true"], check=True, preexec_fn=lambda: harness.mount_private_proc(options))
+                subprocess.run(["true"], check=True, preexec_fn=lambda: mount_private_proc(options))
                 return True
             except subprocess.SubprocessError:
                 return False
@@ -175,4 +177,4 @@ class CapabilitiesTest(SystemTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

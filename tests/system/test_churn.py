@@ -7,16 +7,21 @@ import socket
 import time
 import unittest
 
-import harness
+import system_test
+from collectd import sanitizers
+from kernel import write_sysctl
+from names import percent_used, tcp_name
+from processes import raise_descriptor_limit
+from system_test import SystemTest
+from waiting import wait_until
 from churn import BATCH, Churn
-from harness import SystemTest, percent_used
 
 STABLE = 20
 CHURN_SECONDS = 4
 CHURNED = 6000  # listeners
 GROWTH_BYTES = 150  # for each listener come and gone, at most: a listener that is not freed takes more
 MEMBERS = 4000
-MANY = 2000 if harness.sanitizers() else 20000
+MANY = 2000 if sanitizers() else 20000
 MANY_LIMIT = 9
 MAX_LISTENERS = 150
 SPARE_DESCRIPTORS = 100
@@ -48,7 +53,7 @@ class StrainTest(SystemTest):
 
 
 class ChurnTest(StrainTest):
-    @unittest.skipIf(harness.sanitizers(), "a sanitizer keeps what is freed")
+    @unittest.skipIf(sanitizers(), "a sanitizer keeps what is freed")
     def test_resident_size_under_churn(self):
         self.listener()
         churn = self.churn(folder=self.folder())
@@ -138,7 +143,7 @@ class LimitTest(SystemTest):
         collectd = self.collectd(interval=0.1)
         collectd.wait_for_value(listener.name, "queue_length-limit", 50)
         for somaxconn in (400, 20, 200):
-            harness.write_sysctl("net.core.somaxconn", somaxconn)
+            write_sysctl("net.core.somaxconn", somaxconn)
             collectd.wait_for_value("kernel", "gauge-somaxconn", somaxconn)
             self.assertNotEqual(listener.limit, somaxconn)
             collectd.wait_for_value(listener.name, "queue_length-limit", listener.limit)
@@ -150,12 +155,12 @@ class LimitTest(SystemTest):
 
 class ManyTest(StrainTest):
     def test_a_listener_with_very_many_members(self):
-        members = min(MEMBERS, harness.raise_descriptor_limit() - SPARE_DESCRIPTORS)
+        members = min(MEMBERS, raise_descriptor_limit() - SPARE_DESCRIPTORS)
         first = self.listener("127.0.0.1", limit=3, reuse_port=True)
         group = [first] + [self.listener("127.0.0.1", port=first.port, limit=3, reuse_port=True)
                            for _ in range(members - 1)]
         first.connect(50)
-        harness.wait_until(lambda: sum(member.length for member in group) == 50, what="a filled group")
+        wait_until(lambda: sum(member.length for member in group) == 50, what="a filled group")
         worst = max(percent_used(member.length, 3) for member in group)
         collectd = self.collectd("Values full")
         collectd.wait(lambda: len(collectd.values(first.name, "count-sockets")) > 3, what="values of the group")
@@ -177,7 +182,7 @@ class ManyTest(StrainTest):
         self.assertEqual(len(names), MANY)
         collectd = self.collectd(f"MaxListeners {MAX_LISTENERS}", interval=1)
         collectd.wait(lambda: len(collectd.listeners()) == MAX_LISTENERS, 30, what="listeners")
-        if harness.sanitizers():
+        if sanitizers():
             collectd.wait_for_intervals(4)
         else:
             self.wait_for_steady_size(collectd, 60)
@@ -199,7 +204,7 @@ class ManyTest(StrainTest):
 
     def hold_listeners(self, process, port, count):
         """Names of so many listeners that another process holds; skips where it may not."""
-        if harness.raise_descriptor_limit() < count + SPARE_DESCRIPTORS:
+        if raise_descriptor_limit() < count + SPARE_DESCRIPTORS:
             self.skipTest(f"a process may not have {count} descriptors")
         addresses = [f"127.{process + 1}.{number // 250}.{number % 250}" for number in range(count)]
 
@@ -209,8 +214,8 @@ class ManyTest(StrainTest):
             while listeners:
                 time.sleep(60)
         self.fork(hold)
-        return {harness.tcp_name(socket.AF_INET, address, port) for address in addresses}
+        return {tcp_name(socket.AF_INET, address, port) for address in addresses}
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

@@ -2,8 +2,9 @@
 """Bad configuration: collectd refuses to start, and its log says which option, which value, and
 what is allowed. Good configuration starts."""
 
-import harness
-from harness import SystemTest, Collectd
+import system_test
+from collectd import Collectd
+from system_test import SystemTest
 
 # configuration, what the one error message must hold
 REFUSED = [
@@ -126,4 +127,4 @@ class ConfigTest(SystemTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

@@ -8,8 +8,11 @@ import re
 import time
 import unittest
 
-import harness
-from harness import Collectd, have_ipv6, kernel_counters, read_sysctl
+import system_test
+from collectd import Collectd, EXPENSIVE_SCAN
+from kernel import have_ipv6, kernel_counters, read_sysctl, run, ss
+from listeners import UNSTABLE_PORTS
+from processes import can_refuse_sock_diag
 from net_namespaces import NetNamespace
 from notifications import NotificationTest
 
@@ -28,9 +31,9 @@ class DegradedTest(NotificationTest):
     def complaints(self, collectd):
         """Lines of the log above notice, without what a busy host adds."""
         return [line for line in re.findall(r"^\[(?:warning|error)\].*", collectd.log(), re.MULTILINE)
-                if not any(words in line for words in (harness.EXPENSIVE_SCAN, *COLLECTD_IS_LATE))]
+                if not any(words in line for words in (EXPENSIVE_SCAN, *COLLECTD_IS_LATE))]
 
-    @unittest.skipUnless(harness.can_refuse_sock_diag(), "no seccomp filter for this architecture")
+    @unittest.skipUnless(can_refuse_sock_diag(), "no seccomp filter for this architecture")
     def test_without_sock_diag_the_rest_goes_on(self):
         self.listener().fill(1)
         collectd = self.collectd(refuse_sock_diag=True)
@@ -44,7 +47,7 @@ class DegradedTest(NotificationTest):
         self.assertTrue(all("Protocol not supported" in line for line in said), said)
         self.assertLessEqual(len(re.findall(READ_FAILED, collectd.log())), 1)
 
-    @unittest.skipUnless(harness.can_refuse_sock_diag(), "no seccomp filter for this architecture")
+    @unittest.skipUnless(can_refuse_sock_diag(), "no seccomp filter for this architecture")
     def test_reading_once_tells(self):
         self.listener().fill(1)
         self.assertNotEqual(self.read_once(refuse_sock_diag=True), 0)
@@ -52,7 +55,7 @@ class DegradedTest(NotificationTest):
 
     def test_a_part_that_fails_is_absent_and_said_once(self):
         own = self.listener().fill(1)
-        self.listener(port=harness.UNSTABLE_PORTS[0])
+        self.listener(port=UNSTABLE_PORTS[0])
         both = (own.name, "tcp_unstable")
         trigger = pathlib.Path(self.folder(), "refused")
         collectd = self.collectd(preload=[os.environ["STRANGE_SOCK_DIAG"]],
@@ -102,7 +105,7 @@ class DegradedTest(NotificationTest):
     def test_drops_that_no_counter_tells_are_absent(self):
         """From the start, and after they have been there; a full queue is told all the same."""
         full = self.listener(limit=4).fill(5)
-        folded = self.listener(port=harness.UNSTABLE_PORTS[0])
+        folded = self.listener(port=UNSTABLE_PORTS[0])
         trigger = pathlib.Path(self.folder(), "refused")
         table = pathlib.Path(self.folder(), "table")
         trigger.touch()
@@ -116,11 +119,11 @@ class DegradedTest(NotificationTest):
         self.assertIn("tcp_unstable", collectd.instances())
         for counter in counters:
             self.assertEqual(collectd.values(*counter), [], counter)
-        shown = json.loads(harness.run(os.environ["BACKLOG_TABLE"], "--table", table, "--json"))
+        shown = json.loads(run(os.environ["BACKLOG_TABLE"], "--table", table, "--json"))
         self.assertNotIn("dropped", shown)
         self.assertEqual({row["name"] for row in shown["listeners"] if "dropped" not in row and "overflows" not in row},
                          {full.name, folded.name})
-        self.assertRegex(harness.run(os.environ["BACKLOG_TABLE"], "--table", table), rf"{full.name} .* -  ")
+        self.assertRegex(run(os.environ["BACKLOG_TABLE"], "--table", table), rf"{full.name} .* -  ")
 
         trigger.unlink()
         collectd.wait(lambda: all(collectd.values(*counter) for counter in counters), what="all counters")
@@ -133,7 +136,7 @@ class DegradedTest(NotificationTest):
             self.assertLess(collectd.values(*counter)[-1][0], start, counter)
 
     def test_no_listeners_is_no_error(self):
-        self.assertEqual(harness.ss(), [])
+        self.assertEqual(ss(), [])
         self.assertEqual(self.read_once(), 0)
         collectd = self.collectd()
         collectd.wait_for_intervals(3)
@@ -214,4 +217,4 @@ class DegradedTest(NotificationTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

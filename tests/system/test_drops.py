@@ -6,9 +6,12 @@ import os
 import socket
 import unittest
 
-import harness
+import system_test
+from kernel import have_ipv6, kernel_counters, run
+from listeners import Listener, UNSTABLE_PORTS
+from system_test import SystemTest
+from waiting import wait_until
 from churn import Churn
-from harness import SystemTest, kernel_counters
 from raw_clients import RawClients
 
 DROPPED = "packets-dropped"
@@ -36,7 +39,7 @@ class DropsTest(SystemTest):
         return self.listener("0.0.0.0", **options)
 
     def wait_dropped(self, count, since, name="ListenDrops"):
-        harness.wait_until(lambda: counter(name) >= since + count, what=f"{name} to rise by {count}", pause=0.001)
+        wait_until(lambda: counter(name) >= since + count, what=f"{name} to rise by {count}", pause=0.001)
         self.assertEqual(counter(name), since + count)
 
     def overflow_by_syn(self, listener, count=DROPS):
@@ -120,7 +123,7 @@ class OverflowTest(DropsTest):
         for listener in listeners:
             values = ", ".join(f"{series} {collectd.latest(listener.name, series):g}" for series in shown)
             print(f"\n{listener.name}: {values}")
-            entry = " ".join(harness.run("ss", "-lntmH", f"sport = :{listener.port}").split())
+            entry = " ".join(run("ss", "-lntmH", f"sport = :{listener.port}").split())
             self.assertIn(f",d{collectd.latest(listener.name, DROPPED):.0f})", entry)  # by SYNs alone they are the same
             print(f"ss -lntm: {entry}")
         risen = (f"{name} +{counter(name) - kernel_before[name]}" for name in ("ListenDrops", "ListenOverflows"))
@@ -167,7 +170,7 @@ class OverflowTest(DropsTest):
         self.assertEqual(self.latest_unattributed(collectd), 0)
         self.check_each_drop_is_given_once(collectd, full.name, roomy.name)
 
-    @unittest.skipUnless(harness.have_ipv6(), "no IPv6")
+    @unittest.skipUnless(have_ipv6(), "no IPv6")
     def test_ipv4_clients_of_a_dual_stack_listener(self):
         dual, beside = self.listener("::", limit=3, v6only=False), self.any_listener(limit=3)
         collectd = self.start(dual, beside)
@@ -197,13 +200,13 @@ class OverflowTest(DropsTest):
         while stalled.length <= 7:
             waiting = sum(member.length for member in group)
             first.connect(1)
-            harness.wait_until(lambda: sum(member.length for member in group) > waiting, what="one more waiting")
+            wait_until(lambda: sum(member.length for member in group) > waiting, what="one more waiting")
             for member in group:
                 if member is not stalled:
                     member.accept(member.length)
         before = counter("ListenDrops")
         self.raw.send_syns(first.port, 100)  # of which the stalled member's share is dropped
-        harness.wait_until(lambda: counter("ListenDrops") >= before + DROPS, what="drops")
+        wait_until(lambda: counter("ListenDrops") >= before + DROPS, what="drops")
         self.wait_for_given(collectd, first, counter("ListenDrops") - before)  # and intervals without a drop
         collectd.wait_for_value(first.name, "queue_length-accept", 8)
         collectd.wait_for_value(first.name, "queue_length-limit", 4 * 7)
@@ -270,7 +273,7 @@ class NoDropsTest(DropsTest):
     """What moves a socket's own counter (ss -m, d) without a drop."""
 
     def socket_drops(self, listener):
-        line = harness.run("ss", "-lntmH", "sport", "=", str(listener.port))
+        line = run("ss", "-lntmH", "sport", "=", str(listener.port))
         return int(line.rsplit(",d", 1)[1].split(")")[0])
 
     def test_half_open_scan(self):
@@ -292,7 +295,7 @@ class NoDropsTest(DropsTest):
         before = self.socket_drops(listener)
         clients = self.raw.half_open(listener.port, 50)
         self.raw.reset(clients)
-        harness.wait_until(lambda: self.socket_drops(listener) == before + 50, what="the scan")
+        wait_until(lambda: self.socket_drops(listener) == before + 50, what="the scan")
         collectd.wait_for_intervals(1)
 
     def test_a_scan_of_a_listener_that_was_full_in_the_same_interval(self):
@@ -324,11 +327,11 @@ class NoDropsTest(DropsTest):
         while_full: what happens while all wait."""
         before = self.socket_drops(listener)
         listener.connect(count)
-        harness.wait_until(lambda: self.socket_drops(listener) == before + count, what="deferred clients")
+        wait_until(lambda: self.socket_drops(listener) == before + count, what="deferred clients")
         for client in listener.clients:
             client.send(b"GET")
         if while_full:
-            harness.wait_until(lambda: listener.length == count, what="waiting clients", pause=0.001)
+            wait_until(lambda: listener.length == count, what="waiting clients", pause=0.001)
             while_full()
         listener.accept(count)
         listener.drop_clients()
@@ -445,7 +448,7 @@ class RestartTest(DropsTest):
         collectd = self.start(other, bystander, interval=0.4)
         before = counter("ListenDrops")
         collectd.wait_for_intervals(1)
-        with harness.Listener("0.0.0.0", limit=3) as short:
+        with Listener("0.0.0.0", limit=3) as short:
             short.fill(4)
             self.overflow_by_syn(short)
         collectd.wait(lambda: collectd.latest(*LISTEN_DROPS) == before + DROPS, what="the drops")
@@ -473,12 +476,12 @@ class AccountTest(DropsTest):
         self.assertEqual(collectd.latest(roomy.name, DROPPED), 0)
         self.assertEqual(self.latest_unattributed(collectd), 0)
         self.check_each_drop_is_given_once(collectd, full.name, roomy.name)
-        harness.wait_until(lambda: churn.churned >= begin + 1000, what="churn")
+        wait_until(lambda: churn.churned >= begin + 1000, what="churn")
 
     def test_each_drop_is_given_once(self):
         """Everything at once, in a mix that no rule could take apart: the sum is right all the same."""
         full = [self.any_listener(limit=limit).fill(limit + 1) for limit in (0, 1, 2)]
-        unstable = self.any_listener(port=harness.UNSTABLE_PORTS[0], limit=2).fill(3)
+        unstable = self.any_listener(port=UNSTABLE_PORTS[0], limit=2).fill(3)
         acked, scanned = self.any_listener(limit=20), self.any_listener(limit=60)
         clients = self.raw.half_open(acked.port, 10)
         acked.fill(21)
@@ -493,7 +496,7 @@ class AccountTest(DropsTest):
             if number % 4 == 3:
                 collectd.wait_for_intervals(1)
         wanted = before + rounds * (1 + 2 + 3 + 4 + len(clients))
-        harness.wait_until(lambda: counter("ListenDrops") == wanted, what=f"ListenDrops {wanted}")
+        wait_until(lambda: counter("ListenDrops") == wanted, what=f"ListenDrops {wanted}")
         collectd.wait_for_value(*LISTEN_DROPS, wanted)
         collectd.wait_for_intervals(2)
         names = [listener.name for listener in [*full, acked, scanned]] + ["tcp_unstable"]
@@ -503,4 +506,4 @@ class AccountTest(DropsTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

@@ -8,8 +8,9 @@ import socket
 import subprocess
 import time
 
-import harness
-from harness import SystemTest
+import system_test
+from kernel import run
+from system_test import SystemTest
 
 ROOM = 5000                 # Unix listeners, as plugin/listener_room.h has it
 FLOOD = 2 * ROOM
@@ -33,7 +34,7 @@ class FloodTest(SystemTest):
                 for first in range(0, FLOOD, SOCKETS_OF_A_PROCESS)]
 
     def rows(self):
-        shown = json.loads(harness.run(os.environ["BACKLOG_TABLE"], "--table", self.table, "--json"))
+        shown = json.loads(run(os.environ["BACKLOG_TABLE"], "--table", self.table, "--json"))
         return {row["name"]: row for row in shown["listeners"]}
 
     def test_the_others_stay_in_sight(self):
@@ -71,4 +72,4 @@ class FloodTest(SystemTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

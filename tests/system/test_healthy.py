@@ -4,8 +4,9 @@
 import os
 import socket
 
-import harness
-from harness import kernel_counters, wait_until
+import system_test
+from kernel import kernel_counters, run
+from waiting import wait_until
 from notifications import OVERFLOW, NotificationTest, arrivals, service
 from raw_clients import RawClients
 
@@ -26,7 +27,7 @@ class HealthyTest(NotificationTest):
         wait_until(lambda: kernel_counters()[name] >= since[name] + at_least, what=f"{name} to rise by {at_least}")
 
     def socket_drops(self, listener):
-        line = harness.run("ss", "-lntmH", "sport", "=", str(listener.port))
+        line = run("ss", "-lntmH", "sport", "=", str(listener.port))
         return int(line.rsplit(",d", 1)[1].split(")")[0])
 
 
@@ -205,4 +206,4 @@ def tearDownModule():
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

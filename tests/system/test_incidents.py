@@ -9,8 +9,10 @@ import signal
 import subprocess
 import time
 
-import harness
-from harness import kernel_counters, read_sysctl, wait_until, write_sysctl
+import system_test
+from collectd import HOSTNAME
+from kernel import kernel_counters, read_sysctl, run, write_sysctl
+from waiting import wait_until
 from net_namespaces import NetNamespace
 from notifications import (MISSING, OK, OVERFLOW, STALLED, STATE, NotificationTest, arrivals, reset_at_close,
                            service)
@@ -163,7 +165,7 @@ class StalledTest(NotificationTest):
         for client in listener.clients:
             reset_at_close(client)
         listener.drop_clients()
-        self.assertEqual(harness.run("ss", "-ntH", "sport", "=", str(listener.port)), "")
+        self.assertEqual(run("ss", "-ntH", "sport", "=", str(listener.port)), "")
         self.check_stalled(listener, collectd, 5, "none accepted")
         collectd.wait_for_intervals(2)
         self.assertEqual(collectd.values(listener.name, "duration-oldest_wait"), [])
@@ -312,7 +314,7 @@ part=$(mktemp "$1/part.XXXXXX") && cat >"$part" && mv "$part" "$1/whole.${part##
         try:
             user = pwd.getpwnam("nobody")
             os.chown(received, user.pw_uid, user.pw_gid)
-            harness.run("runuser", "-u", user.pw_name, "--", script, received)
+            run("runuser", "-u", user.pw_name, "--", script, received)
             next(received.glob("whole.*")).unlink()
         except (KeyError, OSError, StopIteration, subprocess.CalledProcessError) as error:
             self.skipTest(f"nobody cannot receive notifications: {error}")
@@ -336,7 +338,7 @@ part=$(mktemp "$1/part.XXXXXX") && cat >"$part" && mv "$part" "$1/whole.${part##
         collectd.wait(lambda: len(self.read(received)) == 2, what="two notifications")
         (warning, text), (okay, _) = self.read(received)
         self.assertRegex(text, burst_of(listener, r"raise listen\(\) backlog \(16, somaxconn \d+\)"))
-        wanted = {"Severity": "WARNING", "Host": harness.HOSTNAME, "Plugin": "backlog", "PluginInstance": listener.name,
+        wanted = {"Severity": "WARNING", "Host": HOSTNAME, "Plugin": "backlog", "PluginInstance": listener.name,
                   "Type": "gauge", "TypeInstance": "state", "listener": listener.name, "state": "overflow",
                   "cause": "burst", "owner": f"python3[{os.getpid()}]"}
         self.assertEqual({name: warning.get(name) for name in wanted}, wanted)
@@ -355,7 +357,7 @@ part=$(mktemp "$1/part.XXXXXX") && cat >"$part" && mv "$part" "$1/whole.${part##
         listener.fill(5).connect(3)
 
         def state():
-            shown = json.loads(harness.run(os.environ["BACKLOG_TABLE"], "--table", table, "--json"))
+            shown = json.loads(run(os.environ["BACKLOG_TABLE"], "--table", table, "--json"))
             return next(row["state"] for row in shown["listeners"] if row["name"] == listener.name)
         try:
             collectd.wait_for_value(listener.name, STATE, OVERFLOW)
@@ -380,4 +382,4 @@ def tearDownModule():
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

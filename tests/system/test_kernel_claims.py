@@ -7,8 +7,10 @@ import re
 import socket
 import unittest
 
-import harness
-from harness import SystemTest, read_sysctl, wait_until
+import system_test
+from kernel import kernel_counters, read_sysctl, run
+from system_test import SystemTest
+from waiting import wait_until
 from raw_clients import SERVER, RawClients
 
 SOMAXCONN = "net.core.somaxconn"
@@ -17,16 +19,16 @@ DEFAULT_SOMAXCONN = "4096"
 
 def queue_and_limit(port):
     """Recv-Q and Send-Q of a listener, as `ss -lnt` prints them."""
-    fields = harness.run("ss", "-lntH", "sport", "=", str(port)).split()
+    fields = run("ss", "-lntH", "sport", "=", str(port)).split()
     return int(fields[1]), int(fields[2])
 
 
 def half_open(port):
-    return len(harness.run("ss", "-ntH", "state", "syn-recv", "sport", "=", str(port)).splitlines())
+    return len(run("ss", "-ntH", "state", "syn-recv", "sport", "=", str(port)).splitlines())
 
 
 def counter(name):
-    return harness.kernel_counters()[name]
+    return kernel_counters()[name]
 
 
 class LimitTest(SystemTest):
@@ -136,16 +138,16 @@ class UnixTest(SystemTest):
     def test_a_full_unix_queue_is_counted_nowhere(self):
         listener = self.unix_listener(os.path.join(self.folder(), "queue"), limit=3)
         listener.connect(4)
-        before = harness.kernel_counters()
+        before = kernel_counters()
         client = socket.socket(socket.AF_UNIX)
         self.addCleanup(client.close)
         client.setblocking(False)
         with self.assertRaises(BlockingIOError):
             client.connect(listener.address)
-        after = harness.kernel_counters()
+        after = kernel_counters()
         self.assertEqual({name: after[name] for name in after if name.startswith("Listen")},
                          {name: before[name] for name in before if name.startswith("Listen")})
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

@@ -7,8 +7,10 @@ import pathlib
 import threading
 import time
 
-import harness
-from harness import SystemTest
+import system_test
+from collectd import Collectd
+from kernel import read_sysctl
+from system_test import SystemTest
 
 STOP_LIMIT = 2.0       # seconds from SIGTERM to the end of collectd
 SHUTDOWN_LIMIT = 3.0   # of these, the plugin's own share while a dump hangs
@@ -47,7 +49,7 @@ class LifeTest(SystemTest):
         self.listener(limit=5).fill(3)
         seen = []
         for cycle in range(CYCLES):
-            collectd = harness.Collectd(daemonise=True, interval=0.05)
+            collectd = Collectd(daemonise=True, interval=0.05)
             with collectd:
                 if cycle % 4 == 3:  # ended while it starts
                     collectd.wait_for_log("entering read-loop")
@@ -130,13 +132,13 @@ class LifeTest(SystemTest):
                          ["[warning] backlog plugin: no survey: start a thread: Resource temporarily unavailable"])
         self.assertLess(max(after - before for before, after in zip(times, times[1:])), 5 * collectd.interval)
         file.unlink()
-        collectd.wait_for_value("kernel", "gauge-somaxconn", int(harness.read_sysctl("net.core.somaxconn")))
+        collectd.wait_for_value("kernel", "gauge-somaxconn", int(read_sysctl("net.core.somaxconn")))
         collectd.wait_for_log(r"^\[notice\] backlog plugin: survey can be read again$")
 
     def test_reading_once_tells_that_listeners_do_not_come(self):
         trigger = pathlib.Path(self.folder(), "late")
         trigger.touch()
-        collectd = harness.Collectd(preload=[os.environ["STRANGE_SOCK_DIAG"]],
+        collectd = Collectd(preload=[os.environ["STRANGE_SOCK_DIAG"]],
                                     environment={"STRANGE_SOCK_DIAG_LATE": str(trigger)})
         self.addCleanup(collectd.close)
         self.assertNotEqual(collectd.run_to_exit("-T"), 0)
@@ -147,7 +149,7 @@ class LifeTest(SystemTest):
         """Which loads modules, for one."""
         trigger = pathlib.Path(self.folder(), "late")
         trigger.touch()
-        collectd = harness.Collectd(preload=[os.environ["STRANGE_SOCK_DIAG"]], interval=10,
+        collectd = Collectd(preload=[os.environ["STRANGE_SOCK_DIAG"]], interval=10,
                                     environment={"STRANGE_SOCK_DIAG_LATE": str(trigger)})
         self.addCleanup(collectd.close)
         threading.Timer(2, trigger.unlink).start()
@@ -161,4 +163,4 @@ class LifeTest(SystemTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

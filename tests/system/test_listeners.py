@@ -6,8 +6,12 @@ import os
 import socket
 import time
 
-import harness
-from harness import SystemTest, have_ipv6, kernel_counters, percent_used, read_sysctl, ss, tcp_name
+import system_test
+from kernel import have_ipv6, kernel_counters, make_device, read_sysctl, run, ss
+from listeners import UNSTABLE_PORTS
+from names import percent_used, tcp_name
+from system_test import SystemTest
+from waiting import wait_until
 
 COUNTERS = [
     "ListenOverflows", "ListenDrops", "TCPReqQFullDrop", "TCPReqQFullDoCookies", "SyncookiesSent", "SyncookiesRecv",
@@ -79,18 +83,18 @@ class ListenerTest(SystemTest):
 
     def fill_group(self, group, count, target=None):
         group[0].connect(count, target)
-        harness.wait_until(lambda: sum(member.length for member in group) == count, what="a filled group")
+        wait_until(lambda: sum(member.length for member in group) == count, what="a filled group")
 
     def make_ipv6_kinds(self):
         dual = self.listener("::", limit=20, v6only=False)
         dual.connect(3, "::1")
         dual.connect(4, "::ffff:127.0.0.1")
-        harness.wait_until(lambda: dual.length == 7, what="clients of both families")
+        wait_until(lambda: dual.length == 7, what="clients of both families")
         v4 = self.listener("0.0.0.0", limit=9, reuse_port=True)
         beside = [v4, self.listener("::", port=v4.port, limit=8, v6only=False, reuse_port=True)]
         v4.connect(2)
         beside[1].connect(3, "::1")
-        harness.wait_until(lambda: sum(member.length for member in beside) == 5, what="a filled pair")
+        wait_until(lambda: sum(member.length for member in beside) == 5, what="a filled pair")
         v6only = self.listener("::", limit=4, v6only=True).fill(1)
         return [
             dual, *beside, v6only,
@@ -136,9 +140,9 @@ class ListenerTest(SystemTest):
 class ValuesTest(ListenerTest):
     @classmethod
     def setUpClass(cls):
-        cls.have_device = harness.make_device("eth.0")
+        cls.have_device = make_device("eth.0")
         if have_ipv6():
-            harness.run("ip", "address", "add", "fe80::1/64", "dev", "lo", "nodad")
+            run("ip", "address", "add", "fe80::1/64", "dev", "lo", "nodad")
 
     def test_every_kind_equals_the_sockets_and_ss(self):
         self.check_every_kind()
@@ -148,11 +152,11 @@ class ValuesTest(ListenerTest):
         self.check_every_kind(preload=[shim], environment={"STRANGE_SOCK_DIAG_EACH_FAMILY": "1"})
 
     def test_a_gone_device_is_named_by_its_index(self):
-        if not harness.make_device("gone0"):
+        if not make_device("gone0"):
             self.skipTest("no network device can be made")
         index = socket.if_nametoindex("gone0")
         listener = self.listener("127.0.0.1", device="gone0")
-        harness.run("ip", "link", "delete", "gone0")
+        run("ip", "link", "delete", "gone0")
         collectd = self.collectd()
         self.wait_for_listeners(collectd, [f"tcp_127-0-0-1_{listener.port}__dev_if{index}"])
 
@@ -197,7 +201,7 @@ class ValuesTest(ListenerTest):
 
 class SelectionTest(ListenerTest):
     def test_unstable_ports_are_folded(self):
-        low, other = harness.UNSTABLE_PORTS[:2]
+        low, other = UNSTABLE_PORTS[:2]
         stable = self.listener(limit=9)
         unstable = [self.listener(port=low, limit=3).fill(4), self.listener(port=other, limit=9).fill(2)]
         collectd = self.collectd()
@@ -209,7 +213,7 @@ class SelectionTest(ListenerTest):
         collectd.wait_for_value("tcp_unstable", "percent-used", 20)
 
     def test_an_unstable_port_has_its_series_when_named(self):
-        low, other = harness.UNSTABLE_PORTS[:2]
+        low, other = UNSTABLE_PORTS[:2]
         named = self.listener(port=low, limit=3).fill(2)
         self.listener(port=other, limit=3)
         stable = self.listener()
@@ -264,7 +268,7 @@ class KernelTest(ListenerTest):
         before = self.check_counters(collectd)
         listener.fill(3)
         listener.connect(4)
-        harness.wait_until(lambda: kernel_counters()["ListenOverflows"] >= before["ListenOverflows"] + 4,
+        wait_until(lambda: kernel_counters()["ListenOverflows"] >= before["ListenOverflows"] + 4,
                            what="an overflow")
         collectd.wait_for_value("kernel", "protocol_counter-ListenOverflows",
                                 lambda value: value >= before["ListenOverflows"] + 4)
@@ -296,4 +300,4 @@ class KernelTest(ListenerTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

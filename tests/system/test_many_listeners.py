@@ -3,8 +3,10 @@
 
 import time
 
-import harness
-from harness import SystemTest, percent_used, ss
+import system_test
+from kernel import ss
+from names import percent_used
+from system_test import SystemTest
 
 LISTENERS = 200
 INTERVALS = 20
@@ -65,4 +67,4 @@ class ManyListenersTest(SystemTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

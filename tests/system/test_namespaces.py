@@ -8,8 +8,12 @@ import socket
 import time
 import unittest
 
-import harness
-from harness import SystemTest, run
+import system_test
+from collectd import sanitizers
+from kernel import run
+from processes import CAP_SYS_ADMIN, raise_descriptor_limit
+from system_test import SystemTest
+from waiting import wait_until
 from net_namespaces import NetNamespace
 from notifications import OK, OVERFLOW, STATE, NotificationTest, arrivals
 
@@ -35,7 +39,7 @@ class ForbiddenNamespaceTest(NetNamespaceTest):
         name = f"{listener.name}__netns_{namespace.name}"
         collectd = self.collectd(f'NetNamespace "{namespace.name}"\nMissingAfter 1\n'
                                  f'<Watch "{name}">\nExpected true\n</Watch>', interval=0.1,
-                                 without_capabilities=[harness.CAP_SYS_ADMIN])
+                                 without_capabilities=[CAP_SYS_ADMIN])
         collectd.wait_for_log("no other net namespaces: .*Operation not permitted")
         collectd.wait_for_value(own.name, "queue_length-accept", 0)
         collectd.wait_for_intervals(20)
@@ -70,7 +74,7 @@ class DeletedNamespaceTest(NetNamespaceTest):
         return device
 
     def check_gone(self, device, within):
-        harness.wait_until(lambda: device not in (name for _, name in socket.if_nameindex()), within,
+        wait_until(lambda: device not in (name for _, name in socket.if_nameindex()), within,
                            "the end of the namespace")
 
     def check_quiet(self, collectd, name):
@@ -171,9 +175,9 @@ class ManyNamespacesTest(NetNamespaceTest):
         collectd.wait(lambda: len(figures("percent-cpu")) == 2, timeout=60, what="two intervals")
         return [figures(each) for each in ("percent-cpu", "duration-period", "duration-period_netns")]
 
-    @unittest.skipIf(harness.sanitizers(), "a sanitizer takes CPU time of its own")
+    @unittest.skipIf(sanitizers(), "a sanitizer takes CPU time of its own")
     def test_a_hundred_within_the_budget(self):
-        harness.raise_descriptor_limit()
+        raise_descriptor_limit()
         for number in range(NAMESPACES):
             self.listen_in(self.namespace(f"many{number}"))
         self.listener(limit=16)
@@ -196,4 +200,4 @@ class ManyNamespacesTest(NetNamespaceTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

@@ -9,14 +9,15 @@ import re
 import signal
 import subprocess
 
-import harness
+import system_test
+from system_test import SystemTest
 
 INTERVAL = 0.2
 # Where cgroup2 is, or systemd's hierarchy of version 1.
 HIERARCHIES = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd")
 
 
-class OwnersTest(harness.SystemTest):
+class OwnersTest(SystemTest):
     def setUp(self):
         self.file = os.path.join(self.folder(), "table")
 
@@ -118,4 +119,4 @@ class OwnersTest(harness.SystemTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

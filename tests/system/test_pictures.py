@@ -13,8 +13,10 @@ import sys
 import unittest
 import zlib
 
-import harness
-from harness import SystemTest
+import system_test
+from collectd import HOSTNAME
+from kernel import run
+from system_test import SystemTest
 
 CONF = pathlib.Path(__file__).resolve().parent.parent.parent / "conf"
 sys.path.insert(0, str(CONF))
@@ -58,9 +60,9 @@ def _predicted(filter_type, left, above, corner):
 
 def rrd_rows(path):
     """{epoch: [waiting, peak, limit, drops]} of all that the RRD holds, None for unknown."""
-    first = int(harness.run("rrdtool", "first", str(path))) - 1
-    last = int(harness.run("rrdtool", "last", str(path)))
-    lines = harness.run("rrdtool", "fetch", str(path), "AVERAGE", "-s", str(first), "-e", str(last)).splitlines()
+    first = int(run("rrdtool", "first", str(path))) - 1
+    last = int(run("rrdtool", "last", str(path)))
+    lines = run("rrdtool", "fetch", str(path), "AVERAGE", "-s", str(first), "-e", str(last)).splitlines()
     assert lines[0].split() == ["waiting", "peak", "limit", "drops"], lines[0]
     rows = {}
     for line in lines[2:]:
@@ -72,7 +74,7 @@ def rrd_rows(path):
 @unittest.skipUnless(shutil.which("rrdtool"), "rrdtool is missing")
 class PicturesTest(SystemTest):
     def pictures(self, collectd):
-        host_folder = collectd.directory / "csv" / harness.HOSTNAME
+        host_folder = collectd.directory / "csv" / HOSTNAME
         return {picture.listener: picture
                 for picture in demo_pictures.draw_pictures(host_folder, self.folder(), interval=1)}
 
@@ -131,4 +133,4 @@ class PicturesTest(SystemTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

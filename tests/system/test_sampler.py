@@ -6,8 +6,9 @@ import signal
 import statistics
 import time
 
-import harness
-from harness import SystemTest
+import system_test
+from processes import raise_descriptor_limit
+from system_test import SystemTest
 
 BURST = 0.05   # seconds that a burst's clients wait
 BURSTS = 10
@@ -69,7 +70,7 @@ class SamplerTest(SystemTest):
 
     def test_unix_sockets_take_no_more_than_half(self):
         """Each of their dumps takes many times what one of the TCP listeners does."""
-        harness.raise_descriptor_limit()
+        raise_descriptor_limit()
         self.listener().fill(1)
         for number in range(UNIX_SOCKETS):
             self.unix_listener(f"\0socket-{number}")
@@ -105,4 +106,4 @@ class SamplerTest(SystemTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

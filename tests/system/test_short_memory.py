@@ -6,8 +6,9 @@ import pathlib
 import time
 import unittest
 
-import harness
-from harness import SystemTest
+import system_test
+from collectd import Collectd, sanitizers
+from system_test import SystemTest
 from net_namespaces import NetNamespace
 
 RATES = (3000, 30000)  # of a million allocations; a survey makes some thousands
@@ -15,7 +16,7 @@ SHORTAGE = 4.0         # seconds
 ENOUGH = 20            # allocations that are to fail in it
 
 
-@unittest.skipIf(harness.sanitizers(), "a sanitizer has an operator new of its own")
+@unittest.skipIf(sanitizers(), "a sanitizer has an operator new of its own")
 class ShortMemoryTest(SystemTest):
     def test_collectd_lives(self):
         listener = self.listener(limit=5).fill(3)
@@ -29,7 +30,7 @@ class ShortMemoryTest(SystemTest):
         for rate in RATES:
             with self.subTest(rate=rate):
                 trigger, failed = folder / f"rate-{rate}", folder / f"failed-{rate}"
-                collectd = harness.Collectd(
+                collectd = Collectd(
                     f'NetNamespace "/./"\nValues full\nTableFile "{folder}/table"', interval=0.1,
                     preload=[os.environ["SHORT_MEMORY"]],
                     environment={"SHORT_MEMORY_RATE": str(trigger), "SHORT_MEMORY_FAILED": str(failed)})
@@ -69,4 +70,4 @@ class ShortMemoryTest(SystemTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

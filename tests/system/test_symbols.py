@@ -7,8 +7,9 @@ import re
 import shutil
 import unittest
 
-import harness
-from harness import run, sanitizers
+import system_test
+from collectd import sanitizers
+from kernel import run
 
 PLUGIN = pathlib.Path(os.environ.get("BACKLOG_PLUGIN_DIR", ""), "backlog.so")
 
@@ -43,4 +44,4 @@ class SymbolsTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    harness.main(namespace=False)
+    system_test.main(namespace=False)

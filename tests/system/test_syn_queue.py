@@ -4,8 +4,9 @@
 import socket
 import unittest
 
-import harness
-from harness import SystemTest, have_ipv6
+import system_test
+from kernel import have_ipv6, kernel_counters, read_sysctl, run
+from system_test import SystemTest
 from raw_clients import SERVER, RawClients
 
 SYN = "queue_length-syn"
@@ -94,16 +95,16 @@ class SynQueueTest(SystemTest):
         self.wait_for_lengths(collectd, {deferring: 0})
         collectd.wait_for_value(deferring.name, "queue_length-accept", 6)
 
-    @unittest.skipIf(harness.read_sysctl("net.ipv4.tcp_fastopen") is None, "no TCP Fast Open")
+    @unittest.skipIf(read_sysctl("net.ipv4.tcp_fastopen") is None, "no TCP Fast Open")
     def test_fast_open_children_wait_in_the_accept_queue(self):
         self.set_sysctl("net.ipv4.tcp_fastopen", TCP_FASTOPEN_WITHOUT_COOKIE)
-        opens = harness.kernel_counters()["TCPFastOpenPassive"]
+        opens = kernel_counters()["TCPFastOpenPassive"]
         listener = self.listener("0.0.0.0", limit=16)
         listener.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)
         clients = self.raw.send_syns(listener.port, 3, b"GET")
         self.raw.wait_answered(clients)
-        self.assertEqual(harness.kernel_counters()["TCPFastOpenPassive"], opens + 3)
-        self.assertIn("SYN-RECV", harness.run("ss", "-ant"))
+        self.assertEqual(kernel_counters()["TCPFastOpenPassive"], opens + 3)
+        self.assertIn("SYN-RECV", run("ss", "-ant"))
         collectd = self.collectd("Values full")
         self.half_open(listener, 2)
         self.wait_for_lengths(collectd, {listener: 2})
@@ -128,4 +129,4 @@ class SynQueueTest(SystemTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

@@ -3,8 +3,8 @@
 
 import re
 
-import harness
-from harness import SystemTest
+import system_test
+from system_test import SystemTest
 
 # A value that is late has gone only after many intervals.
 THRESHOLD = """
@@ -43,4 +43,4 @@ class ThresholdTest(SystemTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

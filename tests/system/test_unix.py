@@ -11,8 +11,10 @@ import tempfile
 import time
 import uuid
 
-import harness
-from harness import percent_used
+import system_test
+from kernel import run
+from names import percent_used
+from processes import raise_descriptor_limit
 from notifications import NotificationTest
 
 INTERVAL = 0.1
@@ -125,7 +127,7 @@ class UnixTest(NotificationTest):
         collectd.wait_for_value("host", "count-listeners", 0)
 
     def test_paths_with_ids_make_one_series(self):
-        harness.raise_descriptor_limit()
+        raise_descriptor_limit()
         stable = self.listening("stable", limit=3)
         stable.connect(2)
         (self.path / "containers").mkdir()
@@ -177,7 +179,7 @@ class UnixTest(NotificationTest):
         self.assertNotIn("skew", message)
 
         def shown():
-            rows = json.loads(harness.run(os.environ["BACKLOG_TABLE"], "--table", table, "--json"))["listeners"]
+            rows = json.loads(run(os.environ["BACKLOG_TABLE"], "--table", table, "--json"))["listeners"]
             return next(row for row in rows if row["name"] == new.name)
         collectd.wait(lambda: shown()["state"] == "overflow", what="the table of that interval")
         row = shown()
@@ -187,7 +189,7 @@ class UnixTest(NotificationTest):
     def test_a_queue_of_very_many_hides_nobody(self):
         """With UDIAG_SHOW_ICONS the kernel would cut the dump short where it comes to that queue."""
         self.set_sysctl("net.core.somaxconn", CROWD)
-        room = harness.raise_descriptor_limit() - 2 * LISTENERS
+        room = raise_descriptor_limit() - 2 * LISTENERS
         crowded = self.listening("crowded", limit=CROWD)
         others = [self.listening(f"other-{number}") for number in range(LISTENERS - 1)]
 
@@ -243,4 +245,4 @@ class UnixTest(NotificationTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

@@ -4,8 +4,11 @@
 
 import os
 
-import harness
-from harness import SystemTest
+import system_test
+from collectd import Collectd
+from listeners import candidate_ports
+from names import unix_name
+from system_test import SystemTest
 from net_namespaces import NetNamespace
 
 INTERVAL = 0.25
@@ -21,8 +24,8 @@ class WatchTest(SystemTest):
         folder = self.folder()
         there = self.unix_listener(f"{folder}/there.sock")
         own = self.listener()
-        port = next(harness.candidate_ports())
-        entries = {f"{folder}/never.sock": harness.unix_name(f"{folder}/never.sock"), "@never": "unix_abstract_never",
+        port = next(candidate_ports())
+        entries = {f"{folder}/never.sock": unix_name(f"{folder}/never.sock"), "@never": "unix_abstract_never",
                    f"127.0.0.9:{port}": f"tcp_127-0-0-9_{port}", f"[::9]:{port}": f"tcp6_--9_{port}"}
         present = [f"{folder}/there.sock", f"127.0.0.1:{own.port}"]
         config = "MissingAfter 1\n" + "".join(watch(entry, "Expected true") for entry in [*entries, *present])
@@ -45,7 +48,7 @@ class WatchTest(SystemTest):
                         f'Listener "{watched.name}"\nListener "{other.name}"\nIgnoreSelected true'):
             with self.subTest(filters=filters):
                 config = f"MissingAfter 1\n{filters}\n" + watch(watched.name, "Expected true")
-                with harness.Collectd(config, interval=INTERVAL) as collectd:
+                with Collectd(config, interval=INTERVAL) as collectd:
                     collectd.wait_for_value(watched.name, STATE, 0)
                     collectd.wait(lambda collectd=collectd: selected.name in collectd.listeners(), what="the selected one")
                     collectd.wait_for_intervals(2 + int(1 / INTERVAL))
@@ -101,4 +104,4 @@ class LocalPortsTest(SystemTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()
