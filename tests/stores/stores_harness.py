@@ -265,7 +265,7 @@ class Carbon(Store):
         config = configparser.ConfigParser(strict=False, interpolation=None, comment_prefixes=("#",))
         config.optionxform = str
         config.read(self._distributed("carbon.conf"), encoding="utf-8")
-        config.read_string(shipped("stores/carbon/carbon.conf"))
+        config.read_string(shipped("collectd/stores/carbon/carbon.conf"))
         cache = config["cache"]
         cache.update(
             STORAGE_DIR=f"{self.storage}/", LOCAL_DATA_DIR=f"{self.whisper}/", CONF_DIR=f"{self.conf}/",
@@ -279,7 +279,7 @@ class Carbon(Store):
             distributed = self._distributed(name)
             rest = distributed.read_text(encoding="utf-8") if distributed.exists() else ""
             changes = self._retentions if name == "storage-schemas.conf" else {}
-            (self.conf / name).write_text(shipped(f"stores/carbon/{name}", changes) + "\n" + rest, encoding="utf-8")
+            (self.conf / name).write_text(shipped(f"collectd/stores/carbon/{name}", changes) + "\n" + rest, encoding="utf-8")
 
     @staticmethod
     def _distributed(name):
@@ -414,10 +414,10 @@ class InfluxDb(Store):
         typesdb = os.environ["COLLECTD_TYPESDB"]
         users = self.write("auth_file", f"{USER}: {PASSWORD}\n", mode=0o600)
         changes = {} if read_buffer is None else {"read-buffer = 26214400": f"read-buffer = {read_buffer}"}
-        collectd = shipped("stores/influxdb/plain.conf", {
+        collectd = shipped("collectd/stores/influxdb/plain.conf", {
             **changes, '":25826"': f'"{LOOPBACK}:{self.collectd_port}"',
             '"/usr/share/collectd/types.db"': f'"{typesdb}"'})
-        collectd += shipped("stores/influxdb/encrypted.conf", {
+        collectd += shipped("collectd/stores/influxdb/encrypted.conf", {
             '":25827"': f'"{LOOPBACK}:{self.encrypted_port}"', '"/usr/share/collectd/types.db"': f'"{typesdb}"',
             '"/etc/influxdb/collectd_auth_file"': f'"{users}"',
             'database = "collectd"': f'database = "{INFLUXDB_ENCRYPTED_DATABASE}"'})
@@ -426,7 +426,7 @@ class InfluxDb(Store):
 
     def run(self):
         self.start([program("influxd"), "run", "-config", self._config], lambda: _answers(f"{self.url}/ping"))
-        self.execute(shipped("stores/influxdb/database.influxql"))
+        self.execute(shipped("collectd/stores/influxdb/database.influxql"))
         return self
 
     def execute(self, statement):
@@ -476,7 +476,7 @@ class Prometheus(Store):
         super().__init__("prometheus", directory)
         self.port = port or free_port()
         self.url = f"http://{LOOPBACK}:{self.port}"
-        config = shipped("stores/prometheus/prometheus.yml", {
+        config = shipped("collectd/stores/prometheus/prometheus.yml", {
             "web1.example.com:9103": f"{LOOPBACK}:{scraped_port}", "scrape_interval: 10s": "scrape_interval: 1s"})
         if rules:
             config += "global:\n  evaluation_interval: 1s\nrule_files:\n"

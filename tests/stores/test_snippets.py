@@ -32,18 +32,18 @@ class SnippetsTest(SystemTest):
         """But for a central collectd's, in the file that is read last."""
         values = collections.defaultdict(set)
         for file in snippet_files()[:-1]:
-            for option in global_options(stores.shipped(f"stores/{file}")):
+            for option in global_options(stores.shipped(f"collectd/stores/{file}")):
                 values[option[0]].add(option[1])
         self.assertEqual(values, {"WriteQueueLimitHigh": {"50000"}, "WriteQueueLimitLow": {"40000"},
                                   "CollectInternalStats": {"true"}})
-        self.assertEqual(dict(global_options(stores.shipped(f"stores/{CENTRAL}"))),
+        self.assertEqual(dict(global_options(stores.shipped(f"collectd/stores/{CENTRAL}"))),
                          {"WriteQueueLimitHigh": "500000", "WriteQueueLimitLow": "400000"})
         self.assertEqual(snippet_files()[-1], CENTRAL)
 
     def test_each_way_to_a_store_has_the_limits(self):
         for file in set(snippet_files()) - {"central.conf"}:
             with self.subTest(file):
-                options = dict(global_options(stores.shipped(f"stores/{file}")))
+                options = dict(global_options(stores.shipped(f"collectd/stores/{file}")))
                 self.assertLess(int(options["WriteQueueLimitLow"]), int(options["WriteQueueLimitHigh"]))
 
     def low_is_above_high(self, changed_file, change):

@@ -324,7 +324,7 @@ class ValuesTest(unittest.TestCase):
 
     def test_influxdb_gives_the_rate_of_drops(self):
         """The statement in influxdb.conf."""
-        text = stores.shipped("stores/influxdb.conf")
+        text = stores.shipped("collectd/stores/influxdb.conf")
         (statement,) = re.findall(r"^# +(SELECT .*\n(?:#   .*\n)+)", text, re.MULTILINE)
         statement = statement.replace("\n#", "\n")
 
