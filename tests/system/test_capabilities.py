@@ -11,7 +11,6 @@ import re
 import stat
 import subprocess
 import time
-import unittest
 
 import system_test
 from kernel import run

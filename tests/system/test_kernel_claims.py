@@ -5,7 +5,6 @@ import os
 import platform
 import re
 import socket
-import unittest
 
 import system_test
 from kernel import kernel_counters, read_sysctl, run
