@@ -188,6 +188,8 @@ Report Collector::report(Harvest harvest, const std::optional<Survey> &survey, S
   Report report;
   report.harvest = std::move(harvest);
   report.table = builder_.build(report.harvest, survey, interval);
+  for (const std::string &notice : report.harvest.notices)
+    say_once("events", notice, log);
   for (const std::string &notice : report.table.notices)
     say_once("table", notice, log);
   if (!std::exchange(reported_, true))

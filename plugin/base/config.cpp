@@ -339,6 +339,17 @@ constexpr std::array plugin_options{
                  [](const oconfig_item_t &item, Config &config) {
                    return read_count(item, max_max_listeners, config.max_listeners);
                  }},
+    PluginOption{"Events",
+                 [](const oconfig_item_t &item, Config &config) -> ConfigError {
+                   const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
+                   if (value != nullptr && strcasecmp(value->value.string, "auto") == 0)
+                     config.events = EventUse::automatic;
+                   else if (value != nullptr && strcasecmp(value->value.string, "off") == 0)
+                     config.events = EventUse::off;
+                   else
+                     return refusal(item, "auto or off");
+                   return std::nullopt;
+                 }},
     PluginOption{"TableFile", read_table_file},
     PluginOption{"TableGroup",
                  [](const oconfig_item_t &item, Config &config) {

@@ -20,6 +20,7 @@ namespace backlog {
 constexpr const char *default_table_file = "/run/collectd-backlog/table";
 
 enum class ValueSet : std::uint8_t { basic, full };
+enum class EventUse : std::uint8_t { automatic, off };
 
 /// A <Watch> block: what is said of some listeners.
 struct Watch {
@@ -50,6 +51,7 @@ struct Config {
   bool report_owner = true;     ///< ReportOwner
   NameFilter net_namespaces;    ///< NetNamespace; without an entry only collectd's own
   ValueSet values = ValueSet::basic;
+  EventUse events = EventUse::automatic;            ///< Events
   std::size_t max_listeners = 200;                  ///< MaxListeners: series for at most so many
   double sampler_budget_percent = 0.5;              ///< SamplerBudget: of one CPU, over any minute
   Seconds sample_interval{0.025};                   ///< SampleInterval

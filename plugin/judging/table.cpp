@@ -141,7 +141,8 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
   give_places(draft, interval);
   open_counters(draft);
   count_drops(draft);
-  for (DropTotals *totals : {&drop_totals_, &overflow_totals_, &series_totals_})
+  for (DropTotals *totals :
+       {&drop_totals_, &overflow_totals_, &series_totals_, &arrived_totals_, &accepted_totals_})
     totals->end_interval(draft.now);
   forget_namespaces(draft);
 
@@ -301,6 +302,20 @@ void TableBuilder::count_drops(Draft &draft) noexcept {
   }
 }
 
+void TableBuilder::count_flow(const ListenerInterval &interval, DropTotals::TimePoint now,
+                              Row &row) {
+  row.flow = interval.flow;
+  if (!row.flow)
+    return;
+  const auto count = [&](DropTotals &totals, std::uint64_t connections) {
+    totals.admit(row.name, now, row.precedence.stable);
+    totals.add(row.name, connections);
+    return totals.standing(row.name)->drops;
+  };
+  row.arrived = count(arrived_totals_, row.flow->arrived);
+  row.accepted = count(accepted_totals_, row.flow->accepted);
+}
+
 void TableBuilder::forget_namespaces(const Draft &draft) {
   std::erase_if(namespaces_, [this](const auto &entry) { return entry.second.seen != interval_; });
   std::erase_if(namespace_drops_, [&](const auto &entry) {
@@ -351,6 +366,7 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
     drop_totals_.admit(name, draft.now, row.precedence.stable);
     if (const auto total = drop_totals_.standing(name))
       row.precedence.since = total->since;
+    count_flow(interval, draft.now, row);
     if (is_tcp && is_there && interval.folded && !interval.identity.has_id)
       ++draft.given_out_ports;
     if (interval.folded && row.syn_length)

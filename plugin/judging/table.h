@@ -40,7 +40,10 @@ struct Row {
   std::optional<std::uint64_t> syn_length;       ///< half-open connections
   std::optional<std::uint64_t> interval_drops;   ///< segments, in this interval
   std::optional<std::chrono::duration<double>> oldest_wait;
-  std::optional<Diagnosis> diagnosis; ///< empty for the sum of several listeners
+  std::optional<ListenerFlow> flow;      ///< in this interval
+  std::optional<std::uint64_t> arrived;  ///< connections, ever
+  std::optional<std::uint64_t> accepted; ///< connections, ever
+  std::optional<Diagnosis> diagnosis;    ///< empty for the sum of several listeners
   bool has_series = false;
   Precedence precedence; ///< among those that have a diagnosis
   /// Valid as long as the harvest; nullptr for the sum of several and for what is missing.
@@ -169,6 +172,7 @@ private:
   AcceptFacts accept_facts(const ListenerInterval &interval, bool is_tcp, Memory &memory,
                            const Draft &draft) const;
   NamespaceFacts facts_of(const NamespaceHarvest &harvest, const NamespaceSurvey *survey);
+  void count_flow(const ListenerInterval &interval, DropTotals::TimePoint now, Row &row);
   void forget_namespaces(const Draft &draft);
   void give_names(Draft &draft);
   void give_places(Draft &draft, std::chrono::duration<double> interval);
@@ -178,6 +182,8 @@ private:
   DropTotals drop_totals_;
   DropTotals overflow_totals_;
   DropTotals series_totals_; ///< drops, by the name of the series, while it is one
+  DropTotals arrived_totals_;
+  DropTotals accepted_totals_;
   std::unordered_map<std::string, Memory> memories_;
   std::set<Origin> unread_; ///< in this interval
   Expectations expectations_;

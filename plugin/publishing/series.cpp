@@ -51,6 +51,15 @@ void listener_values(const Row &row, ValueSet values, Sink sink) {
   if (row.syn_length)
     listener.gauge("queue_length", "syn", real(*row.syn_length));
   listener.gauge("percent", "full", row.queue.full_percent);
+  if (row.arrived)
+    listener.counter("connections", "arrived", *row.arrived);
+  if (row.accepted)
+    listener.counter("connections", "accepted", *row.accepted);
+  if (row.flow && row.flow->waits) {
+    listener.gauge("duration", "wait_mean", row.flow->waits->mean.count());
+    listener.gauge("duration", "wait_p50", row.flow->waits->p50.count());
+    listener.gauge("duration", "wait_p99", row.flow->waits->p99.count());
+  }
   if (row.oldest_wait)
     listener.gauge("duration", "oldest_wait", row.oldest_wait->count());
   listener.gauge("count", "sockets", real(row.members));
@@ -77,6 +86,8 @@ void sampler_values(const SamplerFigures &figures, Sink sink) {
     sampler.gauge("duration", "period_netns", figures.others_period->count());
   if (figures.cpu_percent)
     sampler.gauge("percent", "cpu", *figures.cpu_percent);
+  if (figures.events)
+    sampler.gauge("gauge", "events", *figures.events);
 }
 
 void kernel_values(const KernelRow &row, Sink sink) {

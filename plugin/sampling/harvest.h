@@ -53,7 +53,9 @@ struct SamplerFigures {
   std::optional<std::chrono::duration<double>> period; ///< between TCP samples, mean
   /// Between two samples of one of the other namespaces, mean; also empty if there are none.
   std::optional<std::chrono::duration<double>> others_period;
-  std::optional<double> cpu_percent; ///< of one CPU, all of the thread
+  std::optional<double> cpu_percent; ///< of one CPU, all of the thread, and of events
+  /// What they tell: 0 nothing, 1 peaks, 2 drops too, 3 waits too.
+  std::optional<unsigned> events;
 };
 
 /// What the sampler gives to the read callback.
@@ -65,6 +67,7 @@ struct Harvest {
   std::vector<NamespaceHarvest> others;
   SamplerFigures sampler;
   std::vector<Fault> faults;
+  std::vector<std::string> notices; ///< to be said once
 };
 
 } // namespace backlog

@@ -25,6 +25,20 @@ std::string name_and_address(const std::string &name, const std::string &address
   return name + '\0' + address;
 }
 
+/// Quantiles of several sockets together are not known; the longest is that of one of them.
+void add_waits(const Waits &more, std::optional<Waits> &waits) {
+  if (!waits) {
+    waits = more;
+    return;
+  }
+  const auto accepted = static_cast<double>(waits->accepted);
+  const auto also = static_cast<double>(more.accepted);
+  waits->mean = (waits->mean * accepted + more.mean * also) / (accepted + also);
+  waits->p50 = std::max(waits->p50, more.p50);
+  waits->p99 = std::max(waits->p99, more.p99);
+  waits->accepted += more.accepted;
+}
+
 bool is_filling(std::uint64_t length, std::uint64_t limit) {
   return length >= filling_min_connections && filling_share * length >= limit;
 }
@@ -150,6 +164,7 @@ ListenerSet::Member &ListenerSet::admit(const MemberState &state, Identify ident
   member.cookie = state.cookie;
   member.listener = listener;
   member.used = true;
+  member.begin_length = samples_ == 0 ? state.length : 0;
   // What the sockets of the first sample dropped earlier is nobody's business of this interval.
   member.drops = samples_ == 0 ? state.drops.value_or(0) : known_drops(state.cookie);
   member.has_drops = state.drops.has_value();
@@ -358,9 +373,19 @@ void ListenerSet::note_gone(const Member &member) {
 }
 
 void ListenerSet::remove(Member &member) {
+  const std::uint32_t last_length = member.length;
+  const bool was_counted = member.counted;
   change(member, 0, 0);
   count(member, false);
   Listener &listener = listeners_[member.listener];
+  if (has_events_ && has_events_(member.cookie)) {
+    listener.has_gone_events = true;
+    gone_with_events_.push_back({.cookie = member.cookie,
+                                 .listener = member.listener,
+                                 .begin_length = member.begin_length,
+                                 .length = last_length,
+                                 .counted = was_counted});
+  }
   --listener.members;
   if (listener.folded)
     --fold_.members;
@@ -389,7 +414,8 @@ void ListenerSet::forget_gone(MayForget may_forget) {
   for (const std::uint32_t index : gone_listeners_) {
     Listener &listener = listeners_[index];
     // What the queue of a folded one was is in the fold's window.
-    const bool tells = listener.folded ? was_full(index) : listener.window.samples_not_empty > 0;
+    const bool was_seen = listener.folded ? was_full(index) : listener.window.samples_not_empty > 0;
+    const bool tells = was_seen || listener.has_gone_events;
     const bool crowded = kept_listeners_ >= most_kept_listeners;
     if ((!tells || crowded) && may_forget(index, listener.folded, crowded)) {
       forget(index);
@@ -419,9 +445,64 @@ void ListenerSet::note_gone_name(const Listener &listener) {
   next_gone_name_ = (next_gone_name_ + 1) % most_gone_names;
 }
 
+void ListenerSet::take_events(EventReading &events) {
+  for (Listener &listener : listeners_)
+    if (events.is_whole && !listener.identity.name.empty())
+      listener.flow.emplace();
+  const auto take = [&](const GoneMember &member) {
+    const auto found = events.sockets.find(member.cookie);
+    SocketEvents none;
+    SocketEvents &socket = found == events.sockets.end() ? none : found->second;
+    socket.known = true;
+    if (member.counted)
+      take_socket(socket, member, events.is_whole);
+  };
+  for (Member &member : members_) {
+    if (!member.used)
+      continue;
+    take({.cookie = member.cookie,
+          .listener = member.listener,
+          .begin_length = member.begin_length,
+          .length = member.length,
+          .counted = member.counted});
+    const auto found = events.sockets.find(member.cookie);
+    if (found != events.sockets.end() && member.counted)
+      member.peak_percent =
+          std::max(member.peak_percent,
+                   static_cast<float>(used_percent(found->second.peak.value_or(0), member.limit)));
+  }
+  for (const GoneMember &member : gone_with_events_)
+    take(member);
+}
+
+void ListenerSet::take_socket(const SocketEvents &socket, const GoneMember &member, bool is_whole) {
+  Listener &listener = listeners_[member.listener];
+  if (socket.peak) {
+    const std::uint64_t peak = std::max(*socket.peak, socket.group_peak.value_or(0));
+    const double used = used_percent(*socket.peak, socket.limit);
+    for (Listener *taken : {&listener, listener.folded ? &fold_ : nullptr}) {
+      if (taken == nullptr)
+        continue;
+      taken->window.peak = std::max(taken->window.peak, peak);
+      taken->window.used_percent = std::max(taken->window.used_percent, used);
+    }
+  }
+  if (!is_whole)
+    return;
+  // An addition between the reading and the dump is told with the next interval's.
+  const std::uint64_t taken = socket.added + member.begin_length;
+  listener.flow->arrived += socket.added;
+  listener.flow->accepted += taken > member.length ? taken - member.length : 0;
+  if (socket.waits)
+    add_waits(*socket.waits, listener.flow->waits);
+}
+
 void ListenerSet::forget(std::uint32_t listener) {
   const Listener &leaving = listeners_[listener];
   note_gone_name(leaving);
+  if (leaving.has_gone_events)
+    std::erase_if(gone_with_events_,
+                  [listener](const GoneMember &member) { return member.listener == listener; });
   by_name_.erase(leaving.identity.name);
   if (!leaving.address_name.empty())
     renamed_.erase(name_and_address(leaving.address_name, leaving.identity.address));
@@ -475,6 +556,9 @@ void ListenerSet::find_member_figures() {
 }
 
 ListenerSet::Interval ListenerSet::harvest() {
+  for (Member &member : members_)
+    member.begin_length = member.length;
+  gone_with_events_.clear();
   find_member_figures();
   Interval interval;
   interval.listeners.reserve(by_name_.size());
@@ -512,6 +596,8 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
   interval.waiting = std::exchange(listener.waiting, {});
   if (last_)
     interval.runs = listener.run.end_interval(*last_);
+  interval.flow = std::exchange(listener.flow, std::nullopt);
+  listener.has_gone_events = false;
   interval.queue = figures_of(listener.window, listener.length, elapsed_ - listener.window_begin,
                               samples_ - listener.window_first_sample);
   listener.window = Window{};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "drops.h"
+#include "event_book.h"
 #include "function_ref.h"
 #include "listener_identity.h"
 #include "listener_room.h"
@@ -30,6 +31,13 @@ struct MemberState {
   bool counted = true; ///< false: a socket more, no queue
 };
 
+/// What went through a queue in an interval, by events.
+struct ListenerFlow {
+  std::uint64_t arrived = 0;  ///< connections
+  std::uint64_t accepted = 0; ///< connections
+  std::optional<Waits> waits; ///< where the kernel lets accept() be seen
+};
+
 /// One listener's interval.
 struct ListenerInterval {
   ListenerIdentity identity;
@@ -45,6 +53,7 @@ struct ListenerInterval {
   WindowFigures queue;
   QueueRuns runs;
   std::vector<WaitingMember> waiting; ///< counted ones
+  std::optional<ListenerFlow> flow;   ///< empty: no events, or not of the whole interval
 };
 
 /// All listeners of one kind in one net namespace, with the windows of the interval that is
@@ -104,6 +113,13 @@ public:
   /// to tell, as far as the answer is yes; their indexes may be given to others from here on. So
   /// many listeners can come and go in an interval as may.
   void forget_gone(MayForget may_forget);
+  /// Whether take_events() will have something of a socket that has gone; nullptr: never.
+  using HasEvents = std::function<bool(std::uint64_t cookie)>;
+  void ask_events(HasEvents has_events) { has_events_ = std::move(has_events); }
+  /// What the kernel told of the interval that the next harvest() ends; marks in it the sockets
+  /// that the set knows. After the last sample. No peak of events is above the truth, so that the
+  /// higher of both counts.
+  void take_events(EventReading &events);
   /// Listeners there is room for, taken or free.
   std::size_t capacity() const { return listeners_.size(); }
 
@@ -148,8 +164,17 @@ private:
     bool has_drops = false;
     bool missed = false; ///< in the last dump
     bool counted = true;
-    bool fell = false; ///< in fallen_members_
-    bool used = false; ///< the slot is taken
+    bool fell = false;              ///< in fallen_members_
+    bool used = false;              ///< the slot is taken
+    std::uint32_t begin_length = 0; ///< at the last harvest
+  };
+  /// A member that went in this interval.
+  struct GoneMember {
+    std::uint64_t cookie = 0;
+    std::uint32_t listener = 0;
+    std::uint32_t begin_length = 0;
+    std::uint32_t length = 0; ///< when it was last seen
+    bool counted = true;
   };
   struct Listener {
     ListenerIdentity identity;
@@ -169,8 +194,10 @@ private:
     std::string address_name;       ///< by its address alone, where another one keeps that
     bool active = false;            ///< in active_
     bool is_kept = false;           ///< though it has no members
+    bool has_gone_events = false;   ///< a member that went had some
     Window window;
     RunClock run;
+    std::optional<ListenerFlow> flow;      ///< of take_events()
     Duration window_begin{0};              ///< as elapsed_
     std::uint64_t window_first_sample = 0; ///< as samples_
   };
@@ -194,6 +221,7 @@ private:
   void remove_missing();
   void note_gone(const Member &member);
   void find_member_figures();
+  void take_socket(const SocketEvents &socket, const GoneMember &member, bool is_whole);
   ListenerInterval finish(Listener &listener, std::uint32_t index);
 
   Folds folds_;
@@ -235,6 +263,8 @@ private:
   std::size_t next_departed_ = 0;
   /// Members whose queue fell, or was empty before, in the sample under way.
   std::vector<std::uint32_t> fallen_members_;
+  HasEvents has_events_;
+  std::vector<GoneMember> gone_with_events_; ///< since the last harvest
   std::uint32_t filling_members_ = 0;
   std::uint32_t missed_members_ = 0;
 

@@ -1,5 +1,6 @@
 #include "namespace_sampler.h"
 
+#include "events.h"
 #include "listener_name.h"
 #include "thread_cpu_time.h"
 
@@ -48,6 +49,13 @@ NamespaceSampler::NamespaceSampler(std::shared_ptr<const Config> config, Namespa
       unix_([this](const auto &identity, auto age) { return folds(identity, age); },
             rooms.unix_sockets) {
   read_local_ports();
+  if (const Result<std::uint64_t> cookie = backlog::net_cookie())
+    net_cookie_ = *cookie;
+}
+
+void NamespaceSampler::ask_events(const ListenerSet::HasEvents &has_events) {
+  tcp_.ask_events(has_events);
+  unix_.ask_events(has_events);
 }
 
 bool NamespaceSampler::folds(const ListenerIdentity &identity, Duration listening_for) const {
@@ -228,7 +236,7 @@ ListenerIdentity NamespaceSampler::identify(const UnixListener &listener) const 
 }
 
 NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration unix_max_weight,
-                                           std::vector<Fault> &faults) {
+                                           EventReading *events, std::vector<Fault> &faults) {
   NamespaceHarvest harvest;
   harvest.label = label_;
   harvest.counted_since = began_;
@@ -243,12 +251,16 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
   if (!tcp_failure_ && drops_.has_carried() && listen_counters())
     take_tcp_dump(tcp_max_weight);
   harvest.counters = counters_;
+  if (events != nullptr && !tcp_failure_)
+    tcp_.take_events(*events);
   harvest.tcp = harvest_tcp();
   harvest.drops_known = drops_known();
   harvest.drops_counted = drops_.take_counted();
   if (config_->report_unix) {
     const auto before = thread_cpu_time();
     harvest_unix_samples(unix_max_weight);
+    if (events != nullptr && !unix_failure_)
+      unix_.take_events(*events);
     harvest.unix_sockets = harvest_unix();
     unix_harvest_cost_ = thread_cpu_time() - before;
   }
@@ -272,7 +284,7 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
   return harvest;
 }
 
-NamespaceHarvest NamespaceSampler::harvest_ended() {
+NamespaceHarvest NamespaceSampler::harvest_ended(EventReading *events) {
   for (ListenerSet *set : {&tcp_, &unix_}) {
     for (int sample = 0; sample < samples_until_gone; ++sample) {
       set->begin_sample();
@@ -283,6 +295,9 @@ NamespaceHarvest NamespaceSampler::harvest_ended() {
   unix_.forget_gone([](std::uint32_t, bool, bool) { return true; });
   tcp_failure_.reset();
   unix_failure_.reset();
+  if (events != nullptr)
+    for (ListenerSet *set : {&tcp_, &unix_})
+      set->take_events(*events);
   NamespaceHarvest harvest;
   harvest.label = label_;
   harvest.ended = true;

@@ -44,14 +44,19 @@ public:
   /// As in NamespaceHarvest.
   std::chrono::steady_clock::time_point counted_since() const { return began_; }
 
-  /// Samples once more and ends the interval.
-  NamespaceHarvest harvest(Duration tcp_max_weight, Duration unix_max_weight,
+  /// As in ListenerSet.
+  void ask_events(const ListenerSet::HasEvents &has_events);
+  /// The namespace's, as events tell of it; empty: it cannot be had.
+  std::optional<std::uint64_t> net_cookie() const { return net_cookie_; }
+
+  /// Samples once more and ends the interval. events: nullptr where there are none.
+  NamespaceHarvest harvest(Duration tcp_max_weight, Duration unix_max_weight, EventReading *events,
                            std::vector<Fault> &faults);
   /// CPU time that the Unix listeners took of the last harvest.
   Duration unix_harvest_cost() const { return unix_harvest_cost_; }
   /// The interval of a namespace that has ended since the last harvest, wherever the thread is:
   /// what the samples saw, of listeners that are gone.
-  NamespaceHarvest harvest_ended();
+  NamespaceHarvest harvest_ended(EventReading *events);
 
 private:
   template <class Dump> Failure with_sock_diag(Dump dump);
@@ -90,6 +95,7 @@ private:
   NetCountersReader counters_reader_;
   NetLimitsReader limits_reader_;
   std::optional<LocalPorts> local_ports_;
+  std::optional<std::uint64_t> net_cookie_;
   ListenerSet tcp_;
   ListenerSet unix_;
   UnixFiles unix_files_;

@@ -25,8 +25,10 @@ template <class Visit> Failure OtherNamespaces::visit(Entry &entry, Visit visit)
     door_ = std::move(*door);
   }
   Failure failure = door_->visit(entry.net_namespace, [&] {
-    if (!entry.sampler)
+    if (!entry.sampler) {
       entry.sampler = std::make_unique<NamespaceSampler>(config_, entry.label(), rooms_);
+      entry.sampler->ask_events(has_events_);
+    }
     visit(*entry.sampler);
     entry.state = State::open;
   });
@@ -50,7 +52,21 @@ void OtherNamespaces::sample_next(Duration max_weight) {
   }
 }
 
-std::vector<NamespaceHarvest> OtherNamespaces::harvest(Duration max_weight,
+void OtherNamespaces::ask_events(ListenerSet::HasEvents has_events) {
+  has_events_ = std::move(has_events);
+  for (const Entry &entry : entries_)
+    if (entry.sampler)
+      entry.sampler->ask_events(has_events_);
+}
+
+void OtherNamespaces::add_net_cookies(std::set<std::uint64_t> &net_cookies) const {
+  for (const Entry &entry : entries_)
+    if (entry.sampler && entry.state != State::gone)
+      if (const auto cookie = entry.sampler->net_cookie())
+        net_cookies.insert(*cookie);
+}
+
+std::vector<NamespaceHarvest> OtherNamespaces::harvest(Duration max_weight, EventReading *events,
                                                        std::vector<Fault> &faults) {
   std::vector<NamespaceHarvest> harvests;
   harvests.reserve(entries_.size());
@@ -58,7 +74,7 @@ std::vector<NamespaceHarvest> OtherNamespaces::harvest(Duration max_weight,
     std::optional<NamespaceHarvest> harvest;
     if (entry.state != State::gone) {
       const Failure failure = visit(entry, [&](NamespaceSampler &sampler) {
-        harvest = sampler.harvest(max_weight, max_weight, faults);
+        harvest = sampler.harvest(max_weight, max_weight, events, faults);
       });
       if (entry.state == State::unread) {
         harvest = unread_harvest(entry);
@@ -66,7 +82,7 @@ std::vector<NamespaceHarvest> OtherNamespaces::harvest(Duration max_weight,
       }
     }
     if (entry.state == State::gone && entry.sampler)
-      harvest = entry.sampler->harvest_ended();
+      harvest = entry.sampler->harvest_ended(events);
     if (!harvest)
       continue;
     harvest->id = entry.net_namespace.id;

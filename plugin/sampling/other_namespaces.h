@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 namespace backlog {
@@ -29,7 +30,12 @@ public:
   void sample_next(Duration max_weight);
   /// Samples each once more and ends its interval. A namespace that cannot be entered is unread;
   /// one that is gone has one more harvest, of what was seen of it.
-  std::vector<NamespaceHarvest> harvest(Duration max_weight, std::vector<Fault> &faults);
+  std::vector<NamespaceHarvest> harvest(Duration max_weight, EventReading *events,
+                                        std::vector<Fault> &faults);
+  /// As in ListenerSet, for those that there are and those that come.
+  void ask_events(ListenerSet::HasEvents has_events);
+  /// Of those that could be entered, as in NamespaceSampler.
+  void add_net_cookies(std::set<std::uint64_t> &net_cookies) const;
 
 private:
   /// As it was when it was last looked at.
@@ -52,6 +58,7 @@ private:
   ListenerRooms rooms_ = ListenerRooms::of_all_others();
   std::vector<Entry> entries_;
   std::size_t next_ = 0;
+  ListenerSet::HasEvents has_events_;
 };
 
 } // namespace backlog

@@ -1,5 +1,6 @@
 #include "sampler.h"
 
+#include "events.h"
 #include "namespace_sampler.h"
 #include "other_namespaces.h"
 #include "pace.h"
@@ -54,7 +55,10 @@ public:
         unix_budget_(unix_share * share(), Clock::now()),
         others_budget_(others_share * share(), Clock::now()), tcp_pace_(limits_of(*config_)),
         unix_pace_(limits_of(*config_)), tcp_(limits_of(*config_).sample_interval),
-        unix_(limits_of(*config_).sample_interval), others_(limits_of(*config_).sample_interval) {}
+        unix_(limits_of(*config_).sample_interval), others_(limits_of(*config_).sample_interval) {
+    if (config_->events != EventUse::off)
+      start_events();
+  }
 
   void run() {
     for (;;) {
@@ -85,6 +89,32 @@ private:
     for (const Watch &watch : config.watches)
       lowest = std::min(lowest, watch.warning_percent.value_or(lowest));
     return lowest;
+  }
+
+  void start_events() {
+    Result<std::unique_ptr<Events>> started = Events::start();
+    if (!started) {
+      notices_.push_back("no events: " + started.error().message());
+      return;
+    }
+    events_ = std::move(*started);
+    notices_.push_back("events: " + events_->summary());
+    const auto has_added = [this](std::uint64_t cookie) {
+      return events_ && events_->has_added(cookie);
+    };
+    own_.ask_events(has_added);
+    other_namespaces_.ask_events(has_added);
+  }
+
+  /// nullopt: there is nothing to read.
+  std::optional<EventReading> read_events(std::vector<Fault> &faults) {
+    if (!events_)
+      return std::nullopt;
+    Result<EventReading> reading = events_->read();
+    if (reading)
+      return std::move(*reading);
+    faults.push_back({"events", reading.error().message()});
+    return std::nullopt;
   }
 
   std::optional<Clock::time_point> next_due() const {
@@ -138,7 +168,10 @@ private:
   Harvest harvest() {
     Harvest harvest;
     const Duration cpu_begin = interval_cpu_begin_;
-    harvest.own = own_.harvest(tcp_.max_weight(), unix_.max_weight(), harvest.faults);
+    // Before the dumps: what is freed meanwhile is told with the next interval, as its drops are.
+    std::optional<EventReading> reading = read_events(harvest.faults);
+    EventReading *events = reading ? &*reading : nullptr;
+    harvest.own = own_.harvest(tcp_.max_weight(), unix_.max_weight(), events, harvest.faults);
     ++tcp_samples_;
     const Duration own_cost = spent_of(own_budget_);
     const Duration unix_cost = std::min(own_.unix_harvest_cost(), own_cost);
@@ -147,8 +180,11 @@ private:
     unix_budget_.spend(unix_cost, Clock::now());
     mailbox_.progress().note("other net namespaces");
     other_namespaces_.follow_board();
-    harvest.others = other_namespaces_.harvest(others_max_weight(), harvest.faults);
+    harvest.others = other_namespaces_.harvest(others_max_weight(), events, harvest.faults);
     harvest.ended_at = Clock::now();
+    if (reading)
+      events_->forget_dead(*reading);
+    harvest.notices = std::exchange(notices_, {});
     board_->post(wisher_.wishes(harvest));
     spent_of(others_budget_);
     harvest.taken_at = std::chrono::system_clock::now();
@@ -176,6 +212,7 @@ private:
   SamplerFigures figures(const Harvest &harvest, Duration cpu_time) const {
     SamplerFigures figures;
     figures.cpu_percent = 100 * Seconds(cpu_time) / Seconds(harvest.measured);
+    figures.events = level();
     if (harvest.own.tcp.read)
       figures.period = Seconds(harvest.measured) / std::max(1U, tcp_samples_);
     const auto others_read =
@@ -185,6 +222,13 @@ private:
       figures.others_period =
           Seconds(harvest.measured) / (1 + others_samples_ / static_cast<double>(others_read));
     return figures;
+  }
+
+  unsigned level() const {
+    if (!events_)
+      return 0;
+    return 1U + static_cast<unsigned>(events_->tells_drops()) +
+           static_cast<unsigned>(events_->tells_waits());
   }
 
   /// CPU time of this thread since the last call, which includes waking up.
@@ -251,6 +295,8 @@ private:
   NamespaceSampler own_;
   std::shared_ptr<SurveyBoard> board_;
   OtherNamespaces other_namespaces_;
+  std::unique_ptr<Events> events_; ///< nullptr: not in use
+  std::vector<std::string> notices_;
   ScanWisher wisher_;
   Duration interval_; ///< collectd's
   bool only_at_harvests_;

@@ -75,6 +75,8 @@ const std::vector<Option> &plugin_options() {
       {"BurstInterval", [](Config &c) { return number_text(c.burst_interval().count()); }, 0.007},
       {"MaxListeners", [](Config &c) { return number_text(static_cast<double>(c.max_listeners)); },
        7.0},
+      {"Events", [](Config &c) { return std::string(c.events == EventUse::off ? "off" : "auto"); },
+       "off"},
       {"TableFile", [](Config &c) { return c.table_file; }, "/table"},
       {"TableGroup", [](Config &c) { return std::string(c.table_group ? "something" : ""); },
        "root"},

@@ -228,8 +228,10 @@ class Collectd:
             raise AssertionError(f"{error}\n--- collectd says ---\n{self.output()[-4000:]}") from None
 
     def messages(self):
-        """What the plugin has logged, but for scans of all connections that a busy host makes expensive."""
-        return [line for line in self.log().splitlines() if "backlog plugin: " in line and EXPENSIVE_SCAN not in line]
+        """What the plugin has logged, but for scans of all connections that a busy host makes expensive, and for
+        what it says at the start of events."""
+        return [line for line in self.log().splitlines()
+                if "backlog plugin: " in line and EXPENSIVE_SCAN not in line and not re.search("(no )?events: ", line)]
 
     def wait_for_log(self, pattern, timeout=15.0):
         return self.wait(lambda: re.search(pattern, self.log(), re.MULTILINE), timeout, f"/{pattern}/ in the log")

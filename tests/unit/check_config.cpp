@@ -79,7 +79,9 @@ START_TEST(good_options) {
   ck_assert(config.listeners.selects({.name = "tcp_any_80"}));
 
   const Tree first({{"Listener", {text("tcp_any_80")}}, {"maxlisteners", {10.0}}});
-  const Tree second({{"Listener", {text("/^tcp6_/")}}, {"Values", {text("full")}}});
+  const Tree second(
+      {{"Listener", {text("/^tcp6_/")}}, {"Values", {text("full")}}, {"Events", {text("off")}}});
+  ck_assert(config.events == EventUse::automatic);
   ck_assert(!apply_config(first.root(), config));
   ck_assert(!apply_config(second.root(), config));
   ck_assert_uint_eq(config.max_listeners, 10);
@@ -87,6 +89,7 @@ START_TEST(good_options) {
   ck_assert(config.listeners.selects({.name = "tcp_any_80"}));
   ck_assert(config.listeners.selects({.name = "tcp6_any_80"}));
   ck_assert(!config.listeners.selects({.name = "tcp_any_8080"}));
+  ck_assert(config.events == EventUse::off);
 
   const Tree ignore({{"IgnoreSelected", {true}}, {"MaxListeners", {0.0}}});
   ck_assert(!apply_config(ignore.root(), config));
@@ -259,6 +262,8 @@ START_TEST(bad_options_name_option_value_and_what_is_allowed) {
       {{"TableFile", {}}, "nothing", "absolute path"},
       {{"TableGroup", {text("no such group")}}, "\"no such group\"", "name of a group"},
       {{"TableGroup", {true}}, "true", "name of a group"},
+      {{"Events", {text("on")}}, "\"on\"", "auto or off"},
+      {{"Events", {true}}, "true", "auto or off"},
       {{"Values", {text("some")}}, "\"some\"", "basic or full"},
       {{"Values", {1.0}}, "1", "basic or full"},
   };

@@ -106,7 +106,7 @@ struct Sampled {
     sample(1);
     return !sampler.tcp_failed() && !sampler.unix_failed();
   }
-  void take_harvest() { harvest = sampler.harvest(1h, 1h, faults); }
+  void take_harvest() { harvest = sampler.harvest(1h, 1h, nullptr, faults); }
   const ListenerInterval &unix_interval() const {
     ck_assert_uint_eq(harvest.unix_sockets->listeners.size(), 1);
     return harvest.unix_sockets->listeners.front().interval;
@@ -234,7 +234,7 @@ START_TEST(a_namespace_that_ended_tells_what_was_seen) {
   sampled.take_harvest();
   const std::vector<UniqueFd> clients = tcp_clients(80, 9); // of which the queue holds 6
   sampled.sample(3);
-  const NamespaceHarvest ended = sampled.sampler.harvest_ended();
+  const NamespaceHarvest ended = sampled.sampler.harvest_ended(nullptr);
   assert_text(ended.label.name, "blue");
   ck_assert(ended.tcp.read && ended.unix_sockets->read && !ended.counters);
   ck_assert(ended.counted_since == sampled.harvest.counted_since);

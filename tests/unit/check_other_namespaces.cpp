@@ -36,7 +36,7 @@ struct Sampled {
   }
   void take_harvest() {
     faults.clear();
-    harvests = others.harvest(1h, faults);
+    harvests = others.harvest(1h, nullptr, faults);
   }
   const NamespaceHarvest &blue() const {
     ck_assert_uint_eq(harvests.size(), 1);

@@ -218,10 +218,11 @@ END_TEST
 START_TEST(values_of_the_sampler) {
   Table table;
   assert_values(values_of(table, ValueSet::full), {});
-  table.sampler = {.period = 25ms, .others_period = 2s, .cpu_percent = 0.25};
+  table.sampler = {.period = 25ms, .others_period = 2s, .cpu_percent = 0.25, .events = 2U};
   assert_values(values_of(table, ValueSet::basic), {{"sampler/duration-period", "0.025"},
                                                     {"sampler/duration-period_netns", "2"},
-                                                    {"sampler/percent-cpu", "0.25"}});
+                                                    {"sampler/percent-cpu", "0.25"},
+                                                    {"sampler/gauge-events", "2"}});
 }
 END_TEST
 

@@ -604,7 +604,7 @@ START_TEST(harvest_and_survey_are_passed_on) {
   harvest.own.counters.emplace();
   harvest.own.drops_known = true;
   harvest.own.drops_counted = 9;
-  harvest.sampler = {.period = 25ms, .others_period = {}, .cpu_percent = 0.25};
+  harvest.sampler = {.period = 25ms, .others_period = {}, .cpu_percent = 0.25, .events = {}};
   tables.take(harvest);
   ck_assert(tables.table.taken_at == harvest.taken_at);
   ck_assert(tables.table.kernels.front().counters);

@@ -1,0 +1,183 @@
+#include "btf.h"
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <linux/btf.h>
+#include <optional>
+#include <string_view>
+
+namespace backlog {
+
+namespace {
+
+constexpr std::uint32_t kfree_skb_arguments = 5; // with the data of the tracepoint, which is first
+constexpr std::uint32_t kind_enum64 = 19;        // BTF_KIND_ENUM64, in headers of 6.0 and later
+
+/// Of all kinds known; nullopt: one that is not, behind which nothing can be found.
+std::optional<std::size_t> bytes_behind(std::uint32_t kind, std::uint32_t count) {
+  switch (kind) {
+  case BTF_KIND_INT:
+  case BTF_KIND_VAR:
+  case 17: // BTF_KIND_DECL_TAG
+    return 4;
+  case BTF_KIND_ARRAY:
+    return sizeof(btf_array);
+  case BTF_KIND_STRUCT:
+  case BTF_KIND_UNION:
+    return count * sizeof(btf_member);
+  case BTF_KIND_ENUM:
+    return count * sizeof(btf_enum);
+  case BTF_KIND_FUNC_PROTO:
+    return count * sizeof(btf_param);
+  case BTF_KIND_DATASEC:
+    return count * sizeof(btf_var_secinfo);
+  case kind_enum64:
+    return count * std::size_t{12};
+  case BTF_KIND_PTR:
+  case BTF_KIND_FWD:
+  case BTF_KIND_TYPEDEF:
+  case BTF_KIND_VOLATILE:
+  case BTF_KIND_CONST:
+  case BTF_KIND_RESTRICT:
+  case BTF_KIND_FUNC:
+  case BTF_KIND_FLOAT:
+  case 18: // BTF_KIND_TYPE_TAG
+    return 0;
+  default:
+    return std::nullopt;
+  }
+}
+
+template <class T> std::optional<T> read_at(std::span<const std::byte> bytes, std::size_t offset) {
+  if (offset > bytes.size() || bytes.size() - offset < sizeof(T))
+    return std::nullopt;
+  T value;
+  std::memcpy(&value, bytes.data() + offset, sizeof(T));
+  return value;
+}
+
+/// Walks the types once. A tracepoint is the typedef btf_trace_NAME of a pointer to a FUNC_PROTO,
+/// and both of them come before the typedef or after it.
+class Walk {
+public:
+  explicit Walk(std::span<const std::byte> btf) {
+    const auto header = read_at<btf_header>(btf, 0);
+    if (!header || header->magic != BTF_MAGIC || header->hdr_len > btf.size())
+      return;
+    const auto rest = btf.subspan(header->hdr_len);
+    if (header->type_off > rest.size() || header->type_len > rest.size() - header->type_off ||
+        header->str_off > rest.size() || header->str_len > rest.size() - header->str_off)
+      return;
+    types_ = rest.subspan(header->type_off, header->type_len);
+    strings_ = {reinterpret_cast<const char *>(rest.data()) + header->str_off, header->str_len};
+  }
+
+  EventHooks hooks() {
+    each([this](const btf_type &type, std::uint32_t, std::size_t behind) { note(type, behind); });
+    hooks_.drop_reasons = reasons_found_ == reasons.size();
+    if (kfree_skb_ != 0)
+      hooks_.kfree_skb_rx_sk = arguments_of(kfree_skb_) >= kfree_skb_arguments;
+    return hooks_;
+  }
+
+private:
+  static constexpr std::array<std::string_view, 3> reasons{
+      "SKB_DROP_REASON_NO_SOCKET", "SKB_DROP_REASON_TCP_CSUM", "SKB_DROP_REASON_TCP_FLAGS"};
+
+  template <class Take> void each(Take take) const {
+    std::uint32_t id = 1;
+    for (std::size_t at = 0; const auto type = read_at<btf_type>(types_, at); ++id) {
+      const std::size_t behind = at + sizeof(btf_type);
+      const auto more = bytes_behind(BTF_INFO_KIND(type->info), BTF_INFO_VLEN(type->info));
+      if (!more || *more > types_.size() - behind)
+        return;
+      take(*type, id, behind);
+      at = behind + *more;
+    }
+  }
+
+  std::string_view name_at(std::uint32_t offset) const {
+    if (offset >= strings_.size())
+      return {};
+    const std::string_view rest = strings_.substr(offset);
+    return rest.substr(0, rest.find('\0'));
+  }
+
+  void note(const btf_type &type, std::size_t behind) {
+    const std::uint32_t kind = BTF_INFO_KIND(type.info);
+    if (kind == BTF_KIND_TYPEDEF) {
+      const std::string_view name = name_at(type.name_off);
+      if (name == "btf_trace_sk_data_ready")
+        hooks_.sk_data_ready = true;
+      else if (name == "btf_trace_kfree_skb")
+        kfree_skb_ = type.type;
+    } else if (kind == BTF_KIND_FUNC) {
+      note_function(name_at(type.name_off));
+    } else if (kind == BTF_KIND_ENUM && name_at(type.name_off) == "skb_drop_reason") {
+      note_reasons(BTF_INFO_VLEN(type.info), behind);
+    }
+  }
+
+  void note_function(std::string_view name) {
+    if (name == "inet_csk_complete_hashdance")
+      hooks_.complete_hashdance = true;
+    else if (name == "inet_csk_reqsk_queue_add")
+      hooks_.reqsk_queue_add = true;
+    else if (name == "inet_csk_accept")
+      hooks_.inet_csk_accept = true;
+  }
+
+  void note_reasons(std::uint32_t count, std::size_t behind) {
+    std::size_t found = 0;
+    for (std::uint32_t i = 0; i < count; ++i)
+      if (const auto value = read_at<btf_enum>(types_, behind + i * sizeof(btf_enum)))
+        for (const std::string_view reason : reasons)
+          found += static_cast<std::size_t>(name_at(value->name_off) == reason);
+    reasons_found_ = found;
+  }
+
+  /// Of the function that the pointer is of.
+  std::uint32_t arguments_of(std::uint32_t pointer) const {
+    const std::uint32_t function = target_of(pointer, BTF_KIND_PTR).value_or(0);
+    std::uint32_t count = 0;
+    each([&](const btf_type &type, std::uint32_t id, std::size_t) {
+      if (id == function && BTF_INFO_KIND(type.info) == BTF_KIND_FUNC_PROTO)
+        count = BTF_INFO_VLEN(type.info);
+    });
+    return count;
+  }
+
+  std::optional<std::uint32_t> target_of(std::uint32_t wanted, std::uint32_t kind) const {
+    std::optional<std::uint32_t> target;
+    each([&](const btf_type &type, std::uint32_t id, std::size_t) {
+      if (id == wanted && BTF_INFO_KIND(type.info) == kind)
+        target = type.type;
+    });
+    return target;
+  }
+
+  std::span<const std::byte> types_;
+  std::string_view strings_;
+  EventHooks hooks_;
+  std::uint32_t kfree_skb_ = 0; ///< id of the pointer
+  std::size_t reasons_found_ = 0;
+};
+
+} // namespace
+
+EventHooks find_event_hooks(std::span<const std::byte> btf) { return Walk(btf).hooks(); }
+
+EventPlan plan_events(const EventHooks &hooks) {
+  EventPlan plan;
+  if (hooks.sk_data_ready)
+    plan.additions = EventPlan::Additions::data_ready;
+  else if (hooks.complete_hashdance && hooks.reqsk_queue_add)
+    plan.additions = EventPlan::Additions::hashdance;
+  const bool any = plan.additions != EventPlan::Additions::none;
+  plan.frees = any && hooks.kfree_skb_rx_sk && hooks.drop_reasons;
+  plan.waits = any && hooks.inet_csk_accept;
+  return plan;
+}
+
+} // namespace backlog

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+namespace backlog {
+
+/// What a kernel has that a program of events can hang on, as its BTF tells
+/// (/sys/kernel/btf/vmlinux).
+struct EventHooks {
+  bool sk_data_ready = false;   ///< tracepoint; 6.3 and later
+  bool kfree_skb_rx_sk = false; ///< tracepoint kfree_skb with the receiving socket; 6.11 and later
+  bool complete_hashdance = false; ///< function inet_csk_complete_hashdance()
+  bool reqsk_queue_add = false;    ///< function inet_csk_reqsk_queue_add()
+  bool inet_csk_accept = false;    ///< function
+  bool drop_reasons = false; ///< SKB_DROP_REASON_NO_SOCKET, _TCP_CSUM and _TCP_FLAGS all exist
+
+  bool operator==(const EventHooks &) const = default;
+};
+
+/// Nothing of what is damaged.
+EventHooks find_event_hooks(std::span<const std::byte> btf);
+
+/// Which programs are worth loading.
+struct EventPlan {
+  enum class Additions { none, data_ready, hashdance };
+
+  Additions additions = Additions::none;
+  bool frees = false;
+  bool waits = false;
+
+  bool operator==(const EventPlan &) const = default;
+};
+EventPlan plan_events(const EventHooks &hooks);
+
+} // namespace backlog

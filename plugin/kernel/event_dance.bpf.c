@@ -1,0 +1,23 @@
+/* Additions by function, for kernels without the tracepoint sk_data_ready. The final ACK of a
+   handshake comes by inet_csk_complete_hashdance(), into which inet_csk_reqsk_queue_add() is often
+   inlined; cookies and TCP Fast Open call the latter itself. Where it is not inlined, both see one
+   addition, the inner one first. TCP only. */
+
+#include "event_adds.bpf.h"
+
+char dual_license[] SEC("license") = "Dual MIT/GPL";
+
+static __always_inline bool returned_child(void *context) {
+  __u64 child = 0;
+  bpf_get_func_ret(context, &child);
+  return child != 0;
+}
+
+SEC("fexit/inet_csk_reqsk_queue_add")
+int BPF_PROG(queue_add, struct sock *sk) { return returned_child(ctx) ? count_first(sk) : 0; }
+
+SEC("fexit/inet_csk_complete_hashdance")
+int BPF_PROG(hashdance, struct sock *sk) {
+  note_seen();
+  return returned_child(ctx) ? count_unless_counted(sk) : 0;
+}

@@ -1,0 +1,291 @@
+#include "events.h"
+
+#include "event_programs.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cerrno>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utility>
+
+namespace backlog {
+
+namespace {
+
+constexpr const char *btf_path = "/sys/kernel/btf/vmlinux";
+constexpr int so_netns_cookie = 71; // SO_NETNS_COOKIE of asm-generic/socket.h
+// What an event costs, measured; the benchmark shows it. Foreign: for whichever socket it is.
+constexpr std::chrono::nanoseconds foreign_addition{30}; // two programs
+constexpr std::chrono::nanoseconds foreign_free{20};
+constexpr std::chrono::nanoseconds counted_event{250};
+
+Result<std::vector<std::byte>> read_btf() {
+  const UniqueFd file(::open(btf_path, O_RDONLY | O_CLOEXEC));
+  if (!file)
+    return Error{errno, std::string("open ") + btf_path};
+  const off_t size = lseek(file.get(), 0, SEEK_END);
+  if (size <= 0)
+    return Error{EINVAL, std::string("size of ") + btf_path};
+  std::vector<std::byte> bytes(static_cast<std::size_t>(size));
+  std::size_t have = 0;
+  while (have < bytes.size()) {
+    const ssize_t got =
+        pread(file.get(), bytes.data() + have, bytes.size() - have, static_cast<off_t>(have));
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got <= 0)
+      return Error{got < 0 ? errno : EIO, std::string("read ") + btf_path};
+    have += static_cast<std::size_t>(got);
+  }
+  return bytes;
+}
+
+template <class Value> std::span<const Value> values_of(const BpfEntries &entries) {
+  return {reinterpret_cast<const Value *>(entries.values.data()), entries.keys.size()};
+}
+
+std::size_t page_size() { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
+
+std::size_t control_bytes() {
+  const std::size_t page = page_size();
+  return (sizeof(event_control) + page - 1) / page * page;
+}
+
+} // namespace
+
+void Events::Part::Unmap::operator()(event_control *control) const {
+  munmap(control, control_bytes());
+}
+
+Result<Events::Part> Events::Part::start(const BpfObject &object) {
+  Result<LoadedBpf> loaded = LoadedBpf::load(object);
+  if (!loaded)
+    return loaded.error();
+  void *memory =
+      mmap(nullptr, control_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, loaded->map("bss"), 0);
+  if (memory == MAP_FAILED)
+    return Error{errno, "map a BPF map into memory"};
+  Part part{.bpf = std::move(*loaded),
+            .control = decltype(Part::control)(static_cast<event_control *>(memory))};
+  if (Failure failure = part.bpf.attach())
+    return *failure;
+  return part;
+}
+
+std::uint64_t Events::Part::take_seen() {
+  std::uint64_t sum = 0;
+  for (const event_seen &slot : control->seen)
+    sum += slot.count;
+  return sum - std::exchange(seen, sum);
+}
+
+/// A BPF_MAP_TYPE_RINGBUF of one page: what the reader has read, then what there is.
+struct Events::Ring {
+  Ring(const Ring &) = delete;
+  Ring &operator=(const Ring &) = delete;
+  Ring(unsigned long *consumer, const unsigned long *producer)
+      : consumer_(consumer), producer_(producer) {}
+  ~Ring() {
+    munmap(consumer_, page_size());
+    munmap(const_cast<unsigned long *>(producer_), page_size());
+  }
+
+  void drain() {
+    std::atomic_ref<unsigned long>(*consumer_)
+        .store(std::atomic_ref<unsigned long>(*const_cast<unsigned long *>(producer_))
+                   .load(std::memory_order_acquire),
+               std::memory_order_release);
+  }
+
+private:
+  unsigned long *consumer_;
+  const unsigned long *producer_;
+};
+
+Events::~Events() = default;
+
+std::optional<Events::Part> Events::start_part(const BpfObject &object, const char *hook) {
+  Result<Part> part = Part::start(object);
+  if (part)
+    return std::move(*part);
+  refusals_.push_back({part.error().code, std::string(hook) + ": " + part.error().what});
+  return std::nullopt;
+}
+
+Result<std::unique_ptr<Events>> Events::start() {
+  if constexpr (std::endian::native != std::endian::little)
+    return Error{ENOTSUP, "BPF programs of this byte order"};
+  const Result<std::vector<std::byte>> btf = read_btf();
+  if (!btf)
+    return btf.error();
+  const EventPlan plan = plan_events(find_event_hooks(*btf));
+  std::unique_ptr<Events> events(new Events);
+  events->by_ = plan.additions;
+  switch (plan.additions) {
+  case EventPlan::Additions::none:
+    return Error{ENOENT, "tracepoint sk_data_ready"};
+  case EventPlan::Additions::data_ready:
+    events->additions_ = events->start_part(ready_object, "sk_data_ready");
+    break;
+  case EventPlan::Additions::hashdance:
+    events->additions_ = events->start_part(dance_object, "inet_csk_complete_hashdance");
+    break;
+  }
+  if (!events->additions_)
+    return events->refusals_.back();
+  if (Failure failure = events->open_ring())
+    return *failure;
+  if (plan.frees)
+    events->frees_ = events->start_part(freed_object, "kfree_skb");
+  if (plan.waits)
+    events->waits_ = events->start_part(accepted_object, "inet_csk_accept");
+  return events;
+}
+
+Failure Events::open_ring() {
+  const int map = wake_fd();
+  void *consumer = mmap(nullptr, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
+  if (consumer == MAP_FAILED)
+    return Error{errno, "map a BPF ring into memory"};
+  void *producer =
+      mmap(nullptr, page_size(), PROT_READ, MAP_SHARED, map, static_cast<off_t>(page_size()));
+  if (producer == MAP_FAILED) {
+    const int code = errno;
+    munmap(consumer, page_size());
+    return Error{code, "map a BPF ring into memory"};
+  }
+  ring_ = std::make_unique<Ring>(static_cast<unsigned long *>(consumer),
+                                 static_cast<const unsigned long *>(producer));
+  return std::nullopt;
+}
+
+std::string Events::summary() const {
+  std::string text = by_ == EventPlan::Additions::data_ready
+                         ? "peaks by sk_data_ready"
+                         : "peaks by inet_csk_complete_hashdance, TCP only";
+  if (frees_)
+    text += ", drops by kfree_skb";
+  if (waits_)
+    text += ", waits by inet_csk_accept";
+  for (const Error &refusal : refusals_)
+    text += "; not " + refusal.message();
+  return text;
+}
+
+Result<EventReading> Events::read() {
+  RawEvents raw;
+  raw.epoch = additions_->control->epoch;
+  std::atomic_ref<std::uint32_t>(additions_->control->epoch).store(raw.epoch + 1);
+  if (Failure failure =
+          read_bpf_map(additions_->bpf.map("listeners"), sizeof(event_counts), counts_entries_))
+    return *failure;
+  raw.counts = {counts_entries_.keys, values_of<event_counts>(counts_entries_)};
+  if (frees_) {
+    if (Failure failure =
+            read_bpf_map(frees_->bpf.map("frees"), sizeof(event_frees), frees_entries_))
+      return *failure;
+    raw.frees = {frees_entries_.keys, values_of<event_frees>(frees_entries_)};
+  }
+  if (waits_) {
+    if (Failure failure =
+            read_bpf_map(waits_->bpf.map("waits"), sizeof(event_waits), waits_entries_))
+      return *failure;
+    raw.waits = {waits_entries_.keys, values_of<event_waits>(waits_entries_)};
+    raw.jiffies_rate = jiffies_rate(*waits_->control);
+  }
+  EventReading reading = book_.read(raw);
+  reading.tells_drops = tells_drops();
+  reading.is_whole = std::exchange(has_read_, true);
+  for (const auto &[cookie, socket] : reading.sockets)
+    counted_ += socket.added + socket.freed;
+  return reading;
+}
+
+bool Events::has_added(std::uint64_t cookie) const {
+  event_counts counts{};
+  return look_up_bpf_map(additions_->bpf.map("listeners"), &cookie, &counts) &&
+         book_.would_rise(cookie, counts);
+}
+
+void Events::forget_dead(const EventReading &reading) {
+  for (const std::uint64_t cookie : book_.forget_dead(reading)) {
+    // What cannot be deleted is met again at the next reading.
+    (void)delete_from_bpf_map(additions_->bpf.map("listeners"), &cookie);
+    if (frees_)
+      (void)delete_from_bpf_map(frees_->bpf.map("frees"), &cookie);
+    if (waits_)
+      (void)delete_from_bpf_map(waits_->bpf.map("waits"), &cookie);
+  }
+}
+
+int Events::wake_fd() const { return additions_->bpf.map("wake"); }
+
+void Events::begin_rest() {
+  ring_->drain();
+  std::atomic_ref<std::uint32_t>(additions_->control->resting).store(1);
+}
+
+void Events::end_rest() {
+  std::atomic_ref<std::uint32_t>(additions_->control->resting).store(0);
+  ring_->drain();
+}
+
+void Events::look_into(const std::set<std::uint64_t> &net_cookies) {
+  const int map = additions_->bpf.map("namespaces");
+  const std::uint8_t value = 1;
+  for (const std::uint64_t cookie : looked_into_)
+    if (!net_cookies.contains(cookie))
+      (void)delete_from_bpf_map(map, &cookie);
+  // One that finds no room wakes nobody, and is looked at in the harvests.
+  for (const std::uint64_t cookie : net_cookies)
+    if (!looked_into_.contains(cookie))
+      (void)update_bpf_map(map, &cookie, &value);
+  looked_into_ = net_cookies;
+}
+
+std::chrono::nanoseconds Events::take_cost() {
+  const auto times = [](std::chrono::nanoseconds cost, std::uint64_t count) {
+    return cost * static_cast<std::chrono::nanoseconds::rep>(count);
+  };
+  std::chrono::nanoseconds cost = times(foreign_addition, additions_->take_seen());
+  if (frees_)
+    cost += times(foreign_free, frees_->take_seen());
+  if (waits_)
+    cost += times(counted_event, waits_->take_seen());
+  return cost + times(counted_event, std::exchange(counted_, 0));
+}
+
+std::uint64_t Events::take_lost() {
+  std::uint64_t sum = 0;
+  for (std::optional<Part> *part : {&additions_, &frees_, &waits_}) {
+    if (!*part)
+      continue;
+    const std::uint64_t now = (*part)->control->lost;
+    sum += now - std::exchange((*part)->lost, now);
+  }
+  return sum;
+}
+
+std::uint64_t Events::take_missed() {
+  const std::uint64_t now = additions_->bpf.missed();
+  return now - std::exchange(missed_, now);
+}
+
+Result<std::uint64_t> net_cookie() {
+  const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket)
+    return Error{errno, "open a socket"};
+  std::uint64_t cookie = 0;
+  socklen_t length = sizeof(cookie);
+  if (getsockopt(socket.get(), SOL_SOCKET, so_netns_cookie, &cookie, &length) != 0)
+    return Error{errno, "read SO_NETNS_COOKIE"};
+  return cookie;
+}
+
+} // namespace backlog

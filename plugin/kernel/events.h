@@ -1,0 +1,96 @@
+#pragma once
+
+#include "bpf.h"
+#include "btf.h"
+#include "event_book.h"
+#include "result.h"
+#include "unique_fd.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+namespace backlog {
+
+/// The BPF programs that count what happens to accept queues, and what they have counted. One
+/// thread uses it. Everything that it has in the kernel ends with it, or with the process.
+class Events {
+public:
+  /// Loads what this kernel can run, and attaches it. The error says why there is nothing; of parts
+  /// that cannot be had, refusals() tells.
+  static Result<std::unique_ptr<Events>> start();
+  Events(const Events &) = delete;
+  Events &operator=(const Events &) = delete;
+  ~Events();
+
+  bool tells_drops() const { return frees_.has_value(); }
+  bool tells_waits() const { return waits_.has_value(); }
+  /// What is in use and what is not, for people.
+  std::string summary() const;
+
+  /// Ends an interval and reads it.
+  Result<EventReading> read();
+  /// Whether the next reading has additions to the queue of that socket.
+  bool has_added(std::uint64_t cookie) const;
+  /// After the dumps have marked their sockets in it.
+  void forget_dead(const EventReading &reading);
+
+  /// Readable when a queue of a net namespace that is looked into has asked for a look since
+  /// begin_rest(): one above an eighth of its limit, or from which nobody was accepted for 20 ms,
+  /// with two connections or more.
+  int wake_fd() const;
+  /// From here on. Who rests looks at the queues once more, since an addition may just have been.
+  void begin_rest();
+  void end_rest();
+  /// net_cookies: as of net_cookie().
+  void look_into(const std::set<std::uint64_t> &net_cookies);
+
+  /// What the programs cost since the last call, all CPUs together.
+  std::chrono::nanoseconds take_cost();
+  /// Events that went uncounted since the last call, a map being full.
+  std::uint64_t take_lost();
+  /// Likewise, since both programs were interrupted (LoadedBpf::missed()).
+  std::uint64_t take_missed();
+
+private:
+  /// A loaded object and the memory that its programs share with this process.
+  struct Part {
+    LoadedBpf bpf;
+    struct Unmap {
+      void operator()(event_control *control) const;
+    };
+    std::unique_ptr<event_control, Unmap> control;
+    std::uint64_t seen = 0; ///< as of the last take_cost()
+    std::uint64_t lost = 0;
+
+    static Result<Part> start(const BpfObject &object);
+    std::uint64_t take_seen();
+  };
+
+  Events() = default;
+  Failure open_ring();
+  std::optional<Part> start_part(const BpfObject &object, const char *hook);
+
+  EventPlan::Additions by_ = EventPlan::Additions::none;
+  std::optional<Part> additions_;
+  std::optional<Part> frees_;
+  std::optional<Part> waits_;
+  std::vector<Error> refusals_;
+  struct Ring;
+  std::unique_ptr<Ring> ring_;
+  std::set<std::uint64_t> looked_into_;
+  EventBook book_;
+  bool has_read_ = false;
+  std::uint64_t missed_ = 0;
+  std::uint64_t counted_ = 0; ///< additions and frees, since the last take_cost()
+  BpfEntries counts_entries_;
+  BpfEntries frees_entries_;
+  BpfEntries waits_entries_;
+};
+
+/// Identifies the calling thread's net namespace (SO_NETNS_COOKIE, 5.14 and later).
+Result<std::uint64_t> net_cookie();
+
+} // namespace backlog

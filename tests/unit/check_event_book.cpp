@@ -1,0 +1,175 @@
+#include "event_book.h"
+#include "test_program.h"
+
+#include <map>
+
+using namespace backlog;
+
+namespace {
+
+constexpr std::uint64_t slot(std::uint64_t epoch, std::uint64_t length) {
+  return epoch << 32 | length;
+}
+
+event_counts counts_of(std::uint64_t added) {
+  event_counts counts{};
+  counts.added = added;
+  return counts;
+}
+
+/// The maps of the kernel, as a test sets them.
+struct Maps {
+  std::map<std::uint64_t, event_counts> counts;
+  std::map<std::uint64_t, event_frees> frees;
+  std::map<std::uint64_t, event_waits> waits;
+  std::uint32_t epoch = 0;
+
+  EventReading read(EventBook &book) { return read_all(book, counts, frees, waits); }
+
+private:
+  template <class Value>
+  static EventEntries<Value> entries(const std::map<std::uint64_t, Value> &map,
+                                     std::vector<std::uint64_t> &cookies,
+                                     std::vector<Value> &values) {
+    for (const auto &[cookie, value] : map) {
+      cookies.push_back(cookie);
+      values.push_back(value);
+    }
+    return {cookies, values};
+  }
+  EventReading read_all(EventBook &book, const std::map<std::uint64_t, event_counts> &c,
+                        const std::map<std::uint64_t, event_frees> &f,
+                        const std::map<std::uint64_t, event_waits> &w) const {
+    std::vector<std::uint64_t> cookies[3];
+    std::vector<event_counts> count_values;
+    std::vector<event_frees> free_values;
+    std::vector<event_waits> wait_values;
+    return book.read({.counts = entries(c, cookies[0], count_values),
+                      .frees = entries(f, cookies[1], free_values),
+                      .waits = entries(w, cookies[2], wait_values),
+                      .epoch = epoch,
+                      .jiffies_rate = 250});
+  }
+};
+
+} // namespace
+
+START_TEST(peaks_by_epoch) {
+  const struct {
+    __u64 slots[2];
+    std::uint32_t epoch;
+    std::optional<std::uint32_t> peak;
+  } cases[] = {
+      {{0, 0}, 0, 0},
+      {{0, 0}, 1, std::nullopt},
+      {{slot(4, 7), slot(3, 9)}, 4, 7},
+      {{slot(4, 7), slot(3, 9)}, 3, 9},
+      {{slot(4, 7), slot(3, 9)}, 5, std::nullopt}, // nothing was added since
+      {{slot(4, 7), slot(3, 9)}, 2, std::nullopt},
+      {{slot(4294967294, 7), slot(4294967295, 4294967295)}, 4294967295, 4294967295},
+      {{slot(4294967294, 7), slot(4294967295, 9)}, 0, std::nullopt}, // the number began anew
+  };
+  for (const auto &c : cases)
+    ck_assert(peak_of(c.slots, c.epoch) == c.peak);
+}
+END_TEST
+
+START_TEST(intervals_are_differences) {
+  EventBook book;
+  Maps maps;
+  maps.counts[5] = counts_of(10);
+  maps.counts[5].peak[0] = slot(0, 4);
+  maps.frees[5] = {.freed = 3, .overflowed = 1};
+  EventReading first = maps.read(book);
+  ck_assert_uint_eq(first.sockets.at(5).added, 10); // since the programs were attached
+  ck_assert_uint_eq(first.sockets.at(5).freed, 3);
+  ck_assert(first.sockets.at(5).peak == 4U);
+  ck_assert(!first.sockets.at(5).group_peak);
+
+  maps.epoch = 1;
+  EventReading quiet = maps.read(book);
+  ck_assert_uint_eq(quiet.sockets.at(5).added, 0);
+  ck_assert_uint_eq(quiet.sockets.at(5).freed, 0);
+  ck_assert(!quiet.sockets.at(5).peak);
+
+  maps.epoch = 2;
+  maps.counts[5].added = 110;
+  maps.counts[5].peak[0] = slot(2, 60);
+  maps.counts[5].group_peak[0] = slot(2, 90);
+  maps.frees[5] = {.freed = 9, .overflowed = 6};
+  EventReading busy = maps.read(book);
+  ck_assert_uint_eq(busy.sockets.at(5).added, 100);
+  ck_assert(busy.sockets.at(5).peak == 60U);
+  ck_assert(busy.sockets.at(5).group_peak == 90U);
+  ck_assert_uint_eq(busy.sockets.at(5).freed, 6);
+  ck_assert_uint_eq(busy.sockets.at(5).overflowed, 5);
+
+  maps.counts[5].added = 2; // it was deleted, and made anew
+  ck_assert_uint_eq(maps.read(book).sockets.at(5).added, 2);
+}
+END_TEST
+
+START_TEST(dead_after_two_readings) {
+  EventBook book;
+  Maps maps;
+  maps.counts[1] = counts_of(1);
+  maps.counts[2] = counts_of(1);
+  maps.frees[3] = {.freed = 1, .overflowed = 0};
+  EventReading reading = maps.read(book);
+  reading.sockets.at(1).known = true;
+  ck_assert(book.forget_dead(reading).empty());
+  reading = maps.read(book);
+  reading.sockets.at(2).known = true; // missing from one dump only
+  ck_assert((book.forget_dead(reading) == std::vector<std::uint64_t>{3}));
+  maps.frees.erase(3);
+  reading = maps.read(book);
+  ck_assert_uint_eq(reading.sockets.size(), 2);
+  ck_assert((book.forget_dead(reading) == std::vector<std::uint64_t>{1}));
+}
+END_TEST
+
+START_TEST(waits_of_buckets) {
+  event_waits before{};
+  event_waits now{};
+  ck_assert(!waits_between(before, now, 250));
+  // 4 ms each: 90 at once, 9 after 5 to 8 jiffies, 1 after 100.
+  now.accepted = 100;
+  now.jiffies = 9 * 6 + 100;
+  now.buckets[0] = 90;
+  now.buckets[3] = 9;
+  now.buckets[7] = 1;
+  ck_assert(!waits_between(before, now, 0)); // the rate is not known yet
+  const auto waits = waits_between(before, now, 250);
+  ck_assert(waits.has_value());
+  ck_assert_uint_eq(waits->accepted, 100);
+  ck_assert_double_eq_tol(waits->mean.count(), 0.004 * 154 / 100, 1e-9);
+  ck_assert_double_eq_tol(waits->p50.count(), 0.004 * 50 / 90, 1e-9);
+  ck_assert_double_eq_tol(waits->p99.count(), 0.032, 1e-9);
+  ck_assert(!waits_between(now, now, 250));
+}
+END_TEST
+
+START_TEST(rate_of_jiffies) {
+  const struct {
+    std::uint64_t jiffies, ns;
+    std::optional<std::uint32_t> rate;
+  } cases[] = {
+      {250, 999999999, std::nullopt}, {250, 1000000000, 250},     {251, 1000000000, 250},
+      {999, 1000000000, 1000},        {30000, 100000000000, 300}, {100, 1000000000, 100},
+  };
+  for (const auto &c : cases) {
+    event_control control{};
+    control.first_jiffies = 4294900000;
+    control.first_ns = 5;
+    control.last_jiffies = control.first_jiffies + c.jiffies;
+    control.last_ns = control.first_ns + c.ns;
+    ck_assert(jiffies_rate(control) == c.rate);
+  }
+  ck_assert(!jiffies_rate(event_control{}));
+}
+END_TEST
+
+int main() {
+  return run_tests("event_book", peaks_by_epoch, intervals_are_differences, dead_after_two_readings,
+                   waits_of_buckets, rate_of_jiffies);
+}
