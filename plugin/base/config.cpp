@@ -342,9 +342,12 @@ constexpr std::array plugin_options{
     PluginOption{"Events",
                  [](const oconfig_item_t &item, Config &config) -> ConfigError {
                    const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
+                   // Without quotes, off is a boolean for collectd.
+                   const oconfig_value_t *boolean = single(item, OCONFIG_TYPE_BOOLEAN);
                    if (value != nullptr && strcasecmp(value->value.string, "auto") == 0)
                      config.events = EventUse::automatic;
-                   else if (value != nullptr && strcasecmp(value->value.string, "off") == 0)
+                   else if ((value != nullptr && strcasecmp(value->value.string, "off") == 0) ||
+                            (boolean != nullptr && boolean->value.boolean == 0))
                      config.events = EventUse::off;
                    else
                      return refusal(item, "auto or off");

@@ -1,14 +1,18 @@
 #pragma once
 
 #include "progress.h"
+#include "unique_fd.h"
 
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <poll.h>
 #include <string>
+#include <sys/eventfd.h>
 #include <utility>
 
 namespace backlog {
@@ -23,7 +27,7 @@ public:
   void ask() {
     const std::lock_guard lock(mutex_);
     asked_ = asked_ || !answer_;
-    changed_.notify_all();
+    ring();
   }
 
   /// The answer, if it comes in time; it stays here for the next call otherwise.
@@ -51,6 +55,27 @@ public:
     return stopping_ ? Wake::stopping : Wake::asked;
   }
 
+  /// The same, until `descriptor` can be read, in place of a time.
+  Wake sleep_until_readable(int descriptor) {
+    progress_.note("");
+    for (;;) {
+      pollfd waited[] = {{.fd = descriptor, .events = POLLIN, .revents = 0},
+                         {.fd = bell_.get(), .events = POLLIN, .revents = 0}};
+      const bool is_woken = poll(waited, 2, -1) > 0;
+      eventfd_t rings = 0;
+      (void)eventfd_read(bell_.get(), &rings);
+      const std::lock_guard lock(mutex_);
+      if (stopping_)
+        return Wake::stopping;
+      if (asked_)
+        return Wake::asked;
+      if (is_woken && waited[0].revents != 0)
+        return Wake::due;
+    }
+  }
+  /// Whether that can be done.
+  bool has_bell() const { return static_cast<bool>(bell_); }
+
   void deliver(Answer answer) {
     const std::lock_guard lock(mutex_);
     answer_ = std::move(answer);
@@ -61,13 +86,20 @@ public:
   void stop() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
-    changed_.notify_all();
+    ring();
   }
 
   Progress &progress() { return progress_; }
 
 private:
   Progress progress_; ///< of the thread that answers
+  void ring() {
+    changed_.notify_all();
+    if (bell_)
+      (void)eventfd_write(bell_.get(), 1);
+  }
+
+  UniqueFd bell_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   std::mutex mutex_;
   std::condition_variable changed_;
   bool asked_ = false;

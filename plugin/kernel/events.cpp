@@ -213,6 +213,11 @@ bool Events::has_added(std::uint64_t cookie) const {
          book_.would_rise(cookie, counts);
 }
 
+std::uint64_t Events::freed_of(std::uint64_t cookie) const {
+  event_frees frees{};
+  return frees_ && look_up_bpf_map(frees_->bpf.map("frees"), &cookie, &frees) ? frees.freed : 0;
+}
+
 void Events::forget_dead(const EventReading &reading) {
   for (const std::uint64_t cookie : book_.forget_dead(reading)) {
     // What cannot be deleted is met again at the next reading.

@@ -34,6 +34,8 @@ public:
   Result<EventReading> read();
   /// Whether the next reading has additions to the queue of that socket.
   bool has_added(std::uint64_t cookie) const;
+  /// What was freed for that socket since the programs were attached, of what sk_drops counts.
+  std::uint64_t freed_of(std::uint64_t cookie) const;
   /// After the dumps have marked their sockets in it.
   void forget_dead(const EventReading &reading);
 

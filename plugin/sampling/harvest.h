@@ -43,6 +43,8 @@ struct NamespaceHarvest {
   KindHarvest tcp;
   std::optional<KindHarvest> unix_sockets; ///< empty: not asked for
   std::optional<NetCounters> counters;
+  std::uint64_t drops_moved = 0;   ///< segments in this interval, of all TCP listeners together
+  bool has_lost = false;           ///< a listening TCP socket went, or is missing
   bool drops_known = false;        ///< false: ListenDrops could not be read
   std::uint64_t drops_counted = 0; ///< what ListenDrops rose by, as far as the samples tell
   std::chrono::steady_clock::time_point counted_since; ///< when its sampler began

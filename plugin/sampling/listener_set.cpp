@@ -165,6 +165,8 @@ ListenerSet::Member &ListenerSet::admit(const MemberState &state, Identify ident
   member.listener = listener;
   member.used = true;
   member.begin_length = samples_ == 0 ? state.length : 0;
+  if (samples_ == 0 && frees_of_)
+    member.freed = frees_of_(state.cookie).value_or(0);
   // What the sockets of the first sample dropped earlier is nobody's business of this interval.
   member.drops = samples_ == 0 ? state.drops.value_or(0) : known_drops(state.cookie);
   member.has_drops = state.drops.has_value();
@@ -273,14 +275,30 @@ void ListenerSet::note_collision(Collision collision) {
 }
 
 void ListenerSet::note_drops(Member &member, const MemberState &state) {
-  const std::uint32_t moved = *state.drops - member.drops; // sk_drops wraps
-  if (member.has_drops && moved != 0)
+  std::uint32_t moved = *state.drops - member.drops; // sk_drops wraps
+  if (frees_of_ && moved != 0)
+    moved = less_frees(member, moved);
+  if (member.has_drops && moved != 0) {
+    moved_ += moved;
+    // What is counted exactly is a drop, however empty the queue seems.
     drops_moved_.push_back(
         {member.listener, moved,
-         is_full(member.length, member.limit) || is_full(state.length, state.limit),
-         is_half_full(member.length, member.limit) || is_half_full(state.length, state.limit)});
+         frees_of_ || is_full(member.length, member.limit) || is_full(state.length, state.limit),
+         frees_of_ || is_half_full(member.length, member.limit) ||
+             is_half_full(state.length, state.limit)});
+  }
   member.drops = *state.drops;
   member.has_drops = true;
+}
+
+/// What is freed after the dump and before this is taken from what moves next.
+std::uint32_t ListenerSet::less_frees(Member &member, std::uint32_t moved) const {
+  const std::uint64_t freed = frees_of_(member.cookie).value_or(member.freed);
+  member.freed_more += freed >= member.freed ? freed - member.freed : freed;
+  member.freed = freed;
+  const auto taken = static_cast<std::uint32_t>(std::min<std::uint64_t>(member.freed_more, moved));
+  member.freed_more -= taken;
+  return moved - taken;
 }
 
 void ListenerSet::change(Member &member, std::uint32_t length, std::uint32_t limit) {
@@ -313,7 +331,8 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
   if (seen_ != by_cookie_.size())
     remove_missing();
   const TimePoint before = last_.value_or(now);
-  const Duration weight = std::clamp(Duration(now - before), Duration(1), max_weight);
+  const Duration weight =
+      std::clamp(Duration(now - std::max(before, weighed_until_)), Duration(1), max_weight);
   last_ = now;
   elapsed_ += weight;
   ++samples_;
@@ -343,6 +362,27 @@ void ListenerSet::begin_runs(TimePoint now) {
     member.fell = false;
   }
   fallen_members_.clear();
+}
+
+void ListenerSet::pass_rest(TimePoint now) {
+  if (!last_ || now <= *last_)
+    return;
+  const Duration weight = now - std::max(*last_, weighed_until_);
+  elapsed_ += weight;
+  weighed_until_ = now;
+  for (const std::uint32_t index : active_) {
+    Listener &listener = listeners_[index];
+    listener.window.add(listener.length, listener.full_members > 0, weight);
+  }
+  if (fold_.length > 0)
+    fold_.window.add(fold_.length, fold_.full_members > 0, weight);
+}
+
+bool ListenerSet::is_stuck(Duration time) const {
+  return last_ && !active_.empty() &&
+         std::any_of(members_.begin(), members_.end(), [&](const Member &member) {
+           return member.used && member.length >= 2 && *last_ - member.run_begin >= time;
+         });
 }
 
 void ListenerSet::abandon_sample() { broken_off_ = true; }
@@ -386,6 +426,7 @@ void ListenerSet::remove(Member &member) {
                                  .length = last_length,
                                  .counted = was_counted});
   }
+  has_lost_ = true;
   --listener.members;
   if (listener.folded)
     --fold_.members;
@@ -460,16 +501,26 @@ void ListenerSet::take_events(EventReading &events) {
   for (Member &member : members_) {
     if (!member.used)
       continue;
+    const std::uint32_t begin_length = member.begin_length;
     take({.cookie = member.cookie,
           .listener = member.listener,
-          .begin_length = member.begin_length,
+          .begin_length = begin_length,
           .length = member.length,
           .counted = member.counted});
     const auto found = events.sockets.find(member.cookie);
-    if (found != events.sockets.end() && member.counted)
-      member.peak_percent =
-          std::max(member.peak_percent,
-                   static_cast<float>(used_percent(found->second.peak.value_or(0), member.limit)));
+    if (found == events.sockets.end() || !member.counted)
+      continue;
+    const SocketEvents &socket = found->second;
+    member.peak_percent =
+        std::max(member.peak_percent,
+                 static_cast<float>(used_percent(socket.peak.value_or(0), member.limit)));
+    // Accepted from, though no sample has seen it fall. One may have come between the last reading
+    // and its dump.
+    if (events.is_whole && last_ && socket.added + begin_length > member.length + 1ULL) {
+      member.run_begin = *last_;
+      member.run_length = member.length;
+      member.last_length = 0;
+    }
   }
   for (const GoneMember &member : gone_with_events_)
     take(member);

@@ -18,6 +18,7 @@
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace backlog {
@@ -75,6 +76,15 @@ public:
   ListenerSet &operator=(const ListenerSet &) = delete;
   ~ListenerSet();
 
+  /// What was freed for a socket ever, of what sk_drops counts; empty: not known now. With it the
+  /// drops that moved are exact: those that ListenDrops counts, whatever the queue was like.
+  using FreesOf = std::function<std::optional<std::uint64_t>(std::uint64_t cookie)>;
+  void ask_frees(FreesOf frees_of) { frees_of_ = std::move(frees_of); }
+  /// Sum of all drops moved since the last call.
+  std::uint64_t take_moved() { return std::exchange(moved_, 0); }
+  /// Whether a member went since the last call.
+  bool take_has_lost() { return std::exchange(has_lost_, false); }
+
   void begin_sample();
   using IsNamed = FunctionRef<bool()>;
   /// identify is called for new members only; is_named, whether a Listener or Watch names it, for
@@ -87,6 +97,11 @@ public:
   void discount(std::uint64_t cookie);
   /// max_weight: the most time that this sample may stand for.
   void end_sample(TimePoint now, Duration max_weight);
+  /// Nobody looked from the last sample to now, since nothing happened: the queues are taken to
+  /// have been as they were.
+  void pass_rest(TimePoint now);
+  /// Whether two connections or more have waited for so long, and nobody was seen to be accepted.
+  bool is_stuck(Duration time) const;
   /// The dump broke off: who was not seen is not missing, and the drops that were seen are told
   /// with those of the next sample.
   void abandon_sample();
@@ -167,6 +182,8 @@ private:
     bool fell = false;              ///< in fallen_members_
     bool used = false;              ///< the slot is taken
     std::uint32_t begin_length = 0; ///< at the last harvest
+    std::uint64_t freed = 0;        ///< as of the last sample in which drops moved
+    std::uint64_t freed_more = 0;   ///< than drops have moved by
   };
   /// A member that went in this interval.
   struct GoneMember {
@@ -217,6 +234,7 @@ private:
   std::uint32_t known_drops(std::uint64_t cookie);
   void forget(std::uint32_t listener);
   void note_drops(Member &member, const MemberState &state);
+  std::uint32_t less_frees(Member &member, std::uint32_t moved) const;
   void remove(Member &member);
   void remove_missing();
   void note_gone(const Member &member);
@@ -264,6 +282,9 @@ private:
   /// Members whose queue fell, or was empty before, in the sample under way.
   std::vector<std::uint32_t> fallen_members_;
   HasEvents has_events_;
+  FreesOf frees_of_;
+  std::uint64_t moved_ = 0;
+  bool has_lost_ = false;
   std::vector<GoneMember> gone_with_events_; ///< since the last harvest
   std::uint32_t filling_members_ = 0;
   std::uint32_t missed_members_ = 0;
@@ -273,6 +294,7 @@ private:
   std::uint32_t seen_ = 0;        ///< members seen in it
   std::uint32_t predecessor_ = 0; ///< the member seen last in it
   std::optional<TimePoint> last_; ///< end of the last complete sample
+  TimePoint weighed_until_;       ///< what the weights are of
   Duration elapsed_{0};           ///< weights of all samples
   std::uint64_t samples_ = 0;     ///< complete ones
 };

@@ -58,6 +58,11 @@ void NamespaceSampler::ask_events(const ListenerSet::HasEvents &has_events) {
   unix_.ask_events(has_events);
 }
 
+void NamespaceSampler::pass_rest(std::chrono::steady_clock::time_point now) {
+  tcp_.pass_rest(now);
+  unix_.pass_rest(now);
+}
+
 bool NamespaceSampler::folds(const ListenerIdentity &identity, Duration listening_for) const {
   const bool is_given_out = local_ports_ && local_ports_->gives_out(identity.port);
   return is_unstable(identity.has_id, is_given_out, listening_for) &&
@@ -251,6 +256,8 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
   if (!tcp_failure_ && drops_.has_carried() && listen_counters())
     take_tcp_dump(tcp_max_weight);
   harvest.counters = counters_;
+  harvest.drops_moved = tcp_.take_moved();
+  harvest.has_lost = tcp_.take_has_lost() || tcp_.has_missed() || tcp_failure_;
   if (events != nullptr && !tcp_failure_)
     tcp_.take_events(*events);
   harvest.tcp = harvest_tcp();

@@ -38,6 +38,9 @@ public:
   void sample_unix(Duration max_weight);
   bool tcp_filling() const { return tcp_.filling(); }
   bool unix_filling() const { return unix_.filling(); }
+  /// As in ListenerSet, of all listeners.
+  void pass_rest(std::chrono::steady_clock::time_point now);
+  bool is_stuck(Duration time) const { return tcp_.is_stuck(time) || unix_.is_stuck(time); }
   /// Whether the last sample failed.
   bool tcp_failed() const { return tcp_failure_.has_value(); }
   bool unix_failed() const { return unix_failure_.has_value(); }
@@ -46,6 +49,7 @@ public:
 
   /// As in ListenerSet.
   void ask_events(const ListenerSet::HasEvents &has_events);
+  void ask_frees(const ListenerSet::FreesOf &frees_of) { tcp_.ask_frees(frees_of); }
   /// The namespace's, as events tell of it; empty: it cannot be had.
   std::optional<std::uint64_t> net_cookie() const { return net_cookie_; }
 

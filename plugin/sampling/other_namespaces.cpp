@@ -28,6 +28,7 @@ template <class Visit> Failure OtherNamespaces::visit(Entry &entry, Visit visit)
     if (!entry.sampler) {
       entry.sampler = std::make_unique<NamespaceSampler>(config_, entry.label(), rooms_);
       entry.sampler->ask_events(has_events_);
+      entry.sampler->ask_frees(frees_of_);
     }
     visit(*entry.sampler);
     entry.state = State::open;
@@ -57,6 +58,27 @@ void OtherNamespaces::ask_events(ListenerSet::HasEvents has_events) {
   for (const Entry &entry : entries_)
     if (entry.sampler)
       entry.sampler->ask_events(has_events_);
+}
+
+void OtherNamespaces::ask_frees(ListenerSet::FreesOf frees_of) {
+  frees_of_ = std::move(frees_of);
+  for (const Entry &entry : entries_)
+    if (entry.sampler)
+      entry.sampler->ask_frees(frees_of_);
+}
+
+void OtherNamespaces::pass_rest(std::chrono::steady_clock::time_point now) {
+  for (const Entry &entry : entries_)
+    if (entry.sampler)
+      entry.sampler->pass_rest(now);
+}
+
+bool OtherNamespaces::is_busy(Duration stuck_after) const {
+  return std::any_of(entries_.begin(), entries_.end(), [&](const Entry &entry) {
+    return entry.state == State::open && entry.sampler &&
+           (entry.sampler->tcp_filling() || entry.sampler->unix_filling() ||
+            entry.sampler->is_stuck(stuck_after));
+  });
 }
 
 void OtherNamespaces::add_net_cookies(std::set<std::uint64_t> &net_cookies) const {

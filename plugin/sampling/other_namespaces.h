@@ -34,6 +34,10 @@ public:
                                         std::vector<Fault> &faults);
   /// As in ListenerSet, for those that there are and those that come.
   void ask_events(ListenerSet::HasEvents has_events);
+  void ask_frees(ListenerSet::FreesOf frees_of);
+  /// As in NamespaceSampler, of all of them as they were when last looked at.
+  void pass_rest(std::chrono::steady_clock::time_point now);
+  bool is_busy(Duration stuck_after) const;
   /// Of those that could be entered, as in NamespaceSampler.
   void add_net_cookies(std::set<std::uint64_t> &net_cookies) const;
 
@@ -59,6 +63,7 @@ private:
   std::vector<Entry> entries_;
   std::size_t next_ = 0;
   ListenerSet::HasEvents has_events_;
+  ListenerSet::FreesOf frees_of_;
 };
 
 } // namespace backlog

@@ -1,5 +1,6 @@
 #include "sampler.h"
 
+#include "event_guard.h"
 #include "events.h"
 #include "namespace_sampler.h"
 #include "other_namespaces.h"
@@ -8,6 +9,8 @@
 #include "thread_cpu_time.h"
 
 #include <algorithm>
+#include <set>
+#include <sys/socket.h>
 #include <utility>
 
 namespace backlog {
@@ -24,6 +27,10 @@ constexpr int max_weight_periods = 2;
 // Two samples that are due within this of each other share a wake-up.
 constexpr std::chrono::microseconds together{1000};
 constexpr Duration after_failure = std::chrono::seconds(1);
+// So long after the last queue was busy the sampler rests, where events wake it.
+constexpr std::chrono::milliseconds rest_after{100};
+// Two samples at rest that see nobody accepted, and more than what an event tells of.
+constexpr Duration stuck_after = std::chrono::milliseconds(60);
 
 /// One kind of dump: when its next sample is due and what one costs.
 struct Paced {
@@ -62,16 +69,19 @@ public:
 
   void run() {
     for (;;) {
-      switch (mailbox_.sleep_until(next_due())) {
+      switch (sleep()) {
       case Mailbox<Harvest>::Wake::stopping:
         return;
       case Mailbox<Harvest>::Wake::asked:
         mailbox_.deliver(harvest());
         break;
       case Mailbox<Harvest>::Wake::due:
+        if (resting_)
+          end_rest();
         sample();
         break;
       }
+      begin_rest_if_calm();
     }
   }
 
@@ -93,6 +103,7 @@ private:
 
   void start_events() {
     Result<std::unique_ptr<Events>> started = Events::start();
+    may_attach_ = static_cast<bool>(started);
     if (!started) {
       notices_.push_back("no events: " + started.error().message());
       return;
@@ -100,21 +111,143 @@ private:
     events_ = std::move(*started);
     notices_.push_back("events: " + events_->summary());
     const auto has_added = [this](std::uint64_t cookie) {
-      return events_ && events_->has_added(cookie);
+      const auto read = last_reading_.sockets.find(cookie);
+      const bool in_reading = read != last_reading_.sockets.end() && read->second.added > 0;
+      return in_reading || events_->has_added(cookie);
     };
     own_.ask_events(has_added);
     other_namespaces_.ask_events(has_added);
+    if (events_->tells_drops())
+      count_frees([this](std::uint64_t cookie) -> std::optional<std::uint64_t> {
+        return events_->freed_of(cookie);
+      });
+    look_into_namespaces();
   }
 
-  /// nullopt: there is nothing to read.
-  std::optional<EventReading> read_events(std::vector<Fault> &faults) {
+  /// nullptr: whose drops they are is found by looking often.
+  void count_frees(const ListenerSet::FreesOf &frees_of) {
+    counts_frees_ = frees_of != nullptr;
+    own_.ask_frees(frees_of);
+    other_namespaces_.ask_frees(frees_of);
+  }
+
+  void stop_events(const std::string &reason) {
+    if (resting_)
+      end_rest();
+    count_frees(nullptr);
+    own_.ask_events(nullptr);
+    other_namespaces_.ask_events(nullptr);
+    events_.reset();
+    guard_.detached(Clock::now());
+    notices_.push_back("events: not in use for a while: " + reason);
+  }
+
+  /// Believes the programs only as far as the kernel's own counters say the same.
+  void judge_events(const EventReading &reading, const Harvest &harvest) {
+    const auto before = std::exchange(counters_before_, harvest.own.counters);
+    events_cost_ = events_->take_cost();
+    if (!reading.is_whole || !before || !harvest.own.counters)
+      return;
+    const auto risen = [&](Counter counter) -> std::optional<std::uint64_t> {
+      const auto now = (*harvest.own.counters)[counter];
+      const auto then = (*before)[counter];
+      return now && then && *now >= *then ? std::optional(*now - *then) : std::nullopt;
+    };
+    EventInterval interval;
+    interval.measured = harvest.measured;
+    interval.cost = events_cost_;
+    interval.opened = risen(Counter::PassiveOpens);
+    for (const auto &[cookie, socket] : reading.sockets)
+      if (socket.socket.family != AF_UNIX && own_.net_cookie() == socket.socket.net_cookie)
+        interval.arrived += socket.added;
+    interval.dropped = harvest.own.drops_moved;
+    if (counts_frees_)
+      interval.counted = risen(Counter::ListenDrops);
+    interval.sockets_left = harvest.own.has_lost;
+    switch (guard_.note(interval)) {
+    case EventGuard::Verdict::fine:
+      return;
+    case EventGuard::Verdict::too_dear:
+      return stop_events("they would take more than SamplerBudget");
+    case EventGuard::Verdict::deaf:
+      return stop_events("most connections are not told of");
+    case EventGuard::Verdict::wrong_drops:
+      count_frees(nullptr);
+      notices_.push_back("events: drops are found by sampling: kfree_skb and ListenDrops differ");
+    }
+  }
+
+  /// nullptr: there is nothing to read.
+  EventReading *read_events(std::vector<Fault> &faults) {
     if (!events_)
-      return std::nullopt;
+      return nullptr;
     Result<EventReading> reading = events_->read();
-    if (reading)
-      return std::move(*reading);
-    faults.push_back({"events", reading.error().message()});
-    return std::nullopt;
+    if (!reading) {
+      faults.push_back({"events", reading.error().message()});
+      return nullptr;
+    }
+    last_reading_ = std::move(*reading);
+    return &last_reading_;
+  }
+
+  Mailbox<Harvest>::Wake sleep() {
+    return resting_ ? mailbox_.sleep_until_readable(events_->wake_fd())
+                    : mailbox_.sleep_until(next_due());
+  }
+
+  bool is_busy() const {
+    return own_.tcp_filling() || own_.unix_filling() || own_.is_stuck(stuck_time()) ||
+           own_.tcp_failed() || other_namespaces_.is_busy(stuck_time());
+  }
+
+  Duration stuck_time() const { return std::max(stuck_after, 2 * tcp_.period); }
+
+  /// Not in the first two intervals, in which other namespaces are found and are to be looked at at
+  /// once. Without exact drops whose they are is found by looking often.
+  bool may_rest() const {
+    return harvests_ >= 2 && counts_frees_ && own_.net_cookie() && !only_at_harvests_ &&
+           mailbox_.has_bell();
+  }
+
+  void begin_rest_if_calm() {
+    const Clock::time_point now = Clock::now();
+    if (is_busy() || !may_rest())
+      busy_until_ = now + rest_after;
+    if (resting_ && is_busy())
+      end_rest();
+    if (resting_ || now < busy_until_)
+      return;
+    events_->begin_rest();
+    // What came just before woke nobody.
+    own_.sample_tcp(tcp_.max_weight());
+    if (config_->report_unix)
+      own_.sample_unix(unix_.max_weight());
+    spent_of(own_budget_);
+    resting_ = true;
+    rest_begin_ = Clock::now();
+    if (is_busy())
+      end_rest();
+  }
+
+  void end_rest() {
+    events_->end_rest();
+    resting_ = false;
+    pass_rest();
+    const Clock::time_point now = Clock::now();
+    busy_until_ = now + rest_after;
+    tcp_.due = now;
+    if (config_->report_unix)
+      unix_.due = now;
+    if (others_count() > 0)
+      others_.due = now;
+  }
+
+  /// Takes what was not looked at into the interval.
+  void pass_rest() {
+    const Clock::time_point now = Clock::now();
+    rested_ += now - std::exchange(rest_begin_, now);
+    own_.pass_rest(now);
+    other_namespaces_.pass_rest(now);
   }
 
   std::optional<Clock::time_point> next_due() const {
@@ -167,10 +300,12 @@ private:
 
   Harvest harvest() {
     Harvest harvest;
+    events_cost_ = Duration(0);
+    if (resting_)
+      pass_rest();
     const Duration cpu_begin = interval_cpu_begin_;
     // Before the dumps: what is freed meanwhile is told with the next interval, as its drops are.
-    std::optional<EventReading> reading = read_events(harvest.faults);
-    EventReading *events = reading ? &*reading : nullptr;
+    EventReading *events = read_events(harvest.faults);
     harvest.own = own_.harvest(tcp_.max_weight(), unix_.max_weight(), events, harvest.faults);
     ++tcp_samples_;
     const Duration own_cost = spent_of(own_budget_);
@@ -182,9 +317,9 @@ private:
     other_namespaces_.follow_board();
     harvest.others = other_namespaces_.harvest(others_max_weight(), events, harvest.faults);
     harvest.ended_at = Clock::now();
-    if (reading)
-      events_->forget_dead(*reading);
-    harvest.notices = std::exchange(notices_, {});
+    if (events != nullptr)
+      events_->forget_dead(*events);
+    look_into_namespaces();
     board_->post(wisher_.wishes(harvest));
     spent_of(others_budget_);
     harvest.taken_at = std::chrono::system_clock::now();
@@ -193,9 +328,15 @@ private:
       budget->limit_debt(interval_, now);
     others_budget_.limit_debt(interval_, now);
     harvest.measured = now - std::exchange(interval_begin_, now);
+    if (events != nullptr)
+      judge_events(*events, harvest);
+    last_reading_ = EventReading();
     interval_cpu_begin_ = cpu_seen_;
-    if (!std::exchange(first_harvest_, false))
-      harvest.sampler = figures(harvest, cpu_seen_ - cpu_begin);
+    if (harvests_++ > 0)
+      harvest.sampler = figures(harvest, cpu_seen_ - cpu_begin + events_cost_);
+    if (!events_ && may_attach_ && guard_.may_attach(now))
+      start_events();
+    harvest.notices = std::exchange(notices_, {});
     tcp_samples_ = 0;
     others_samples_ = 0;
 
@@ -209,12 +350,13 @@ private:
     return harvest;
   }
 
-  SamplerFigures figures(const Harvest &harvest, Duration cpu_time) const {
+  SamplerFigures figures(const Harvest &harvest, Duration cpu_time) {
     SamplerFigures figures;
     figures.cpu_percent = 100 * Seconds(cpu_time) / Seconds(harvest.measured);
     figures.events = level();
-    if (harvest.own.tcp.read)
-      figures.period = Seconds(harvest.measured) / std::max(1U, tcp_samples_);
+    const Duration looked = harvest.measured - std::exchange(rested_, Duration(0));
+    if (harvest.own.tcp.read && 2 * looked > harvest.measured)
+      figures.period = Seconds(looked) / std::max(1U, tcp_samples_);
     const auto others_read =
         std::count_if(harvest.others.begin(), harvest.others.end(),
                       [](const NamespaceHarvest &other) { return other.tcp.read && !other.ended; });
@@ -224,10 +366,20 @@ private:
     return figures;
   }
 
+  void look_into_namespaces() {
+    if (!events_)
+      return;
+    std::set<std::uint64_t> cookies;
+    if (const auto cookie = own_.net_cookie())
+      cookies.insert(*cookie);
+    other_namespaces_.add_net_cookies(cookies);
+    events_->look_into(cookies);
+  }
+
   unsigned level() const {
     if (!events_)
       return 0;
-    return 1U + static_cast<unsigned>(events_->tells_drops()) +
+    return 1U + static_cast<unsigned>(counts_frees_) +
            static_cast<unsigned>(events_->tells_waits());
   }
 
@@ -296,6 +448,16 @@ private:
   std::shared_ptr<SurveyBoard> board_;
   OtherNamespaces other_namespaces_;
   std::unique_ptr<Events> events_; ///< nullptr: not in use
+  EventReading last_reading_;      ///< while a harvest is taken
+  bool counts_frees_ = false;      ///< and they are believed
+  bool may_attach_ = false;        ///< they could be loaded
+  EventGuard guard_{config_->sampler_budget_percent};
+  std::optional<NetCounters> counters_before_; ///< of the own namespace, at the last harvest
+  Duration events_cost_{0};                    ///< in this interval
+  bool resting_ = false;                       ///< until an event wakes the thread
+  Clock::time_point busy_until_;
+  Clock::time_point rest_begin_;
+  Duration rested_{0}; ///< in this interval
   std::vector<std::string> notices_;
   ScanWisher wisher_;
   Duration interval_; ///< collectd's
@@ -316,7 +478,7 @@ private:
   Duration interval_cpu_begin_ = cpu_seen_;
   unsigned tcp_samples_ = 0;
   unsigned others_samples_ = 0;
-  bool first_harvest_ = true;
+  std::uint64_t harvests_ = 0;
 };
 
 } // namespace

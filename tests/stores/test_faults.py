@@ -138,7 +138,7 @@ class FaultsTest(snmp_harness.SnmpTest):
     def check_goes_on(self, collectd, count=6):
         """So many values more of the plugin's in csv, an interval apart, and samples."""
         begin = time.time()
-        series = ("sampler", "duration-period")
+        series = ("sampler", "percent-cpu")
 
         def gaps():
             """Of so many values, the newest."""
@@ -252,7 +252,7 @@ class FaultsTest(snmp_harness.SnmpTest):
         begin = time.time()
 
         def newest():
-            return max((epoch for epoch, _ in collectd.values("sampler", "duration-period")), default=begin)
+            return max((epoch for epoch, _ in collectd.values("sampler", "percent-cpu")), default=begin)
         collectd.wait(lambda: time.time() - newest() > 4 * INTERVAL, 60, "the write threads to wait for carbon")
         self.check_stays_small(collectd, "carbon by TCP never reads")
         collectd.wait_for_samples()

@@ -1,70 +1,267 @@
 #!/usr/bin/env python3
 """What the BPF programs tell, against the truth; and what is left where there are none."""
 
+import ctypes
 import os
 import pathlib
+import platform
 import re
 import signal
 import socket
-import subprocess
 import time
 
 import harness
-from harness import Listener, SystemTest
+from harness import SystemTest, kernel_counters
+from net_namespaces import NetNamespace
+from raw_clients import RawClients
 
-BURSTS = 20
+BURSTS = 8
 SHORT = 0.001  # seconds that a burst's clients wait
-CONFIG = "Values full\nSampleInterval 0.1\nBurstInterval 0.1"  # what sampling would see is next to nothing
+# What sampling alone would see of such bursts is next to nothing.
+CONFIG = "Values full\nSamplerBudget 20\nSampleInterval 0.1\nBurstInterval 0.1"
+CAP_PERFMON, CAP_BPF = 38, 39
+BPF_PROG_GET_FD_BY_ID = 13
+BPF_SYSCALL = {"x86_64": 321, "aarch64": 280}.get(platform.machine())
 
 
-def events_in_use(collectd):
-    """The line of the log that says what is in use, or why nothing is."""
-    return collectd.wait_for_log(r"(no )?events: .*")[0]
+def program_ids(pid):
+    """Of the BPF programs that a process has."""
+    ids = set()
+    for file in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
+        try:
+            ids |= set(re.findall(r"^prog_id:\s*(\d+)", file.read_text(encoding="ascii"), re.MULTILINE))
+        except FileNotFoundError:
+            pass
+    return {int(number) for number in ids}
 
 
-def programs():
-    """{id: name} of all BPF programs of the kernel."""
-    text = subprocess.run(["bpftool", "prog", "list"], check=True, capture_output=True, text=True).stdout
-    return dict(re.findall(r"^(\d+): \w+  name (\S+)", text, re.MULTILINE))
+def is_in_kernel(program):
+    attribute = ctypes.create_string_buffer(program.to_bytes(4, "little"), 128)
+    descriptor = ctypes.CDLL(None).syscall(BPF_SYSCALL, BPF_PROG_GET_FD_BY_ID, attribute, 128)
+    if descriptor >= 0:
+        os.close(descriptor)
+    return descriptor >= 0
+
+
+def wake_ups(pid):
+    """How often the sampling thread has slept."""
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        if (task / "comm").read_text(encoding="ascii").strip() == "backlog sampler":
+            return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", (task / "status").read_text(), re.MULTILINE)[1])
+    raise AssertionError("no sampling thread")
 
 
 class EventsTest(SystemTest):
-    def collectd_with_events(self, config=CONFIG, interval=0.5, **options):
+    def with_events(self, config=CONFIG, level=1, interval=0.2, **options):
+        """collectd with programs that tell so much, or the test is skipped."""
         collectd = self.collectd(config, interval=interval, **options)
-        line = events_in_use(collectd)
-        if line.startswith("no"):
+        line = collectd.wait_for_log("(no )?events: .*")[0]
+        told = collectd.wait(lambda: collectd.values("sampler", "gauge-events"), what="gauge-events")[-1][1]
+        if told < level:
             self.skipTest(line)
         return collectd
 
     def peaks(self, collectd, instance):
-        return [peak for _, peak in collectd.values(instance, "queue_length-accept_peak")]
+        return [int(peak) for _, peak in collectd.values(instance, "queue_length-accept_peak")]
 
-    def make_burst(self, collectd, listener, length):
+    def make_burst(self, collectd, length, name, fill, empty):
         """Just after a read, clients fill the queue and are all accepted at once."""
-        read = len(self.peaks(collectd, listener.name))
-        collectd.wait(lambda: len(self.peaks(collectd, listener.name)) > read, what="a read")
-        listener.fill(length)
+        read = len(self.peaks(collectd, name))
+        collectd.wait(lambda: len(self.peaks(collectd, name)) > read, what="a read")
+        fill(length)
         time.sleep(SHORT)
-        listener.accept(length)
-        listener.drop_clients()
+        empty(length)
 
-    def check_bursts(self, listener, **options):
-        collectd = self.collectd_with_events(**options)
-        collectd.wait(lambda: self.peaks(collectd, listener.name), what="a peak")
-        lengths = [5 + number for number in range(BURSTS)]
+    def check_bursts(self, name, fill, empty, lengths=range(5, 5 + BURSTS), config=CONFIG):
+        collectd = self.with_events(config)
+        collectd.wait(lambda: self.peaks(collectd, name), what="a peak")
         for length in lengths:
-            self.make_burst(collectd, listener, length)
+            self.make_burst(collectd, length, name, fill, empty)
         collectd.wait_for_intervals(2)
-        seen = [int(peak) for peak in self.peaks(collectd, listener.name) if peak > 0]
-        self.assertEqual(seen, lengths)
-        return collectd, sum(lengths)
+        self.assertEqual([peak for peak in self.peaks(collectd, name) if peak > 0], list(lengths))
+        return collectd
 
-    def test_every_short_burst_is_seen(self):
+    def check_tcp_bursts(self, listener):
+        def empty(length):
+            listener.accept(length)
+            listener.drop_clients()
+        collectd = self.check_bursts(listener.name, listener.fill, empty)
+        total = sum(range(5, 5 + BURSTS))
+        for what in ("arrived", "accepted"):
+            self.assertEqual(collectd.latest(listener.name, f"connections-{what}"), total)
+
+    def test_bursts_at_ipv4(self):
+        self.check_tcp_bursts(self.listener(limit=64))
+
+    def test_bursts_at_ipv6(self):
+        if not harness.have_ipv6():
+            self.skipTest("no IPv6")
+        self.check_tcp_bursts(self.listener("::1", limit=64))
+
+    def test_bursts_at_a_unix_socket(self):
+        listener = self.unix_listener(f"\0events-{os.getpid()}", limit=64)
+        listener.connect(1)
+        listener.accept(1)
+
+        def empty(length):
+            for connection in listener.clients:
+                connection.close()
+            listener.clients.clear()
+            listener.accept(length)
+        self.check_bursts(listener.name, listener.connect, empty,
+                          config=f'{CONFIG}\nListener "{listener.name}"')
+
+    def test_bursts_at_a_group(self):
+        """The sum over its members, whichever gets a client."""
+        first = self.listener(limit=64, reuse_port=True)
+        others = [self.listener(port=first.port, limit=64, reuse_port=True) for _ in range(3)]
+        clients = []
+
+        def fill(length):
+            clients.extend(socket.create_connection(("127.0.0.1", first.port)) for _ in range(length))
+            harness.wait_until(lambda: sum(member.length for member in (first, *others)) == length)
+
+        def empty(_):
+            for member in (first, *others):
+                member.accept(member.length)
+            while clients:
+                clients.pop().close()
+        self.check_bursts(first.name, fill, empty)
+
+    def test_bursts_in_another_namespace(self):
+        other = NetNamespace(f"events{os.getpid()}")
+        self.addCleanup(other.close)
+        with other.entered():
+            listener = self.listener(limit=64)
+        name = f"{listener.name}__netns_{other.name}"
+
+        def fill(length):
+            with other.entered():
+                listener.fill(length)
+
+        def empty(length):
+            listener.accept(length)
+            listener.drop_clients()
+        self.check_bursts(name, fill, empty, config=f'{CONFIG}\nNetNamespace "{other.name}"')
+
+    def test_a_service_that_is_restarted_within_the_interval(self):
+        """What the old socket had counts, though no read has seen it so."""
+        collectd = self.with_events(interval=2)
+        listener = self.listener(limit=64, reuse_port=True)
+        collectd.wait(lambda: len(self.peaks(collectd, listener.name)) > 1, what="peaks")
+        read = len(self.peaks(collectd, listener.name))
+        listener.fill(30)
+        listener.accept(30)
+        listener.close()
+        self.listener(limit=64, port=listener.port, reuse_port=True)
+        collectd.wait(lambda: len(self.peaks(collectd, listener.name)) > read, what="a peak")
+        self.assertEqual(self.peaks(collectd, listener.name)[read], 30)
+        self.assertEqual(collectd.latest(listener.name, "connections-arrived"), 30)
+
+    def test_rest_and_wake(self):
         listener = self.listener(limit=64)
-        collectd, connections = self.check_bursts(listener)
-        arrived, accepted = (collectd.latest(listener.name, f"connections-{what}") for what in ("arrived", "accepted"))
-        self.assertEqual((arrived, accepted), (connections, connections))
-        self.assertGreaterEqual(collectd.latest("sampler", "gauge-events"), 1)
+        collectd = self.with_events("Values full\nSamplerBudget 20", level=2, interval=1)
+
+        def periods():
+            return len(collectd.values("sampler", "duration-period"))
+        collectd.wait_for_intervals(4)
+        before, intervals = wake_ups(collectd.pid), periods()
+        collectd.wait_for_intervals(3)
+        self.assertLess(wake_ups(collectd.pid) - before, 40, "40 a second, if it sampled")
+        self.assertEqual(periods(), intervals)  # no period while it rests
+        listener.fill(20)
+        collectd.wait(lambda: periods() > intervals, what="a period, since the queue is above an eighth")
+        listener.accept(20)
+        collectd.wait_for_intervals(2)
+        before = wake_ups(collectd.pid)
+        collectd.wait_for_intervals(3)
+        self.assertLess(wake_ups(collectd.pid) - before, 40)
+
+    def test_a_queue_that_does_not_move_wakes(self):
+        """Far below an eighth of its limit."""
+        listener = self.listener(limit=4096)
+        collectd = self.with_events("Values full\nSamplerBudget 20", level=2, interval=1)
+        collectd.wait_for_intervals(4)
+        periods = len(collectd.values("sampler", "duration-period"))
+        for length in range(1, 6):
+            listener.fill(length)
+            time.sleep(0.03)
+        collectd.wait(lambda: len(collectd.values("sampler", "duration-period")) > periods, what="a period")
+
+    def test_drops_at_rest(self):
+        """They need no look between the reads to be given to the right one: what moves sk_drops of another
+        listener at the same time is no drop."""
+        raw = RawClients()
+        self.addCleanup(raw.close)
+        full, deferred = self.listener("0.0.0.0", limit=4), self.listener("0.0.0.0", limit=64)
+        deferred.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 30)
+        collectd = self.with_events("Values full\nSamplerBudget 20", level=2, interval=1)
+        collectd.wait(lambda: all(len(collectd.values(each.name, "packets-dropped")) > 1 for each in (full, deferred)),
+                      what="counters")
+        full.fill(5)
+        dropped = 0
+        for _ in range(3):
+            before = kernel_counters()["ListenDrops"]
+            raw.send_syns(full.port, 7)
+            clients = [socket.create_connection(("127.0.0.1", deferred.port)) for _ in range(3)]
+            harness.wait_until(lambda: kernel_counters()["ListenDrops"] >= before + 7)
+            dropped += kernel_counters()["ListenDrops"] - before
+            for client in clients:
+                client.close()
+            collectd.wait_for_intervals(1)
+        collectd.wait_for_intervals(2)
+        self.assertEqual(collectd.latest(full.name, "packets-dropped"), dropped)
+        self.assertEqual(collectd.latest(deferred.name, "packets-dropped"), 0)
+        self.assertEqual(collectd.latest("kernel", "packets-dropped_unattributed"), 0)
+
+    def test_off(self):
+        self.listener().fill(1)
+        collectd = self.collectd("Events off", interval=0.5)
+        collectd.wait_for_value("sampler", "gauge-events", lambda value: value == 0)
+        self.assertNotIn("events", collectd.log())
+        self.assertEqual(program_ids(collectd.pid), set())
+
+    def test_without_capability(self):
+        """It goes on without, and says so once."""
+        for capability in (CAP_BPF, CAP_PERFMON):
+            with self.subTest(without=capability):
+                listener = self.listener()
+                listener.fill(3)
+                collectd = self.collectd(interval=0.2, without_capabilities={capability, 21})  # CAP_SYS_ADMIN has both
+                collectd.wait_for_value(listener.name, "queue_length-accept_peak", lambda value: value == 3)
+                collectd.wait_for_intervals(5)
+                self.assertEqual(collectd.latest("sampler", "gauge-events"), 0)
+                self.assertEqual(len(re.findall("no events: ", collectd.log())), 1)
+
+    def test_two_at_once(self):
+        listener = self.listener(limit=64)
+        both = [self.with_events() for _ in range(2)]
+        for collectd in both:
+            collectd.wait(lambda: self.peaks(collectd, listener.name), what="a peak")  # pylint: disable=cell-var-from-loop
+        listener.fill(9)
+        listener.accept(9)
+        for collectd in both:
+            collectd.wait_for_value(listener.name, "queue_length-accept_peak", lambda value: value == 9)
+            collectd.wait_for_value(listener.name, "connections-arrived", lambda value: value == 9)
+
+    def check_nothing_is_left(self, end):
+        if BPF_SYSCALL is None:
+            self.skipTest(f"the number of bpf() on {platform.machine()} is not known here")
+        collectd = self.with_events()
+        programs = program_ids(collectd.pid)
+        self.assertGreaterEqual(len(programs), 2)
+        self.assertEqual({is_in_kernel(program) for program in programs}, {True})
+        end(collectd)
+        harness.wait_until(lambda: not any(is_in_kernel(program) for program in programs), what="programs to go")
+
+    def test_a_stop_leaves_nothing(self):
+        self.check_nothing_is_left(lambda collectd: collectd.stop())
+
+    def test_a_kill_leaves_nothing(self):
+        def kill(collectd):
+            os.kill(collectd.pid, signal.SIGKILL)
+            harness.wait_until(lambda: not collectd.running())
+        self.check_nothing_is_left(kill)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class FloodTest(SystemTest):
         self.table = pathlib.Path(self.folder(), "table")
         tcp = self.listener(limit=5).fill(3)
         early = self.unix_listener(f"\0early-{tag}")
-        collectd = self.collectd(f'TableFile "{self.table}"\nStalledAfter 3600\n'
+        collectd = self.collectd(f'Events off\nTableFile "{self.table}"\nStalledAfter 3600\n'
                                  f'<Watch "@watched-{tag}">\nExpected true\n</Watch>', interval=1)
         collectd.wait(lambda: self.table.exists() and early.name in self.rows(), what="the table")
         flood = self.flood()

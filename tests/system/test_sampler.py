@@ -18,6 +18,10 @@ SEEN_BURSTS = 8  # at least; a busy host may keep the sampler from its CPU durin
 
 
 class SamplerTest(SystemTest):
+    def collectd(self, config="", **options):
+        """Without events, with which it does not look while nothing happens."""
+        return super().collectd(f"Events off\n{config}", **options)
+
     def test_pace_and_share_are_told(self):
         self.listener().fill(1)
         collectd = self.collectd(interval=0.5)

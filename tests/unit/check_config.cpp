@@ -90,6 +90,12 @@ START_TEST(good_options) {
   ck_assert(config.listeners.selects({.name = "tcp6_any_80"}));
   ck_assert(!config.listeners.selects({.name = "tcp_any_8080"}));
   ck_assert(config.events == EventUse::off);
+  const Tree automatic({{"Events", {text("AUTO")}}});
+  ck_assert(!apply_config(automatic.root(), config));
+  ck_assert(config.events == EventUse::automatic);
+  const Tree unquoted({{"Events", {false}}}); // as collectd takes off without quotes
+  ck_assert(!apply_config(unquoted.root(), config));
+  ck_assert(config.events == EventUse::off);
 
   const Tree ignore({{"IgnoreSelected", {true}}, {"MaxListeners", {0.0}}});
   ck_assert(!apply_config(ignore.root(), config));

@@ -68,6 +68,11 @@ public:
     return by_name;
   }
 
+  void rest(std::chrono::milliseconds time) {
+    now_ += time;
+    set.pass_rest(now_);
+  }
+
   ListenerInterval fold;
   std::string collisions; ///< "name:keeper,other " each
 
@@ -804,10 +809,162 @@ START_TEST(sets_share_a_room_until_they_go) {
 }
 END_TEST
 
+namespace {
+
+SocketEvents events_of(std::uint64_t added, std::uint32_t peak, std::uint32_t limit) {
+  SocketEvents events;
+  events.added = added;
+  events.peak = peak;
+  events.limit = limit;
+  return events;
+}
+
+} // namespace
+
+START_TEST(events_tell_what_no_sample_saw) {
+  Observed observed;
+  observed.sample({{1, "a", 2, 10}, {2, "a", 0, 10}, {3, "b", 1, 10}, {4, "c", 0, 10}});
+  observed.harvest();
+  observed.sample({{1, "a", 3, 10}, {2, "a", 0, 10}, {3, "b", 4, 10}, {4, "c", 0, 10}});
+  EventReading reading;
+  reading.is_whole = true;
+  reading.sockets[1] = events_of(20, 8, 10);
+  reading.sockets[1].group_peak = 9; // with the other member
+  reading.sockets[3] = events_of(5, 2, 10);
+  reading.sockets[9] = events_of(7, 7, 10); // in a net namespace that is not looked into
+  observed.set.take_events(reading);
+  ck_assert(reading.sockets[1].known && reading.sockets[3].known && !reading.sockets[9].known);
+  const auto listeners = observed.harvest();
+  const ListenerInterval &a = listeners.at("a");
+  ck_assert_uint_eq(a.queue.peak, 9);
+  ck_assert_double_eq_tol(a.queue.used_percent, used_percent(8, 10), 1e-9);
+  ck_assert_double_eq_tol(a.worst_member_percent, used_percent(8, 10), 1e-4);
+  ck_assert_uint_eq(a.flow->arrived, 20);
+  ck_assert_uint_eq(a.flow->accepted, 19);            // one more is waiting than before
+  ck_assert_uint_eq(listeners.at("b").queue.peak, 4); // seen
+  ck_assert_uint_eq(listeners.at("b").flow->accepted, 2);
+  ck_assert_uint_eq(listeners.at("c").flow->arrived, 0);
+}
+END_TEST
+
+START_TEST(events_of_a_part_of_an_interval_are_no_flow) {
+  Observed observed;
+  observed.sample({{1, "a", 0, 10}});
+  EventReading reading;
+  reading.sockets[1] = events_of(20, 8, 10);
+  observed.set.take_events(reading);
+  const auto listeners = observed.harvest();
+  ck_assert_uint_eq(listeners.at("a").queue.peak, 8);
+  ck_assert(!listeners.at("a").flow);
+}
+END_TEST
+
+START_TEST(events_of_a_socket_that_is_gone_are_its_listeners) {
+  Observed observed;
+  observed.set.ask_events([](std::uint64_t cookie) { return cookie == 1; });
+  observed.sample({{1, "a", 0, 10}, {2, "b", 0, 10}});
+  observed.harvest();
+  for (int i = 0; i < 2; ++i) {
+    observed.sample({{3, "a", 0, 10}});
+    observed.forget_gone();
+  }
+  EventReading reading;
+  reading.is_whole = true;
+  reading.sockets[1] = events_of(6, 6, 10);
+  observed.set.take_events(reading);
+  const auto listeners = observed.harvest();
+  ck_assert_uint_eq(listeners.at("a").queue.peak, 6);
+  ck_assert_uint_eq(listeners.at("a").flow->arrived, 6);
+  ck_assert_uint_eq(listeners.size(), 1); // b had nothing to tell
+}
+END_TEST
+
+START_TEST(accepts_are_no_stall_though_the_queue_never_falls) {
+  Observed observed;
+  for (const std::uint64_t added : {0, 5}) {
+    observed.sample({{1, "a", 3, 10}});
+    observed.harvest();
+    observed.sample({{1, "a", 3, 10}}, 1s);
+    EventReading reading;
+    reading.is_whole = true;
+    reading.sockets[1] = events_of(added, 3, 10);
+    observed.set.take_events(reading);
+    const auto listeners = observed.harvest();
+    const std::vector<WaitingMember> &waiting = listeners.at("a").waiting;
+    ck_assert_uint_eq(waiting.size(), 1);
+    ck_assert_int_eq(waiting.front().not_shrinking_for >= 1s, added == 0);
+  }
+}
+END_TEST
+
+START_TEST(drops_are_exact_with_frees) {
+  Observed observed;
+  std::optional<std::uint64_t> freed = 5; // before the first sample
+  observed.set.ask_frees([&](std::uint64_t) { return freed; });
+  observed.sample({{1, "a", 0, 10, 100U}});
+  const struct {
+    std::uint32_t drops;
+    std::optional<std::uint64_t> freed;
+    std::uint32_t moved;
+  } samples[] = {
+      {100, 5, 0},
+      {110, 5, 10},  // each a drop
+      {130, 15, 10}, // final ACKs, which count twice
+      {140, 25, 0},  // noise
+      {150, 40, 0},
+      {160, 40, 5},            // freed between the dump and the reading of it
+      {170, std::nullopt, 10}, // as if nothing had been freed
+      {180, 2, 8},             // the programs were attached anew
+  };
+  for (const auto &sample : samples) {
+    freed = sample.freed;
+    observed.sample({{1, "a", 0, 10, sample.drops}});
+    const auto moved = observed.set.drops_moved();
+    ck_assert_uint_eq(moved.empty() ? 0 : moved.front().drops, sample.moved);
+    ck_assert(moved.empty() || moved.front().full); // whatever the queue is like
+  }
+  ck_assert_uint_eq(observed.set.take_moved(), 43);
+  ck_assert_uint_eq(observed.set.take_moved(), 0);
+}
+END_TEST
+
+START_TEST(a_rest_counts_as_it_began) {
+  Observed observed;
+  observed.sample({{1, "a", 1, 10}});
+  observed.harvest();
+  observed.sample({{1, "a", 1, 10}}, 10ms, 50ms);
+  observed.rest(970ms);
+  observed.sample({{1, "a", 8, 10}}, 20ms, 50ms); // what woke the sampler
+  const auto listeners = observed.harvest();
+  ck_assert_double_eq_tol(listeners.at("a").queue.mean, (980 * 1 + 20 * 8) / 1000.0, 1e-6);
+}
+END_TEST
+
+START_TEST(stuck) {
+  Observed observed;
+  observed.sample({{1, "a", 0, 100}});
+  observed.sample({{1, "a", 2, 100}}, 25ms);
+  ck_assert(!observed.set.is_stuck(60ms));
+  observed.sample({{1, "a", 3, 100}}, 25ms);
+  ck_assert(!observed.set.is_stuck(60ms));
+  observed.sample({{1, "a", 3, 100}}, 25ms);
+  observed.sample({{1, "a", 3, 100}}, 25ms);
+  ck_assert(observed.set.is_stuck(60ms));
+  observed.sample({{1, "a", 2, 100}}, 25ms); // somebody was accepted
+  ck_assert(!observed.set.is_stuck(60ms));
+  observed.sample({{1, "a", 1, 100}}, 25ms);
+  observed.sample({{1, "a", 1, 100}}, 100ms); // a single one
+  ck_assert(!observed.set.is_stuck(60ms));
+}
+END_TEST
+
 int main() {
   return run_tests(
-      "listener_set", members_of_one_name_are_one_listener, windows_end_at_the_harvest,
-      one_miss_is_not_gone, who_went, a_broken_dump_loses_nobody, a_broken_dump_loses_no_drops,
+      "listener_set", events_tell_what_no_sample_saw, events_of_a_part_of_an_interval_are_no_flow,
+      events_of_a_socket_that_is_gone_are_its_listeners, drops_are_exact_with_frees,
+      a_rest_counts_as_it_began, accepts_are_no_stall_though_the_queue_never_falls, stuck,
+      members_of_one_name_are_one_listener, windows_end_at_the_harvest, one_miss_is_not_gone,
+      who_went, a_broken_dump_loses_nobody, a_broken_dump_loses_no_drops,
       restart_keeps_the_listener, relisten_changes_the_limit_only, drops_have_a_baseline,
       full_at_either_end, drops_that_the_kernel_does_not_tell, fold_is_the_sum_of_its_listeners,
       filling, runs_cross_intervals, members_that_have_not_been_seen_to_shrink, members_apart,

@@ -50,6 +50,7 @@ private:
 
 std::shared_ptr<const Config> config_with(std::chrono::duration<double> interval) {
   Config config;
+  config.events = EventUse::off; // with them it looks only when something happens
   config.sample_interval = interval;
   config.sampler_budget_percent = 50;
   return std::make_shared<const Config>(std::move(config));

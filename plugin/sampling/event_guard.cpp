@@ -1,0 +1,61 @@
+#include "event_guard.h"
+
+#include <algorithm>
+
+namespace backlog {
+
+namespace {
+
+constexpr unsigned intervals_in_a_row = 2;
+constexpr std::chrono::minutes longest_retry{60};
+// Some connections come without the accept queue: further subflows of MPTCP. A program that does
+// not fire sees none at all.
+constexpr double least_arrived_share = 0.5;
+constexpr std::uint64_t least_opened = 20;
+// Segments that fall between the reading of a socket and that of the counter.
+constexpr double reading_share = 0.05;
+constexpr std::uint64_t reading_segments = 32;
+
+bool is_deaf(const EventInterval &interval) {
+  return interval.opened && *interval.opened >= least_opened &&
+         static_cast<double>(interval.arrived) <
+             least_arrived_share * static_cast<double>(*interval.opened);
+}
+
+bool has_wrong_drops(const EventInterval &interval) {
+  if (!interval.counted)
+    return false;
+  const std::uint64_t counted = *interval.counted;
+  const auto tolerance = std::max(
+      reading_segments, static_cast<std::uint64_t>(reading_share * static_cast<double>(counted)));
+  if (interval.dropped > counted)
+    return interval.dropped - counted > tolerance;
+  return !interval.sockets_left && counted - interval.dropped > tolerance;
+}
+
+} // namespace
+
+EventGuard::Verdict EventGuard::note(const EventInterval &interval) {
+  const bool is_dear = static_cast<double>(interval.cost.count()) * 100 >
+                       budget_percent_ * static_cast<double>(interval.measured.count());
+  dear_ = is_dear ? dear_ + 1 : 0;
+  deaf_ = is_deaf(interval) ? deaf_ + 1 : 0;
+  wrong_ = has_wrong_drops(interval) ? wrong_ + 1 : 0;
+  if (dear_ >= intervals_in_a_row)
+    return Verdict::too_dear;
+  if (deaf_ >= intervals_in_a_row)
+    return Verdict::deaf;
+  if (wrong_ >= intervals_in_a_row)
+    return Verdict::wrong_drops;
+  return Verdict::fine;
+}
+
+void EventGuard::detached(TimePoint now) {
+  dear_ = 0;
+  deaf_ = 0;
+  wrong_ = 0;
+  retry_at_ = now + retry_after_;
+  retry_after_ = std::min(2 * retry_after_, longest_retry);
+}
+
+} // namespace backlog

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace backlog {
+
+/// What an interval tells of the BPF programs, beside what the kernel counts by itself. Of
+/// collectd's own net namespace, TCP.
+struct EventInterval {
+  std::chrono::nanoseconds measured{0};
+  std::chrono::nanoseconds cost{0}; ///< CPU time of the programs, all CPUs together
+  std::uint64_t arrived = 0;        ///< connections, as the programs counted them
+  /// ... and as PassiveOpens did (tcp_create_openreq_child()); empty: not known.
+  std::optional<std::uint64_t> opened;
+  std::uint64_t dropped = 0; ///< segments, by sk_drops less the frees
+  /// ... and as ListenDrops counted them; empty: not known, or frees are not counted.
+  std::optional<std::uint64_t> counted;
+  bool sockets_left = false; ///< listening sockets went, and what they had dropped last with them
+};
+
+/// Decides whether the programs are to be believed, and whether they are worth their cost.
+class EventGuard {
+public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+  enum class Verdict {
+    fine,
+    too_dear,   ///< they take more than the budget: detach them
+    deaf,       ///< most connections go unseen: detach them
+    wrong_drops ///< drops are not what ListenDrops says: find out by sampling whose they are
+  };
+
+  /// budget_percent: of one CPU.
+  explicit EventGuard(double budget_percent) : budget_percent_(budget_percent) {}
+
+  /// After each whole interval. What is seen in two intervals in a row is no accident of reading
+  /// one counter after the other.
+  Verdict note(const EventInterval &interval);
+  /// They were detached: when to try again; later each time.
+  void detached(TimePoint now);
+  bool may_attach(TimePoint now) const { return !retry_at_ || now >= *retry_at_; }
+
+private:
+  double budget_percent_;
+  unsigned dear_ = 0; ///< intervals in a row; likewise the next two
+  unsigned deaf_ = 0;
+  unsigned wrong_ = 0;
+  std::optional<TimePoint> retry_at_;
+  std::chrono::minutes retry_after_{10};
+};
+
+} // namespace backlog

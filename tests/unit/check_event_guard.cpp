@@ -1,0 +1,118 @@
+#include "event_guard.h"
+#include "test_program.h"
+
+using namespace backlog;
+using namespace std::chrono_literals;
+using Verdict = EventGuard::Verdict;
+
+namespace {
+
+/// A quiet interval.
+EventInterval interval() {
+  EventInterval interval;
+  interval.measured = 10s;
+  interval.opened = 0;
+  interval.counted = 0;
+  return interval;
+}
+
+/// What the guard says when the interval comes twice.
+Verdict twice(const EventInterval &interval) {
+  EventGuard guard(0.5);
+  ck_assert(guard.note(interval) == Verdict::fine);
+  return guard.note(interval);
+}
+
+} // namespace
+
+START_TEST(costs) {
+  const struct {
+    std::chrono::nanoseconds cost;
+    Verdict verdict;
+  } cases[] = {{0ms, Verdict::fine}, {50ms, Verdict::fine}, {51ms, Verdict::too_dear}};
+  for (const auto &c : cases) {
+    EventInterval costly = interval();
+    costly.cost = c.cost;
+    ck_assert(twice(costly) == c.verdict);
+  }
+}
+END_TEST
+
+START_TEST(arrivals) {
+  const struct {
+    std::uint64_t arrived;
+    std::optional<std::uint64_t> opened;
+    Verdict verdict;
+  } cases[] = {
+      {0, 0, Verdict::fine},      {0, std::nullopt, Verdict::fine}, {0, 19, Verdict::fine},
+      {0, 20, Verdict::deaf},     {10, 20, Verdict::fine},          {499, 1000, Verdict::deaf},
+      {995, 1000, Verdict::fine}, {1000, 900, Verdict::fine},
+  };
+  for (const auto &c : cases) {
+    EventInterval seen = interval();
+    seen.arrived = c.arrived;
+    seen.opened = c.opened;
+    ck_assert(twice(seen) == c.verdict);
+  }
+}
+END_TEST
+
+START_TEST(drops) {
+  const struct {
+    std::uint64_t dropped;
+    std::optional<std::uint64_t> counted;
+    bool sockets_left;
+    Verdict verdict;
+  } cases[] = {
+      {0, 0, false, Verdict::fine},
+      {1000, std::nullopt, false, Verdict::fine},
+      {1000, 1000, false, Verdict::fine},
+      {32, 0, false, Verdict::fine}, // one was read before the other
+      {33, 0, false, Verdict::wrong_drops},
+      {1050, 1000, false, Verdict::fine},
+      {1051, 1000, false, Verdict::wrong_drops},
+      {949, 1000, false, Verdict::wrong_drops},
+      {0, 1000, true, Verdict::fine}, // they were those of a socket that is gone
+      {2000, 1000, true, Verdict::wrong_drops},
+  };
+  for (const auto &c : cases) {
+    EventInterval seen = interval();
+    seen.dropped = c.dropped;
+    seen.counted = c.counted;
+    seen.sockets_left = c.sockets_left;
+    ck_assert(twice(seen) == c.verdict);
+  }
+}
+END_TEST
+
+START_TEST(one_interval_is_an_accident) {
+  EventGuard guard(0.5);
+  EventInterval costly = interval();
+  costly.cost = 1s;
+  for (int i = 0; i < 5; ++i) {
+    ck_assert(guard.note(costly) == Verdict::fine);
+    ck_assert(guard.note(interval()) == Verdict::fine);
+  }
+}
+END_TEST
+
+START_TEST(tries_again_later_each_time) {
+  EventGuard guard(0.5);
+  EventGuard::TimePoint now(1h);
+  ck_assert(guard.may_attach(now));
+  for (const auto after : {10min, 20min, 40min, 60min, 60min}) {
+    guard.detached(now);
+    ck_assert(!guard.may_attach(now + after - 1ns));
+    ck_assert(guard.may_attach(now + after));
+    now += after;
+  }
+  EventInterval costly = interval();
+  costly.cost = 1s;
+  ck_assert(guard.note(costly) == Verdict::fine); // counted anew
+}
+END_TEST
+
+int main() {
+  return run_tests("event_guard", costs, arrivals, drops, one_interval_is_an_accident,
+                   tries_again_later_each_time);
+}
