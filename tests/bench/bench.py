@@ -228,6 +228,27 @@ class Bench:
                                 figures["reported_of_true"], goal, "",
                                 f"median of {intervals} intervals of {seconds} s, lowest {figures['lowest']:.2f}")
 
+    def events(self):
+        """What the BPF programs see, and what they cost."""
+        bursts = 50 if self.is_short else 250
+        for milliseconds in (1, 5, 20, 50):
+            title = f"bursts of {milliseconds} ms whose peak is true, by events"
+            with_them, without = (self.programs.figures("burst_truth", bursts, milliseconds, use) for use in ("auto", "off"))
+            if with_them["events"] == 0:
+                self.table.skip(title, "this kernel or these privileges have no events")
+                continue
+            self.table.at_least(title, with_them["true_percent"], 100, " %",
+                                f"of {bursts}; {with_them['above']:.0f} above; without events {without['true_percent']:.1f} %")
+        try:
+            figures = self.programs.figures("event_cost", 3 if self.is_short else 15)
+        except RuntimeError as reason:
+            self.table.skip("events: 200 000 foreign ones a second", str(reason))
+            return
+        self.table.at_most("events: 200 000 foreign ones a second", figures["rise_ns"] * 200000 / 1e9 * 100, 0.5,
+                           " % of a core", f"{figures['rise_ns']:.0f} ns each, on a write and read of "
+                           f"{figures['without_ns']:.0f} ns", is_ratio=False)
+        self.table.at_most("events: load and attach", figures["load_ms"], 50, " ms", is_ratio=False)
+
     # Whose drops
 
     def drops(self):
@@ -265,7 +286,7 @@ def resident_mb(pid):
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-PARTS = ("sample", "connections", "others", "daemon", "snmp", "latency", "bursts", "drops")
+PARTS = ("sample", "connections", "others", "daemon", "snmp", "latency", "bursts", "events", "drops")
 
 
 def main():
