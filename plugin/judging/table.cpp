@@ -304,16 +304,22 @@ void TableBuilder::count_drops(Draft &draft) noexcept {
 
 void TableBuilder::count_flow(const ListenerInterval &interval, DropTotals::TimePoint now,
                               Row &row) {
-  row.flow = interval.flow;
-  if (!row.flow)
+  if (!interval.flow)
     return;
+  row.arrivals = interval.flow->arrived;
+  row.accepts = interval.flow->accepted;
   const auto count = [&](DropTotals &totals, std::uint64_t connections) {
     totals.admit(row.name, now, row.precedence.stable);
     totals.add(row.name, connections);
     return totals.standing(row.name)->drops;
   };
-  row.arrived = count(arrived_totals_, row.flow->arrived);
-  row.accepted = count(accepted_totals_, row.flow->accepted);
+  row.arrived = count(arrived_totals_, *row.arrivals);
+  row.accepted = count(accepted_totals_, *row.accepts);
+  if (const std::optional<Waits> &waits = interval.flow->waits) {
+    row.wait_mean = waits->mean;
+    row.wait_p50 = waits->p50;
+    row.wait_p99 = waits->p99;
+  }
 }
 
 void TableBuilder::forget_namespaces(const Draft &draft) {

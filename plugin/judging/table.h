@@ -40,7 +40,6 @@ struct Row {
   std::optional<std::uint64_t> syn_length;       ///< half-open connections
   std::optional<std::uint64_t> interval_drops;   ///< segments, in this interval
   std::optional<std::chrono::duration<double>> oldest_wait;
-  std::optional<ListenerFlow> flow;      ///< in this interval
   std::optional<std::uint64_t> arrived;  ///< connections, ever
   std::optional<std::uint64_t> accepted; ///< connections, ever
   std::optional<Diagnosis> diagnosis;    ///< empty for the sum of several listeners

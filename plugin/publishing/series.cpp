@@ -1,6 +1,7 @@
 #include "series.h"
 
 #include <string>
+#include <utility>
 
 namespace backlog {
 
@@ -55,11 +56,11 @@ void listener_values(const Row &row, ValueSet values, Sink sink) {
     listener.counter("connections", "arrived", *row.arrived);
   if (row.accepted)
     listener.counter("connections", "accepted", *row.accepted);
-  if (row.flow && row.flow->waits) {
-    listener.gauge("duration", "wait_mean", row.flow->waits->mean.count());
-    listener.gauge("duration", "wait_p50", row.flow->waits->p50.count());
-    listener.gauge("duration", "wait_p99", row.flow->waits->p99.count());
-  }
+  for (const auto &[name, wait] :
+       {std::pair{"wait_mean", row.wait_mean}, std::pair{"wait_p50", row.wait_p50},
+        std::pair{"wait_p99", row.wait_p99}})
+    if (wait)
+      listener.gauge("duration", name, wait->count());
   if (row.oldest_wait)
     listener.gauge("duration", "oldest_wait", row.oldest_wait->count());
   listener.gauge("count", "sockets", real(row.members));

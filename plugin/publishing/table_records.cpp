@@ -224,6 +224,7 @@ TableContents table_contents(const Table &table, const Harvest &harvest, duratio
   header.interval_ns = duration_cast<nanoseconds>(interval).count();
   header.measured_ns = harvest.measured.count();
   header.counted_since_ns = began_ns;
+  header.events = static_cast<layout::Events>(table.sampler.events.value_or(0));
   take(table.sampler.cpu_percent, header.cpu_percent, layout::has_cpu, header.has);
   if (table.is_complete)
     header.has |= layout::is_complete;

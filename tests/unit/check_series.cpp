@@ -215,6 +215,29 @@ START_TEST(values_of_the_kernel) {
 }
 END_TEST
 
+START_TEST(values_of_events) {
+  Table table;
+  Row &row = table.rows.emplace_back();
+  row.name = "a";
+  row.has_series = true;
+  row.arrived = 70;
+  row.accepted = 60;
+  row.wait_mean = 5ms;
+  row.wait_p99 = 2s;
+  const auto basic = values_of(table, ValueSet::basic);
+  const auto full = values_of(table, ValueSet::full);
+  for (const auto &[key, value] :
+       std::map<std::string, std::string>{{"connections-arrived", "+70"},
+                                          {"connections-accepted", "+60"},
+                                          {"duration-wait_mean", "0.005"},
+                                          {"duration-wait_p99", "2"}}) {
+    assert_text(full.at("a/" + key), value);
+    ck_assert(!basic.contains("a/" + key));
+  }
+  ck_assert(!full.contains("a/duration-wait_p50")); // what is not known is absent
+}
+END_TEST
+
 START_TEST(values_of_the_sampler) {
   Table table;
   assert_values(values_of(table, ValueSet::full), {});
@@ -231,5 +254,5 @@ int main() {
                    what_is_unknown_is_absent, absent_listener_has_its_counter_and_state_only,
                    rows_without_series_are_left_out, values_of_the_host,
                    drops_of_the_host_that_are_not_known_are_absent, values_of_the_kernel,
-                   values_of_the_sampler);
+                   values_of_the_sampler, values_of_events);
 }
