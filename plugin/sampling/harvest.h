@@ -1,6 +1,6 @@
 #pragma once
 
-#include "drops.h"
+#include "drop_ledger.h"
 #include "fault_log.h"
 #include "listener_set.h"
 #include "net_counters.h"

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "drops.h"
+#include "drop_ledger.h"
 #include "event_book.h"
 #include "function_ref.h"
 #include "listener_identity.h"

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "config.h"
-#include "drops.h"
+#include "drop_ledger.h"
 #include "harvest.h"
 #include "listener_room.h"
 #include "listener_set.h"

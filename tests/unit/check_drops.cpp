@@ -1,4 +1,4 @@
-#include "drops.h"
+#include "drop_ledger.h"
 #include "listener_set.h"
 #include "short_memory.h"
 #include "test_program.h"

@@ -1,9 +1,10 @@
-#include "drops.h"
+#include "counter_split.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -11,109 +12,13 @@ namespace backlog {
 
 namespace {
 
-// A likelihood of 0 or 1 would not change any more.
+/// The least and, from 1, the most that likelihood() gives. With 0 or 1 the variance would be 0,
+/// and no surplus would ever move the share again.
 constexpr double least_likelihood = 0.005;
-// The fit: how many claims, one at a time, tell as much as the prior does; how much of what it
-// knows is left after a sample; and how many claims have as much variance from what changes from
-// sample to sample as from being counted. By the recordings, of which none cares for a factor 2.
-constexpr double prior_weight = 20;
-constexpr double memory = 0.98;
-constexpr double even_variance_claims = 20;
-
-Suspicion suspicion_of(const DropsMoved &moved) {
-  if (moved.full)
-    return Suspicion::full;
-  return moved.half_full ? Suspicion::half_full : Suspicion::moved;
-}
 
 bool is_near_full(const Claim &claim) { return claim.suspicion != Suspicion::moved; }
 
 } // namespace
-
-void ShareFit::claim(std::uint32_t listener, double amount, double prior) {
-  Fitted *fitted = place_for(listener);
-  if (fitted == nullptr) {
-    not_fitted_ += amount * prior;
-    return;
-  }
-  if (!fitted->listener) {
-    fitted->listener = listener;
-    fitted->share = prior;
-  }
-  fitted->prior = prior;
-  fitted->claimed += amount;
-}
-
-/// Its own place, a free one, or that of the listener of which the least is known among those
-/// that claim nothing now.
-ShareFit::Fitted *ShareFit::place_for(std::uint32_t listener) {
-  std::optional<std::size_t> least;
-  for (std::size_t i = 0; i < most_listeners; ++i) {
-    Fitted &fitted = fitted_[i];
-    if (fitted.listener == listener)
-      return &fitted;
-    if (fitted.claimed == 0 && (!least || fitted.products[i] < fitted_[*least].products[*least]))
-      least = i;
-  }
-  if (!least)
-    return nullptr;
-  clear(*least);
-  return &fitted_[*least];
-}
-
-void ShareFit::end_sample(double amount) {
-  take_in(std::max(0.0, amount - std::exchange(not_fitted_, 0)));
-  fit();
-}
-
-void ShareFit::take_in(double amount) {
-  double claimed = 0;
-  for (const Fitted &fitted : fitted_)
-    claimed += fitted.claimed;
-  const double variance = claimed + claimed * claimed / even_variance_claims;
-  for (std::size_t i = 0; i < most_listeners; ++i) {
-    Fitted &fitted = fitted_[i];
-    fitted.amount = memory * fitted.amount + fitted.claimed * amount / variance;
-    for (std::size_t other = 0; other < most_listeners; ++other)
-      fitted.products[other] =
-          memory * fitted.products[other] + fitted.claimed * fitted_[other].claimed / variance;
-  }
-  for (Fitted &fitted : fitted_)
-    fitted.claimed = 0;
-}
-
-// A step of Gauss and Seidel each sample: the sums hardly change from one to the next.
-void ShareFit::fit() {
-  for (std::size_t i = 0; i < most_listeners; ++i) {
-    Fitted &fitted = fitted_[i];
-    if (!fitted.listener)
-      continue;
-    double left = fitted.amount + prior_weight * fitted.prior;
-    for (std::size_t other = 0; other < most_listeners; ++other)
-      if (other != i)
-        left -= fitted.products[other] * fitted_[other].share;
-    fitted.share = std::clamp(left / (fitted.products[i] + prior_weight), 0.0, 1.0);
-  }
-}
-
-std::optional<double> ShareFit::share(std::uint32_t listener) const {
-  for (const Fitted &fitted : fitted_)
-    if (fitted.listener == listener)
-      return fitted.share;
-  return std::nullopt;
-}
-
-void ShareFit::forget(std::uint32_t listener) {
-  for (std::size_t i = 0; i < most_listeners; ++i)
-    if (fitted_[i].listener == listener)
-      clear(i);
-}
-
-void ShareFit::clear(std::size_t place) {
-  fitted_[place] = Fitted{};
-  for (Fitted &fitted : fitted_)
-    fitted.products[place] = 0;
-}
 
 void CounterSplit::claim(const Claim &claim) {
   if (claim.listener >= accounts_.size())
@@ -158,7 +63,7 @@ bool CounterSplit::single_claimant() const {
   return only.has_value();
 }
 
-// What is carried of both sides has met already.
+// Carried claims do not meet carried amounts: the previous sample has matched these already.
 void CounterSplit::match(bool near_full, bool may_claim_waiting, std::vector<Claim> &granted) {
   gather(claims_, near_full);
   const std::uint64_t waiting = may_claim_waiting ? waiting_amount_ : 0;
@@ -183,7 +88,7 @@ void CounterSplit::gather(std::vector<Claim> &claims, bool near_full) {
       shares_.push_back({.claim = &claim});
 }
 
-/// The share of its recent claims that was met.
+/// Returns which share of the listener's recent claims was met.
 double CounterSplit::experience(std::uint32_t listener) const {
   const Account &account = accounts_[listener];
   return std::min(1.0, (account.recently_granted + 1) / (account.recently_claimed + 1));
@@ -191,7 +96,8 @@ double CounterSplit::experience(std::uint32_t listener) const {
 
 double CounterSplit::likelihood(const Claim &claim) const {
   double expected = fit_.share(claim.listener).value_or(experience(claim.listener));
-  // What else moves the drops of a queue is likelier the emptier it is.
+  // The emptier the queue, the likelier it is that something else than drops moved sk_drops. So one
+  // claim more counts as unmet.
   if (claim.suspicion != Suspicion::full) {
     const Account &account = accounts_[claim.listener];
     expected = std::min(expected, (account.recently_granted + 1) / (account.recently_claimed + 2));
@@ -199,7 +105,7 @@ double CounterSplit::likelihood(const Claim &claim) const {
   return std::clamp(expected, least_likelihood, 1 - least_likelihood);
 }
 
-/// Returns whether there are claims for the sample's amount to tell of.
+/// Returns whether the sample has claims that the fit can learn from.
 bool CounterSplit::claim_shares() {
   bool any = false;
   for (const Claim &claim : claims_) {
@@ -211,7 +117,8 @@ bool CounterSplit::claim_shares() {
   return any;
 }
 
-// Only when the sample is over: counted against itself, a larger claim would be the less likely.
+// A sample's claims count as experience only when the sample is over: before, they would count as
+// unmet, and a larger claim would seem less likely.
 void CounterSplit::learn_claims() {
   for (const Claim &claim : claims_) {
     Account &account = accounts_[claim.listener];
@@ -219,7 +126,7 @@ void CounterSplit::learn_claims() {
   }
 }
 
-/// Returns how much was handed out.
+/// Hands out total to the claims in shares_. Returns how much was handed out.
 std::uint64_t CounterSplit::share(std::uint64_t total, std::vector<Claim> &granted) {
   if (total == 0)
     return 0;
@@ -235,8 +142,9 @@ std::uint64_t CounterSplit::share(std::uint64_t total, std::vector<Claim> &grant
   return claimed;
 }
 
-/// total is less than the sum of the claims. What it is more or less than what is expected is
-/// spread by the variances: a listener whose claims are all met has them met.
+/// Each claim gets what is expected of it. The surplus (total less all that is expected, it may be
+/// negative) is spread in proportion to the variances, so that a listener whose claims have always
+/// been met gets all of its claims. total must be less than the sum of the claims.
 void CounterSplit::share_as_expected(double total) {
   double surplus = total;
   double variance = 0;
@@ -248,7 +156,8 @@ void CounterSplit::share_as_expected(double total) {
     surplus -= share.exact;
     variance += share.variance;
   }
-  // Those that reach nothing, or all that they claim, do so before the others.
+  // A claim takes no more than its amount and no less than 0. Claims that reach such a bound come
+  // first, because what they cannot take of the surplus goes to the claims after them.
   const bool more = surplus > 0;
   std::sort(shares_.begin(), shares_.end(), [more](const Share &a, const Share &b) {
     return std::tuple(more ? -a.likelihood : a.likelihood, a.claim->listener, a.claim->amount) <
@@ -264,8 +173,9 @@ void CounterSplit::share_as_expected(double total) {
   }
 }
 
-/// By largest remainder, the remainders of earlier samples included: of equal claims, no one is
-/// rounded up for good. Returns what is left of total.
+/// Rounds the shares to integers by the largest remainder. Remainders of earlier samples count too,
+/// so that of several equal claims it is not always the same one that is rounded up. Returns what
+/// is left of total.
 std::uint64_t CounterSplit::grant_rounded(std::uint64_t total, std::vector<Claim> &granted) {
   std::uint64_t left = total;
   for (Share &share : shares_) {
@@ -296,7 +206,8 @@ std::uint64_t CounterSplit::grant_rounded(std::uint64_t total, std::vector<Claim
   return left;
 }
 
-/// Returns the most that they can have left behind.
+/// Notes the sockets that may have dropped something before they went. Returns the most that they
+/// can have dropped: no bound if one of them was full.
 std::uint64_t CounterSplit::remember_gone(std::span<const GoneSocket> gone) {
   std::uint64_t most = 0;
   bool any_full = false;
@@ -320,8 +231,8 @@ std::uint64_t CounterSplit::remember_gone(std::span<const GoneSocket> gone) {
 }
 
 void CounterSplit::leave_carried(const Leaving &leaving, std::vector<Claim> &granted) {
-  // Claims of a sample are met by what was carried before they are by its own amount, so that what
-  // a socket left behind goes on from sample to sample while others have claims.
+  // match() takes carried amounts before the sample's own, so that the drops of a socket that has
+  // gone may be part of what is carried by now. Hence the sum.
   const std::uint64_t left_behind = std::min(
       {carried_before_, waiting_amount_ + carried_amount_ + amount_, remember_gone(leaving.gone)});
   std::uint64_t given = give_to_gone(waiting_amount_ + carried_amount_, leaving.gone, granted);
@@ -335,7 +246,8 @@ void CounterSplit::leave_carried(const Leaving &leaving, std::vector<Claim> &gra
   (leaving.some_missing ? waiting_amount_ : left_) += std::exchange(carried_amount_, 0);
 }
 
-/// Returns how much was handed out. Those that were full when they were last seen come first.
+/// Hands out amount to sockets that have gone: only to those that were full when they were last
+/// seen if there is one, else to all. Returns how much was handed out.
 std::uint64_t CounterSplit::give_to_gone(std::uint64_t amount, std::span<const GoneSocket> gone,
                                          std::vector<Claim> &granted) {
   if (amount == 0)
@@ -343,7 +255,7 @@ std::uint64_t CounterSplit::give_to_gone(std::uint64_t amount, std::span<const G
   const bool any_full =
       std::any_of(gone.begin(), gone.end(), [](const GoneSocket &socket) { return socket.full; });
   claims_of_gone_.clear();
-  double known = 0; // what they had lately, all together
+  double known = 0; // sum of the weights: what each listener was granted lately
   for (const GoneSocket &socket : gone) {
     if (socket.full != any_full)
       continue;
@@ -352,7 +264,8 @@ std::uint64_t CounterSplit::give_to_gone(std::uint64_t amount, std::span<const G
     known += accounts_[socket.listener].recently_granted + (any_full ? 1 : 0);
     claims_of_gone_.push_back({socket.listener, Suspicion::full, 0});
   }
-  // What one socket had is no less likely another's of the same listener: shares, not claims.
+  // The amount is divided by the weights, without the fit: a listener that is served by another
+  // socket now says nothing about how much the socket that has gone dropped.
   double left = any_full ? static_cast<double>(amount)
                          : std::min(static_cast<double>(amount), std::floor(known));
   std::uint64_t given = 0;
@@ -389,7 +302,8 @@ void CounterSplit::settle(FunctionRef<bool(std::uint32_t)> was_full, bool keep_c
   amount_ = 0;
   leave_carried({}, granted);
   learn_claims();
-  // Those of queues near full have met all that there is; what is left of them meets what comes.
+  // match() has offered every amount to the claims of queues near full. What is left of them can
+  // only be met by the next interval's first amount, so they are kept for it.
   const auto can_be_met = [keep_claims](const Claim &claim) {
     return !keep_claims || !is_near_full(claim);
   };
@@ -455,77 +369,6 @@ void CounterSplit::forget(std::uint32_t listener) {
   std::erase_if(gone_,
                 [listener](const GoneSocket &socket) { return socket.listener == listener; });
   fit_.forget(listener);
-}
-
-bool DropLedger::wants_counters(bool any_moved, bool members_changed) const {
-  return any_moved || members_changed || !last_ || unread_ || has_carried();
-}
-
-bool DropLedger::has_carried() const {
-  return drops_.has_carried_amount() || overflows_.has_carried_amount();
-}
-
-void DropLedger::sample(std::span<const DropsMoved> moved, bool members_changed,
-                        std::optional<ListenCounters> counters, const Leaving &leaving) {
-  if (!last_) {
-    last_ = counters;
-    return;
-  }
-  const bool was_unread = unread_;
-  unread_ = !counters && wants_counters(!moved.empty(), members_changed);
-  const bool claimants_known = !members_changed && !unread_ && !was_unread;
-  const ListenCounters risen = counters ? advance(*counters) : ListenCounters{};
-
-  for (const DropsMoved &socket : moved)
-    drops_.claim({socket.listener, suspicion_of(socket), socket.drops});
-  drops_.end_sample(risen.drops, claimants_known, leaving, false, granted_drops_);
-  claim_overflows();
-  overflows_.end_sample(risen.overflows, claimants_known,
-                        {.gone = {}, .some_missing = leaving.some_missing}, !leaving.gone.empty(),
-                        granted_overflows_);
-  granted_overflows_.clear();
-}
-
-ListenCounters DropLedger::advance(const ListenCounters &counters) {
-  const ListenCounters before = *last_;
-  last_ = counters;
-  if (counters.drops < before.drops || counters.overflows < before.overflows)
-    return {};
-  counted_ += counters.drops - before.drops;
-  return {counters.drops - before.drops, counters.overflows - before.overflows};
-}
-
-void DropLedger::claim_overflows() {
-  for (const Claim &drops : granted_drops_)
-    overflows_.claim(drops);
-  granted_drops_.clear();
-}
-
-void DropLedger::settle(FunctionRef<bool(std::uint32_t)> was_full) {
-  drops_.settle(was_full, true, granted_drops_);
-  claim_overflows();
-  overflows_.settle(was_full, false, granted_overflows_);
-  granted_overflows_.clear();
-}
-
-ListenCounters DropLedger::attributed(std::uint32_t listener) const {
-  return {drops_.attributed(listener), overflows_.attributed(listener)};
-}
-
-ListenCounters DropLedger::unattributed() const {
-  return {drops_.unattributed(), overflows_.unattributed()};
-}
-
-std::uint64_t DropLedger::take_untold_drops() { return drops_.take_untold(); }
-
-void DropLedger::clear_interval() {
-  drops_.clear_attributed();
-  overflows_.clear_attributed();
-}
-
-void DropLedger::forget(std::uint32_t listener) {
-  drops_.forget(listener);
-  overflows_.forget(listener);
 }
 
 } // namespace backlog
