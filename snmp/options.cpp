@@ -72,7 +72,7 @@ ParsedOptions parse_options(const std::vector<std::string> &arguments) {
       if (const std::optional<Oid> oid = parse_oid(*given->value))
         options.root = *oid;
       else
-        return failure("option " + given->shown + ": " + *given->value +
+        return failure("option " + given->shown + ": " + shown_argument(*given->value) +
                        " is not allowed; allowed is an OID in numbers, as 1.3.6.1.4.1.32473.77");
       break;
     case foreground:
@@ -87,7 +87,7 @@ ParsedOptions parse_options(const std::vector<std::string> &arguments) {
   if (!line.fault().empty())
     return failure(line.fault() + "; see --help");
   if (!line.rest().empty())
-    return failure(line.rest().front() + " is no option; see --help");
+    return failure(shown_argument(line.rest().front()) + " is no option; see --help");
   return {std::move(options), "", false};
 }
 

@@ -1,11 +1,14 @@
 #pragma once
 
 #include <algorithm>
+#include <climits>
+#include <cstddef>
 #include <cstdint>
 #include <getopt.h>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -20,6 +23,16 @@ struct CommandOption {
   const char *name = nullptr;
   Value value = Value::none;
 };
+
+/// As a refusal shows what was given: the beginning of what is very long, and on one line.
+inline std::string shown_argument(std::string text) {
+  constexpr std::size_t most_bytes = 120;
+  if (text.size() > most_bytes)
+    text = text.substr(0, most_bytes) + "...";
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, '?');
+  return text;
+}
 
 /// The arguments of a program, read by getopt_long().
 class CommandLine {
@@ -58,14 +71,19 @@ public:
     if (key == -1) {
       while (pointers_[static_cast<std::size_t>(::optind)] != nullptr)
         rest_.emplace_back(pointers_[static_cast<std::size_t>(::optind++)]);
+      for (const std::string &argument : rest_)
+        if (argument.size() > most_bytes)
+          fault_ = shown_argument(argument) + too_long;
       return std::nullopt;
     }
     const std::string shown = written(key, before);
     const bool is_empty = ::optarg != nullptr && *::optarg == '\0';
     if (key == '?')
-      fault_ = "option " + shown + " is unknown";
+      fault_ = "option " + shown_argument(shown) + " is unknown";
     else if (key == ':' || is_empty)
       fault_ = "option " + shown + " needs a value";
+    else if (::optarg != nullptr && std::string_view(::optarg).size() > most_bytes)
+      fault_ = "option " + shown + ": " + shown_argument(::optarg) + too_long;
     if (!fault_.empty())
       return std::nullopt;
     Given given{.key = key, .shown = shown, .value = std::nullopt};
@@ -90,6 +108,9 @@ public:
 
 private:
   static constexpr int last_letter = 255;
+  static constexpr std::size_t most_bytes = PATH_MAX - 1;
+  static constexpr const char *too_long = " is too long; allowed are 4095 bytes";
+  static_assert(most_bytes == 4095);
 
   /// The option as it was written, or its letter where several letters are one argument.
   std::string written(int key, int before) const {

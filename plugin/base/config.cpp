@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <cmath>
 #include <cstdio>
 #include <grp.h>
@@ -115,9 +116,11 @@ ConfigError read_count(const oconfig_item_t &item, std::size_t max, std::size_t 
 }
 
 ConfigError read_net_namespace(const oconfig_item_t &item, NameFilter &filter) {
-  const std::string allowed = "one name, or one regex between slashes, in quotes";
+  const std::string allowed = "one name of at most " + std::to_string(NAME_MAX) +
+                              " bytes, or one regex between slashes, in quotes";
   const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
-  if (value == nullptr || *value->value.string == '\0')
+  const std::string_view name = value != nullptr ? value->value.string : "";
+  if (name.empty() || (!NameFilter::is_regex(name) && name.size() > NAME_MAX))
     return refusal(item, allowed);
   if (const auto reason = filter.add(value->value.string))
     return refusal(item, allowed) + " (POSIX extended: " + *reason + ")";
@@ -194,8 +197,9 @@ ConfigError read_shown_name(const oconfig_item_t &item, std::optional<std::strin
 ConfigError read_table_file(const oconfig_item_t &item, Config &config) {
   const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
   const std::string path = value != nullptr ? value->value.string : "-";
-  if (!path.empty() && (path.front() != '/' || path.back() == '/'))
-    return refusal(item, "the absolute path of a file, or \"\" for none");
+  if (!path.empty() && (path.front() != '/' || path.back() == '/' || path.size() >= PATH_MAX))
+    return refusal(item, "the absolute path of a file, less than " + std::to_string(PATH_MAX) +
+                             " bytes, or \"\" for none");
   config.table_file = path;
   config.table_file_given = true;
   return std::nullopt;

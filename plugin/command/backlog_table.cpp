@@ -2,6 +2,7 @@
 #include "backlog/table_reader.h"
 #include "check_backlog.h"
 #include "config.h"
+#include "listener_name.h"
 #include "listener_selection.h"
 #include "live_table.h"
 #include "table_access.h"
@@ -96,9 +97,21 @@ std::optional<int> take_live(CommandLine &line, std::optional<std::string> value
     });
   const std::optional<double> seconds = value ? parse_seconds(*value) : std::optional(1.0);
   if (!seconds)
-    return fail("option --live: " + *value + " is no number of seconds from 0.001 to 3600");
+    return fail("option --live: " + shown_argument(*value) +
+                " is no number of seconds from 0.001 to 3600");
   options.live = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::duration<double>(*seconds));
+  return std::nullopt;
+}
+
+/// What no listener can be called has no index.
+std::optional<int> take_oid(const std::string &name, Options &options) {
+  if (name.size() > listener_name_max_bytes ||
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-") != std::string::npos)
+    return fail("option --oid: " + shown_argument(name) +
+                " is no listener's name; allowed are at most " +
+                std::to_string(listener_name_max_bytes) + " bytes of a-z, 0-9, _ and -");
+  options.oid = name;
   return std::nullopt;
 }
 
@@ -117,8 +130,7 @@ std::optional<int> take(CommandLine &line, const CommandLine::Given &given, Opti
     options.audit = true;
     return std::nullopt;
   case oid:
-    options.oid = *given.value;
-    return std::nullopt;
+    return take_oid(*given.value, options);
   case live:
     return take_live(line, given.value, options);
   case 'V':

@@ -105,8 +105,16 @@ struct CheckOptions {
   std::optional<CheckResult> at_once; ///< nothing to check
 };
 
+/// Where the text is shown '|' would begin perfdata.
+std::string without_bars(std::string text) {
+  for (char &c : text)
+    if (c == '|')
+      c = '/';
+  return text;
+}
+
 CheckResult bad_option(const std::string &text) {
-  return {unknown, "BACKLOG UNKNOWN - " + text + "; see check_backlog -h\n"};
+  return {unknown, "BACKLOG UNKNOWN - " + without_bars(text) + "; see check_backlog -h\n"};
 }
 
 constexpr int last = 256;
@@ -126,7 +134,7 @@ std::optional<CheckResult> take_range(const CommandLine::Given &given,
   range = parse_range(*given.value);
   if (range)
     return std::nullopt;
-  return bad_option("option " + given.shown + ": " + *given.value + " is no range");
+  return bad_option("option " + given.shown + ": " + shown_argument(*given.value) + " is no range");
 }
 
 std::optional<CheckResult> take_names(const CommandLine::Given &given, CheckOptions &options) {
@@ -134,13 +142,14 @@ std::optional<CheckResult> take_names(const CommandLine::Given &given, CheckOpti
   if (::regcomp(options.names.get(), given.value->c_str(), REG_EXTENDED | REG_NOSUB) == 0)
     return std::nullopt;
   delete options.names.release();
-  return bad_option("option " + given.shown + ": " + *given.value + " is no regular expression");
+  return bad_option("option " + given.shown + ": " + shown_argument(*given.value) +
+                    " is no regular expression");
 }
 
 std::optional<CheckResult> take_timeout(const CommandLine::Given &given) {
   const std::optional<double> seconds = parse_number(*given.value);
   if (!seconds || *seconds < 1 || *seconds > 3600)
-    return bad_option("option " + given.shown + ": " + *given.value +
+    return bad_option("option " + given.shown + ": " + shown_argument(*given.value) +
                       " is no number of seconds from 1 to 3600");
   ::alarm(static_cast<unsigned>(*seconds));
   return std::nullopt;
@@ -181,7 +190,7 @@ CheckOptions parse(const std::vector<std::string> &arguments) {
   if (!line.fault().empty())
     options.at_once = bad_option(line.fault());
   else if (!line.rest().empty())
-    options.at_once = bad_option(line.rest().front() + " is no option");
+    options.at_once = bad_option(shown_argument(line.rest().front()) + " is no option");
   return options;
 }
 
@@ -262,14 +271,6 @@ std::string line_of(const Listener &listener, const CheckOptions &options) {
     return text + "not listening";
   return text + number_text(listener.used_percent) + "% used, peak " +
          std::to_string(listener.peak) + " of " + std::to_string(layout::capacity(listener));
-}
-
-/// Where the text is shown '|' would begin perfdata.
-std::string without_bars(std::string text) {
-  for (char &c : text)
-    if (c == '|')
-      c = '/';
-  return text;
 }
 
 std::string perfdata(const std::vector<const Listener *> &listeners, const CheckOptions &options) {

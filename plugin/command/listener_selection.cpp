@@ -1,5 +1,7 @@
 #include "listener_selection.h"
 
+#include "backlog/command_line.h"
+
 #include <algorithm>
 
 namespace backlog {
@@ -44,7 +46,7 @@ std::optional<std::string> ListenerSelection::add(const std::string &argument) {
                          : std::optional<std::string>("is no address");
   if (!wrong)
     return std::nullopt;
-  return argument + ": " + *wrong +
+  return shown_argument(argument) + ": " + *wrong +
          "; allowed are a name, a /regex/, 127.0.0.1:80, *:443, [::1]:9000, :80, a Unix path, "
          "@name";
 }

@@ -84,6 +84,88 @@ def differences(command, known, help_text, manual_text):
     return found
 
 
+LONG = "/" + 5000 * "x"  # longer than any path
+# What is refused of each option that takes a value, besides the empty and the very long: of a wrong type, or outside
+# of what is allowed. Whether a path or a pattern is good shows only later.
+BAD_VALUES = {
+    "backlog-table": {
+        ("-f", "--table"): [],
+        ("--oid",): ["80|81", "TCP_ANY_80", "tcp_any_80 ", 101 * "x"],
+        ("--live",): ["0", "0.0001", "3601", "1.5.2", "1e400", "nan", "-1", "soon"],
+    },
+    "check_backlog": {
+        ("-w", "--warning"): ["high", "90%", "5:1", "1:2:3", "@", "nan", "1e400", "~"],
+        ("-c", "--critical"): ["high", "90%", "5:1", "1:2:3", "@", "nan", "1e400", "~"],
+        ("-n", "--name"): ["(", "a|(b", "[", "a{2,1}"],
+        ("-f", "--table", "--file"): [],
+        ("-t", "--timeout"): ["soon", "0", "-1", "3601", "nan", "1 2"],
+    },
+    "backlog-agentx": {
+        ("-f", "--table"): [],
+        ("--agentx",): [],
+        ("--root",): ["backlogRoot", "1", "1.3.", "1..3", "3.1", "1.3.4294967296", "1.3.-1", "1." + 100 * "3." + "3"],
+    },
+}
+STATUS = {"backlog-table": 1, "check_backlog": 3, "backlog-agentx": 2}  # of a refusal
+FLAGS = {
+    "backlog-table": {"--watch", "--json", "--audit", "-V", "--version", "-h", "--help"},
+    "check_backlog": {"--last", "-v", "--verbose", "-V", "--version", "-h", "--help"},
+    "backlog-agentx": {"--foreground", "-V", "--version", "-h", "--help"},
+}
+
+
+class BadArgumentsTest(unittest.TestCase):
+    """Every option of every command refuses what is no value of it, and says which option and what it was given."""
+
+    def refusal(self, command, *arguments):
+        """The one line; what follows is refused, too, so that nothing is started."""
+        result = subprocess.run([command.path, *arguments, "--nonsense"], check=False, text=True, timeout=10,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.assertEqual(result.returncode, STATUS[command.name], arguments)
+        self.assertEqual(result.stdout.count("\n"), 1, result.stdout)
+        self.assertLess(len(result.stdout), 400)
+        if command.name == "check_backlog":
+            self.assertNotIn("|", result.stdout)  # perfdata would begin there
+        return result.stdout
+
+    def check(self, command, option, *values):
+        for value in values:
+            with self.subTest(command=command.name, option=option, value=value[:40]):
+                together = f"{option}={value}" if option.startswith("--") else f"{option}{value}"
+                ways = [[together]] if option == "--live" else [[option, value], [together]] if value else [[option, value]]
+                for way in ways:
+                    text = self.refusal(command, *way)
+                    self.assertRegex(text, rf"option {option}(:| needs a value)")
+                    self.assertIn(value[:100].replace("|", "/" if command.name == "check_backlog" else "|"), text)
+
+    def test_every_option(self):
+        for command in COMMANDS:
+            if not command.path:
+                continue
+            cases = BAD_VALUES[command.name]
+            with_cases = {option for spellings in cases for option in spellings}
+            self.assertEqual(known_options(command), with_cases | FLAGS[command.name],
+                             f"an option of {command.name} has no bad values here, or is there no more")
+            for spellings, values in cases.items():
+                for option in spellings:
+                    self.check(command, option, "", LONG, *values)
+            for flag in FLAGS[command.name]:
+                if flag.startswith("--"):
+                    self.assertIn(f"option {flag}=1 is unknown", self.refusal(command, f"{flag}=1"))
+
+    def test_what_is_no_option(self):
+        for command in COMMANDS:
+            if command.path:
+                for argument in (LONG, "two\nlines|more"):
+                    if command.name == "backlog-table" and argument != LONG:
+                        continue  # a name that nobody has
+                    result = subprocess.run([command.path, "--", argument], check=False, text=True, timeout=10,
+                                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                    self.assertIn(argument[:3], result.stdout)
+                    self.assertEqual(result.stdout.count("\n"), 1, result.stdout)
+                    self.assertLess(len(result.stdout), 400)
+
+
 class CommandsTest(unittest.TestCase):
     def texts(self, command):
         result = subprocess.run([command.path, "--help"], check=False, text=True, stdout=subprocess.PIPE)

@@ -2,8 +2,10 @@
 #include "config_value.h"
 #include "test_program.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -285,6 +287,109 @@ START_TEST(bad_options_name_option_value_and_what_is_allowed) {
 }
 END_TEST
 
+/// What the code names as the options of a block.
+std::vector<std::string> known_options(const Item &with_unknown) {
+  Config config;
+  const Tree tree({with_unknown});
+  const std::string error = apply_config(tree.root(), config).value_or("");
+  constexpr std::string_view before = "allowed is one of ";
+  ck_assert_msg(error.find(before) != std::string::npos, "%s", error.c_str());
+  std::vector<std::string> names(1);
+  for (const char c : error.substr(error.find(before) + before.size())) {
+    if (c == ',')
+      names.emplace_back();
+    else if (c != ' ')
+      names.back() += c;
+  }
+  return names;
+}
+
+START_TEST(every_option_refuses_each_kind_of_bad_value) {
+  struct Case {
+    const char *option;
+    Value wrong_type;
+    bool empty_is_allowed;
+    Value very_long; ///< or very large
+    Value outside;   ///< of what is allowed
+  };
+  const std::string long_text(5000, 'x');
+  const std::string long_path = "/" + long_text;
+  const double nan = std::stod("nan");
+  const double large = 1e300;
+  const std::vector<Case> of_plugin = {
+      {"Listener", 80.0, false, long_text, text("TCP ANY")},
+      {"IgnoreSelected", 1.0, false, long_text, text("perhaps")},
+      {"ReportUnix", 1.0, false, long_text, text("perhaps")},
+      {"ReportSynQueue", 1.0, false, long_text, text("perhaps")},
+      {"ReportOwner", 1.0, false, long_text, text("perhaps")},
+      {"NetNamespace", true, false, long_text, text("/(/")},
+      {"WarningPercent", text("80"), false, large, 0.5},
+      {"WarningMinimum", true, false, large, 1.5},
+      {"StalledAfter", text("30 s"), false, large, 0.0},
+      {"MissingAfter", true, false, large, nan},
+      {"Notify", 1.0, false, long_text, text("low")},
+      {"Watch", 443.0, false, long_path, text("127.0.0.1:65536")},
+      {"SamplerBudget", text("1%"), false, large, nan},
+      {"SampleInterval", true, false, large, 0.0},
+      {"BurstInterval", text("5 ms"), false, large, -1.0},
+      {"MaxListeners", text("many"), false, large, -1.0},
+      {"Events", 1.0, false, long_text, text("perhaps")},
+      {"TableFile", true, true, long_path, text("table")},
+      {"TableGroup", 0.0, true, long_text, text("no such group")},
+      {"Values", true, false, long_text, text("some")},
+  };
+  const std::vector<Case> of_watch = {
+      {"Name", 1.0, false, long_text, text("A b")},
+      {"WarningPercent", text("80"), false, large, 101.0},
+      {"Expected", 1.0, false, long_text, text("perhaps")},
+  };
+  struct Block {
+    const std::vector<Case> &cases;
+    Item unknown;
+    Item (*item)(const char *option, const Value &value);
+  };
+  const Block blocks[] = {
+      {of_plugin,
+       {"Nonsense", {}},
+       [](const char *option, const Value &value) {
+         return Item{option, {value}};
+       }},
+      {of_watch, watch_with("Nonsense", true), watch_with},
+  };
+  for (const Block &block : blocks) {
+    std::vector<std::string> with_cases;
+    for (const Case &c : block.cases) {
+      with_cases.emplace_back(c.option);
+      struct {
+        Value value;
+        bool allowed;
+      } const given[] = {{c.wrong_type, false},
+                         {text(""), c.empty_is_allowed},
+                         {c.very_long, false},
+                         {c.outside, false}};
+      for (std::size_t i = 0; i < std::size(given); ++i) {
+        Config config;
+        const Tree tree({block.item(c.option, given[i].value)});
+        const std::string error = apply_config(tree.root(), config).value_or("");
+        ck_assert_msg(error.empty() == given[i].allowed, "%s, value %zu: \"%s\"", c.option, i,
+                      error.c_str());
+        if (given[i].allowed)
+          continue;
+        // collectd cuts a line of its log at 1024 bytes.
+        ck_assert_msg(error.size() < 900, "%s", error.c_str());
+        for (const std::string &part : {"option " + text(c.option) + ": ", text("allowed is ")})
+          ck_assert_msg(error.find(part) != std::string::npos, "\"%s\" lacks %s", error.c_str(),
+                        part.c_str());
+      }
+    }
+    std::vector<std::string> known = known_options(block.unknown);
+    std::sort(known.begin(), known.end());
+    std::sort(with_cases.begin(), with_cases.end());
+    ck_assert_msg(known == with_cases, "an option has no bad values here, or is there no more");
+  }
+}
+END_TEST
+
 START_TEST(good_options_of_the_diagnosis) {
   Config config;
   ck_assert_double_eq(config.warning_percent, 80);
@@ -468,5 +573,6 @@ int main() {
                    what_is_watched_is_selected, a_watch_selects_the_net_namespace_of_its_listener,
                    two_listeners_under_one_name, unix_listeners_that_are_watched_and_not_reported,
                    burst_interval_above_sample_interval, intervals_of_several_blocks_in_any_order,
-                   bad_options_name_option_value_and_what_is_allowed);
+                   bad_options_name_option_value_and_what_is_allowed,
+                   every_option_refuses_each_kind_of_bad_value);
 }
