@@ -6,11 +6,13 @@
 #   provision [--yes] PACKAGE...
 #   provide_snmp_tools
 #   provide_stores
+#   provide_servers
 #   configure_project BUILD_DIR [ARGUMENTS OF CMAKE]
 #
 # COLLECTD_ROOT is the root below which collectd is: empty for the system's own, else the
 # folder that it is unpacked to. It is never installed, since its package enables a service.
-# SNMP_ROOT and STORES_ROOT are the same for what tests/snmp and tests/stores talk to.
+# SNMP_ROOT, STORES_ROOT and SERVERS_ROOT are the same for what tests/snmp, tests/stores and
+# tests/incidents talk to.
 
 # The commands hand these to provision.
 # shellcheck disable=SC2034
@@ -31,6 +33,10 @@ SNMP_PACKAGES=(snmpd snmp snmptrapd smitools libsmi2ldbl prometheus-snmp-exporte
 STORE_PACKAGES=(graphite-carbon graphite-web python3-gunicorn fonts-dejavu-core influxdb prometheus rrdtool kafkacat
   libmicrohttpd12 libprotobuf-c1 librdkafka1 librrd8 libyajl2)
 STORES_ROOT=$SOURCE_DIR/build/stores
+# The servers of the incidents.
+SERVER_PACKAGES=(nginx redis-server php-fpm gunicorn haproxy memcached apache2-bin)
+command -v node >/dev/null || SERVER_PACKAGES+=(nodejs)
+SERVERS_ROOT=$SOURCE_DIR/build/servers
 
 has_collectd() {
   [[ -x $1/usr/sbin/collectd && -e $1/usr/include/collectd/core/daemon/plugin.h ]]
@@ -155,6 +161,31 @@ provide_stores() {
   done
 }
 
+has_servers() {
+  local program
+  for program in usr/sbin/{nginx,haproxy,apache2} usr/bin/{redis-server,gunicorn,memcached}; do
+    [[ -x $1/$program ]] || return
+  done
+  compgen -G "$1/usr/sbin/php-fpm*" >/dev/null
+}
+
+unpack_servers() {
+  local -a packages
+  mapfile -t packages < <(comm -23 <(whole_closure "${SERVER_PACKAGES[@]}") \
+    <(whole_closure "${RUN_PACKAGES[@]}" adduser perl))
+  ((${#packages[@]} > 0)) && unpack "$1" has_servers "${packages[@]}"
+}
+
+provide_servers() {
+  ! has_servers "$SERVERS_ROOT" || return 0
+  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 0
+  echo "To be unpacked below build/, not installed, with what they need, some 60 MB to download:"
+  print_list "${SERVER_PACKAGES[@]}"
+  unpack_servers "$SERVERS_ROOT" || {
+    apt_get_as_root update && unpack_servers "$SERVERS_ROOT"
+  } || echo "apt-get could not download the servers; the incidents without them will be skipped." >&2
+}
+
 # Without them the SNMP tests are skipped, with a reason.
 provide_snmp_tools() {
   local package
@@ -257,5 +288,6 @@ configure_project() {
   shift
   [[ -e $build_dir/CMakeCache.txt ]] || generator=(-G Ninja)
   cmake -S "$SOURCE_DIR" -B "$build_dir" "${generator[@]}" \
-    -DCOLLECTD_ROOT="$COLLECTD_ROOT" -DSNMP_ROOT="$SNMP_ROOT" -DSTORES_ROOT="$STORES_ROOT" "$@"
+    -DCOLLECTD_ROOT="$COLLECTD_ROOT" -DSNMP_ROOT="$SNMP_ROOT" -DSTORES_ROOT="$STORES_ROOT" \
+    -DSERVERS_ROOT="$SERVERS_ROOT" "$@"
 }

@@ -1,0 +1,346 @@
+#!/usr/bin/env python3
+"""Incidents of real servers: which listener, which state, why, the knob and the owner that are named, that nothing
+is told of the others, and that every drop has its place.
+
+Environment, besides what collectd.py needs (set by ctest from CMake):
+  SERVERS_ROOT   the root below which the servers are unpacked; may be empty
+"""
+
+import os
+import pathlib
+import re
+import signal
+import sys
+import time
+
+sys.path.insert(1, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+
+import servers
+import system_test
+from kernel import kernel_counters, read_sysctl, write_sysctl
+from notifications import OK, OVERFLOW, STALLED, STATE, NotificationTest
+from servers import Clients, connections, get, page, ping, version, wait_for_waiting
+from waiting import wait_until
+
+INTERVAL = 0.5  # seconds
+UNREPORTED = ("kernel", "packets-dropped_unreported")
+UNATTRIBUTED = ("kernel", "packets-dropped_unattributed")
+
+
+class IncidentTest(NotificationTest):
+    """Beside each incident a memcached and a redis serve clients, of which nothing is to be told."""
+
+    def setUp(self):
+        self.dropped_before = kernel_counters()["ListenDrops"]
+        self.opened = []
+        self.addCleanup(self.let_go)
+
+    def let_go(self):
+        for client in self.opened:
+            client.close()
+        self.opened.clear()
+
+    def server(self, make, *arguments, **options):
+        server = make(self.folder(), *arguments, **options)
+        self.addCleanup(server.close)
+        return server.start()
+
+    def clients(self, *arguments, **options):
+        clients = Clients(*arguments, **options)
+        self.addCleanup(clients.close)
+        return clients
+
+    def connect(self, server, count):
+        self.opened += connections(server, count)
+
+    def observed(self, config=None, **options):
+        """A collectd whose first interval is over, beside the bystanders. What it may spend is so much that it knows
+        the owners on a host with many processes, too."""
+        collectd = self.started(f"SamplerBudget 5\n{config or ''}", **{"interval": INTERVAL, **options})
+        for make, ask in ((servers.memcached, version), (servers.redis, ping)):
+            self.clients(self.server(make), ask, 2, pause=0.01)
+        return collectd
+
+    def wait_for_series(self, collectd, server):
+        collectd.wait(lambda: len(collectd.values(server.name, STATE)) > 1, what=f"two states of {server.name}")
+        collectd.wait_for_intervals(0)
+
+    def started_server(self, collectd, make, *arguments, **options):
+        server = self.server(make, *arguments, **options)
+        self.wait_for_series(collectd, server)
+        return server
+
+    def owner(self, server, command):
+        """A pattern."""
+        text = pathlib.Path("/proc/self/cgroup").read_text(encoding="utf-8")
+        if re.search(r"(\.service|\.scope|[0-9a-f]{64})$", text, re.MULTILINE):
+            return ".+"  # the unit or the container that the test runs in
+        return rf"{command}\[({'|'.join(map(str, server.pids()))})\]"
+
+    def wait_for_told(self, collectd, server, command, text, severities=("WARNING", "FAILURE")):
+        """The first notification that is this pattern as a whole, behind name and owner."""
+        def find():
+            return next((each for each in self.of(collectd, server.name)
+                         if each.severity in severities and re.fullmatch(whole, each.message)), None)
+        whole = rf"{server.name} \({self.owner(server, command)}\): {text}"
+        return collectd.wait(find, what=f"/{whole}/")
+
+    def check_silence(self, collectd, *told):
+        """Of the others nothing is told, and none of them was ever anything but ok."""
+        names = {server.name for server in told}
+        self.assertEqual([each for each in self.notifications(collectd) if each.name not in names], [])
+        others = collectd.listeners() | collectd.unix_listeners()
+        for name in others - names:
+            self.assertLessEqual(self.states(collectd, name), {OK}, name)
+        self.assertGreaterEqual(len(others - names), 2)
+
+    def check_balance(self, collectd, at_least=0):
+        """What the listeners dropped, and what has none, is what the kernel counted."""
+        def kernel():
+            return kernel_counters()["ListenDrops"] - self.dropped_before
+
+        def listed():
+            named = [(name, "packets-dropped") for name in collectd.listeners() | {"tcp_unstable"}]
+            return sum(collectd.latest(*series) or 0 for series in [*named, UNREPORTED, UNATTRIBUTED])
+        try:
+            collectd.wait(lambda: listed() == kernel(), what="the balance")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\nlisted {listed()}, ListenDrops {kernel()}") from None
+        self.assertGreaterEqual(kernel(), at_least)
+        self.assertEqual(collectd.latest(*UNATTRIBUTED), 0)
+
+    def check_end(self, collectd, server, at_least=0):
+        self.let_go()
+        self.wait_for_okay(collectd, server.name)
+        self.check_balance(collectd, at_least)
+        self.check_silence(collectd, server)
+
+    def hiccup(self, collectd, server, count):
+        """The server's processes stop for 0.3 s, in which so many clients come."""
+        collectd.wait_for_intervals(0)
+        with server.paused():
+            self.connect(server, count)
+            time.sleep(0.3)
+
+    def check_burst(self, collectd, server, command, capacity, knob):
+        before = kernel_counters()["ListenOverflows"]
+        self.hiccup(collectd, server, capacity + 6)
+        self.let_go()
+        self.assertGreaterEqual(kernel_counters()["ListenOverflows"], before + 6)
+        self.wait_for_told(collectd, server, command,
+                           rf"accept queue overflow, peak {capacity} of {capacity}, \d+ drops in [\d.]+ s; burst: {knob}")
+        self.wait_for_state(collectd, server.name, OVERFLOW)
+        self.check_end(collectd, server, at_least=6)
+        self.assertNotIn(STALLED, self.states(collectd, server.name))
+
+
+class BurstTest(IncidentTest):
+    def test_nginx_with_a_short_backlog(self):
+        collectd = self.observed()
+        server = self.started_server(collectd, servers.nginx, backlog=16)
+        somaxconn = read_sysctl("net.core.somaxconn")
+        self.check_burst(collectd, server, "nginx", 17, rf"raise listen\(\) backlog \(16, somaxconn {somaxconn}\)")
+
+    def test_memcached_with_a_short_backlog(self):
+        collectd = self.observed()
+        server = self.started_server(collectd, servers.memcached, backlog=8)
+        self.check_burst(collectd, server, "memcached", 9, r"raise listen\(\) backlog \(8, somaxconn \d+\)")
+
+    def test_redis_clamped_by_somaxconn(self):
+        collectd = self.observed()
+        self.set_sysctl("net.core.somaxconn", 16)
+        collectd.wait_for_value("kernel", "gauge-somaxconn", 16)
+        server = self.started_server(collectd, servers.redis, backlog=511)
+        self.check_burst(collectd, server, "redis-server", 17, r"raise net\.core\.somaxconn \(16\), then restart it")
+
+    def test_apache_that_missed_the_new_somaxconn(self):
+        collectd = self.observed()
+        self.set_sysctl("net.core.somaxconn", 16)
+        collectd.wait_for_value("kernel", "gauge-somaxconn", 16)
+        server = self.started_server(collectd, servers.apache)
+        write_sysctl("net.core.somaxconn", 4096)
+        collectd.wait_for_value("kernel", "gauge-somaxconn", 4096)
+        self.check_burst(collectd, server, "apache2", 17,
+                         r"restart it to listen\(\) again \(limit still 16, somaxconn now 4096\)")
+
+
+class SlowTest(IncidentTest):
+    """Servers that accept, but not as fast as clients come."""
+
+    SLOW = r"slow_accept: the application does not keep up, a longer queue only adds waiting"
+
+    def test_gunicorn_saturated_by_a_closed_loop(self):
+        collectd = self.observed("StalledAfter 2")
+        server = self.started_server(collectd, servers.gunicorn, backlog=8, seconds=0.05)
+        clients = self.clients(server, get(), 14)
+        self.wait_for_told(collectd, server, "gunicorn",
+                           rf"accept queue overflow, peak 9 of 9, \d+ drops? in [\d.]+ s; {self.SLOW}")
+        collectd.wait_for_intervals(8)
+        clients.close()
+        self.assertGreater(clients.answered, 50)
+        self.assertNotIn(STALLED, self.states(collectd, server.name))
+        self.check_end(collectd, server, at_least=1)
+
+    def test_php_fpm_with_its_only_child_busy(self):
+        folder = self.folder()
+        collectd = self.observed(f'StalledAfter 3\n<Watch "{folder}/fpm.sock">\n</Watch>')
+        server = servers.php_fpm(folder, backlog=8)
+        self.addCleanup(server.close)
+        server.start()
+        self.wait_for_series(collectd, server)
+        clients = self.clients(server, page(folder, 0.1), 14)
+        self.wait_for_told(collectd, server, r"php-fpm[\d.]*",
+                           rf"accept queue full for [\d.]+ s, peak 9 of 9 in [\d.]+ s; {self.SLOW}")
+        collectd.wait_for_intervals(8)
+        clients.close()
+        self.assertGreater(clients.answered, 30)
+        self.assertNotIn(STALLED, self.states(collectd, server.name))
+        self.check_end(collectd, server)
+
+    def test_haproxy_at_its_maxconn(self):
+        collectd = self.observed()
+        target = self.started_server(collectd, servers.redis)
+        server = self.started_server(collectd, servers.haproxy, target.address, backlog=8, most_connections=2)
+        clients = self.clients(server, ping, 16, hold=0.1)
+        self.wait_for_told(collectd, server, "haproxy",
+                           rf"accept queue overflow, peak 9 of 9, \d+ drops? in [\d.]+ s; {self.SLOW}")
+        collectd.wait_for_intervals(4)
+        clients.close()
+        self.assertNotIn(STALLED, self.states(collectd, server.name))
+        self.check_end(collectd, server, at_least=1)
+
+
+class PauseTest(IncidentTest):
+    """Servers that do something else for two seconds, and then serve all who wait."""
+
+    def check_pause(self, collectd, server, command, keep_busy):
+        self.opened.append(server.connect())
+        before = kernel_counters()["ListenOverflows"]
+        self.opened[0].sendall(keep_busy)
+        time.sleep(0.1)
+        self.connect(server, 30)
+        self.wait_for_told(collectd, server, command,
+                           r"accept queue overflow, peak 17 of 17, \d+ drops? in [\d.]+ s; (pause|slow_accept): .*")
+        self.wait_for_state(collectd, server.name, OVERFLOW)
+        self.assertGreater(kernel_counters()["ListenOverflows"], before)
+        self.assertNotIn(STALLED, self.states(collectd, server.name))
+        self.check_end(collectd, server, at_least=10)
+
+    def test_redis_in_a_slow_command(self):
+        collectd = self.observed()
+        server = self.started_server(collectd, servers.redis, backlog=16)
+        self.check_pause(collectd, server, "redis-server", b"DEBUG SLEEP 2\r\n")
+
+    def test_node_with_its_event_loop_busy(self):
+        collectd = self.observed()
+        server = self.started_server(collectd, servers.node, backlog=16)
+        self.check_pause(collectd, server, "(node|MainThread)", b"GET /2000 HTTP/1.0\r\n\r\n")
+
+
+class StalledTest(IncidentTest):
+    STOPPED = (r"accept queue stalled, 3 waiting, (the oldest|none accepted) for [\d.]+ s; not_accepting: "
+               r"the application has stopped calling accept\(\), restart it")
+
+    def test_redis_that_was_stopped(self):
+        collectd = self.observed("StalledAfter 2")
+        server = self.started_server(collectd, servers.redis)
+        with server.paused():
+            self.connect(server, 3)
+            self.wait_for_told(collectd, server, "redis-server", self.STOPPED, ["FAILURE"])
+            self.wait_for_state(collectd, server.name, STALLED)
+        self.check_end(collectd, server)
+
+    def test_what_stands_when_collectd_starts_is_told(self):
+        server = self.server(servers.redis)
+        with server.paused():
+            self.connect(server, 3)
+            wait_for_waiting(server, 3)
+            collectd = self.observed("StalledAfter 2")
+            self.wait_for_told(collectd, server, "redis-server", self.STOPPED, ["FAILURE"])
+        self.check_end(collectd, server)
+
+
+class SkewTest(IncidentTest):
+    def test_one_of_four_workers_of_nginx_stopped(self):
+        collectd = self.observed()
+        server = self.started_server(collectd, servers.nginx, backlog=16, workers=4, reuse_port=True)
+        stuck = server.workers()[1]
+        os.kill(stuck, signal.SIGSTOP)
+        self.addCleanup(os.kill, stuck, signal.SIGCONT)
+        before = kernel_counters()["ListenOverflows"]
+
+        def one_more_client():
+            self.connect(server, 1)
+            return kernel_counters()["ListenOverflows"] >= before + 3
+        wait_until(one_more_client, what="overflows", pause=0.003)
+        self.wait_for_told(collectd, server, "nginx",
+                           r"accept queue overflow, peak \d+ of 68 in 4 sockets, \d+ drops? in [\d.]+ s; skew: the "
+                           r"fullest of 4 members at 100 %, the median at \d+ %, restart the stuck one")
+        os.kill(stuck, signal.SIGCONT)
+        self.check_end(collectd, server, at_least=3)
+
+
+class RestartTest(IncidentTest):
+    def test_a_restart_amid_the_incident_keeps_the_alarm(self):
+        collectd = self.observed()
+        server = self.started_server(collectd, servers.gunicorn, backlog=8, seconds=0.1)
+        clients = self.clients(server, get(), 20, timeout=0.5)
+        self.wait_for(collectd, server.name, "FAILURE", "accept queue overflow, peak 9 of 9")
+        first_pid = server.process.pid
+        server.close()
+        server.start()
+        self.assertNotEqual(server.process.pid, first_pid)
+        collectd.wait_for_intervals(8)
+        self.assertNotIn("OKAY", [each.severity for each in self.of(collectd, server.name)])
+        clients.close()
+        self.check_end(collectd, server, at_least=1)
+
+    def test_an_expected_server_that_ended(self):
+        port = servers.free_port()
+        collectd = self.observed(f'MissingAfter 1\n<Watch "127.0.0.1:{port}">\nExpected true\n</Watch>')
+        server = servers.memcached(self.folder(), port=port)
+        self.addCleanup(server.close)
+        server.start()
+        self.wait_for_series(collectd, server)
+        server.close()
+        self.wait_for(collectd, server.name, "FAILURE",
+                      rf"^{server.name}: missing, expected, but not listening for [\d.]+ s: start it$")
+        server.start()
+        self.check_end(collectd, server)
+
+
+class HealthyTest(IncidentTest):
+    def test_all_servers_at_work(self):
+        folder = self.folder()
+        collectd = self.observed(f'StalledAfter 2\n<Watch "{folder}/fpm.sock">\n</Watch>')
+        fpm = servers.php_fpm(folder, children=4)
+        self.addCleanup(fpm.close)
+        fpm.start()
+        target = self.server(servers.redis)
+        group = [
+            (fpm, page(folder, 0.005)),
+            (target, ping),
+            (self.server(servers.nginx), get()),
+            (self.server(servers.nginx, workers=4, reuse_port=True), get()),
+            (self.server(servers.apache), get()),
+            (self.server(servers.gunicorn, workers=2, seconds=0.005), get()),
+            (self.server(servers.haproxy, target.address, most_connections=50), ping),
+            (self.server(servers.node), get("/1")),
+        ]
+        for server, _ in group:
+            self.wait_for_series(collectd, server)
+        work = [self.clients(server, ask, 3, pause=0.02) for server, ask in group]
+        collectd.wait_for_intervals(16)
+        for clients, (server, _) in zip(work, group):
+            self.assertGreater(clients.answered, 20, server.name)
+        self.assertEqual(self.notifications(collectd), [])
+        self.check_silence(collectd)
+        self.check_balance(collectd)
+
+
+def tearDownModule():
+    NotificationTest.print_told()
+
+
+if __name__ == "__main__":
+    system_test.main()
