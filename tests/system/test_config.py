@@ -75,6 +75,11 @@ ACCEPTED = [
 ]
 
 
+def complaints(log):
+    """Lines of the plugin, but for what it says of events at each start."""
+    return [line for line in log.splitlines() if "backlog plugin: " in line and "events: " not in line]
+
+
 class ConfigTest(SystemTest):
     def run_once(self, text):
         """The exit status of a collectd that reads everything once, and what it said."""
@@ -108,14 +113,14 @@ class ConfigTest(SystemTest):
             with self.subTest(config=text):
                 status, log = self.run_once(text)
                 self.assertEqual(status, 0, log)
-                self.assertNotIn("backlog plugin: ", log)
+                self.assertEqual(complaints(log), [])
 
     def test_intervals_of_several_blocks_in_any_order(self):
         for first, second in (("BurstInterval 0.1", "SampleInterval 1"), ("SampleInterval 1", "BurstInterval 0.1")):
             with self.subTest(first=first):
                 with Collectd(first, config=f"<Plugin backlog>\n{second}\n</Plugin>") as collectd:
                     collectd.wait_for_intervals(1)
-                    self.assertNotIn("backlog plugin: ", collectd.log())
+                    self.assertEqual(complaints(collectd.log()), [])
 
     def test_several_blocks_add_up(self):
         first, second, third = (self.listener() for _ in range(3))
