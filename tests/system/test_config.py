@@ -61,6 +61,37 @@ REFUSED = [
     ("<Values>\nFull true\n</Values>", ["Values", "block", "basic", "full"]),
 ]
 
+LONG = 5000 * "x"
+LARGE = "1e300"
+# Of every option: values of a wrong type, empty, very long or large, and outside of what is allowed.
+BAD_VALUES = {
+    "Listener": ["80", '""', f'"{LONG}"', '"TCP ANY"'],
+    "IgnoreSelected": ["1", '""', f'"{LONG}"', "perhaps"],
+    "ReportUnix": ["1", '""', f'"{LONG}"', "perhaps"],
+    "ReportSynQueue": ["1", '""', f'"{LONG}"', "perhaps"],
+    "ReportOwner": ["1", '""', f'"{LONG}"', "perhaps"],
+    "NetNamespace": ["80", '""', f'"{LONG}"', '"/(/"'],
+    "WarningPercent": ["true", '""', LARGE, "0.5"],
+    "WarningMinimum": ["true", '""', LARGE, "1.5"],
+    "StalledAfter": ["true", '""', LARGE, "0"],
+    "MissingAfter": ["true", '""', LARGE, "-1"],
+    "Notify": ["1", '""', f'"{LONG}"', "low"],
+    "Watch": ["443", '""', f'"/{LONG}"', '"127.0.0.1:65536"'],
+    "SamplerBudget": ["true", '""', LARGE, "101"],
+    "SampleInterval": ["true", '""', LARGE, "0"],
+    "BurstInterval": ["true", '""', LARGE, "-1"],
+    "MaxListeners": ["true", '""', LARGE, "-1"],
+    "Events": ["1", '""', f'"{LONG}"', "on"],
+    "TableFile": ["5", f'"/{LONG}"', '"table"'],
+    "TableGroup": ["5", f'"{LONG}"', '"no such group"'],
+    "Values": ["1", '""', f'"{LONG}"', "some"],
+}
+BAD_VALUES_OF_WATCH = {
+    "Name": ["1", '""', f'"{LONG}"', '"A b"'],
+    "WarningPercent": ["true", '""', LARGE, "101"],
+    "Expected": ["1", '""', f'"{LONG}"', "perhaps"],
+}
+
 ACCEPTED = [
     None,
     "",
@@ -91,16 +122,32 @@ class ConfigTest(SystemTest):
         finally:
             collectd.close()
 
+    def refusal(self, text):
+        """The one message."""
+        status, log = self.run_once(text)
+        self.assertEqual(status, 1, log)
+        messages = [line for line in log.splitlines() if "backlog plugin: " in line]
+        self.assertEqual(len(messages), 1, log)
+        self.assertTrue(messages[0].startswith("[error]"), messages)
+        return messages[0]
+
     def test_refused(self):
         for text, wanted in REFUSED:
             with self.subTest(config=text):
-                status, log = self.run_once(text)
-                self.assertEqual(status, 1, log)
-                messages = [line for line in log.splitlines() if "backlog plugin: " in line]
-                self.assertEqual(len(messages), 1, log)
-                self.assertTrue(messages[0].startswith("[error]"), messages)
+                message = self.refusal(text)
                 for word in wanted:
-                    self.assertIn(word, messages[0])
+                    self.assertIn(word, message)
+
+    def test_bad_values_of_every_option(self):
+        for line, bad_values in (("{}", BAD_VALUES), ('<Watch "tcp_any_80">\n{}\n</Watch>', BAD_VALUES_OF_WATCH)):
+            known = self.refusal(line.format("Nonsense 1")).partition("allowed is one of ")[2]
+            self.assertEqual(set(known.split(", ")), set(bad_values))
+            for option, values in bad_values.items():
+                for value in values:
+                    with self.subTest(option=option, value=value[:40]):
+                        message = self.refusal(line.format(f"{option} {value}"))
+                        self.assertRegex(message, rf"option {option}: .+ is not allowed; allowed is \S")
+                        self.assertLess(len(message), 1000)
 
     def test_a_refusal_ends_the_start(self):
         collectd = Collectd("Values some")
