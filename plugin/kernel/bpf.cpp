@@ -41,7 +41,7 @@ int call_bpf(bpf_cmd command, bpf_attr &attribute) {
 
 /// Members of the union that are not named are 0.
 bpf_attr empty_attribute() {
-  bpf_attr attribute;
+  bpf_attr attribute{};
   std::memset(&attribute, 0, sizeof(attribute));
   return attribute;
 }
@@ -147,7 +147,7 @@ int LoadedBpf::map(std::string_view name) const {
 std::uint64_t LoadedBpf::missed() const {
   std::uint64_t least = programs_.empty() ? 0 : ~0ULL;
   for (const UniqueFd &program : programs_) {
-    bpf_prog_info info;
+    bpf_prog_info info{};
     std::memset(&info, 0, sizeof(info));
     bpf_attr attribute = empty_attribute();
     attribute.info.bpf_fd = static_cast<std::uint32_t>(program.get());

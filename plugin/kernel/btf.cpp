@@ -52,7 +52,7 @@ std::optional<std::size_t> bytes_behind(std::uint32_t kind, std::uint32_t count)
 template <class T> std::optional<T> read_at(std::span<const std::byte> bytes, std::size_t offset) {
   if (offset > bytes.size() || bytes.size() - offset < sizeof(T))
     return std::nullopt;
-  T value;
+  T value{};
   std::memcpy(&value, bytes.data() + offset, sizeof(T));
   return value;
 }
