@@ -11,6 +11,7 @@
 #include <grp.h>
 #include <span>
 #include <strings.h>
+#include <type_traits>
 #include <vector>
 
 extern "C" {
@@ -106,7 +107,7 @@ ConfigError read_seconds(const oconfig_item_t &item, Config::Seconds &result) {
   return error;
 }
 
-ConfigError read_count(const oconfig_item_t &item, std::size_t max, std::size_t &result) {
+template <std::size_t max> ConfigError read_count(const oconfig_item_t &item, std::size_t &result) {
   const oconfig_value_t *value = single(item, OCONFIG_TYPE_NUMBER);
   const double number = value != nullptr ? value->value.number : -1;
   if (!(number >= 0 && number <= static_cast<double>(max)) || number != std::floor(number))
@@ -142,6 +143,17 @@ ConfigError read_patience(const oconfig_item_t &item, Config::Seconds &result) {
   ConfigError error =
       read_number(item, min_patience.count(), max_patience.count(), " seconds", seconds);
   result = Config::Seconds(seconds);
+  return error;
+}
+
+ConfigError read_budget(const oconfig_item_t &item, double &result) {
+  return read_number(item, min_budget_percent, max_budget_percent, " percent of one CPU", result);
+}
+
+ConfigError read_ignore_selected(const oconfig_item_t &item, ListenerFilter &filter) {
+  bool ignore = false;
+  ConfigError error = read_boolean(item, ignore);
+  filter.ignore_selected(ignore);
   return error;
 }
 
@@ -181,7 +193,7 @@ ConfigError read_notify(const oconfig_item_t &item, NotifyStates &notify) {
   return std::nullopt;
 }
 
-ConfigError read_shown_name(const oconfig_item_t &item, std::optional<std::string> &result) {
+ConfigError read_shown_name(const oconfig_item_t &item, std::string &result) {
   const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
   const std::string_view name = value != nullptr ? std::string_view(value->value.string) : "";
   if (name.empty() || name.size() > listener_name_max_bytes || is_reserved_name(name) ||
@@ -224,12 +236,47 @@ ConfigError read_table_group(const oconfig_item_t &item, std::optional<gid_t> &g
   return std::nullopt;
 }
 
+ConfigError read_events(const oconfig_item_t &item, EventUse &events) {
+  const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
+  // collectd reads off without quotes as a boolean.
+  const oconfig_value_t *boolean = single(item, OCONFIG_TYPE_BOOLEAN);
+  if (value != nullptr && strcasecmp(value->value.string, "auto") == 0)
+    events = EventUse::automatic;
+  else if ((value != nullptr && strcasecmp(value->value.string, "off") == 0) ||
+           (boolean != nullptr && boolean->value.boolean == 0))
+    events = EventUse::off;
+  else
+    return refusal(item, "auto or off");
+  return std::nullopt;
+}
+
+ConfigError read_values(const oconfig_item_t &item, ValueSet &values) {
+  const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
+  if (value != nullptr && strcasecmp(value->value.string, "basic") == 0)
+    values = ValueSet::basic;
+  else if (value != nullptr && strcasecmp(value->value.string, "full") == 0)
+    values = ValueSet::full;
+  else
+    return refusal(item, "basic or full");
+  return std::nullopt;
+}
+
 template <class Target> struct Option {
   const char *name;
   ConfigError (*take)(const oconfig_item_t &item, Target &target);
 };
 
-/// Hands each option of a block to the one of its name.
+/// Reads an option's value into its member; an optional member then has a value.
+template <auto read, auto member, class Target>
+ConfigError into(const oconfig_item_t &item, Target &target) {
+  if constexpr (std::is_invocable_v<decltype(read), const oconfig_item_t &,
+                                    decltype(target.*member)>)
+    return read(item, target.*member);
+  else
+    return read(item, (target.*member).emplace());
+}
+
+/// Reads each option of a block by the entry of its name.
 template <class Target, std::size_t count>
 ConfigError take_options(const std::array<Option<Target>, count> &options,
                          const oconfig_item_t &block, Target &target) {
@@ -252,16 +299,9 @@ ConfigError take_options(const std::array<Option<Target>, count> &options,
 
 using WatchOption = Option<Watch>;
 constexpr std::array watch_options{
-    WatchOption{"Name", [](const oconfig_item_t &item,
-                           Watch &watch) { return read_shown_name(item, watch.name); }},
-    WatchOption{"WarningPercent",
-                [](const oconfig_item_t &item, Watch &watch) {
-                  return read_warning_percent(item, watch.warning_percent.emplace());
-                }},
-    WatchOption{"Expected",
-                [](const oconfig_item_t &item, Watch &watch) {
-                  return read_boolean(item, watch.expected.emplace());
-                }},
+    WatchOption{"Name", into<read_shown_name, &Watch::name>},
+    WatchOption{"WarningPercent", into<read_warning_percent, &Watch::warning_percent>},
+    WatchOption{"Expected", into<read_boolean, &Watch::expected>},
 };
 
 ConfigError read_watch(const oconfig_item_t &item, std::vector<Watch> &watches) {
@@ -281,98 +321,26 @@ ConfigError read_watch(const oconfig_item_t &item, std::vector<Watch> &watches) 
 using PluginOption = Option<Config>;
 
 constexpr std::array plugin_options{
-    PluginOption{"Listener", [](const oconfig_item_t &item,
-                                Config &config) { return read_listener(item, config.listeners); }},
-    PluginOption{"IgnoreSelected",
-                 [](const oconfig_item_t &item, Config &config) {
-                   bool ignore = false;
-                   ConfigError error = read_boolean(item, ignore);
-                   config.listeners.ignore_selected(ignore);
-                   return error;
-                 }},
-    PluginOption{"ReportUnix",
-                 [](const oconfig_item_t &item, Config &config) {
-                   return read_boolean(item, config.report_unix);
-                 }},
-    PluginOption{"ReportSynQueue",
-                 [](const oconfig_item_t &item, Config &config) {
-                   return read_boolean(item, config.report_syn_queue);
-                 }},
-    PluginOption{"ReportOwner",
-                 [](const oconfig_item_t &item, Config &config) {
-                   return read_boolean(item, config.report_owner);
-                 }},
-    PluginOption{"NetNamespace",
-                 [](const oconfig_item_t &item, Config &config) {
-                   return read_net_namespace(item, config.net_namespaces);
-                 }},
-    PluginOption{"WarningPercent",
-                 [](const oconfig_item_t &item, Config &config) {
-                   return read_warning_percent(item, config.warning_percent);
-                 }},
-    PluginOption{"WarningMinimum",
-                 [](const oconfig_item_t &item, Config &config) {
-                   return read_count(item, max_warning_minimum, config.warning_minimum);
-                 }},
-    PluginOption{"StalledAfter",
-                 [](const oconfig_item_t &item, Config &config) {
-                   return read_patience(item, config.stalled_after);
-                 }},
-    PluginOption{"MissingAfter",
-                 [](const oconfig_item_t &item, Config &config) {
-                   return read_patience(item, config.missing_after);
-                 }},
-    PluginOption{"Notify", [](const oconfig_item_t &item,
-                              Config &config) { return read_notify(item, config.notify); }},
-    PluginOption{"Watch", [](const oconfig_item_t &item,
-                             Config &config) { return read_watch(item, config.watches); }},
-    PluginOption{"SamplerBudget",
-                 [](const oconfig_item_t &item, Config &config) {
-                   return read_number(item, min_budget_percent, max_budget_percent,
-                                      " percent of one CPU", config.sampler_budget_percent);
-                 }},
-    PluginOption{"SampleInterval",
-                 [](const oconfig_item_t &item, Config &config) {
-                   return read_seconds(item, config.sample_interval);
-                 }},
-    PluginOption{"BurstInterval",
-                 [](const oconfig_item_t &item, Config &config) {
-                   return read_seconds(item, config.configured_burst_interval.emplace());
-                 }},
-    PluginOption{"MaxListeners",
-                 [](const oconfig_item_t &item, Config &config) {
-                   return read_count(item, max_max_listeners, config.max_listeners);
-                 }},
-    PluginOption{"Events",
-                 [](const oconfig_item_t &item, Config &config) -> ConfigError {
-                   const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
-                   // Without quotes, off is a boolean for collectd.
-                   const oconfig_value_t *boolean = single(item, OCONFIG_TYPE_BOOLEAN);
-                   if (value != nullptr && strcasecmp(value->value.string, "auto") == 0)
-                     config.events = EventUse::automatic;
-                   else if ((value != nullptr && strcasecmp(value->value.string, "off") == 0) ||
-                            (boolean != nullptr && boolean->value.boolean == 0))
-                     config.events = EventUse::off;
-                   else
-                     return refusal(item, "auto or off");
-                   return std::nullopt;
-                 }},
+    PluginOption{"Listener", into<read_listener, &Config::listeners>},
+    PluginOption{"IgnoreSelected", into<read_ignore_selected, &Config::listeners>},
+    PluginOption{"ReportUnix", into<read_boolean, &Config::report_unix>},
+    PluginOption{"ReportSynQueue", into<read_boolean, &Config::report_syn_queue>},
+    PluginOption{"ReportOwner", into<read_boolean, &Config::report_owner>},
+    PluginOption{"NetNamespace", into<read_net_namespace, &Config::net_namespaces>},
+    PluginOption{"WarningPercent", into<read_warning_percent, &Config::warning_percent>},
+    PluginOption{"WarningMinimum", into<read_count<max_warning_minimum>, &Config::warning_minimum>},
+    PluginOption{"StalledAfter", into<read_patience, &Config::stalled_after>},
+    PluginOption{"MissingAfter", into<read_patience, &Config::missing_after>},
+    PluginOption{"Notify", into<read_notify, &Config::notify>},
+    PluginOption{"Watch", into<read_watch, &Config::watches>},
+    PluginOption{"SamplerBudget", into<read_budget, &Config::sampler_budget_percent>},
+    PluginOption{"SampleInterval", into<read_seconds, &Config::sample_interval>},
+    PluginOption{"BurstInterval", into<read_seconds, &Config::configured_burst_interval>},
+    PluginOption{"MaxListeners", into<read_count<max_max_listeners>, &Config::max_listeners>},
+    PluginOption{"Events", into<read_events, &Config::events>},
     PluginOption{"TableFile", read_table_file},
-    PluginOption{"TableGroup",
-                 [](const oconfig_item_t &item, Config &config) {
-                   return read_table_group(item, config.table_group);
-                 }},
-    PluginOption{"Values",
-                 [](const oconfig_item_t &item, Config &config) -> ConfigError {
-                   const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
-                   if (value != nullptr && strcasecmp(value->value.string, "basic") == 0)
-                     config.values = ValueSet::basic;
-                   else if (value != nullptr && strcasecmp(value->value.string, "full") == 0)
-                     config.values = ValueSet::full;
-                   else
-                     return refusal(item, "basic or full");
-                   return std::nullopt;
-                 }},
+    PluginOption{"TableGroup", into<read_table_group, &Config::table_group>},
+    PluginOption{"Values", into<read_values, &Config::values>},
 };
 
 bool is_given(const Config &config, const std::string &name) {
