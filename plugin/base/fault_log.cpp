@@ -8,14 +8,14 @@ std::string of_net_namespace(const std::string &name) { return " of net namespac
 
 std::vector<FaultLog::Line> FaultLog::update(const std::vector<Fault> &faults) {
   std::vector<Line> lines;
-  std::map<std::string, std::string> current;
+  std::set<std::string> current;
   for (const Fault &fault : faults) {
-    if (!current.emplace(fault.part, fault.reason).second)
+    if (!current.insert(fault.part).second)
       continue;
     if (!standing_.contains(fault.part))
       lines.push_back({true, "no " + fault.part + ": " + fault.reason});
   }
-  for (const auto &[part, reason] : standing_)
+  for (const std::string &part : standing_)
     if (!current.contains(part))
       lines.push_back({false, part + " can be read again"});
   standing_ = std::move(current);
@@ -24,8 +24,7 @@ std::vector<FaultLog::Line> FaultLog::update(const std::vector<Fault> &faults) {
 
 void FaultLog::forget(const std::string &net_namespace) {
   const std::string end = of_net_namespace(net_namespace);
-  std::erase_if(standing_, [&](const auto &fault) {
-    const std::string &part = fault.first;
+  std::erase_if(standing_, [&](const std::string &part) {
     const std::size_t begin = part.find(end);
     // What follows is of a part such as "SYN queues of net namespace blue in every interval".
     return begin != std::string::npos &&

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,7 +28,7 @@ public:
   void forget(const std::string &net_namespace);
 
 private:
-  std::map<std::string, std::string> standing_; ///< reason by part
+  std::set<std::string> standing_; ///< parts
 };
 
 } // namespace backlog
