@@ -410,7 +410,8 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
   if (!address.empty() && !memory.address.empty() && memory.address != address)
     memory = Memory();
   memory.address = address;
-  // What limits the first interval of all finds were set before anyone looked.
+  // A limit that is there in the first interval of all was set before the plugin looked, so that
+  // somaxconn at that time is unknown.
   if (memory.lowest_limit != interval.lowest_limit || (is_new && interval.lowest_limit == 0))
     memory.somaxconn_at_listen = interval_ > 1 || !is_new ? draft.common.somaxconn : std::nullopt;
   memory.lowest_limit = interval.lowest_limit;
@@ -638,7 +639,6 @@ void TableBuilder::add_fold(const std::vector<const KindHarvest *> &kinds, const
     row.limit += fold.limit;
     row.queue.last += fold.queue.last;
     row.queue.peak += fold.queue.peak;
-    row.queue.lowest += fold.queue.lowest;
     row.queue.mean += fold.queue.mean;
     row.queue.full_percent = std::max(row.queue.full_percent, fold.queue.full_percent);
     row.queue.used_percent = std::max(row.queue.used_percent, fold.queue.used_percent);

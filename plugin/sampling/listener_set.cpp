@@ -231,7 +231,6 @@ std::uint32_t ListenerSet::listener_for(ListenerIdentity identity) {
   listener.folded = folds_(identity, listening_for(listener));
   listener.identity = std::move(identity);
   listener.window_begin = elapsed_;
-  listener.window_first_sample = samples_;
   give_name(index);
   return index;
 }
@@ -454,7 +453,7 @@ void ListenerSet::note_departed(Departed socket) {
 void ListenerSet::forget_gone(MayForget may_forget) {
   for (const std::uint32_t index : gone_listeners_) {
     Listener &listener = listeners_[index];
-    // What the queue of a folded one was is in the fold's window.
+    // The samples of a folded listener's queue are in the fold's window, not in its own.
     const bool was_seen = listener.folded ? was_full(index) : listener.window.samples_not_empty > 0;
     const bool tells = was_seen || listener.has_gone_events;
     const bool crowded = kept_listeners_ >= most_kept_listeners;
@@ -649,11 +648,9 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
     interval.runs = listener.run.end_interval(*last_);
   interval.flow = std::exchange(listener.flow, std::nullopt);
   listener.has_gone_events = false;
-  interval.queue = figures_of(listener.window, listener.length, elapsed_ - listener.window_begin,
-                              samples_ - listener.window_first_sample);
+  interval.queue = figures_of(listener.window, listener.length, elapsed_ - listener.window_begin);
   listener.window = Window{};
   listener.window_begin = elapsed_;
-  listener.window_first_sample = samples_;
   return interval;
 }
 

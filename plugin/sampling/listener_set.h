@@ -214,9 +214,8 @@ private:
     bool has_gone_events = false;   ///< a member that went had some
     Window window;
     RunClock run;
-    std::optional<ListenerFlow> flow;      ///< of take_events()
-    Duration window_begin{0};              ///< as elapsed_
-    std::uint64_t window_first_sample = 0; ///< as samples_
+    std::optional<ListenerFlow> flow; ///< of take_events()
+    Duration window_begin{0};         ///< as elapsed_
   };
 
   Member *find(std::uint64_t cookie);

@@ -2,14 +2,11 @@
 
 namespace backlog {
 
-WindowFigures figures_of(const Window &window, std::uint64_t last, Window::Weight elapsed,
-                         std::uint64_t samples) {
+WindowFigures figures_of(const Window &window, std::uint64_t last, Window::Weight elapsed) {
   WindowFigures figures;
   figures.last = last;
   figures.peak = window.peak;
   figures.used_percent = window.used_percent;
-  if (window.samples_not_empty > 0 && window.samples_not_empty >= samples)
-    figures.lowest = window.lowest_not_empty;
   if (elapsed.count() > 0) {
     figures.mean = window.length_x_weight / static_cast<double>(elapsed.count());
     figures.full_percent = 100.0 * static_cast<double>(window.full_weight.count()) /

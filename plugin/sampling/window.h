@@ -24,8 +24,7 @@ constexpr bool is_half_full(std::uint64_t length, std::uint64_t limit) {
 struct Window {
   using Weight = std::chrono::nanoseconds;
 
-  std::uint64_t peak = 0; ///< connections, the most over samples
-  std::uint64_t lowest_not_empty = ~0ULL;
+  std::uint64_t peak = 0;     ///< connections, the most over samples
   double used_percent = 0;    ///< the most over samples and members
   double length_x_weight = 0; ///< connections x ns
   Weight full_weight{0};      ///< of samples in which a member was full
@@ -33,7 +32,6 @@ struct Window {
 
   void add(std::uint64_t length, bool full, Weight weight) {
     peak = std::max(peak, length);
-    lowest_not_empty = std::min(lowest_not_empty, length);
     length_x_weight += static_cast<double>(length) * static_cast<double>(weight.count());
     if (full)
       full_weight += weight;
@@ -45,14 +43,12 @@ struct Window {
 struct WindowFigures {
   std::uint64_t last = 0; ///< connections waiting at the end
   std::uint64_t peak = 0;
-  std::uint64_t lowest = 0;
   double mean = 0;         ///< time-weighted
   double full_percent = 0; ///< share of the time that its samples stand for
   double used_percent = 0;
 };
 
-/// elapsed and samples: of the whole interval, or since the listener appeared in it.
-WindowFigures figures_of(const Window &window, std::uint64_t last, Window::Weight elapsed,
-                         std::uint64_t samples);
+/// elapsed: of the whole interval, or since the listener appeared in it.
+WindowFigures figures_of(const Window &window, std::uint64_t last, Window::Weight elapsed);
 
 } // namespace backlog

@@ -39,34 +39,22 @@ START_TEST(weights_make_the_mean) {
   Window window;
   window.add(10, false, 25ms);
   window.add(20, true, 5ms);
-  const WindowFigures figures = figures_of(window, 20, 100ms, 6);
+  const WindowFigures figures = figures_of(window, 20, 100ms);
   ck_assert_uint_eq(figures.last, 20);
   ck_assert_uint_eq(figures.peak, 20);
-  ck_assert_uint_eq(figures.lowest, 0); // four samples were of an empty queue
   ck_assert_double_eq_tol(figures.mean, (10 * 25 + 20 * 5) / 100.0, 1e-9);
   ck_assert_double_eq_tol(figures.full_percent, 5, 1e-9);
 }
 END_TEST
 
-START_TEST(never_empty_has_a_lowest) {
-  Window window;
-  window.add(7, false, 10ms);
-  window.add(3, false, 10ms);
-  window.add(5, false, 10ms);
-  ck_assert_uint_eq(figures_of(window, 5, 30ms, 3).lowest, 3);
-}
-END_TEST
-
 START_TEST(no_sample_is_no_division) {
-  const WindowFigures figures = figures_of(Window(), 0, 0ms, 0);
+  const WindowFigures figures = figures_of(Window(), 0, 0ms);
   ck_assert_uint_eq(figures.peak, 0);
-  ck_assert_uint_eq(figures.lowest, 0);
   ck_assert_double_eq(figures.mean, 0);
   ck_assert_double_eq(figures.full_percent, 0);
 }
 END_TEST
 
 int main() {
-  return run_tests("window", used_and_full, weights_make_the_mean, never_empty_has_a_lowest,
-                   no_sample_is_no_division);
+  return run_tests("window", used_and_full, weights_make_the_mean, no_sample_is_no_division);
 }
