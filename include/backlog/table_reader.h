@@ -285,8 +285,8 @@ read_table_file(const std::string &path) {
   return read_table(table.reader());
 }
 
-/// Numbers that are taken. Who looks for a free one leaves a mark of where it was found, so that
-/// names made to meet cost no more than others.
+/// The numbers that are taken. Each search for a free number leaves a mark where it ended, and the
+/// next search begins there. So names chosen to collide cost no more than others.
 class TakenIndexes {
 public:
   explicit TakenIndexes(std::size_t count) : next_(2 * count) {}

@@ -150,7 +150,7 @@ bool NamespaceSampler::take_unix_sample(Duration max_weight, bool at_harvest) {
   if (unix_failure_)
     return false;
   note_step("paths of Unix sockets");
-  // Who has come may have replaced another.
+  // A new socket may have been bound to the path of an older one, which then counts no more.
   const bool changed = at_harvest ? unix_files_.look_at_all() : unix_files_.look();
   if (changed)
     for (const std::uint64_t cookie : unix_files_.replaced())
@@ -246,7 +246,8 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
   harvest.label = label_;
   harvest.counted_since = began_;
   take_tcp_sample(tcp_max_weight, true);
-  // Who went shortly before is not told for an interval more.
+  // A listener is gone after two dumps without it. Sampling on until then keeps one that has just
+  // gone out of the next interval.
   for (int more = 0;
        more < most_more_samples && !tcp_failure_ && (tcp_.has_missed() || drops_.has_carried());
        ++more)
@@ -321,8 +322,9 @@ NamespaceHarvest NamespaceSampler::harvest_ended(EventReading *events) {
 KindHarvest NamespaceSampler::harvest_tcp() {
   KindHarvest kind;
   if (tcp_failure_) {
-    // What there is of listeners waits for the next harvest, but for the sum of their drops: the
-    // counter of the namespace is told now. What comes meanwhile is nobody's.
+    // The listeners' figures wait for the next harvest. The sum of their drops does not, because
+    // the namespace's counter is reported now. Drops that the counter gains until then are
+    // attributed to no listener.
     drops_.settle([](std::uint32_t) { return false; });
     untold_folded_ = {};
     kind.untold_drops = std::exchange(untold_, {}).drops + drops_.take_untold_drops();

@@ -135,7 +135,8 @@ bool OtherNamespaces::follow_board() {
   };
   std::vector<Entry> entries;
   entries.reserve(entries_.size() + list->size());
-  // Those that have ended until their last harvest, and first: another may have the id already.
+  // A namespace that has ended is kept until its last harvest. It comes first, because a new
+  // namespace may have got its id already.
   for (Entry &entry : entries_) {
     if (std::any_of(list->begin(), list->end(),
                     [&](const NetNamespace &listed) { return is_same(entry, listed); }))
