@@ -1,9 +1,10 @@
 #include "listener_name.h"
 
+#include "number.h"
+
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
-#include <charconv>
 #include <cstdint>
 #include <cstdio>
 #include <netinet/in.h>
@@ -146,11 +147,7 @@ bool is_tcp_name(std::string_view host_and_port, bool ipv6) {
 } // namespace
 
 std::optional<std::uint16_t> parse_port(std::string_view text) {
-  std::uint16_t port = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-  if (error != std::errc() || end != text.data() + text.size() || text.front() == '0')
-    return std::nullopt;
-  return port;
+  return text.starts_with('0') ? std::nullopt : parse_number<std::uint16_t>(text);
 }
 
 bool is_reserved_name(std::string_view name) {

@@ -5,12 +5,12 @@
 #include "listener_name.h"
 #include "listener_selection.h"
 #include "live_table.h"
+#include "number.h"
 #include "table_access.h"
 #include "table_text.h"
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <clocale>
 #include <csignal>
@@ -69,12 +69,10 @@ int fail(const std::string &text) {
 }
 
 std::optional<double> parse_seconds(const std::string &text) {
-  double seconds = 0;
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  if (error != std::errc() || rest != text.data() + text.size() ||
-      !(seconds >= shortest_live_seconds) || seconds > longest_live_seconds)
-    return std::nullopt;
-  return seconds;
+  const auto seconds = parse_number<double>(text);
+  return seconds && *seconds >= shortest_live_seconds && *seconds <= longest_live_seconds
+             ? seconds
+             : std::nullopt;
 }
 
 enum LongOption : int { watch = 256, json, audit, oid, live };

@@ -3,11 +3,11 @@
 #include "backlog/command_line.h"
 #include "backlog/table_reader.h"
 #include "config.h"
+#include "number.h"
 #include "table_access.h"
 #include "table_text.h"
 
 #include <array>
-#include <charconv>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -53,12 +53,9 @@ struct Range {
   bool alerts(double value) const { return (value >= first && value <= last) == inside; }
 };
 
-std::optional<double> parse_number(std::string_view text) {
-  double number = 0;
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || rest != text.data() + text.size() || !std::isfinite(number))
-    return std::nullopt;
-  return number;
+std::optional<double> parse_finite(std::string_view text) {
+  const auto number = parse_number<double>(text);
+  return number && std::isfinite(*number) ? number : std::nullopt;
 }
 
 std::optional<Range> parse_range(std::string_view text) {
@@ -73,14 +70,14 @@ std::optional<Range> parse_range(std::string_view text) {
   const std::string_view last = colon == std::string_view::npos ? text : text.substr(colon + 1);
   if (first == "~")
     range.first = -std::numeric_limits<double>::infinity();
-  else if (const auto number = first.empty() ? std::optional(0.0) : parse_number(first))
+  else if (const auto number = first.empty() ? std::optional(0.0) : parse_finite(first))
     range.first = *number;
   else
     return std::nullopt;
   if (last.empty() && colon == std::string_view::npos)
     return std::nullopt;
   if (!last.empty()) {
-    const auto number = parse_number(last);
+    const auto number = parse_finite(last);
     if (!number)
       return std::nullopt;
     range.last = *number;
@@ -147,7 +144,7 @@ std::optional<CheckResult> take_names(const CommandLine::Given &given, CheckOpti
 }
 
 std::optional<CheckResult> take_timeout(const CommandLine::Given &given) {
-  const std::optional<double> seconds = parse_number(*given.value);
+  const std::optional<double> seconds = parse_finite(*given.value);
   if (!seconds || *seconds < 1 || *seconds > 3600)
     return bad_option("option " + given.shown + ": " + shown_argument(*given.value) +
                       " is no number of seconds from 1 to 3600");

@@ -1,6 +1,6 @@
 #include "net_counters.h"
 
-#include <charconv>
+#include "number.h"
 
 namespace backlog {
 
@@ -31,10 +31,8 @@ void take_value(std::string_view section, std::string_view name, std::string_vie
   for (std::size_t i = 0; i < layout::counter_names.size(); ++i) {
     if (layout::counter_names[i] != name || section_of(static_cast<Counter>(i)) != section)
       continue;
-    std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error == std::errc() && end == text.data() + text.size())
-      counters.values[i] = value;
+    if (const auto value = parse_number<std::uint64_t>(text))
+      counters.values[i] = *value;
     return;
   }
 }

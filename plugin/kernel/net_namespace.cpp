@@ -1,12 +1,13 @@
 #include "net_namespace.h"
 
 #include "capability.h"
+#include "cgroup_path.h"
 #include "kernel_file.h"
 #include "listener_name.h"
+#include "number.h"
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -25,8 +26,6 @@ namespace backlog {
 namespace {
 
 constexpr std::size_t most_paths = 4; // any of those processes may end
-constexpr std::size_t container_id_digits = 64;
-constexpr std::size_t shown_id_digits = 12;
 
 std::optional<NetNamespaceId> id_at(const std::string &path) {
   struct stat status {};
@@ -71,10 +70,8 @@ Result<std::vector<int>> processes_in(const std::string &proc) {
     return names.error();
   std::vector<int> pids;
   for (const std::string &name : *names) {
-    int pid = 0;
-    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
-    if (error == std::errc() && end == name.data() + name.size())
-      pids.push_back(pid);
+    if (const auto pid = parse_number<int>(name))
+      pids.push_back(*pid);
   }
   std::sort(pids.begin(), pids.end());
   return pids;
@@ -87,8 +84,6 @@ UniqueFd open_namespace(const std::string &path) {
     fd = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   return fd;
 }
-
-bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); }
 
 } // namespace
 
@@ -211,13 +206,13 @@ std::string container_id(std::string_view cgroup) {
   std::size_t depth = 0; // in a line, of which cgroup v1 has one for each hierarchy
   std::size_t digits = 0;
   for (std::size_t i = 0; i <= cgroup.size(); ++i) {
-    if (i < cgroup.size() && is_hex(cgroup[i])) {
+    if (i < cgroup.size() && is_id_digit(cgroup[i])) {
       ++digits;
       continue;
     }
     if (digits == container_id_digits && ++depth > deepest) {
       deepest = depth;
-      innermost = cgroup.substr(i - digits, shown_id_digits);
+      innermost = cgroup.substr(i - digits, shown_container_id_digits);
     }
     digits = 0;
     if (i < cgroup.size() && cgroup[i] == '\n')

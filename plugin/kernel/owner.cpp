@@ -1,14 +1,15 @@
 #include "owner.h"
 
 #include "capability.h"
+#include "cgroup_path.h"
 #include "function_ref.h"
+#include "number.h"
 #include "unique_fd.h"
 #include "utf8.h"
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <climits>
 #include <cstddef>
 #include <cstdio>
@@ -31,9 +32,7 @@ namespace {
 constexpr unsigned scans_with_others = 2;
 constexpr std::chrono::minutes look_for_services_every{1};
 constexpr std::uint64_t cgroup_root_id = 1; // also what hosts with version 1 tell of all sockets
-constexpr std::size_t container_id_bytes = 64;
-constexpr std::size_t short_id_bytes = 12;  // as `docker ps` shows it
-constexpr std::size_t short_uid_bytes = 13; // 12 digits and a dash
+constexpr std::size_t short_uid_bytes = shown_container_id_digits + 1; // a dash
 
 UniqueFd open_directory(int at, const char *path) {
   return UniqueFd(openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -56,14 +55,6 @@ void read_directory(int fd, std::vector<std::byte> &buffer,
         return;
     }
   }
-}
-
-template <class Number> std::optional<Number> parse_number(std::string_view text) {
-  Number number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc{} || end != text.data() + text.size())
-    return std::nullopt;
-  return number;
 }
 
 /// The inode of the socket that a link of /proc/PID/fd leads to: "socket:[123]".
@@ -285,10 +276,6 @@ void walk_cgroups(int mount, CgroupPaths &paths) {
   }
 }
 
-bool is_hex(std::string_view text) {
-  return text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
-}
-
 std::string_view without_suffix(std::string_view text, std::string_view suffix) {
   if (text.ends_with(suffix))
     text.remove_suffix(suffix.size());
@@ -320,14 +307,14 @@ std::string container_of(std::string_view part, std::string_view parent) {
       {"libpod-conmon", "podman"},
   }};
   part = without_suffix(part, ".scope");
-  if (part.size() < container_id_bytes)
+  if (part.size() < container_id_digits)
     return "";
-  const std::string_view id = part.substr(part.size() - container_id_bytes);
-  std::string_view runtime = part.substr(0, part.size() - container_id_bytes);
-  if (!is_hex(id))
+  const std::string_view id = part.substr(part.size() - container_id_digits);
+  std::string_view runtime = part.substr(0, part.size() - container_id_digits);
+  if (!is_id(id))
     return "";
 
-  const std::string name = " " + std::string(id.substr(0, short_id_bytes));
+  const std::string name = " " + std::string(id.substr(0, shown_container_id_digits));
   const bool bare = runtime.empty();
   if (bare)
     runtime = parent;
@@ -363,9 +350,9 @@ std::string pod_of(std::string_view part) {
   std::replace(uid.begin(), uid.end(), '_', '-');
   std::string digits = uid;
   std::erase(digits, '-');
-  if (digits.size() != uid_min_bytes || !is_hex(digits))
+  if (digits.size() != uid_min_bytes || !is_id(digits))
     return "";
-  return "pod " + uid.substr(0, uid == digits ? short_id_bytes : short_uid_bytes);
+  return "pod " + uid.substr(0, uid == digits ? shown_container_id_digits : short_uid_bytes);
 }
 
 /// As cg_path_get_unit() and cg_path_get_user_unit() in systemd's src/basic/cgroup-util.c do it:

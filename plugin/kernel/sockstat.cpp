@@ -1,8 +1,9 @@
 #include "sockstat.h"
 
+#include "number.h"
+
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 
 namespace backlog {
 
@@ -32,14 +33,14 @@ std::optional<std::uint64_t> parse_tcp_sockets(std::string_view sockstat) {
   while (!line.empty()) {
     const std::string_view name = next_word(line);
     const std::string_view word = next_word(line);
-    std::uint64_t value = 0;
-    if (std::from_chars(word.data(), word.data() + word.size(), value).ec != std::errc())
+    const auto value = parse_number<std::uint64_t>(word);
+    if (!value)
       continue;
     // sockstat_seq_show() in net/ipv4/proc.c: `alloc` counts both families and all namespaces.
     if (name == "alloc")
       allocated = value;
     else if (name == "tw")
-      time_wait = value;
+      time_wait = *value;
   }
   if (!allocated)
     return std::nullopt;
