@@ -3,9 +3,11 @@
 is told of the others, and that every drop has its place.
 
 Environment, besides what collectd.py needs (set by ctest from CMake):
-  SERVERS_ROOT   the root below which the servers are unpacked; may be empty
+  SERVERS_ROOT    the root below which the servers are unpacked; may be empty
+  BACKLOG_TABLE   the command
 """
 
+import json
 import os
 import pathlib
 import re
@@ -17,7 +19,7 @@ sys.path.insert(1, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 
 import servers
 import system_test
-from kernel import kernel_counters, read_sysctl, write_sysctl
+from kernel import kernel_counters, read_sysctl, run, write_sysctl
 from notifications import OK, OVERFLOW, STALLED, STATE, NotificationTest
 from servers import Clients, connections, get, page, ping, version, wait_for_waiting
 from waiting import wait_until
@@ -54,15 +56,21 @@ class IncidentTest(NotificationTest):
         self.opened += connections(server, count)
 
     def observed(self, config=None, **options):
-        """A collectd whose first interval is over, beside the bystanders. What it may spend is so much that it knows
-        the owners on a host with many processes, too."""
-        collectd = self.started(f"SamplerBudget 5\n{config or ''}", **{"interval": INTERVAL, **options})
+        """A collectd whose first interval is over, beside the bystanders."""
+        self.table = pathlib.Path(self.folder(), "table")
+        collectd = self.started(f'TableFile "{self.table}"\n{config or ""}', **{"interval": INTERVAL, **options})
         for make, ask in ((servers.memcached, version), (servers.redis, ping)):
             self.clients(self.server(make), ask, 2, pause=0.01)
         return collectd
 
+    def shown_owner(self, server):
+        shown = json.loads(run(os.environ["BACKLOG_TABLE"], "--table", self.table, "--json"))
+        return next((row.get("owner") for row in shown["listeners"] if row["name"] == server.name), None)
+
     def wait_for_series(self, collectd, server):
+        """And for the owner, who is looked for less than once an interval where there are many processes."""
         collectd.wait(lambda: len(collectd.values(server.name, STATE)) > 1, what=f"two states of {server.name}")
+        collectd.wait(lambda: self.shown_owner(server), what=f"the owner of {server.name}")
         collectd.wait_for_intervals(0)
 
     def started_server(self, collectd, make, *arguments, **options):
@@ -211,11 +219,13 @@ class SlowTest(IncidentTest):
 
 
 class PauseTest(IncidentTest):
-    """Servers that do something else for two seconds, and then serve all who wait."""
+    """Servers that do something else for a second and a half, and then serve all who wait. All that is within one
+    interval, at whose end it is known."""
 
     def check_pause(self, collectd, server, command, keep_busy):
         self.opened.append(server.connect())
         before = kernel_counters()["ListenOverflows"]
+        collectd.wait_for_intervals(0)
         self.opened[0].sendall(keep_busy)
         time.sleep(0.1)
         self.connect(server, 30)
@@ -227,14 +237,14 @@ class PauseTest(IncidentTest):
         self.check_end(collectd, server, at_least=10)
 
     def test_redis_in_a_slow_command(self):
-        collectd = self.observed()
+        collectd = self.observed(interval=2)
         server = self.started_server(collectd, servers.redis, backlog=16)
-        self.check_pause(collectd, server, "redis-server", b"DEBUG SLEEP 2\r\n")
+        self.check_pause(collectd, server, "redis-server", b"DEBUG SLEEP 1.5\r\n")
 
     def test_node_with_its_event_loop_busy(self):
-        collectd = self.observed()
+        collectd = self.observed(interval=2)
         server = self.started_server(collectd, servers.node, backlog=16)
-        self.check_pause(collectd, server, "(node|MainThread)", b"GET /2000 HTTP/1.0\r\n\r\n")
+        self.check_pause(collectd, server, "(node|MainThread)", b"GET /1500 HTTP/1.0\r\n\r\n")
 
 
 class StalledTest(IncidentTest):
@@ -282,7 +292,8 @@ class SkewTest(IncidentTest):
 
 class RestartTest(IncidentTest):
     def test_a_restart_amid_the_incident_keeps_the_alarm(self):
-        collectd = self.observed()
+        # What is gone for three intervals has no alarm any more.
+        collectd = self.observed(interval=1)
         server = self.started_server(collectd, servers.gunicorn, backlog=8, seconds=0.1)
         clients = self.clients(server, get(), 20, timeout=0.5)
         self.wait_for(collectd, server.name, "FAILURE", "accept queue overflow, peak 9 of 9")
@@ -290,7 +301,7 @@ class RestartTest(IncidentTest):
         server.close()
         server.start()
         self.assertNotEqual(server.process.pid, first_pid)
-        collectd.wait_for_intervals(8)
+        collectd.wait_for_intervals(4)
         self.assertNotIn("OKAY", [each.severity for each in self.of(collectd, server.name)])
         clients.close()
         self.check_end(collectd, server, at_least=1)
