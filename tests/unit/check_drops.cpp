@@ -40,8 +40,8 @@ constexpr GoneSocket gone_not_full(std::uint32_t listener) { return {listener, f
 enum class Read { yes, failed };
 
 struct Sample {
-  std::vector<DropsMoved> moved;
-  ListenCounters risen; ///< what the kernel counted up to this sample's read
+  std::vector<DropsMoved> moved{};
+  ListenCounters risen{}; ///< what the kernel counted up to this sample's read
   bool members_changed = false;
   Read read = Read::yes;
   std::vector<GoneSocket> gone{};
@@ -50,10 +50,10 @@ struct Sample {
 
 struct Case {
   const char *name;
-  std::vector<Sample> samples;
-  std::vector<std::uint32_t> seen_full; ///< at any time in the interval
-  std::array<ListenCounters, 3> attributed;
-  ListenCounters unattributed;
+  std::vector<Sample> samples{};
+  std::vector<std::uint32_t> seen_full{}; ///< at any time in the interval
+  std::array<ListenCounters, 3> attributed{};
+  ListenCounters unattributed{};
 };
 
 /// Counters of a kernel that has been up for a while.
@@ -107,25 +107,54 @@ void check_case(const Case &c) {
 // What the kernel counts for each event at a listener: 0 has it, 1 is a healthy neighbour.
 const std::vector<Case> &kernel_events() {
   static const std::vector<Case> cases = {
-      {"SYN, accept queue full", {{{full(0, 1)}, {1, 1}}}, {0}, {{{1, 1}}}, {}},
-      {"final ACK, accept queue full", {{{full(0, 2)}, {1, 1}}}, {0}, {{{1, 1}}}, {}},
-      {"three final ACKs, tcp_abort_on_overflow", {{{full(0, 6)}, {3, 3}}}, {0}, {{{3, 3}}}, {}},
-      {"cookie ACK, accept queue full", {{{full(0, 1)}, {1, 1}}}, {0}, {{{1, 1}}}, {}},
-      {"SYN queue full, cookies", {{{}, {0, 0}}}, {}, {}, {}},
-      {"SYN queue full, no cookies", {{{low(0, 1)}, {1, 0}}}, {}, {{{1, 0}}}, {}},
-      {"last quarter of tcp_max_syn_backlog", {{{low(0, 1)}, {1, 0}}}, {}, {{{1, 0}}}, {}},
-      {"ICMP host unreachable for a SYN_RECV", {{{low(0, 1)}, {1, 0}}}, {}, {{{1, 0}}}, {}},
-      {"SYN refused by an LSM, no route, no memory", {{{half(0, 1)}, {1, 0}}}, {}, {{{1, 0}}}, {}},
-      {"SYN retransmitted, request exists", {{{low(0, 1)}, {0, 0}}}, {}, {}, {}},
-      {"RST in SYN_RECV", {{{low(0, 1)}, {0, 0}}}, {}, {}, {}},
-      {"final ACK of a deferred accept", {{{low(0, 1)}, {0, 0}}}, {}, {}, {}},
-      {"the same while the queue is full", {{{full(0, 1)}, {0, 0}}}, {0}, {}, {}},
-      {"stray segment to the listener", {{{low(0, 1)}, {0, 0}}}, {}, {}, {}},
-      {"segment out of window in SYN_RECV", {{{low(0, 1)}, {0, 0}}}, {}, {}, {}},
-      {"socket filter, IP_MINTTL", {{{low(0, 1)}, {0, 0}}}, {}, {}, {}},
-      {"stray ACK, bad checksum", {{{}, {0, 0}}}, {}, {}, {}},
-      {"TFO queue full", {{{}, {0, 0}}}, {}, {}, {}},
-      {"overflow counted without a drop", {{{}, {0, 1}}}, {0}, {}, {0, 1}},
+      {.name = "SYN, accept queue full",
+       .samples = {{.moved = {full(0, 1)}, .risen = {1, 1}}},
+       .seen_full = {0},
+       .attributed = {{{1, 1}}}},
+      {.name = "final ACK, accept queue full",
+       .samples = {{.moved = {full(0, 2)}, .risen = {1, 1}}},
+       .seen_full = {0},
+       .attributed = {{{1, 1}}}},
+      {.name = "three final ACKs, tcp_abort_on_overflow",
+       .samples = {{.moved = {full(0, 6)}, .risen = {3, 3}}},
+       .seen_full = {0},
+       .attributed = {{{3, 3}}}},
+      {.name = "cookie ACK, accept queue full",
+       .samples = {{.moved = {full(0, 1)}, .risen = {1, 1}}},
+       .seen_full = {0},
+       .attributed = {{{1, 1}}}},
+      {.name = "SYN queue full, cookies", .samples = {{.risen = {0, 0}}}},
+      {.name = "SYN queue full, no cookies",
+       .samples = {{.moved = {low(0, 1)}, .risen = {1, 0}}},
+       .attributed = {{{1, 0}}}},
+      {.name = "last quarter of tcp_max_syn_backlog",
+       .samples = {{.moved = {low(0, 1)}, .risen = {1, 0}}},
+       .attributed = {{{1, 0}}}},
+      {.name = "ICMP host unreachable for a SYN_RECV",
+       .samples = {{.moved = {low(0, 1)}, .risen = {1, 0}}},
+       .attributed = {{{1, 0}}}},
+      {.name = "SYN refused by an LSM, no route, no memory",
+       .samples = {{.moved = {half(0, 1)}, .risen = {1, 0}}},
+       .attributed = {{{1, 0}}}},
+      {.name = "SYN retransmitted, request exists",
+       .samples = {{.moved = {low(0, 1)}, .risen = {0, 0}}}},
+      {.name = "RST in SYN_RECV", .samples = {{.moved = {low(0, 1)}, .risen = {0, 0}}}},
+      {.name = "final ACK of a deferred accept",
+       .samples = {{.moved = {low(0, 1)}, .risen = {0, 0}}}},
+      {.name = "the same while the queue is full",
+       .samples = {{.moved = {full(0, 1)}, .risen = {0, 0}}},
+       .seen_full = {0}},
+      {.name = "stray segment to the listener",
+       .samples = {{.moved = {low(0, 1)}, .risen = {0, 0}}}},
+      {.name = "segment out of window in SYN_RECV",
+       .samples = {{.moved = {low(0, 1)}, .risen = {0, 0}}}},
+      {.name = "socket filter, IP_MINTTL", .samples = {{.moved = {low(0, 1)}, .risen = {0, 0}}}},
+      {.name = "stray ACK, bad checksum", .samples = {{.risen = {0, 0}}}},
+      {.name = "TFO queue full", .samples = {{.risen = {0, 0}}}},
+      {.name = "overflow counted without a drop",
+       .samples = {{.risen = {0, 1}}},
+       .seen_full = {0},
+       .unattributed = {0, 1}},
   };
   return cases;
 }
@@ -153,241 +182,307 @@ END_TEST
 
 const std::vector<Case> &rules() {
   static const std::vector<Case> cases = {
-      {"full before half full", {{{half(0, 5), full(1, 3)}, {5, 5}}}, {1}, {{{2, 2}, {3, 3}}}, {}},
-      {"overflows to the full, other drops to the half full",
-       {{{half(0, 5), full(1, 3)}, {5, 3}}},
-       {1},
-       {{{2, 0}, {3, 3}}},
-       {}},
-      {"half full before the rest", {{{low(0, 5), half(1, 3)}, {3, 0}}}, {}, {{{}, {3, 0}}}, {}},
-      {"the only one", {{{low(2, 5)}, {4, 0}}}, {}, {{{}, {}, {4, 0}}}, {}},
-      {"the only one with two members",
-       {{{low(2, 5), low(2, 3)}, {7, 0}}},
-       {},
-       {{{}, {}, {7, 0}}},
-       {}},
-      {"not the only one", {{{low(1, 5), low(2, 5)}, {4, 0}}}, {}, {}, {4, 0}},
-      {"not the only one beside a full one",
-       {{{low(0, 9), full(1, 1)}, {4, 0}}},
-       {1},
-       {{{}, {1, 0}}},
-       {3, 0}},
-      {"the only one that is left", {{{low(0, 9)}, {4, 0}, true}}, {}, {}, {4, 0}},
-      {"full, while another came or went", {{{full(0, 4)}, {6, 6}, true}}, {0}, {{{4, 4}}}, {2, 2}},
-      {"members of a group, each by its own queue",
-       {{{full(0, 2), low(0, 50), half(1, 3)}, {4, 2}}},
-       {0},
-       {{{2, 2}, {2, 0}}},
-       {}},
-      {"in proportion",
-       {{{full(0, 30), full(1, 60)}, {60, 60}}},
-       {0, 1},
-       {{{20, 20}, {40, 40}}},
-       {}},
-      {"largest remainder",
-       {{{full(0, 5), full(1, 3), full(2, 2)}, {7, 7}}}, // 3.5, 2.1, 1.4
-       {0, 1, 2},
-       {{{4, 4}, {2, 2}, {1, 1}}},
-       {}},
-      {"largest remainder, two units",
-       {{{full(0, 13), full(1, 11), full(2, 6)}, {20, 20}}}, // 8.67, 7.33, 4
-       {0, 1, 2},
-       {{{9, 9}, {7, 7}, {4, 4}}},
-       {}},
-      {"never more than claimed",
-       {{{full(0, 3), full(1, 2)}, {9, 9}}},
-       {0, 1},
-       {{{3, 3}, {2, 2}}},
-       {4, 4}},
-      {"overflows in proportion to the drops",
-       {{{full(0, 30), full(1, 60)}, {60, 30}}},
-       {0, 1},
-       {{{20, 10}, {40, 20}}},
-       {}},
-      {"overflows are no more than the drops", {{{full(0, 3)}, {2, 5}}}, {0}, {{{2, 2}}}, {0, 3}},
+      {.name = "full before half full",
+       .samples = {{.moved = {half(0, 5), full(1, 3)}, .risen = {5, 5}}},
+       .seen_full = {1},
+       .attributed = {{{2, 2}, {3, 3}}}},
+      {.name = "overflows to the full, other drops to the half full",
+       .samples = {{.moved = {half(0, 5), full(1, 3)}, .risen = {5, 3}}},
+       .seen_full = {1},
+       .attributed = {{{2, 0}, {3, 3}}}},
+      {.name = "half full before the rest",
+       .samples = {{.moved = {low(0, 5), half(1, 3)}, .risen = {3, 0}}},
+       .attributed = {{{}, {3, 0}}}},
+      {.name = "the only one",
+       .samples = {{.moved = {low(2, 5)}, .risen = {4, 0}}},
+       .attributed = {{{}, {}, {4, 0}}}},
+      {.name = "the only one with two members",
+       .samples = {{.moved = {low(2, 5), low(2, 3)}, .risen = {7, 0}}},
+       .attributed = {{{}, {}, {7, 0}}}},
+      {.name = "not the only one",
+       .samples = {{.moved = {low(1, 5), low(2, 5)}, .risen = {4, 0}}},
+       .unattributed = {4, 0}},
+      {.name = "not the only one beside a full one",
+       .samples = {{.moved = {low(0, 9), full(1, 1)}, .risen = {4, 0}}},
+       .seen_full = {1},
+       .attributed = {{{}, {1, 0}}},
+       .unattributed = {3, 0}},
+      {.name = "the only one that is left",
+       .samples = {{.moved = {low(0, 9)}, .risen = {4, 0}, .members_changed = true}},
+       .unattributed = {4, 0}},
+      {.name = "full, while another came or went",
+       .samples = {{.moved = {full(0, 4)}, .risen = {6, 6}, .members_changed = true}},
+       .seen_full = {0},
+       .attributed = {{{4, 4}}},
+       .unattributed = {2, 2}},
+      {.name = "members of a group, each by its own queue",
+       .samples = {{.moved = {full(0, 2), low(0, 50), half(1, 3)}, .risen = {4, 2}}},
+       .seen_full = {0},
+       .attributed = {{{2, 2}, {2, 0}}}},
+      {.name = "in proportion",
+       .samples = {{.moved = {full(0, 30), full(1, 60)}, .risen = {60, 60}}},
+       .seen_full = {0, 1},
+       .attributed = {{{20, 20}, {40, 40}}}},
+      {.name = "largest remainder",
+       .samples = {{.moved = {full(0, 5), full(1, 3), full(2, 2)},
+                    .risen = {7, 7}}}, // 3.5, 2.1, 1.4
+       .seen_full = {0, 1, 2},
+       .attributed = {{{4, 4}, {2, 2}, {1, 1}}}},
+      {.name = "largest remainder, two units",
+       .samples = {{.moved = {full(0, 13), full(1, 11), full(2, 6)},
+                    .risen = {20, 20}}}, // 8.67, 7.33, 4
+       .seen_full = {0, 1, 2},
+       .attributed = {{{9, 9}, {7, 7}, {4, 4}}}},
+      {.name = "never more than claimed",
+       .samples = {{.moved = {full(0, 3), full(1, 2)}, .risen = {9, 9}}},
+       .seen_full = {0, 1},
+       .attributed = {{{3, 3}, {2, 2}}},
+       .unattributed = {4, 4}},
+      {.name = "overflows in proportion to the drops",
+       .samples = {{.moved = {full(0, 30), full(1, 60)}, .risen = {60, 30}}},
+       .seen_full = {0, 1},
+       .attributed = {{{20, 10}, {40, 20}}}},
+      {.name = "overflows are no more than the drops",
+       .samples = {{.moved = {full(0, 3)}, .risen = {2, 5}}},
+       .seen_full = {0},
+       .attributed = {{{2, 2}}},
+       .unattributed = {0, 3}},
 
-      {"counted after the dump, moved in the next",
-       {{{low(1, 9)}, {2, 2}, true}, {{full(0, 2)}, {0, 0}}, {}},
-       {0},
-       {{{2, 2}}},
-       {}},
-      {"moved, counted in the next",
-       {{{full(0, 2)}, {0, 0}}, {{low(1, 1)}, {2, 2}}, {}},
-       {0},
-       {{{2, 2}}},
-       {}},
-      {"claims of the sample come first",
-       {{{full(0, 2)}, {0, 0}}, {{full(1, 2)}, {2, 2}}, {}},
-       {0, 1},
-       {{{}, {2, 2}}},
-       {}},
-      {"a full queue's carried claim comes before a lesser one of the sample",
-       {{{full(0, 2)}, {0, 0}}, {{low(1, 2)}, {2, 2}}, {}},
-       {0},
-       {{{2, 2}}},
-       {}},
-      {"who went has what is left of the sample before",
-       {{{full(0, 2)}, {2, 2}},
-        {{full(1, 3)}, {8, 8}, true},
-        {{full(1, 1)}, {0, 0}, true, Read::yes, {gone_full(0)}}},
-       {},
-       {{{6, 6}, {4, 4}}},
-       {}},
-      {"who went has nothing of the sample itself, nor of later ones",
-       {{{full(0, 2)}, {2, 2}},
-        {{}, {0, 0}, true},
-        {{}, {5, 5}, true, Read::yes, {gone_full(0)}},
-        {{}, {3, 3}, true}},
-       {},
-       {{{2, 2}}},
-       {8, 8}},
-      {"who was missing once only has what it claims",
-       {{{full(0, 2)}, {2, 2}}, {{}, {5, 5}, true}, {{full(0, 3)}, {0, 0}}, {}},
-       {},
-       {{{5, 5}}},
-       {2, 2}},
-      {"who was not full has no more than it had lately",
-       {{{half(0, 2)}, {2, 2}},
-        {{}, {5, 4}, true},
-        {{}, {0, 0}, true, Read::yes, {gone_not_full(0)}}},
-       {},
-       {{{4, 4}}},
-       {3, 2}},
-      {"who was not full and had nothing lately has nothing",
-       {{{}, {5, 4}, true}, {{}, {0, 0}, true, Read::yes, {gone_not_full(0)}}},
-       {},
-       {},
-       {5, 4}},
-      {"the last drops of a socket that the dump before still had",
-       {{{full(0, 2)}, {2, 2}},
-        {{low(1, 1), low(2, 1)}, {3, 3}},
-        {{}, {0, 0}, true, Read::yes, {}, true},
-        {{}, {0, 0}, true, Read::yes, {gone_full(0)}}},
-       {},
-       {{{5, 5}}},
-       {}},
-      {"they wait one sample, and no longer",
-       {{{full(0, 2)}, {2, 2}},
-        {{low(1, 1), low(2, 1)}, {3, 3}},
-        {{}, {0, 0}, true, Read::yes, {}, true},
-        {{}, {0, 0}, true, Read::yes, {}, true},
-        {{}, {0, 0}, true, Read::yes, {gone_full(0)}}},
-       {},
-       {{{2, 2}}},
-       {3, 3}},
-      {"nobody else has what waits",
-       {{{low(1, 1), low(2, 1)}, {3, 3}},
-        {{full(1, 1)}, {0, 0}, true, Read::yes, {}, true},
-        {{full(1, 9)}, {0, 0}, true, Read::yes, {gone_full(0)}}},
-       {1},
-       {{{2, 2}, {1, 1}}},
-       {}},
-      {"of several that went, those that were full, by what they had lately",
-       {{{full(0, 29)}, {29, 29}},
-        {{full(1, 9)}, {9, 9}},
-        {{full(2, 5)}, {5, 5}},
-        {{}, {8, 8}, true, Read::yes, {}, true},
-        {{}, {0, 0}, true, Read::yes, {gone_full(0), gone_full(1), gone_not_full(2)}}},
-       {},
-       {{{35, 35}, {11, 11}, {5, 5}}},
-       {}},
-      {"of several that were not full, each at most what it had lately",
-       {{{full(0, 6)}, {6, 6}},
-        {{full(1, 2)}, {2, 2}},
-        {{}, {20, 20}, true, Read::yes, {}, true},
-        {{}, {0, 0}, true, Read::yes, {gone_not_full(0), gone_not_full(1), gone_not_full(2)}}},
-       {},
-       {{{12, 12}, {4, 4}}},
-       {12, 12}},
-      {"what one left behind while others have claims",
-       {{{full(0, 9)}, {9, 9}},
-        {{full(1, 3)}, {8, 8}, true, Read::yes, {}, true},
-        {{full(1, 20)}, {20, 20}, true, Read::yes, {gone_full(0)}},
-        {{full(1, 4)}, {4, 4}},
-        {}},
-       {1},
-       {{{14, 14}, {27, 27}}},
-       {}},
-      {"an amount is carried one sample only",
-       {{{}, {3, 3}, true}, {}, {{full(0, 3)}, {0, 0}}, {}},
-       {},
-       {},
-       {3, 3}},
-      {"a claim is carried one sample only",
-       {{{half(0, 3)}, {0, 0}}, {}, {{half(1, 1)}, {3, 0}}, {}},
-       {},
-       {{{}, {1, 0}}},
-       {2, 0}},
-      {"what a carried claim has had is not had twice",
-       {{{half(0, 3)}, {2, 0}}, {{half(1, 1)}, {3, 0}}, {}},
-       {},
-       {{{3, 0}, {1, 0}}},
-       {1, 0}},
-      {"the only one, of a carried amount",
-       {{{}, {2, 0}}, {{low(0, 2)}, {0, 0}}, {}},
-       {},
-       {{{2, 0}}},
-       {}},
-      {"a listener goes and leaves drops: not its neighbour's noise",
-       {{{}, {2, 0}, true}, {{low(0, 2)}, {0, 0}}, {}},
-       {},
-       {},
-       {2, 0}},
-      {"a listener that claimed in the sample before is no stranger",
-       {{{low(1, 2)}, {0, 0}}, {{low(0, 2)}, {2, 0}}, {}},
-       {},
-       {},
-       {2, 0}},
-      {"an overflow that is counted after its drop",
-       {{{full(0, 2)}, {2, 1}}, {{}, {0, 1}}, {}},
-       {0},
-       {{{2, 2}}},
-       {}},
+      {.name = "counted after the dump, moved in the next",
+       .samples = {{.moved = {low(1, 9)}, .risen = {2, 2}, .members_changed = true},
+                   {.moved = {full(0, 2)}, .risen = {0, 0}},
+                   {}},
+       .seen_full = {0},
+       .attributed = {{{2, 2}}}},
+      {.name = "moved, counted in the next",
+       .samples = {{.moved = {full(0, 2)}, .risen = {0, 0}},
+                   {.moved = {low(1, 1)}, .risen = {2, 2}},
+                   {}},
+       .seen_full = {0},
+       .attributed = {{{2, 2}}}},
+      {.name = "claims of the sample come first",
+       .samples = {{.moved = {full(0, 2)}, .risen = {0, 0}},
+                   {.moved = {full(1, 2)}, .risen = {2, 2}},
+                   {}},
+       .seen_full = {0, 1},
+       .attributed = {{{}, {2, 2}}}},
+      {.name = "a full queue's carried claim comes before a lesser one of the sample",
+       .samples = {{.moved = {full(0, 2)}, .risen = {0, 0}},
+                   {.moved = {low(1, 2)}, .risen = {2, 2}},
+                   {}},
+       .seen_full = {0},
+       .attributed = {{{2, 2}}}},
+      {.name = "who went has what is left of the sample before",
+       .samples = {{.moved = {full(0, 2)}, .risen = {2, 2}},
+                   {.moved = {full(1, 3)}, .risen = {8, 8}, .members_changed = true},
+                   {.moved = {full(1, 1)},
+                    .risen = {0, 0},
+                    .members_changed = true,
+                    .read = Read::yes,
+                    .gone = {gone_full(0)}}},
+       .attributed = {{{6, 6}, {4, 4}}}},
+      {.name = "who went has nothing of the sample itself, nor of later ones",
+       .samples =
+           {{.moved = {full(0, 2)}, .risen = {2, 2}},
+            {.risen = {0, 0}, .members_changed = true},
+            {.risen = {5, 5}, .members_changed = true, .read = Read::yes, .gone = {gone_full(0)}},
+            {.risen = {3, 3}, .members_changed = true}},
+       .attributed = {{{2, 2}}},
+       .unattributed = {8, 8}},
+      {.name = "who was missing once only has what it claims",
+       .samples = {{.moved = {full(0, 2)}, .risen = {2, 2}},
+                   {.risen = {5, 5}, .members_changed = true},
+                   {.moved = {full(0, 3)}, .risen = {0, 0}},
+                   {}},
+       .attributed = {{{5, 5}}},
+       .unattributed = {2, 2}},
+      {.name = "who was not full has no more than it had lately",
+       .samples = {{.moved = {half(0, 2)}, .risen = {2, 2}},
+                   {.risen = {5, 4}, .members_changed = true},
+                   {.risen = {0, 0},
+                    .members_changed = true,
+                    .read = Read::yes,
+                    .gone = {gone_not_full(0)}}},
+       .attributed = {{{4, 4}}},
+       .unattributed = {3, 2}},
+      {.name = "who was not full and had nothing lately has nothing",
+       .samples = {{.risen = {5, 4}, .members_changed = true},
+                   {.risen = {0, 0},
+                    .members_changed = true,
+                    .read = Read::yes,
+                    .gone = {gone_not_full(0)}}},
+       .unattributed = {5, 4}},
+      {.name = "the last drops of a socket that the dump before still had",
+       .samples =
+           {{.moved = {full(0, 2)}, .risen = {2, 2}},
+            {.moved = {low(1, 1), low(2, 1)}, .risen = {3, 3}},
+            {.risen = {0, 0}, .members_changed = true, .read = Read::yes, .some_missing = true},
+            {.risen = {0, 0}, .members_changed = true, .read = Read::yes, .gone = {gone_full(0)}}},
+       .attributed = {{{5, 5}}}},
+      {.name = "they wait one sample, and no longer",
+       .samples =
+           {{.moved = {full(0, 2)}, .risen = {2, 2}},
+            {.moved = {low(1, 1), low(2, 1)}, .risen = {3, 3}},
+            {.risen = {0, 0}, .members_changed = true, .read = Read::yes, .some_missing = true},
+            {.risen = {0, 0}, .members_changed = true, .read = Read::yes, .some_missing = true},
+            {.risen = {0, 0}, .members_changed = true, .read = Read::yes, .gone = {gone_full(0)}}},
+       .attributed = {{{2, 2}}},
+       .unattributed = {3, 3}},
+      {.name = "nobody else has what waits",
+       .samples = {{.moved = {low(1, 1), low(2, 1)}, .risen = {3, 3}},
+                   {.moved = {full(1, 1)},
+                    .risen = {0, 0},
+                    .members_changed = true,
+                    .read = Read::yes,
+                    .some_missing = true},
+                   {.moved = {full(1, 9)},
+                    .risen = {0, 0},
+                    .members_changed = true,
+                    .read = Read::yes,
+                    .gone = {gone_full(0)}}},
+       .seen_full = {1},
+       .attributed = {{{2, 2}, {1, 1}}}},
+      {.name = "of several that went, those that were full, by what they had lately",
+       .samples =
+           {{.moved = {full(0, 29)}, .risen = {29, 29}},
+            {.moved = {full(1, 9)}, .risen = {9, 9}},
+            {.moved = {full(2, 5)}, .risen = {5, 5}},
+            {.risen = {8, 8}, .members_changed = true, .read = Read::yes, .some_missing = true},
+            {.risen = {0, 0},
+             .members_changed = true,
+             .read = Read::yes,
+             .gone = {gone_full(0), gone_full(1), gone_not_full(2)}}},
+       .attributed = {{{35, 35}, {11, 11}, {5, 5}}}},
+      {.name = "of several that were not full, each at most what it had lately",
+       .samples =
+           {{.moved = {full(0, 6)}, .risen = {6, 6}},
+            {.moved = {full(1, 2)}, .risen = {2, 2}},
+            {.risen = {20, 20}, .members_changed = true, .read = Read::yes, .some_missing = true},
+            {.risen = {0, 0},
+             .members_changed = true,
+             .read = Read::yes,
+             .gone = {gone_not_full(0), gone_not_full(1), gone_not_full(2)}}},
+       .attributed = {{{12, 12}, {4, 4}}},
+       .unattributed = {12, 12}},
+      {.name = "what one left behind while others have claims",
+       .samples = {{.moved = {full(0, 9)}, .risen = {9, 9}},
+                   {.moved = {full(1, 3)},
+                    .risen = {8, 8},
+                    .members_changed = true,
+                    .read = Read::yes,
+                    .some_missing = true},
+                   {.moved = {full(1, 20)},
+                    .risen = {20, 20},
+                    .members_changed = true,
+                    .read = Read::yes,
+                    .gone = {gone_full(0)}},
+                   {.moved = {full(1, 4)}, .risen = {4, 4}},
+                   {}},
+       .seen_full = {1},
+       .attributed = {{{14, 14}, {27, 27}}}},
+      {.name = "an amount is carried one sample only",
+       .samples = {{.risen = {3, 3}, .members_changed = true},
+                   {},
+                   {.moved = {full(0, 3)}, .risen = {0, 0}},
+                   {}},
+       .unattributed = {3, 3}},
+      {.name = "a claim is carried one sample only",
+       .samples = {{.moved = {half(0, 3)}, .risen = {0, 0}},
+                   {},
+                   {.moved = {half(1, 1)}, .risen = {3, 0}},
+                   {}},
+       .attributed = {{{}, {1, 0}}},
+       .unattributed = {2, 0}},
+      {.name = "what a carried claim has had is not had twice",
+       .samples = {{.moved = {half(0, 3)}, .risen = {2, 0}},
+                   {.moved = {half(1, 1)}, .risen = {3, 0}},
+                   {}},
+       .attributed = {{{3, 0}, {1, 0}}},
+       .unattributed = {1, 0}},
+      {.name = "the only one, of a carried amount",
+       .samples = {{.risen = {2, 0}}, {.moved = {low(0, 2)}, .risen = {0, 0}}, {}},
+       .attributed = {{{2, 0}}}},
+      {.name = "a listener goes and leaves drops: not its neighbour's noise",
+       .samples = {{.risen = {2, 0}, .members_changed = true},
+                   {.moved = {low(0, 2)}, .risen = {0, 0}},
+                   {}},
+       .unattributed = {2, 0}},
+      {.name = "a listener that claimed in the sample before is no stranger",
+       .samples = {{.moved = {low(1, 2)}, .risen = {0, 0}},
+                   {.moved = {low(0, 2)}, .risen = {2, 0}},
+                   {}},
+       .unattributed = {2, 0}},
+      {.name = "an overflow that is counted after its drop",
+       .samples = {{.moved = {full(0, 2)}, .risen = {2, 1}}, {.risen = {0, 1}}, {}},
+       .seen_full = {0},
+       .attributed = {{{2, 2}}}},
 
-      {"at the end, to those seen full by what they have not got",
-       {{{}, {9, 9}, true}, {}, {{low(0, 6), low(1, 3), low(2, 50)}, {0, 0}}, {}},
-       {0, 1},
-       {{{6, 6}, {3, 3}}},
-       {}},
-      {"at the end, shared",
-       {{{}, {6, 6}, true}, {}, {{low(0, 5), low(1, 5)}, {0, 0}}, {}},
-       {0, 1},
-       {{{3, 3}, {3, 3}}},
-       {}},
-      {"at the end, first to whose claims were met before",
-       {{{full(1, 6)}, {6, 6}}, {{}, {4, 4}, true}, {}, {{low(0, 6), low(1, 6)}, {0, 0}}, {}},
-       {0, 1},
-       {{{}, {10, 10}}},
-       {}},
-      {"at the end, to nobody",
-       {{{}, {9, 9}, true}, {}, {{low(0, 6), low(1, 3)}, {0, 0}}, {}},
-       {2},
-       {},
-       {9, 9}},
-      {"at the end, of the last sample too",
-       {{{low(0, 6), low(1, 3)}, {4, 4}}},
-       {0},
-       {{{4, 4}}},
-       {}},
+      {.name = "at the end, to those seen full by what they have not got",
+       .samples = {{.risen = {9, 9}, .members_changed = true},
+                   {},
+                   {.moved = {low(0, 6), low(1, 3), low(2, 50)}, .risen = {0, 0}},
+                   {}},
+       .seen_full = {0, 1},
+       .attributed = {{{6, 6}, {3, 3}}}},
+      {.name = "at the end, shared",
+       .samples = {{.risen = {6, 6}, .members_changed = true},
+                   {},
+                   {.moved = {low(0, 5), low(1, 5)}, .risen = {0, 0}},
+                   {}},
+       .seen_full = {0, 1},
+       .attributed = {{{3, 3}, {3, 3}}}},
+      {.name = "at the end, first to whose claims were met before",
+       .samples = {{.moved = {full(1, 6)}, .risen = {6, 6}},
+                   {.risen = {4, 4}, .members_changed = true},
+                   {},
+                   {.moved = {low(0, 6), low(1, 6)}, .risen = {0, 0}},
+                   {}},
+       .seen_full = {0, 1},
+       .attributed = {{{}, {10, 10}}}},
+      {.name = "at the end, to nobody",
+       .samples = {{.risen = {9, 9}, .members_changed = true},
+                   {},
+                   {.moved = {low(0, 6), low(1, 3)}, .risen = {0, 0}},
+                   {}},
+       .seen_full = {2},
+       .unattributed = {9, 9}},
+      {.name = "at the end, of the last sample too",
+       .samples = {{.moved = {low(0, 6), low(1, 3)}, .risen = {4, 4}}},
+       .seen_full = {0},
+       .attributed = {{{4, 4}}}},
 
-      {"a restarted service: the old socket's last drops are nobody's",
-       {{{full(0, 4)}, {4, 4}}, {{low(1, 7)}, {3, 3}, true}, {{full(0, 2)}, {2, 2}, true}, {}},
-       {0},
-       {{{6, 6}}},
-       {3, 3}},
-      {"counters not read for a while",
-       {{{full(0, 4)}, {4, 4}, false, Read::failed},
-        {{full(0, 2)}, {2, 2}, false, Read::failed},
-        {{full(0, 3)}, {3, 3}}},
-       {0},
-       {{{9, 9}}},
-       {}},
-      {"counters not read for a while, then a stranger alone",
-       {{{}, {4, 4}, true, Read::failed}, {}, {{low(0, 9)}, {0, 0}}, {}},
-       {},
-       {},
-       {4, 4}},
-      {"counters not read at all", {{{full(0, 4)}, {4, 4}, false, Read::failed}}, {0}, {}, {}},
+      {.name = "a restarted service: the old socket's last drops are nobody's",
+       .samples = {{.moved = {full(0, 4)}, .risen = {4, 4}},
+                   {.moved = {low(1, 7)}, .risen = {3, 3}, .members_changed = true},
+                   {.moved = {full(0, 2)}, .risen = {2, 2}, .members_changed = true},
+                   {}},
+       .seen_full = {0},
+       .attributed = {{{6, 6}}},
+       .unattributed = {3, 3}},
+      {.name = "counters not read for a while",
+       .samples = {{.moved = {full(0, 4)},
+                    .risen = {4, 4},
+                    .members_changed = false,
+                    .read = Read::failed},
+                   {.moved = {full(0, 2)},
+                    .risen = {2, 2},
+                    .members_changed = false,
+                    .read = Read::failed},
+                   {.moved = {full(0, 3)}, .risen = {3, 3}}},
+       .seen_full = {0},
+       .attributed = {{{9, 9}}}},
+      {.name = "counters not read for a while, then a stranger alone",
+       .samples = {{.risen = {4, 4}, .members_changed = true, .read = Read::failed},
+                   {},
+                   {.moved = {low(0, 9)}, .risen = {0, 0}},
+                   {}},
+       .unattributed = {4, 4}},
+      {.name = "counters not read at all",
+       .samples = {{.moved = {full(0, 4)},
+                    .risen = {4, 4},
+                    .members_changed = false,
+                    .read = Read::failed}},
+       .seen_full = {0}},
   };
   return cases;
 }
@@ -442,7 +537,11 @@ START_TEST(first_counters_are_the_baseline) {
   ledger.sample(moved, true, std::nullopt);
   ledger.sample(moved, true, boot);
   ListenCounters kernel = boot;
-  const Case c = {"after the baseline", {{{full(0, 2)}, {9, 9}}, {}}, {0}, {{{2, 2}}}, {7, 7}};
+  const Case c = {.name = "after the baseline",
+                  .samples = {{.moved = {full(0, 2)}, .risen = {9, 9}}, {}},
+                  .seen_full = {0},
+                  .attributed = {{{2, 2}}},
+                  .unattributed = {7, 7}};
   run(ledger, c, kernel);
   expect(ledger, c);
 }
@@ -457,7 +556,10 @@ START_TEST(counters_that_go_down_are_a_new_baseline) {
     const std::array moved = {full(0, 4)};
     ledger.sample(moved, false, lower);
     ListenCounters kernel = lower;
-    const Case c = {"after the fall", {{{full(0, 2)}, {5, 4}}, {}}, {0}, {{{5, 4}}}, {}};
+    const Case c = {.name = "after the fall",
+                    .samples = {{.moved = {full(0, 2)}, .risen = {5, 4}}, {}},
+                    .seen_full = {0},
+                    .attributed = {{{5, 4}}}};
     run(ledger, c, kernel);
     expect(ledger, c);
   }
@@ -468,11 +570,16 @@ START_TEST(no_drops_are_carried_into_the_next_interval) {
   DropLedger ledger;
   ListenCounters kernel = boot;
   ledger.sample({}, true, kernel);
-  const Case drops_left = {"drops left", {{{}, {2, 2}, true}}, {}, {}, {2, 2}};
+  const Case drops_left = {.name = "drops left",
+                           .samples = {{.risen = {2, 2}, .members_changed = true}},
+                           .unattributed = {2, 2}};
   run(ledger, drops_left, kernel);
   expect(ledger, drops_left);
   ledger.clear_interval();
-  const Case not_theirs = {"claims after them", {{{full(0, 2)}, {0, 0}}}, {0}, {}, {2, 2}};
+  const Case not_theirs = {.name = "claims after them",
+                           .samples = {{.moved = {full(0, 2)}, .risen = {0, 0}}},
+                           .seen_full = {0},
+                           .unattributed = {2, 2}};
   run(ledger, not_theirs, kernel);
   expect(ledger, not_theirs);
   ledger.clear_interval();
@@ -509,11 +616,11 @@ START_TEST(claims_of_the_last_sample_are_carried_into_the_next_interval) {
     ListenCounters kernel = boot;
     ledger.sample({}, true, kernel);
     for (const Interval &interval : c.intervals) {
-      const Case each = {c.name,
-                         interval.samples,
-                         interval.seen_full,
-                         {{interval.attributed}},
-                         interval.unattributed};
+      const Case each = {.name = c.name,
+                         .samples = interval.samples,
+                         .seen_full = interval.seen_full,
+                         .attributed = {{interval.attributed}},
+                         .unattributed = interval.unattributed};
       run(ledger, each, kernel);
       expect(ledger, each);
       ledger.clear_interval();
@@ -526,11 +633,12 @@ START_TEST(a_new_listener_has_no_claims_of_the_one_before_it) {
   DropLedger ledger;
   ListenCounters kernel = boot;
   ledger.sample({}, true, kernel);
-  const Case before = {"before", {{{full(0, 2)}, {0, 0}}}, {0}, {}, {}};
+  const Case before = {
+      .name = "before", .samples = {{.moved = {full(0, 2)}, .risen = {0, 0}}}, .seen_full = {0}};
   run(ledger, before, kernel);
   ledger.clear_interval();
   ledger.forget(0);
-  const Case after = {"after", {{{}, {2, 2}}}, {}, {}, {2, 2}};
+  const Case after = {.name = "after", .samples = {{.risen = {2, 2}}}, .unattributed = {2, 2}};
   run(ledger, after, kernel);
   expect(ledger, after);
 }
@@ -541,7 +649,10 @@ START_TEST(attributed_is_of_the_interval) {
   ListenCounters kernel = boot;
   ledger.sample({}, true, kernel);
   for (int interval = 0; interval < 3; ++interval) {
-    const Case c = {"interval", {{{full(1, 3)}, {2, 1}}}, {1}, {{{}, {2, 1}}}, {}};
+    const Case c = {.name = "interval",
+                    .samples = {{.moved = {full(1, 3)}, .risen = {2, 1}}},
+                    .seen_full = {1},
+                    .attributed = {{{}, {2, 1}}}};
     run(ledger, c, kernel);
     expect(ledger, c);
     ledger.clear_interval();
@@ -560,7 +671,7 @@ double share_of_first(DropLedger &ledger, ListenCounters &kernel, const Sample &
   std::uint64_t all = 0;
   for (int interval = 0; interval < intervals; ++interval) {
     ledger.clear_interval();
-    const Case c = {"", std::vector<Sample>(100, sample), {0, 1}, {}, {}};
+    const Case c = {.name = "", .samples = std::vector<Sample>(100, sample), .seen_full = {0, 1}};
     const ListenCounters before = kernel;
     run(ledger, c, kernel);
     first = ledger.attributed(0);
@@ -680,7 +791,7 @@ START_TEST(noise_is_told_from_drops_by_experience) {
   ledger.sample({}, true, kernel);
   // Listener 0 is alone with its noise, 1 with its drops.
   share_of_first(ledger, kernel, {{full(1, 4)}, {4, 4}}, 1);
-  const Case noise = {"noise", std::vector<Sample>(100, {{low(0, 40)}, {0, 0}}), {}, {}, {}};
+  const Case noise = {.name = "noise", .samples = std::vector<Sample>(100, {{low(0, 40)}, {0, 0}})};
   run(ledger, noise, kernel);
   // Then both are full at once, and only 1 drops.
   const double percent = share_of_first(ledger, kernel, {{full(0, 4), full(1, 4)}, {4, 4}}, 1);
@@ -692,7 +803,8 @@ START_TEST(past_noise_does_not_count_for_good) {
   DropLedger ledger;
   ListenCounters kernel = boot;
   ledger.sample({}, true, kernel);
-  const Case noise = {"noise", std::vector<Sample>(1000, {{low(0, 40)}, {0, 0}}), {}, {}, {}};
+  const Case noise = {.name = "noise",
+                      .samples = std::vector<Sample>(1000, {{low(0, 40)}, {0, 0}})};
   run(ledger, noise, kernel);
   share_of_first(ledger, kernel, {{full(0, 4)}, {4, 4}}, 8);
   const double percent = share_of_first(ledger, kernel, {{full(0, 4), full(1, 4)}, {6, 6}}, 1);
@@ -704,12 +816,15 @@ START_TEST(forgotten_listener_starts_anew) {
   DropLedger ledger;
   ListenCounters kernel = boot;
   ledger.sample({}, true, kernel);
-  const Case noise = {"noise", std::vector<Sample>(1000, {{low(0, 40)}, {0, 0}}), {}, {}, {}};
+  const Case noise = {.name = "noise",
+                      .samples = std::vector<Sample>(1000, {{low(0, 40)}, {0, 0}})};
   run(ledger, noise, kernel);
   ledger.clear_interval();
   ledger.forget(0);
   ledger.forget(1000);
-  const Case c = {"equal", {{{full(0, 10), full(1, 10)}, {10, 10}}}, {}, {{{5, 5}, {5, 5}}}, {}};
+  const Case c = {.name = "equal",
+                  .samples = {{.moved = {full(0, 10), full(1, 10)}, .risen = {10, 10}}},
+                  .attributed = {{{5, 5}, {5, 5}}}};
   run(ledger, c, kernel);
   expect(ledger, c);
 }
@@ -718,21 +833,17 @@ END_TEST
 START_TEST(large_numbers) {
   constexpr std::uint64_t all = 0xffffffff;
   const Case cases[] = {
-      {"all",
-       {{{full(0, all), full(1, all)}, {2 * all, 2 * all}}},
-       {},
-       {{{all, all}, {all, all}}},
-       {}},
-      {"half",
-       {{{full(0, all), full(1, all)}, {all - 1, 0}}},
-       {},
-       {{{(all - 1) / 2, 0}, {(all - 1) / 2, 0}}},
-       {}},
-      {"too much",
-       {{{full(0, all)}, {1ULL << 62, 1ULL << 61}}},
-       {0},
-       {{{all, all}}},
-       {(1ULL << 62) - all, (1ULL << 61) - all}},
+      {.name = "all",
+       .samples = {{.moved = {full(0, all), full(1, all)}, .risen = {2 * all, 2 * all}}},
+       .attributed = {{{all, all}, {all, all}}}},
+      {.name = "half",
+       .samples = {{.moved = {full(0, all), full(1, all)}, .risen = {all - 1, 0}}},
+       .attributed = {{{(all - 1) / 2, 0}, {(all - 1) / 2, 0}}}},
+      {.name = "too much",
+       .samples = {{.moved = {full(0, all)}, .risen = {1ULL << 62, 1ULL << 61}}},
+       .seen_full = {0},
+       .attributed = {{{all, all}}},
+       .unattributed = {(1ULL << 62) - all, (1ULL << 61) - all}},
   };
   for (const Case &c : cases)
     check_case(c);
@@ -963,20 +1074,30 @@ struct Run {
 };
 
 constexpr Run counters_then_dump[] = {
-    {"s1", "SYN overflow, healthy deferred accept", {0.05, 0.05, 0.05}},
-    {"s2", "SYN overflow, deferred accept briefly full", {0.05, 0.05, 0.05}},
-    {"s3", "SYN overflow, final ACK overflow", {0.05, 0.05, 0.05}},
-    {"s4", "SYN, final ACK, deferred briefly full, slow server", {0.15, 0.2, 0.4}},
-    {"s5", "SYN overflow, restarted; deferred briefly full", {0.1, 0.1, 0.1}},
-    {"s6", "SYN overflow, scanned listener", {0.05, 0.05, 0.05}},
-    {"s7", "SYN, deferred, final ACK, all permanently full", {0.65, 0.9, 1.55}},
+    {.name = "s1",
+     .mix = "SYN overflow, healthy deferred accept",
+     .most_percent = {0.05, 0.05, 0.05}},
+    {.name = "s2",
+     .mix = "SYN overflow, deferred accept briefly full",
+     .most_percent = {0.05, 0.05, 0.05}},
+    {.name = "s3", .mix = "SYN overflow, final ACK overflow", .most_percent = {0.05, 0.05, 0.05}},
+    {.name = "s4",
+     .mix = "SYN, final ACK, deferred briefly full, slow server",
+     .most_percent = {0.15, 0.2, 0.4}},
+    {.name = "s5",
+     .mix = "SYN overflow, restarted; deferred briefly full",
+     .most_percent = {0.1, 0.1, 0.1}},
+    {.name = "s6", .mix = "SYN overflow, scanned listener", .most_percent = {0.05, 0.05, 0.05}},
+    {.name = "s7",
+     .mix = "SYN, deferred, final ACK, all permanently full",
+     .most_percent = {0.65, 0.9, 1.55}},
 };
 
 // The plugin's order.
 constexpr Run dump_then_counters[] = {
-    {"rs2", "as s2", {0.2, 0.05, 0.05}},
-    {"rs4", "as s4", {0.15, 0.2, 0.3}},
-    {"rs5", "as s5", {0.2, 0.15, 0.3}},
+    {.name = "rs2", .mix = "as s2", .most_percent = {0.2, 0.05, 0.05}},
+    {.name = "rs4", .mix = "as s4", .most_percent = {0.15, 0.2, 0.3}},
+    {.name = "rs5", .mix = "as s5", .most_percent = {0.2, 0.15, 0.3}},
 };
 
 void check_run(const Run &run) {

@@ -225,11 +225,15 @@ START_TEST(period_at_rest) {
     double period_ms;
   };
   constexpr Case cases[] = {
-      {0us, 0.0045, 0ms, 25},        {60us, 0.0045, 0ms, 25},
-      {60us, 0.0045, 80ms, 80},      {3ms, 0.0045, 0ms, 3 / (0.9 * 0.0045)},
-      {3ms, 0.0045, 1s, 1000},       {3ms, 0.00225, 0ms, 3 / (0.9 * 0.00225)},
-      {3ms, 0.9, 0ms, 25},           {3ms, 0, 0ms, 24 * 3.6e6},
-      {1h, 0.0001, 0ms, 24 * 3.6e6},
+      {.cost = 0us, .rate = 0.0045, .affordable_in = 0ms, .period_ms = 25},
+      {.cost = 60us, .rate = 0.0045, .affordable_in = 0ms, .period_ms = 25},
+      {.cost = 60us, .rate = 0.0045, .affordable_in = 80ms, .period_ms = 80},
+      {.cost = 3ms, .rate = 0.0045, .affordable_in = 0ms, .period_ms = 3 / (0.9 * 0.0045)},
+      {.cost = 3ms, .rate = 0.0045, .affordable_in = 1s, .period_ms = 1000},
+      {.cost = 3ms, .rate = 0.00225, .affordable_in = 0ms, .period_ms = 3 / (0.9 * 0.00225)},
+      {.cost = 3ms, .rate = 0.9, .affordable_in = 0ms, .period_ms = 25},
+      {.cost = 3ms, .rate = 0, .affordable_in = 0ms, .period_ms = 24 * 3.6e6},
+      {.cost = 1h, .rate = 0.0001, .affordable_in = 0ms, .period_ms = 24 * 3.6e6},
   };
   for (const Case &c : cases) {
     Pace pace(limits);

@@ -146,7 +146,7 @@ START_TEST(tcp_series_begin_at_once_with_a_drop_or_by_name) {
   ck_assert_uint_eq(tables.table.rows.size(), 2); // `other` is not selected
 
   Tables all;
-  all.build({{"quiet", 10}, {"drops", 0, 3}, {"full", 128}});
+  all.build({{"quiet", 10}, {.name = "drops", .drops = 3}, {"full", 128}});
   assert_text(all.series(), "drops=3 full");
 }
 END_TEST
@@ -183,7 +183,7 @@ START_TEST(unix_listeners_have_no_counters) {
   survey.own.syn_queues = SynQueues{.total = 3, .by_listener = {{"u", 3}}};
   Harvest harvest;
   harvest.own.tcp = kind_of({});
-  harvest.own.unix_sockets = kind_of({{"u", 1}, {"f", 1, 0, 1, true}});
+  harvest.own.unix_sockets = kind_of({{"u", 1}, {.name = "f", .peak = 1, .folded = true}});
   tables.take(harvest, survey);
   for (const Row &row : tables.table.rows) {
     ck_assert(!row.is_tcp);
@@ -196,7 +196,10 @@ END_TEST
 START_TEST(folded_ones_have_a_row_and_one_series_together) {
   Tables tables;
   for (int i = 0; i < 3; ++i)
-    tables.build({{"x", 3, 0, 1, true}, {"y", 4, 0, 2, true}, {"a"}}, {{"u", 9, 0, 1, true}});
+    tables.build({{.name = "x", .peak = 3, .folded = true},
+                  {.name = "y", .peak = 4, .members = 2, .folded = true},
+                  {"a"}},
+                 {{.name = "u", .peak = 9, .folded = true}});
   assert_text(tables.series(), "a tcp_unstable unix_unstable");
   ck_assert_uint_eq(tables.row("tcp_unstable").queue.peak, 7);
   ck_assert_uint_eq(tables.row("tcp_unstable").members, 3);
@@ -211,7 +214,8 @@ END_TEST
 START_TEST(without_places_the_fold_has_no_series_either) {
   Tables tables({.max_listeners = 0});
   for (int i = 0; i < 3; ++i)
-    tables.build({{"x", 3, 1, 1, true}, {"a"}}, {{"u", 9, 0, 1, true}});
+    tables.build({{.name = "x", .peak = 3, .drops = 1, .folded = true}, {"a"}},
+                 {{.name = "u", .peak = 9, .folded = true}});
   assert_text(tables.series(), "");
   ck_assert_uint_eq(tables.row("tcp_unstable").queue.peak, 3);
 }
@@ -219,22 +223,22 @@ END_TEST
 
 START_TEST(fold_tells_its_drops_though_its_last_listener_went) {
   Tables tables;
-  tables.build({{"x", 0, 2, 1, true}});
-  tables.build({{"x", 0, 0, 1, true}});
+  tables.build({{.name = "x", .drops = 2, .folded = true}});
+  tables.build({{.name = "x", .folded = true}});
   assert_text(tables.series(), "tcp_unstable=2");
-  tables.build({{"x", 0, 5, 0, true}});
+  tables.build({{.name = "x", .drops = 5, .members = 0, .folded = true}});
   assert_text(tables.series(), "tcp_unstable=7");
   ck_assert(!tables.row("tcp_unstable").has_queue);
-  tables.build({{"y", 0, 0, 1, true}});
+  tables.build({{.name = "y", .folded = true}});
   assert_text(tables.series(), "tcp_unstable=7");
 }
 END_TEST
 
 START_TEST(listener_that_went_tells_its_counter_only) {
   Tables tables;
-  tables.build({{"a", 0, 1}, {"b"}});
+  tables.build({{.name = "a", .drops = 1}, {"b"}});
   tables.build({{"a"}, {"b"}});
-  tables.build({{"a", 100, 4, 0}, {"b", 0, 0, 0}});
+  tables.build({{.name = "a", .peak = 100, .drops = 4, .members = 0}, {.name = "b", .members = 0}});
   assert_text(tables.series(), "a=5 b");
   ck_assert(!tables.row("a").has_queue);
   ck_assert_uint_eq(tables.table.host->listeners, 0);
@@ -246,22 +250,22 @@ END_TEST
 
 START_TEST(listener_that_went_without_a_series_gets_none) {
   Tables tables;
-  tables.build({{"a", 0, 0, 0}});
+  tables.build({{.name = "a", .members = 0}});
   assert_text(tables.series(), "");
 }
 END_TEST
 
 START_TEST(counters_begin_with_0_and_survive_restarts) {
   Tables tables;
-  tables.build({{"a", 0, 3}});
+  tables.build({{.name = "a", .drops = 3}});
   assert_text(tables.series(), "a=3");
   ck_assert(tables.row("a").dropped_at_begin == 0U);
-  tables.build({{"a", 0, 2}});
+  tables.build({{.name = "a", .drops = 2}});
   assert_text(tables.series(), "a=5");
   ck_assert(!tables.row("a").dropped_at_begin);
-  tables.build({{"a", 0, 0, 0}});
+  tables.build({{.name = "a", .members = 0}});
   tables.build({});
-  tables.build({{"a", 0, 1}});
+  tables.build({{.name = "a", .drops = 1}});
   assert_text(tables.series(), "a=6");
   ck_assert(tables.row("a").dropped_at_begin == 5U);
 }
@@ -271,46 +275,64 @@ END_TEST
 START_TEST(each_drop_is_told_once) {
   struct Case {
     const char *what;
-    Settings settings;
-    std::vector<std::vector<Told>> intervals;
+    Settings settings{};
+    std::vector<std::vector<Told>> intervals{};
     const char *told; ///< after the last of them
   };
   const Told a{"a"};
   const Told b{"b"};
   for (const Case &c : std::vector<Case>{
-           {"in a series", {}, {{a}, {{"a", 0, 5}}}, "a=5; unreported 0"},
-           {"in the first interval", {}, {{{"a", 0, 5}}}, "a=5; unreported 0"},
-           {"of one that went", {}, {{a}, {{"a", 0, 5, 0}}, {}}, "a=5; unreported 0"},
-           {"of one that came and went", {}, {{}, {{"a", 0, 5, 0}}, {}}, "a=5; unreported 0"},
-           {"of one that is not selected",
-            {.listener = {"a"}},
-            {{a, {"b", 0, 3}}, {a, {"b", 0, 4}}},
-            "a=0; unreported 7"},
-           {"beside a full roster",
-            {.max_listeners = 1},
-            {{a, b}, {a, b}, {a, {"b", 0, 4}}},
-            "a=0 b=4; unreported 0"},
-           {"beside a roster that has no extra place left",
-            {.max_listeners = 1},
-            {{a, b, {"c"}}, {a, b, {"c"}}, {a, {"b", 0, 4}, {"c"}}, {a, {"b", 0, 1}, {"c", 0, 6}}},
-            "a=0 b=5; unreported 6"},
-           {"of one that gets its series later",
-            {.max_listeners = 1},
-            {{a, {"b", 0, 4}, {"c", 0, 2}, {"d", 0, 5}}, {{"c", 0, 1}, {"d", 0, 3}}},
-            "b=4 c=3 d=3; unreported 5"},
-           {"without any place", {.max_listeners = 0}, {{{"a", 0, 5}}}, "; unreported 5"},
-           {"of the unstable",
-            {},
-            {{{"x", 0, 2, 1, true}}, {{"x", 0, 3, 0, true}}},
-            "tcp_unstable=5; unreported 0"},
-           {"of the unstable without any place",
-            {.max_listeners = 0},
-            {{{"x", 0, 2, 1, true}}},
-            "; unreported 2"},
-           {"under a name that one listener has after the other",
-            {.watches = {{"/^[ab]$/", "web", false}}},
-            {{{"a", 0, 5}}, {}, {{"b", 0, 2}}},
-            "web=7; unreported 0"},
+           {.what = "in a series",
+    .intervals = {{a}, {{.name = "a", .drops = 5}}},
+    .told = "a=5; unreported 0"},
+           {.what = "in the first interval",
+           .intervals = {{{.name = "a", .drops = 5}}},
+           .told = "a=5; unreported 0"},
+           {.what = "of one that went",
+           .intervals = {{a}, {{.name = "a", .drops = 5, .members = 0}}, {}},
+           .told = "a=5; unreported 0"},
+           {.what = "of one that came and went",
+           .intervals = {{}, {{.name = "a", .drops = 5, .members = 0}}, {}},
+           .told = "a=5; unreported 0"},
+           {.what = "of one that is not selected",
+           .settings = {.listener = {"a"}},
+           .intervals = {{a, {.name = "b", .drops = 3}}, {a, {.name = "b", .drops = 4}}},
+           .told = "a=0; unreported 7"},
+           {.what = "beside a full roster",
+           .settings = {.max_listeners = 1},
+           .intervals = {{a, b}, {a, b}, {a, {.name = "b", .drops = 4}}},
+           .told = "a=0 b=4; unreported 0"},
+           {.what = "beside a roster that has no extra place left",
+           .settings = {.max_listeners = 1},
+           .intervals = {{a, b, {"c"}},
+                         {a, b, {"c"}},
+                         {a, {.name = "b", .drops = 4}, {"c"}},
+                         {a, {.name = "b", .drops = 1}, {.name = "c", .drops = 6}}},
+           .told = "a=0 b=5; unreported 6"},
+           {.what = "of one that gets its series later",
+           .settings = {.max_listeners = 1},
+           .intervals = {{a,
+                          {.name = "b", .drops = 4},
+                          {.name = "c", .drops = 2},
+                          {.name = "d", .drops = 5}},
+                         {{.name = "c", .drops = 1}, {.name = "d", .drops = 3}}},
+           .told = "b=4 c=3 d=3; unreported 5"},
+           {.what = "without any place",
+           .settings = {.max_listeners = 0},
+           .intervals = {{{.name = "a", .drops = 5}}},
+           .told = "; unreported 5"},
+           {.what = "of the unstable",
+           .intervals = {{{.name = "x", .drops = 2, .folded = true}},
+                         {{.name = "x", .drops = 3, .members = 0, .folded = true}}},
+           .told = "tcp_unstable=5; unreported 0"},
+           {.what = "of the unstable without any place",
+           .settings = {.max_listeners = 0},
+           .intervals = {{{.name = "x", .drops = 2, .folded = true}}},
+           .told = "; unreported 2"},
+           {.what = "under a name that one listener has after the other",
+           .settings = {.watches = {{"/^[ab]$/", "web", false}}},
+           .intervals = {{{.name = "a", .drops = 5}}, {}, {{.name = "b", .drops = 2}}},
+           .told = "web=7; unreported 0"},
        }) {
     Tables tables(c.settings);
     tables.unattributed = 1;
@@ -348,7 +370,7 @@ END_TEST
 // Its drops are known, and told with the namespace's counter; who they are is told with the next.
 START_TEST(drops_of_those_that_could_not_be_read) {
   Tables tables;
-  tables.build({{"a"}, {"x", 0, 0, 1, true}});
+  tables.build({{"a"}, {.name = "x", .folded = true}});
   Harvest harvest;
   harvest.own.drops_known = true;
   harvest.own.drops_counted = 9;
@@ -356,7 +378,7 @@ START_TEST(drops_of_those_that_could_not_be_read) {
   tables.take(harvest);
   ck_assert(tables.table.kernels.front().drops_unreported == 7U);
   ck_assert(tables.table.kernels.front().drops_unattributed == 2U);
-  harvest.own.tcp = kind_of({{"a", 0, 6}, {"x", 0, 3, 1, true}});
+  harvest.own.tcp = kind_of({{.name = "a", .drops = 6}, {.name = "x", .drops = 3, .folded = true}});
   harvest.own.tcp.listeners[0].told_before = 5;
   harvest.own.tcp.listeners[1].told_before = 2;
   harvest.own.tcp.fold.told_before = 2;
@@ -407,7 +429,7 @@ START_TEST(one_in_trouble_has_a_series_at_once) {
   tables.take(harvest);
   assert_text(tables.series(), "a u");
   ck_assert_uint_eq(tables.table.host->unreported, 1);
-  harvest.own.tcp = kind_of({{"a"}, {"b", 0, 1}});
+  harvest.own.tcp = kind_of({{"a"}, {.name = "b", .drops = 1}});
   tables.take(harvest);
   assert_text(tables.series(), "a b=1");
   ck_assert_uint_eq(tables.table.host->unreported, 1);
@@ -423,7 +445,7 @@ START_TEST(max_listeners) {
   assert_text(tables.series(), "a b");
   ck_assert_uint_eq(tables.table.host->unreported, 1);
   ck_assert_uint_eq(tables.table.host->listeners, 3);
-  tables.build({{"a", 0, 0, 0}, {"b"}, {"c"}});
+  tables.build({{.name = "a", .members = 0}, {"b"}, {"c"}});
   assert_text(tables.series(), "a b");
   tables.build({{"b"}, {"c"}});
   assert_text(tables.series(), "b c");
@@ -520,7 +542,7 @@ START_TEST(drops_that_are_not_known_are_absent) {
     harvest.own.unix_sockets->drops_known = false;
     harvest.others.resize(1);
     harvest.others[0].label.name = "blue";
-    harvest.others[0].tcp = kind_of({{"y", 1, 0, 1, true}});
+    harvest.others[0].tcp = kind_of({{.name = "y", .peak = 1, .folded = true}});
     harvest.others[0].tcp.drops_known = others_known;
     tables.take(harvest);
   };
@@ -567,14 +589,14 @@ END_TEST
 
 START_TEST(host_figures) {
   Tables tables;
-  tables.build({{"a", 10, 2}, {"b", 70}}, {{"u", 30}});
+  tables.build({{.name = "a", .peak = 10, .drops = 2}, {"b", 70}}, {{"u", 30}});
   ck_assert_double_eq(tables.table.host->worst_used_percent, 70);
   ck_assert_uint_eq(tables.table.host->listeners, 3);
   ck_assert(tables.table.host->dropped == 2U);
 
   // In all, with what is nobody's; what is not selected counts too.
   tables.unattributed = 100;
-  tables.build({{"a", 0, 1, 0}, {"b", 0, 4}}, {{"u", 80}});
+  tables.build({{.name = "a", .drops = 1, .members = 0}, {.name = "b", .drops = 4}}, {{"u", 80}});
   tables.unattributed = 0;
   ck_assert_double_eq(tables.table.host->worst_used_percent, 80);
   ck_assert_uint_eq(tables.table.host->listeners, 2);
@@ -590,7 +612,7 @@ START_TEST(host_figures) {
   ck_assert(tables.table.host->dropped == 110U);
 
   Tables selected({.listener = {"a"}});
-  selected.build({{"a", 10}, {"b", 70, 5}});
+  selected.build({{"a", 10}, {.name = "b", .peak = 70, .drops = 5}});
   ck_assert_double_eq(selected.table.host->worst_used_percent, 10);
   ck_assert(selected.table.host->dropped == 5U);
 }
@@ -600,7 +622,8 @@ START_TEST(harvest_and_survey_are_passed_on) {
   Tables tables;
   Harvest harvest;
   harvest.taken_at = std::chrono::system_clock::time_point(1234s);
-  harvest.own.tcp = kind_of({{"a"}, {"b"}, {"x", 0, 0, 1, true}, {"y", 0, 0, 1, true}});
+  harvest.own.tcp =
+      kind_of({{"a"}, {"b"}, {.name = "x", .folded = true}, {.name = "y", .folded = true}});
   harvest.own.counters.emplace();
   harvest.own.drops_known = true;
   harvest.own.drops_counted = 9;
@@ -633,7 +656,7 @@ END_TEST
 START_TEST(syn_queue_of_the_fold_is_the_sum) {
   Tables tables;
   Harvest harvest;
-  harvest.own.tcp = kind_of({{"a"}, {"x", 0, 0, 1, true}, {"y", 0, 0, 1, true}});
+  harvest.own.tcp = kind_of({{"a"}, {.name = "x", .folded = true}, {.name = "y", .folded = true}});
   Survey survey;
   survey.own.syn_queues = SynQueues{.total = 10, .by_listener = {{"a", 4}, {"x", 2}, {"y", 3}}};
   tables.take(harvest, survey);
@@ -1001,12 +1024,12 @@ START_TEST(namespaces_have_kernel_rows_and_owners_reach_rows) {
   NamespaceHarvest &blue = harvest.others.emplace_back();
   blue.label = {.name = "blue", .has_id = false};
   blue.id = {1, 2};
-  blue.tcp = kind_of({{"a__netns_blue", 3}, {"x__netns_blue", 2, 0, 1, true}});
+  blue.tcp = kind_of({{"a__netns_blue", 3}, {.name = "x__netns_blue", .peak = 2, .folded = true}});
   blue.tcp.listeners[0].interval.waiting.push_back({.cookie = 9, .length = 1});
   NamespaceHarvest &container = harvest.others.emplace_back();
   container.label = {.name = "0123456789ab", .has_id = true};
   container.id = {1, 3};
-  container.tcp = kind_of({{"y", 5, 0, 1, true}});
+  container.tcp = kind_of({{.name = "y", .peak = 5, .folded = true}});
   Survey survey;
   survey.others[{1, 2}].limits.somaxconn = 99;
   survey.others[{1, 2}].tcp_waits["a__netns_blue"].ages = {1500ms};
