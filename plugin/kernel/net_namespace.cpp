@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
+#include <ctime>
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -97,12 +99,38 @@ bool NetNamespaceFinder::refused() const {
   return refused_ || access((proc_ + "/1").c_str(), F_OK) != 0;
 }
 
-Result<std::vector<NetNamespace>> NetNamespaceFinder::find() {
-  const auto own = id_at("/proc/thread-self/ns/net");
+Result<std::vector<NetNamespace>> NetNamespaceFinder::find(Look look) {
   std::vector<NetNamespace> found;
-  std::map<NetNamespaceId, std::size_t> places; // in found
+  Places places;
+  if (Failure failure = find_files(found, places))
+    return *failure;
+  if (look == Look::everywhere) {
+    without_file_.clear();
+    const std::size_t with_file = found.size();
+    if (Failure failure = find_by_processes(found, places))
+      return *failure;
+    without_file_.assign(found.begin() + static_cast<std::ptrdiff_t>(with_file), found.end());
+  } else {
+    for (const NetNamespace &entry : without_file_)
+      if (places.try_emplace(entry.id, found.size()).second)
+        found.push_back(entry);
+  }
+
+  make_names_unique(found, names_);
+  names_.clear();
+  for (const NetNamespace &entry : found)
+    names_.emplace(entry.id, entry.name);
+  std::sort(found.begin(), found.end(),
+            [](const auto &a, const auto &b) { return a.name < b.name; });
+  return found;
+}
+
+Failure NetNamespaceFinder::find_files(std::vector<NetNamespace> &found, Places &places) {
+  const auto own = id_at("/proc/thread-self/ns/net");
   folder_refusal_.reset();
+  listed_.clear();
   for (const std::string &folder : folders_) {
+    Listed &listed = listed_.emplace_back(state_of(folder));
     auto names = entries_of(folder);
     if (!names) {
       if (is_shortage(names.error().code))
@@ -117,10 +145,16 @@ Result<std::vector<NetNamespace>> NetNamespaceFinder::find() {
       path += '/';
       path += name;
       const auto id = id_at(path);
+      listed.is_settled = listed.is_settled && id.has_value();
       if (id && id != own && places.try_emplace(*id, found.size()).second)
         found.push_back({*id, name, false, {path}});
     }
   }
+  return std::nullopt;
+}
+
+Failure NetNamespaceFinder::find_by_processes(std::vector<NetNamespace> &found, Places &places) {
+  const auto own = id_at("/proc/thread-self/ns/net");
   const auto pids = processes_in(proc_);
   if (!pids)
     return pids.error();
@@ -144,14 +178,37 @@ Result<std::vector<NetNamespace>> NetNamespaceFinder::find() {
     if (entry.has_id && entry.paths.size() < most_paths)
       entry.paths.push_back(path);
   }
+  return std::nullopt;
+}
 
-  make_names_unique(found, names_);
-  names_.clear();
-  for (const NetNamespace &entry : found)
-    names_.emplace(entry.id, entry.name);
-  std::sort(found.begin(), found.end(),
-            [](const auto &a, const auto &b) { return a.name < b.name; });
-  return found;
+NetNamespaceFinder::Listed NetNamespaceFinder::state_of(const std::string &folder) {
+  // More than a tick of the clock by which a folder's change is noted.
+  constexpr std::chrono::milliseconds moment{50};
+  const auto since_epoch = [](const timespec &time) {
+    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+  };
+  timespec now{};
+  struct stat status {};
+  if (clock_gettime(CLOCK_REALTIME_COARSE, &now) != 0 || stat(folder.c_str(), &status) != 0)
+    return {.is_settled = true};
+  const std::chrono::nanoseconds changed = since_epoch(status.st_mtim);
+  return {.device = status.st_dev,
+          .inode = status.st_ino,
+          .changed = changed,
+          .is_settled = since_epoch(now) - changed > moment};
+}
+
+bool NetNamespaceFinder::files_changed() const {
+  if (listed_.size() != folders_.size())
+    return true;
+  for (std::size_t i = 0; i < folders_.size(); ++i) {
+    const Listed now = state_of(folders_[i]);
+    const Listed &then = listed_[i];
+    if (!then.is_settled || now.device != then.device || now.inode != then.inode ||
+        now.changed != then.changed)
+      return true;
+  }
+  return false;
 }
 
 std::size_t keep_most(std::vector<NetNamespace> &namespaces,

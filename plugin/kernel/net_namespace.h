@@ -3,8 +3,10 @@
 #include "result.h"
 #include "unique_fd.h"
 
+#include <chrono>
 #include <compare>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <map>
 #include <stdexcept>
@@ -29,6 +31,8 @@ struct NetNamespace {
   std::string name;    ///< no other's: of its file, else its container's id, else its inode
   bool has_id = false; ///< not named by a file alone: the next one has another name
   std::vector<std::string> paths; ///< where it can be opened: its file, or some of its processes
+
+  bool operator==(const NetNamespace &) const = default;
 };
 
 /// How a net namespace shows in names.
@@ -45,17 +49,39 @@ public:
                                                                   "/run/docker/netns"},
                               std::string proc = "/proc");
 
+  enum class Look : std::uint8_t {
+    everywhere,
+    at_files, ///< those without a file are as in the last list: to look at all processes takes long
+  };
   /// All but the calling thread's own, in order of names. It fails for want of descriptors or
   /// memory only.
-  Result<std::vector<NetNamespace>> find();
+  Result<std::vector<NetNamespace>> find(Look look = Look::everywhere);
+  /// Whether there may be other files than in the last list.
+  bool files_changed() const;
   /// Whether some of no file may have been missed.
   bool refused() const;
   /// Why some with a file were missed in the last list; what: the folder.
   const Failure &folder_refusal() const { return folder_refusal_; }
 
 private:
+  /// A folder when it was listed.
+  struct Listed {
+    dev_t device = 0; ///< and inode 0: it was not there
+    ino_t inode = 0;
+    std::chrono::nanoseconds changed{0}; ///< since the epoch, by the kernel's coarse clock
+    /// False: a change of the same moment would not show, or a file is still to become a namespace.
+    bool is_settled = false;
+  };
+  using Places = std::map<NetNamespaceId, std::size_t>; ///< in a list
+
+  Failure find_files(std::vector<NetNamespace> &found, Places &places);
+  Failure find_by_processes(std::vector<NetNamespace> &found, Places &places);
+  static Listed state_of(const std::string &folder);
+
   std::vector<std::string> folders_;
   std::string proc_;
+  std::vector<Listed> listed_;             ///< of each folder
+  std::vector<NetNamespace> without_file_; ///< of the last list
   bool refused_ = false;
   Failure folder_refusal_;
   std::map<NetNamespaceId, std::string> names_; ///< of the last list

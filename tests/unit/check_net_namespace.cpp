@@ -6,7 +6,9 @@
 #include "test_program.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/stat.h>
 #include <thread>
@@ -183,6 +185,62 @@ START_TEST(a_visit_does_not_allocate) {
 }
 END_TEST
 
+START_TEST(files_that_come_and_go_are_noticed) {
+  const Folder folder;
+  const std::string files = folder / "netns";
+  const std::string file = files + "/blue";
+  const auto let_a_moment_pass = [] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  };
+  NetNamespaceFinder finder({files});
+  const auto list = [&] { ck_assert(finder.find(NetNamespaceFinder::Look::at_files)); };
+  ck_assert(finder.files_changed()); // there is no list yet
+  list();
+  ck_assert(!finder.files_changed());
+  ck_assert_int_eq(mkdir(files.c_str(), 0755), 0);
+  ck_assert(finder.files_changed());
+  list();
+  ck_assert(finder.files_changed()); // another one of the same moment would not be noticed
+  let_a_moment_pass();
+  list();
+  ck_assert(!finder.files_changed());
+  // Before a namespace is mounted on it, which does not show.
+  ck_assert(UniqueFd(open(file.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600)));
+  let_a_moment_pass();
+  ck_assert(finder.files_changed());
+  list();
+  ck_assert(finder.files_changed());
+  ck_assert_int_eq(unlink(file.c_str()), 0);
+  let_a_moment_pass();
+  list();
+  ck_assert(!finder.files_changed());
+}
+END_TEST
+
+START_TEST(those_without_a_file_stay_in_a_list_of_files) {
+  NetNamespaceFinder finder(std::vector<std::string>{});
+  Inhabitant inhabitant;
+  if (!inhabitant.has_begun())
+    return;
+  const std::string path = inhabitant.path();
+  const auto is_found = [&](NetNamespaceFinder::Look look) {
+    const auto found = finder.find(look);
+    ck_assert(found);
+    return std::any_of(found->begin(), found->end(), [&](const NetNamespace &each) {
+      return std::find(each.paths.begin(), each.paths.end(), path) != each.paths.end();
+    });
+  };
+  using enum NetNamespaceFinder::Look;
+  ck_assert(!is_found(at_files));
+  ck_assert(is_found(everywhere));
+  ck_assert(is_found(at_files));
+  inhabitant.end();
+  ck_assert(is_found(at_files));
+  ck_assert(!is_found(everywhere));
+  ck_assert(!is_found(at_files));
+}
+END_TEST
+
 START_TEST(another_namespace_at_the_same_path_is_not_entered) {
   Inhabitant inhabitant;
   if (!inhabitant.has_begun())
@@ -294,8 +352,14 @@ END_TEST
 /// From an exception that leaves a noexcept function no handler saves the daemon.
 START_TEST(without_memory_a_list_ends_with_an_exception) {
   const Folder folder;
+  Inhabitant inhabitant;
   ck_assert_int_eq(symlink("/proc/self/ns/net", (folder / "blue").c_str()), 0);
-  NetNamespaceFinder finder({folder.path()});
+  // One process, however many the host has.
+  const std::string proc = folder / "proc";
+  ck_assert_int_eq(mkdir(proc.c_str(), S_IRWXU), 0);
+  const std::string process = inhabitant.path().substr(0, inhabitant.path().find("/ns/"));
+  ck_assert_int_eq(symlink(process.c_str(), (proc + "/1").c_str()), 0);
+  NetNamespaceFinder finder({folder.path()}, proc);
   std::size_t failed = 0;
   for (bool found = false; !found; ++failed) {
     allocations_left = failed;
@@ -310,11 +374,12 @@ START_TEST(without_memory_a_list_ends_with_an_exception) {
 END_TEST
 
 int main() {
-  return run_tests("net_namespace", container_ids, names_are_unique, of_too_many_the_first_are_kept,
-                   what_ends_while_it_is_entered_is_gone, files_of_one_name_are_told_apart,
-                   own_namespace_is_not_found, namespace_of_a_process_is_found_entered_and_left,
-                   a_visit_does_not_allocate, another_namespace_at_the_same_path_is_not_entered,
-                   files_name_namespaces_the_first_of_them,
-                   a_list_that_cannot_be_had_is_no_empty_list,
-                   without_memory_a_list_ends_with_an_exception);
+  return run_tests(
+      "net_namespace", container_ids, names_are_unique, of_too_many_the_first_are_kept,
+      what_ends_while_it_is_entered_is_gone, files_of_one_name_are_told_apart,
+      own_namespace_is_not_found, namespace_of_a_process_is_found_entered_and_left,
+      a_visit_does_not_allocate, files_that_come_and_go_are_noticed,
+      those_without_a_file_stay_in_a_list_of_files,
+      another_namespace_at_the_same_path_is_not_entered, files_name_namespaces_the_first_of_them,
+      a_list_that_cannot_be_had_is_no_empty_list, without_memory_a_list_ends_with_an_exception);
 }
