@@ -41,6 +41,7 @@ public:
   /// A name that no address gives: a <Watch> has to give it.
   bool is_given_name() const { return kind_ == Kind::given_name; }
   bool is_unix() const;
+  bool is_path() const { return kind_ == Kind::unix_address && text_.front() == '/'; }
   /// The names that the listener can have by its address; none of a regex or of a given name.
   const std::vector<std::string> &names() const { return names_; }
 

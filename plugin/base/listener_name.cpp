@@ -1,6 +1,7 @@
 #include "listener_name.h"
 
 #include "number.h"
+#include "temporary_path.h"
 
 #include <algorithm>
 #include <arpa/inet.h>
@@ -208,17 +209,24 @@ ListenerName name_tcp_listener(const TcpAddress &address, std::string_view devic
           plain.device != 0 && has_id(device)};
 }
 
-ListenerName name_unix_listener(std::string_view address, std::string_view net_namespace) {
+ListenerName name_unix_listener(std::string_view address, std::string_view net_namespace,
+                                std::string_view owned_by) {
   std::string text = "unix_";
-  bool id = has_id(address);
+  bool id = has_id(address) || has_id(owned_by);
   if (!address.empty() && address.front() == '\0') {
     const std::string_view name = address.substr(1);
     text += "abstract_" + name_part(name);
     id = id || (name.size() == autobind_digits && std::all_of(name.begin(), name.end(), is_hex));
   } else {
+    id = id || is_temporary_path(address);
     const bool absolute = !address.empty() && address.front() == '/';
     std::string part = name_part(address, !absolute || address == "/unstable"); // unix_aggregate
     text += absolute ? part.substr(1) : part;
+  }
+  if (!owned_by.empty()) {
+    std::string owner(owned_by);
+    std::replace(owner.begin(), owner.end(), ' ', '-'); // "docker 0a1b2c3d4e5f"
+    text.append(owner_separator).append(name_part(owner));
   }
   return {bounded(with_net_namespace(std::move(text), net_namespace)), id};
 }

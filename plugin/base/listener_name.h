@@ -14,14 +14,16 @@ namespace backlog {
 /// [a-z0-9_-], at most 100 bytes.
 struct ListenerName {
   std::string text;
-  /// A part of the address is an id (eight or more hex digits, a UUID among them, or the name
-  /// that autobind gave): the next start of the same service has another one.
+  /// A part of the address is an id (eight or more hex digits, a UUID among them, the name that
+  /// autobind gave, or one as of mkdtemp()): the next start of the same service has another one.
   bool has_id = false;
 };
 
 constexpr std::size_t listener_name_max_bytes = 100;
 /// Before the net namespace at the end of a name.
 constexpr std::string_view namespace_separator = "__netns_";
+/// Before the owner of the mount namespace, at the end of a Unix listener's name otherwise.
+constexpr std::string_view owner_separator = "__in_";
 
 /// Instances that sum up the unstable listeners.
 constexpr std::string_view tcp_aggregate = "tcp_unstable";
@@ -42,7 +44,10 @@ ListenerName name_tcp_listener(const TcpAddress &address, std::string_view devic
 
 /// address: sun_path as unix_diag gives it: a path without its NUL, or an abstract name with its
 /// leading NUL.
-ListenerName name_unix_listener(std::string_view address, std::string_view net_namespace);
+/// owned_by: whose mount namespace a path is of, if that is not the plugin's own: a unit as
+/// unit_of_cgroup() names it, or an inode.
+ListenerName name_unix_listener(std::string_view address, std::string_view net_namespace,
+                                std::string_view owned_by = "");
 
 /// Whether the first of two addresses that meet in a name keeps it, by the addresses alone: the one
 /// with more dots, then the first in order. The other one has alternative_name().

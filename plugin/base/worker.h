@@ -43,16 +43,26 @@ public:
     return std::exchange(answer_, std::nullopt);
   }
 
-  /// For the thread that answers: sleeps until it is asked, or until `due`.
+  /// The thread that answers is woken as if it were due.
+  void nudge() {
+    const std::lock_guard lock(mutex_);
+    nudged_ = true;
+    changed_.notify_all();
+  }
+
+  /// For the thread that answers: sleeps until it is asked, or nudged, or until `due`.
   Wake sleep_until(std::optional<TimePoint> due) {
     progress_.note("");
     std::unique_lock lock(mutex_);
-    const auto woken = [&] { return asked_ || stopping_; };
+    const auto woken = [&] { return asked_ || stopping_ || nudged_; };
     if (!due)
       changed_.wait(lock, woken);
     else if (!changed_.wait_until(lock, *due, woken))
       return Wake::due;
-    return stopping_ ? Wake::stopping : Wake::asked;
+    const bool was_nudged = std::exchange(nudged_, false);
+    if (stopping_)
+      return Wake::stopping;
+    return was_nudged && !asked_ ? Wake::due : Wake::asked;
   }
 
   /// The same, until `descriptor` can be read, in place of a time.
@@ -103,6 +113,7 @@ private:
   std::mutex mutex_;
   std::condition_variable changed_;
   bool asked_ = false;
+  bool nudged_ = false;
   bool stopping_ = false;
   std::optional<Answer> answer_;
 };

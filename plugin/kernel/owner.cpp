@@ -470,6 +470,11 @@ const Owner *OwnerBook::find(std::uint64_t cookie) const {
   return entry == entries_.end() ? nullptr : &entry->second.owner;
 }
 
+bool OwnerBook::is_looked_for(std::uint64_t cookie) const {
+  const auto entry = entries_.find(cookie);
+  return entry != entries_.end() && entry->second.search == Search::wanted;
+}
+
 bool OwnerBook::lacks_owner() const {
   return std::any_of(entries_.begin(), entries_.end(), [](const auto &entry) {
     return entry.second.inode != 0 && entry.second.owner.text().empty();

@@ -69,6 +69,9 @@ public:
   /// Null for a socket that was not listening at the last update(). Valid until the next one.
   const Owner *find(std::uint64_t cookie) const;
 
+  /// Whether the next scan looks for the process that has it open.
+  bool is_looked_for(std::uint64_t cookie) const;
+
   /// Whether there was a socket without an owner while processes may not be looked into. Once so,
   /// always so, since a process does not get back what it may do.
   bool refused() const { return refused_; }

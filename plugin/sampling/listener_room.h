@@ -10,6 +10,7 @@ namespace backlog {
 struct ListenerRoom {
   std::size_t most = 0;
   std::size_t taken = 0;
+  std::size_t waiting = 0; ///< Unix sockets of which nobody knows yet where they are
 
   /// Beyond `most` an eighth more has room for sockets whose queue is not empty, and another eighth
   /// for those that a Listener or Watch names: a few that come late among many idle ones.
@@ -17,6 +18,8 @@ struct ListenerRoom {
     const std::size_t reserve = most / 8 * (std::size_t{is_used} + 2 * std::size_t{is_named});
     return taken < most + reserve;
   }
+  /// Beyond, they come when others have their places.
+  bool can_wait() const { return waiting < most; }
 };
 
 /// The room of each kind.

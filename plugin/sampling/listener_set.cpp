@@ -66,11 +66,17 @@ void ListenerSet::begin_sample() {
 
 void ListenerSet::see(const MemberState &state, Identify identify, IsNamed is_named) {
   Member *known = find(state.cookie);
-  if (known == nullptr && room_ && !has_room(state, is_named)) {
-    ++without_room_;
-    return;
+  if (known == nullptr) {
+    if (room_ && !has_room(state, is_named)) {
+      ++without_room_;
+      return;
+    }
+    std::optional<ListenerIdentity> identity = identify();
+    if (!identity)
+      return;
+    known = &admit(state, std::move(*identity));
   }
-  Member &member = known != nullptr ? *known : admit(state, identify);
+  Member &member = *known;
   if (member.sample != sample_)
     ++seen_;
   member.sample = sample_;
@@ -120,6 +126,15 @@ void ListenerSet::discount(std::uint64_t cookie) {
   count(members_[found->second], false);
 }
 
+void ListenerSet::move_out(std::uint64_t cookie) {
+  if (const auto found = by_cookie_.find(cookie); found != by_cookie_.end())
+    remove(members_[found->second]);
+  gone_members_.clear();
+  // Where it is met next, its events are told.
+  std::erase_if(gone_with_events_,
+                [cookie](const GoneMember &member) { return member.cookie == cookie; });
+}
+
 void ListenerSet::count(Member &member, bool counted) {
   const std::uint32_t more =
       static_cast<std::uint32_t>(counted) - static_cast<std::uint32_t>(member.counted); // may be -1
@@ -145,8 +160,8 @@ ListenerSet::Member *ListenerSet::find(std::uint64_t cookie) {
   return &members_[found->second];
 }
 
-ListenerSet::Member &ListenerSet::admit(const MemberState &state, Identify identify) {
-  const std::uint32_t listener = listener_for(identify());
+ListenerSet::Member &ListenerSet::admit(const MemberState &state, ListenerIdentity identity) {
+  const std::uint32_t listener = listener_for(std::move(identity));
   std::uint32_t slot = 0;
   if (free_members_.empty()) {
     slot = static_cast<std::uint32_t>(members_.size());

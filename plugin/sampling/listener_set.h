@@ -65,7 +65,7 @@ class ListenerSet {
 public:
   using TimePoint = std::chrono::steady_clock::time_point;
   using Duration = std::chrono::nanoseconds;
-  using Identify = FunctionRef<ListenerIdentity()>;
+  using Identify = FunctionRef<std::optional<ListenerIdentity>()>;
   /// Whether a listener that has been there for so long, without a break, counts as a member of the
   /// fold, the sum of those that make no series of their own. Duration::max(): it was settled once.
   using Folds = std::function<bool(const ListenerIdentity &, Duration listening_for)>;
@@ -87,14 +87,17 @@ public:
 
   void begin_sample();
   using IsNamed = FunctionRef<bool()>;
-  /// identify is called for new members only; is_named, whether a Listener or Watch names it, for
-  /// new ones where there is no room for all.
+  /// identify is called for new members only; nullopt: it is not to be one yet. is_named, whether a
+  /// Listener or Watch names it, is called for new ones where there is no room for all.
   void see(const MemberState &state, Identify identify, IsNamed is_named);
   void see(const MemberState &state, Identify identify) {
     see(state, identify, [] { return false; });
   }
   /// Of a member of the sample under way: it is not counted after all.
   void discount(std::uint64_t cookie);
+  /// Between samples: the next one meets it as new, since it is another listener's now. To be
+  /// followed by forget_gone().
+  void move_out(std::uint64_t cookie);
   /// max_weight: the most time that this sample may stand for.
   void end_sample(TimePoint now, Duration max_weight);
   /// Nobody looked from the last sample to now, since nothing happened: the queues are taken to
@@ -220,7 +223,7 @@ private:
 
   Member *find(std::uint64_t cookie);
   bool has_room(const MemberState &state, IsNamed is_named);
-  Member &admit(const MemberState &state, Identify identify);
+  Member &admit(const MemberState &state, ListenerIdentity identity);
   std::uint32_t listener_for(ListenerIdentity identity);
   std::optional<std::uint32_t> known_listener(const ListenerIdentity &identity) const;
   void give_name(std::uint32_t index);

@@ -47,7 +47,8 @@ NamespaceSampler::NamespaceSampler(std::shared_ptr<const Config> config, Namespa
     : config_(std::move(config)), label_(std::move(label)), rooms_(rooms), progress_(progress),
       tcp_([this](const auto &identity, auto age) { return folds(identity, age); }, rooms.tcp),
       unix_([this](const auto &identity, auto age) { return folds(identity, age); },
-            rooms.unix_sockets) {
+            rooms.unix_sockets),
+      unix_members_(rooms.unix_sockets) {
   read_local_ports();
   if (const Result<std::uint64_t> cookie = backlog::net_cookie())
     net_cookie_ = *cookie;
@@ -143,33 +144,34 @@ void NamespaceSampler::sample_unix(Duration max_weight) {
     take_unix_sample(max_weight, false);
 }
 
-bool NamespaceSampler::take_unix_sample(Duration max_weight, bool at_harvest) {
+void NamespaceSampler::take_unix_sample(Duration max_weight, bool at_harvest) {
   dump_unix();
   if (unix_failure_ && at_harvest && !lacks_module(unix_failure_))
     dump_unix();
   if (unix_failure_)
-    return false;
-  note_step("paths of Unix sockets");
-  // A new socket may have been bound to the path of an older one, which then counts no more.
-  const bool changed = at_harvest ? unix_files_.look_at_all() : unix_files_.look();
-  if (changed)
-    for (const std::uint64_t cookie : unix_files_.replaced())
-      unix_.discount(cookie);
+    return;
   unix_.end_sample(std::chrono::steady_clock::now(), max_weight);
-  for (const std::uint64_t cookie : unix_.gone_members())
-    unix_files_.remove(cookie);
+  unix_members_.remove(unix_.gone_members());
   unix_.forget_gone([](std::uint32_t, bool, bool) { return true; });
-  return unix_files_.look() || changed;
 }
 
 void NamespaceSampler::harvest_unix_samples(Duration max_weight) {
-  bool changed = take_unix_sample(max_weight, true);
-  if (unix_.without_room() > 0) // then a dump is dear, and somebody always comes or goes
-    return;
-  if (changed || unix_.has_missed())
-    changed = take_unix_sample(max_weight, true);
-  if (changed)
-    (void)take_unix_sample(max_weight, true);
+  take_unix_sample(max_weight, true);
+  // Without room for all a dump is dear, and somebody always comes or goes.
+  if (unix_.has_missed() && unix_.without_room() == 0)
+    take_unix_sample(max_weight, true);
+  unix_members_.end_interval(unix_looks_);
+}
+
+void NamespaceSampler::follow(const std::shared_ptr<const UnixPlaces> &places,
+                              std::uint64_t looks) {
+  unix_looks_ = looks;
+  for (const std::uint64_t cookie : unix_members_.follow(places))
+    unix_.move_out(cookie);
+  // Before the next sample, in which another socket may have the name.
+  unix_.forget_gone([](std::uint32_t, bool, bool) { return true; });
+  for (const std::uint64_t cookie : unix_members_.shadowed())
+    unix_.discount(cookie);
 }
 
 template <class Dump> Failure NamespaceSampler::with_sock_diag(Dump dump) {
@@ -215,26 +217,33 @@ void NamespaceSampler::dump_unix() {
            .length = listener.queue_length,
            .limit = listener.limit,
            .drops = std::nullopt,
-           .counted = !unix_files_.is_replaced(listener.cookie)},
-          [&] { return admit(listener); }, [&] { return is_named(identify(listener)); });
+           .counted = !unix_members_.is_shadowed(listener.cookie)},
+          [&] { return identify(listener); }, [&] { return is_named(listener); });
     });
   });
   if (unix_failure_)
     unix_.abandon_sample();
 }
 
-ListenerIdentity NamespaceSampler::admit(const UnixListener &listener) {
-  // A path leads to a file of collectd's own mount namespace, and an abstract name to a socket of
-  // its own net namespace: in another they are another's.
-  if (label_.name.empty())
-    unix_files_.add(listener);
-  return identify(listener);
+std::optional<ListenerIdentity> NamespaceSampler::identify(const UnixListener &listener) {
+  const UnixPlace *place = unix_members_.place_of(listener);
+  return place != nullptr ? std::optional(identify_at(*place)) : std::nullopt;
 }
 
-ListenerIdentity NamespaceSampler::identify(const UnixListener &listener) const {
+/// While its place is not known, by the path that was bound.
+bool NamespaceSampler::is_named(const UnixListener &listener) const {
+  if (const UnixPlace *place = unix_members_.known_place(listener.cookie))
+    return is_named(identify_at(*place));
+  return is_named(identify_at({.path = std::string(listener.address), .owned_by = ""}));
+}
+
+ListenerIdentity NamespaceSampler::identify_at(const UnixPlace &place) const {
   ListenerIdentity identity;
-  identity.address = shown_address(listener.address);
-  ListenerName name = name_unix_listener(listener.address, label_.name);
+  identity.address = shown_address(place.path);
+  // A path leads to a file of collectd's own mount namespace, and an abstract name to a socket of
+  // its own net namespace: in another they are another's.
+  identity.is_in_own_mounts = place.owned_by.empty();
+  ListenerName name = name_unix_listener(place.path, label_.name, place.owned_by);
   identity.name = std::move(name.text);
   identity.has_id = name.has_id || label_.has_id;
   return identity;

@@ -9,7 +9,7 @@
 #include "net_limits.h"
 #include "progress.h"
 #include "sock_diag.h"
-#include "unix_files.h"
+#include "unix_members.h"
 
 #include <chrono>
 #include <memory>
@@ -36,6 +36,12 @@ public:
   /// these listeners, only harvests ask: each question has it look for one with modprobe.
   void sample_tcp(Duration max_weight);
   void sample_unix(Duration max_weight);
+  /// Takes over where the Unix listeners are; those of which that is not known are not sampled.
+  /// looks: how often the surveyor has looked.
+  void follow(const std::shared_ptr<const UnixPlaces> &places, std::uint64_t looks);
+  bool has_unplaced() const { return unix_members_.has_waiting(); }
+  /// Those that came since the last call, and of which that is not known.
+  std::vector<UnixFile> take_unplaced() { return unix_members_.take_unplaced(); }
   bool tcp_filling() const { return tcp_.filling(); }
   bool unix_filling() const { return unix_.filling(); }
   /// As in ListenerSet, of all listeners.
@@ -73,12 +79,12 @@ private:
   void take_tcp_sample(Duration max_weight, bool at_harvest);
   /// With the counters as they were read before it.
   void take_tcp_dump(Duration max_weight);
-  /// Returns whether the next one finds others to be counted than this has counted.
-  bool take_unix_sample(Duration max_weight, bool at_harvest);
+  void take_unix_sample(Duration max_weight, bool at_harvest);
   void harvest_unix_samples(Duration max_weight);
   void forget_gone_tcp();
-  ListenerIdentity admit(const UnixListener &listener);
-  ListenerIdentity identify(const UnixListener &listener) const;
+  std::optional<ListenerIdentity> identify(const UnixListener &listener);
+  ListenerIdentity identify_at(const UnixPlace &place) const;
+  bool is_named(const UnixListener &listener) const;
   bool folds(const ListenerIdentity &identity, Duration listening_for) const;
   bool is_named(const ListenerIdentity &identity) const;
   void read_local_ports();
@@ -102,7 +108,8 @@ private:
   std::optional<std::uint64_t> net_cookie_;
   ListenerSet tcp_;
   ListenerSet unix_;
-  UnixFiles unix_files_;
+  UnixMembers unix_members_;
+  std::uint64_t unix_looks_ = 0; ///< of the surveyor
   DropLedger drops_;
   ListenCounters untold_;        ///< drops of the interval that no listener in it tells
   ListenCounters untold_folded_; ///< those of them that are the fold's

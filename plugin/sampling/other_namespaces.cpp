@@ -30,7 +30,13 @@ template <class Visit> Failure OtherNamespaces::visit(Entry &entry, Visit visit)
       entry.sampler->ask_events(has_events_);
       entry.sampler->ask_frees(frees_of_);
     }
+    entry.sampler->follow(board_->unix_places(), board_->unix_looks());
     visit(*entry.sampler);
+    std::vector<UnixFile> unplaced = entry.sampler->take_unplaced();
+    for (UnixFile &file : unplaced)
+      file.net_namespace = entry.net_namespace.id.inode;
+    if (!unplaced.empty())
+      board_->post_unplaced(std::move(unplaced));
     entry.state = State::open;
   });
   if (failure && failure->code == ENOENT)
@@ -77,7 +83,7 @@ bool OtherNamespaces::is_busy(Duration stuck_after) const {
   return std::any_of(entries_.begin(), entries_.end(), [&](const Entry &entry) {
     return entry.state == State::open && entry.sampler &&
            (entry.sampler->tcp_filling() || entry.sampler->unix_filling() ||
-            entry.sampler->is_stuck(stuck_after));
+            entry.sampler->has_unplaced() || entry.sampler->is_stuck(stuck_after));
   });
 }
 

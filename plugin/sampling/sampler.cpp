@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <set>
 #include <sys/socket.h>
+#include <thread>
 #include <utility>
 
 namespace backlog {
@@ -31,6 +32,9 @@ constexpr Duration after_failure = std::chrono::seconds(1);
 constexpr std::chrono::milliseconds rest_after{100};
 // Two samples at rest that see nobody accepted, and more than what an event tells of.
 constexpr Duration stuck_after = std::chrono::milliseconds(60);
+// In the first harvest only.
+constexpr std::chrono::milliseconds wait_for_places{500};
+constexpr std::chrono::milliseconds look_for_places_every{2};
 
 /// One kind of dump: when its next sample is due and what one costs.
 struct Paced {
@@ -197,7 +201,7 @@ private:
 
   bool is_busy() const {
     return own_.tcp_filling() || own_.unix_filling() || own_.is_stuck(stuck_time()) ||
-           own_.tcp_failed() || other_namespaces_.is_busy(stuck_time());
+           own_.tcp_failed() || own_.has_unplaced() || other_namespaces_.is_busy(stuck_time());
   }
 
   Duration stuck_time() const { return std::max(stuck_after, 2 * tcp_.period); }
@@ -221,7 +225,7 @@ private:
     // What came just before woke nobody.
     own_.sample_tcp(tcp_.max_weight());
     if (config_->report_unix)
-      own_.sample_unix(unix_.max_weight());
+      sample_own_unix();
     spent_of(own_budget_);
     resting_ = true;
     rest_begin_ = Clock::now();
@@ -284,7 +288,7 @@ private:
       plan_tcp();
     }
     if (unix_.due && *unix_.due <= due_by) {
-      own_.sample_unix(unix_.max_weight());
+      sample_own_unix();
       const Duration cost = spent_of(own_budget_);
       unix_budget_.spend(cost, Clock::now());
       unix_.cost.note(cost);
@@ -304,9 +308,13 @@ private:
     if (resting_)
       pass_rest();
     const Duration cpu_begin = interval_cpu_begin_;
+    if (harvests_ == 0)
+      wait_for_unix_places();
     // Before the dumps: what is freed meanwhile is told with the next interval, as its drops are.
     EventReading *events = read_events(harvest.faults);
+    own_.follow(board_->unix_places(), board_->unix_looks());
     harvest.own = own_.harvest(tcp_.max_weight(), unix_.max_weight(), events, harvest.faults);
+    post_unplaced();
     ++tcp_samples_;
     const Duration own_cost = spent_of(own_budget_);
     const Duration unix_cost = std::min(own_.unix_harvest_cost(), own_cost);
@@ -348,6 +356,29 @@ private:
     divide_budget();
     plan_others();
     return harvest;
+  }
+
+  void sample_own_unix() {
+    own_.follow(board_->unix_places(), board_->unix_looks());
+    own_.sample_unix(unix_.max_weight());
+    post_unplaced();
+  }
+
+  /// The first harvest is to have those that were there before; the surveyor is asked with it.
+  void wait_for_unix_places() {
+    if (!config_->report_unix)
+      return;
+    sample_own_unix();
+    const Clock::time_point deadline = Clock::now() + wait_for_places;
+    while (own_.has_unplaced() && Clock::now() < deadline) {
+      std::this_thread::sleep_for(look_for_places_every);
+      own_.follow(board_->unix_places(), board_->unix_looks());
+    }
+  }
+
+  void post_unplaced() {
+    if (auto unplaced = own_.take_unplaced(); !unplaced.empty())
+      board_->post_unplaced(std::move(unplaced));
   }
 
   SamplerFigures figures(const Harvest &harvest, Duration cpu_time) {

@@ -2,7 +2,13 @@
 
 #include "net_namespace.h"
 #include "scan_wishes.h"
+#include "unix_paths.h"
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -36,10 +42,56 @@ public:
     return wishes_;
   }
 
+  /// By the surveyor: where Unix listeners are.
+  void post(std::shared_ptr<const UnixPlaces> places) {
+    const std::lock_guard lock(mutex_);
+    unix_places_.swap(places);
+  }
+  std::shared_ptr<const UnixPlaces> unix_places() const {
+    const std::lock_guard lock(mutex_);
+    return unix_places_;
+  }
+
+  /// By the surveyor: it has looked, and goes on.
+  void note_unix_look() {
+    const std::lock_guard lock(mutex_);
+    ++unix_looks_;
+  }
+  std::uint64_t unix_looks() const {
+    const std::lock_guard lock(mutex_);
+    return unix_looks_;
+  }
+
+  /// By the sampler: Unix listeners that wait for their places.
+  void post_unplaced(std::vector<UnixFile> files) {
+    const std::lock_guard lock(mutex_);
+    // The surveyor may hang, and finds all of them with its next list.
+    files.resize(std::min(files.size(), most_unplaced - unplaced_.size()));
+    unplaced_.insert(unplaced_.end(), std::make_move_iterator(files.begin()),
+                     std::make_move_iterator(files.end()));
+    if (wake_surveyor_)
+      wake_surveyor_();
+  }
+  std::vector<UnixFile> take_unplaced() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(unplaced_, {});
+  }
+  /// By the surveyor: how it is woken; nullptr: it ends.
+  void wake_surveyor_by(std::function<void()> wake) {
+    const std::lock_guard lock(mutex_);
+    wake_surveyor_.swap(wake);
+  }
+
 private:
+  static constexpr std::size_t most_unplaced = 10000;
+
   mutable std::mutex mutex_;
   std::shared_ptr<const Namespaces> namespaces_ = std::make_shared<const Namespaces>();
   ScanWishes wishes_;
+  std::shared_ptr<const UnixPlaces> unix_places_; ///< nullptr: none yet
+  std::uint64_t unix_looks_ = 0;
+  std::vector<UnixFile> unplaced_;
+  std::function<void()> wake_surveyor_;
 };
 
 } // namespace backlog

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace backlog {
@@ -54,6 +55,8 @@ struct Survey {
   std::map<NetNamespaceId, NamespaceSurvey> others;
   std::unordered_map<std::uint64_t, UnixWaits> unix_waits; ///< by cookie, of all namespaces
   std::unordered_map<std::uint64_t, Owner> owners;         ///< by cookie, of all namespaces
+  /// Unix listeners to whose files nothing leads any more, by cookie.
+  std::unordered_set<std::uint64_t> unreachable;
   std::vector<Fault> faults;
 };
 

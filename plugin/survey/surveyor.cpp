@@ -9,6 +9,7 @@
 #include "sockstat.h"
 #include "syn_queue.h"
 #include "thread_cpu_time.h"
+#include "unix_paths.h"
 #include "unix_wait_clocks.h"
 #include "waiting.h"
 
@@ -24,16 +25,16 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Finding namespaces takes some milliseconds for a thousand processes.
-constexpr std::chrono::seconds find_namespaces_every{30};
+constexpr std::chrono::seconds look_for_namespaces_every{1};
+// To look at all processes for namespaces takes some milliseconds for a thousand; of one CPU.
+constexpr double find_namespaces_share = 0.005;
 // Anyone can make user namespaces, each with a net namespace. With 512 of them each of the two
 // threads takes 1.3 % of a CPU at an interval of 10 s, and a node of containers runs 250 at most.
 constexpr std::size_t most_namespaces = 256;
-// Beyond, the owners of those Unix listeners only whose queue is not empty, or whose owner is
-// known.
+// Beyond, those Unix listeners only whose queue is not empty, or whose owner is known.
 constexpr std::size_t most_listed = 30000;
 // Of one CPU: scans of all connections and of all processes, lists of all listening sockets for
-// their owners, and looks at those who wait at Unix listeners. Together one percent.
+// their owners and places, and looks at those who wait at Unix listeners. Together one percent.
 constexpr double scan_share = 0.0055;
 constexpr double listing_share = 0.0025;
 constexpr double unix_look_share = 0.002;
@@ -154,19 +155,28 @@ public:
   SurveyingLoop(std::shared_ptr<const Config> config, Config::Seconds interval,
                 std::shared_ptr<SurveyBoard> board, Mailbox<Survey> &mailbox)
       : config_(std::move(config)), mailbox_(mailbox), board_(std::move(board)),
+        unix_paths_(watched_paths(*config_)),
         budget_(scan_share, std::chrono::duration_cast<ScanBudget::Duration>(interval)),
         unix_look_period_(unix_look_period(*config_)), interval_(interval) {}
 
   void run() {
+    // A thread that was left behind, deep in the kernel, is not to be called any more.
+    const WakenBy waken(*board_, mailbox_);
     for (;;) {
-      switch (mailbox_.sleep_until(next_unix_look())) {
+      switch (mailbox_.sleep_until(next_look())) {
       case Mailbox<Survey>::Wake::stopping:
         return;
       case Mailbox<Survey>::Wake::asked:
         mailbox_.deliver(survey());
+        find_unix_listeners();
+        place_new_unix_listeners();
         break;
       case Mailbox<Survey>::Wake::due:
-        look_at_unix_queues(places(*board_->namespaces()));
+        if (is_over(next_namespace_look()))
+          look_for_namespaces();
+        if (is_over(next_unix_look()))
+          look_at_unix_queues(places(*board_->namespaces()));
+        place_new_unix_listeners();
         break;
       }
     }
@@ -186,11 +196,74 @@ private:
     return *unix_looked_at_ + unix_look_period_;
   }
 
+  std::optional<Clock::time_point> next_namespace_look() const {
+    if (!selects_net_namespaces(*config_))
+      return std::nullopt;
+    return looked_at_ + look_for_namespaces_every;
+  }
+
+  std::optional<Clock::time_point> next_look() const {
+    const auto namespaces = next_namespace_look();
+    const auto queues = next_unix_look();
+    return namespaces && queues ? std::min(namespaces, queues) : namespaces ? namespaces : queues;
+  }
+
+  static bool is_over(const std::optional<Clock::time_point> &due) {
+    return due && *due <= Clock::now();
+  }
+
   static std::vector<Place> places(const std::vector<NetNamespace> &others) {
     std::vector<Place> places(1);
     for (const NetNamespace &other : others)
       places.push_back({&other});
     return places;
+  }
+
+  /// While it lives, the sampler can wake this thread.
+  class WakenBy {
+  public:
+    WakenBy(SurveyBoard &board, Mailbox<Survey> &mailbox) : board_(board) {
+      board_.wake_surveyor_by([&mailbox] { mailbox.nudge(); });
+    }
+    ~WakenBy() { board_.wake_surveyor_by(nullptr); }
+    WakenBy(const WakenBy &) = delete;
+    WakenBy &operator=(const WakenBy &) = delete;
+
+  private:
+    SurveyBoard &board_;
+  };
+
+  static std::vector<std::string> watched_paths(const Config &config) {
+    std::vector<std::string> paths;
+    for (const Watch &watch : config.watches)
+      if (watch.entry.is_path())
+        paths.push_back(watch.entry.text());
+    return paths;
+  }
+
+  /// Last, and when the survey has been delivered: it may take long.
+  void find_unix_listeners() {
+    if (!config_->report_unix || !has_listed_)
+      return;
+    mailbox_.progress().note("paths of Unix sockets");
+    unix_paths_.update(unix_files_, [this](std::uint64_t cookie) {
+      const Owner *owner = owners_.find(cookie);
+      return owner != nullptr
+                 ? UnixFileOwner{owner->pid, owner->unit, owners_.is_looked_for(cookie)}
+                 : UnixFileOwner{0, "", !config_->report_owner};
+    });
+    post_unix_places();
+  }
+
+  void place_new_unix_listeners() {
+    unix_paths_.add(board_->take_unplaced());
+    post_unix_places();
+  }
+
+  void post_unix_places() {
+    if (auto places = unix_paths_.take_changed())
+      board_->post(std::move(places));
+    board_->note_unix_look();
   }
 
   Survey survey() {
@@ -203,9 +276,12 @@ private:
     survey_.waits_of = wishes_.of;
 
     mailbox_.progress().note("limits and listeners");
+    survey_.unreachable = unix_paths_.gone();
     for (const Place &place : places)
       visit(place, [&] { read_limits(place); });
-    if (config_->report_owner && listing_budget_.until(listing_cost_, Clock::now()).count() == 0)
+    has_listed_ = (config_->report_owner || config_->report_unix) &&
+                  listing_budget_.until(listing_cost_, Clock::now()).count() == 0;
+    if (has_listed_)
       list_sockets(places);
     survey_.faults.insert(survey_.faults.end(), listing_faults_.begin(), listing_faults_.end());
     look_at_unix_queues(places);
@@ -218,6 +294,7 @@ private:
 
   void find_namespaces() {
     mailbox_.progress().note("list of net namespaces");
+    looked_at_ = Clock::now();
     post_namespaces();
     if (without_room_ > 0)
       survey_.faults.push_back(
@@ -233,19 +310,38 @@ private:
   }
 
   void post_namespaces() {
-    if (found_at_ && Clock::now() - *found_at_ < find_namespaces_every)
-      return;
-    Result<SurveyBoard::Namespaces> found = finder_.find();
-    if (!found) { // the last list stands
+    // As long as the last look took its share, only the files are looked at.
+    const auto before = thread_cpu_time();
+    const Clock::time_point now = Clock::now();
+    const bool by_processes = now >= find_by_processes_at_;
+    Result<SurveyBoard::Namespaces> found = finder_.find(
+        by_processes ? NetNamespaceFinder::Look::everywhere : NetNamespaceFinder::Look::at_files);
+    if (by_processes)
+      find_by_processes_at_ = now + std::chrono::duration_cast<Clock::duration>(
+                                        (thread_cpu_time() - before) / find_namespaces_share);
+    if (!found) // the last list stands
       survey_.faults.push_back({"list of other net namespaces", found.error().message()});
-      return;
-    }
-    found_at_ = Clock::now();
-    std::erase_if(*found, [&](const NetNamespace &other) {
+    else
+      post(std::move(*found));
+  }
+
+  void post(SurveyBoard::Namespaces found) {
+    std::erase_if(found, [&](const NetNamespace &other) {
       return !selects_net_namespace(*config_, other.name);
     });
-    without_room_ = keep_most(*found, *board_->namespaces(), most_namespaces);
-    board_->post(std::move(*found));
+    without_room_ = keep_most(found, *board_->namespaces(), most_namespaces);
+    if (found != *board_->namespaces())
+      board_->post(std::move(found));
+  }
+
+  /// Between surveys: those that have a file are there within a second.
+  void look_for_namespaces() {
+    looked_at_ = Clock::now();
+    if (!finder_.files_changed())
+      return;
+    // Why there is no list, the survey says.
+    if (auto found = finder_.find(NetNamespaceFinder::Look::at_files))
+      post(std::move(*found));
   }
 
   template <class Look> void visit(const Place &place, Look look) {
@@ -280,9 +376,13 @@ private:
   void list_sockets(const std::vector<Place> &places) {
     const auto before = thread_cpu_time();
     sockets_.clear();
+    unix_files_.clear();
     listing_faults_.clear();
     for (const Place &place : places)
       visit(place, [&] { list_sockets(place); });
+    mailbox_.progress().note("paths of Unix sockets");
+    unix_paths_.add(unix_files_);
+    post_unix_places();
     owners_.update(sockets_);
     listing_cost_ = thread_cpu_time() - before;
     listing_budget_.spend(listing_cost_, Clock::now());
@@ -290,8 +390,8 @@ private:
 
   void list_sockets(const Place &place) {
     // Each by itself: a kernel may have one of the two modules only.
-    const Failure tcp = list_tcp_sockets();
-    const Failure unix_sockets = config_->report_unix ? list_unix_sockets() : Failure();
+    const Failure tcp = config_->report_owner ? list_tcp_sockets() : Failure();
+    const Failure unix_sockets = config_->report_unix ? list_unix_sockets(place) : Failure();
     if (tcp || unix_sockets)
       listing_faults_.push_back({place.part("owners"), (tcp ? tcp : unix_sockets)->message()});
   }
@@ -306,15 +406,22 @@ private:
     });
   }
 
-  Failure list_unix_sockets() {
+  Failure list_unix_sockets(const Place &place) {
     Result<SockDiag> sock_diag = SockDiag::open();
     if (!sock_diag)
       return sock_diag.error();
     return sock_diag->dump_unix_listeners([&](const UnixListener &listener) {
-      if (sockets_.size() >= most_listed && listener.queue_length == 0 &&
-          owners_.find(listener.cookie) == nullptr)
+      if (std::max(sockets_.size(), unix_files_.size()) >= most_listed &&
+          listener.queue_length == 0 && owners_.find(listener.cookie) == nullptr)
         return;
-      sockets_.push_back({listener.cookie, listener.inode, 0, listener.queue_length > 0});
+      if (config_->report_owner || unix_paths_.wanting_owner().contains(listener.cookie))
+        sockets_.push_back({listener.cookie, listener.inode, 0, listener.queue_length > 0});
+      if (has_unix_file(listener))
+        unix_files_.push_back({.cookie = listener.cookie,
+                               .path = std::string(listener.address),
+                               .inode = listener.file_inode,
+                               .device = listener.file_device,
+                               .net_namespace = place.id().inode});
     });
   }
 
@@ -363,7 +470,7 @@ private:
   /// The scans of all connections, and of all processes, as far as there is time for them.
   void scan(const std::vector<Place> &places) {
     std::map<std::string, std::pair<const Place *, ScanKind>> scans; // by name
-    if (config_->report_owner && owners_.wants_scan())
+    if (owners_.wants_scan())
       scans["owners"] = {&places.front(), ScanKind::owners};
     for (const Place &place : places) {
       const bool is_own = place.other == nullptr;
@@ -416,17 +523,20 @@ private:
   std::shared_ptr<const Config> config_;
   Mailbox<Survey> &mailbox_;
   std::shared_ptr<SurveyBoard> board_;
+  UnixPaths unix_paths_;
   ScanBudget budget_;
   TcpSocketsReader sockets_reader_;
   NetLimitsReader limits_;
   OwnerBook owners_;
   NetNamespaceFinder finder_;
   std::optional<NetNamespaceDoor> door_;
-  std::optional<Clock::time_point> found_at_; ///< the other namespaces
-  std::size_t without_room_ = 0;              ///< of them
+  Clock::time_point looked_at_;            ///< for other namespaces
+  Clock::time_point find_by_processes_at_; ///< not before
+  std::size_t without_room_ = 0;           ///< of them
   CpuBudget listing_budget_{listing_share, Clock::now()};
   CpuBudget::Duration listing_cost_{0}; ///< of the last one
   std::vector<Fault> listing_faults_;   ///< likewise
+  bool has_listed_ = false;             ///< in the last survey
   std::uint64_t tcp_sockets_ = 0;       ///< as of the last reading
   UnixWaitClocks unix_clocks_;
   Clock::duration unix_look_period_;
@@ -439,6 +549,7 @@ private:
   Survey survey_;
   ScanWishes wishes_;
   std::vector<OwnedSocket> sockets_; ///< of the last list
+  std::vector<UnixFile> unix_files_; ///< likewise
 };
 
 } // namespace

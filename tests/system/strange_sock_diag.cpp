@@ -8,6 +8,7 @@
 //                                     thread that one of these two makes fail
 //   STRANGE_SOCK_DIAG_EACH_FAMILY=1   TCPDIAG_GETSOCK is an unknown request
 //   STRANGE_SOCK_DIAG_NO_NETSTAT=FILE the kernel's counters cannot be opened while FILE exists
+//   STRANGE_SOCK_DIAG_DEAD_MOUNT=PATH who looks at it waits for good
 //   STRANGE_SOCK_DIAG_THEN_SYN=PORT   one SYN is sent there when the sampler's thread has received
 //                                     a dump, after each fifth
 
@@ -24,6 +25,7 @@
 #include <netinet/in.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
 
@@ -92,6 +94,12 @@ void note_asked() {
   close(fd);
 }
 
+void wait_if_dead(const char *file) {
+  const char *dead = std::getenv("STRANGE_SOCK_DIAG_DEAD_MOUNT");
+  while (dead != nullptr && std::strcmp(file, dead) == 0)
+    pause();
+}
+
 template <class Function> Function *next(Function * /*type*/, const char *name) {
   return reinterpret_cast<Function *>(dlsym(RTLD_NEXT, name));
 }
@@ -101,8 +109,15 @@ template <class Function> Function *next(Function * /*type*/, const char *name) 
 #pragma GCC visibility push(default)
 extern "C" {
 
+int stat(const char *file, struct stat *buffer) {
+  static auto *const real = next(&stat, "stat");
+  wait_if_dead(file);
+  return real(file, buffer);
+}
+
 int open(const char *file, int oflag, ...) {
   static auto *const real = next(&open, "open");
+  wait_if_dead(file);
   if (std::strcmp(file, "/proc/thread-self/net/netstat") == 0 &&
       triggered("STRANGE_SOCK_DIAG_NO_NETSTAT")) {
     errno = EACCES;

@@ -4,6 +4,7 @@
 import os
 import pathlib
 import re
+import signal
 import socket
 import time
 import unittest
@@ -14,7 +15,7 @@ from kernel import run
 from processes import CAP_SYS_ADMIN, raise_descriptor_limit
 from system_test import SystemTest
 from waiting import wait_until
-from net_namespaces import NetNamespace
+from net_namespaces import NetNamespace, enter_new_namespace
 from notifications import OK, OVERFLOW, STATE, NotificationTest, arrivals
 
 NAMESPACES = 100
@@ -64,6 +65,43 @@ class RestartTest(NetNamespaceTest, NotificationTest):
         collectd.wait_for_intervals(4)
         self.assertEqual(self.states(collectd, name), {OVERFLOW})
         self.assertEqual(self.notifications(collectd), [])
+
+
+class NewNamespaceTest(NetNamespaceTest, NotificationTest):
+    def test_made_anew_while_collectd_runs(self):
+        """With a file it is there within a second, so that what is expected there is not missing."""
+        self.namespace("before").close()  # collectd is to see the same /run as the test
+        name = f"anew-{os.getpid()}"
+        port = FIRST_PORT
+        listener = f"tcp_127-0-0-1_{port}__netns_{name}"
+        collectd = self.collectd(f'NetNamespace "/^anew-/"\nMissingAfter 8\n'
+                                 f'<Watch "{listener}">\nExpected true\n</Watch>', interval=0.5)
+        collectd.wait_for_intervals(3)
+        for time_made in range(3):
+            namespace = NetNamespace(name)
+            self.addCleanup(namespace.close)
+            with namespace.entered():
+                opened = self.listener(port=port, limit=10 + time_made)
+            # A second, two intervals, and what a busy machine adds.
+            collectd.wait_for_value(listener, "queue_length-limit", 10 + time_made, timeout=5)
+            opened.close()
+            namespace.close()
+        self.assertEqual(self.notifications(collectd), [])
+
+    def test_without_a_file(self):
+        """It is there with the next survey."""
+        def work(ready):
+            enter_new_namespace()
+            kept = socket.socket()
+            kept.bind(("127.0.0.1", FIRST_PORT))
+            kept.listen(4)
+            ready()
+            signal.pause()
+        collectd = self.collectd('NetNamespace "/./"', interval=0.5)
+        collectd.wait_for_intervals(3)
+        before = collectd.latest("host", "count-listeners")
+        self.fork(work)
+        collectd.wait(lambda: collectd.latest("host", "count-listeners") > before, timeout=10, what="its listener")
 
 
 class DeletedNamespaceTest(NetNamespaceTest):

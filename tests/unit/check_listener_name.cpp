@@ -110,6 +110,29 @@ START_TEST(unix_names) {
 }
 END_TEST
 
+START_TEST(of_other_mount_namespaces) {
+  struct Case {
+    const char *owned_by;
+    const char *net_namespace;
+    const char *name;
+    bool has_id;
+  };
+  for (const Case &c : {
+           Case{"nginx.service", "", "unix_run_app__in_nginx-service", false},
+           {"nginx.service", "blue", "unix_run_app__in_nginx-service__netns_blue", false},
+           {"docker 0a1b2c3d4e5f", "", "unix_run_app__in_docker-0a1b2c3d4e5f", true},
+           {"4026532386", "", "unix_run_app__in_4026532386", true},
+       }) {
+    const ListenerName name = name_unix_listener("/run/app", c.net_namespace, c.owned_by);
+    assert_text(name.text, c.name);
+    ck_assert_int_eq(name.has_id, c.has_id);
+  }
+  // No path can pass for one.
+  ck_assert(name_unix_listener("/run/app__in_nginx-service", "").text !=
+            "unix_run_app__in_nginx-service");
+}
+END_TEST
+
 // The instances that facts about collectd's writers call awkward, and others.
 START_TEST(awkward_unix_addresses_stay_apart) {
   std::vector<std::string> addresses{
@@ -184,6 +207,6 @@ END_TEST
 
 int main() {
   return run_tests("listener_name", tcp_names, odd_devices_get_a_hash, unix_names,
-                   awkward_unix_addresses_stay_apart, long_names_are_cut_and_stay_apart,
-                   addresses_that_meet_in_one_name);
+                   of_other_mount_namespaces, awkward_unix_addresses_stay_apart,
+                   long_names_are_cut_and_stay_apart, addresses_that_meet_in_one_name);
 }

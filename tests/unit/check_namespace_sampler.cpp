@@ -107,12 +107,28 @@ struct Sampled {
     return !sampler.tcp_failed() && !sampler.unix_failed();
   }
   void take_harvest() { harvest = sampler.harvest(1h, 1h, nullptr, faults); }
+  /// As the surveyor does it.
+  void find_unix_listeners() {
+    auto sock_diag = SockDiag::open();
+    std::vector<UnixFile> files;
+    if (!sock_diag || sock_diag->dump_unix_listeners([&](const UnixListener &listener) {
+          files.push_back({.cookie = listener.cookie,
+                           .path = std::string(listener.address),
+                           .inode = listener.file_inode,
+                           .device = listener.file_device});
+        }))
+      return;
+    paths.update(files, [](std::uint64_t) { return UnixFileOwner{getpid(), ""}; });
+    if (auto places = paths.take_changed())
+      sampler.follow(places, 1);
+  }
   const ListenerInterval &unix_interval() const {
     ck_assert_uint_eq(harvest.unix_sockets->listeners.size(), 1);
     return harvest.unix_sockets->listeners.front().interval;
   }
 
   NamespaceSampler sampler;
+  UnixPaths paths{{}};
   NamespaceHarvest harvest;
   std::vector<Fault> faults;
 };
@@ -147,6 +163,7 @@ START_TEST(steady_samples_do_not_allocate) {
     Sampled sampled(label);
     if (!sampled.can_read())
       return;
+    sampled.find_unix_listeners();
     sampled.sample(3);
     const std::size_t before = allocation_count;
     sampled.sample(10);
@@ -169,13 +186,19 @@ START_TEST(a_replaced_unix_socket_is_a_socket_more) {
     return;
   const std::vector<UniqueFd> of_old = unix_clients(path, 4);
   sampled.take_harvest();
+  ck_assert_uint_eq(sampled.harvest.unix_sockets->listeners.size(), 0); // nobody knows where it is
+  ck_assert_uint_eq(sampled.sampler.take_unplaced().size(), 1);
+  sampled.find_unix_listeners();
+  sampled.take_harvest();
   ck_assert_uint_eq(sampled.unix_interval().queue.last, 4);
 
-  // In the very interval in which the second one came, whether a sample or the harvest sees it
+  // In the very interval in which the second one came, whether a sample or the surveyor sees it
   // first, and in the next.
   unlink(path.c_str());
   UniqueFd replacement = unix_listener(path, 9);
   std::vector<UniqueFd> of_new = unix_clients(path, 10);
+  sampled.sample(1);
+  sampled.find_unix_listeners();
   for (int i = 0; i < 2; ++i) {
     sampled.take_harvest();
     const ListenerInterval &interval = sampled.unix_interval();
@@ -193,11 +216,50 @@ START_TEST(a_replaced_unix_socket_is_a_socket_more) {
   of_new.clear();
   replacement = UniqueFd();
   unlink(path.c_str());
+  sampled.find_unix_listeners();
   sampled.take_harvest();
   ck_assert_uint_eq(sampled.unix_interval().members, 1);
   ck_assert_uint_eq(sampled.unix_interval().counted, 1);
   ck_assert_uint_eq(sampled.unix_interval().limit, 3);
   ck_assert_uint_eq(sampled.unix_interval().queue.last, 4);
+}
+END_TEST
+
+START_TEST(a_renamed_file_is_another_listener) {
+  if (!enter_own_namespace())
+    return;
+  const Folder folder;
+  const std::string path = folder.path() + "/socket";
+  const std::string aside = folder.path() + "/aside";
+  Sampled sampled("");
+  const UniqueFd first = unix_listener(path, 3);
+  if (!sampled.can_read())
+    return;
+  sampled.find_unix_listeners();
+  const std::vector<UniqueFd> clients = unix_clients(path, 2);
+  sampled.take_harvest();
+  const auto figures = [&sampled](const std::string &at) {
+    const std::string name = name_unix_listener(at, "").text;
+    std::string text;
+    for (const ListenerHarvest &listener : sampled.harvest.unix_sockets->listeners)
+      if (listener.interval.identity.name == name)
+        text += std::to_string(listener.interval.members) + " of limit " +
+                std::to_string(listener.interval.limit) + " with " +
+                std::to_string(listener.interval.queue.last);
+    return text;
+  };
+  assert_text(figures(path), "1 of limit 3 with 2");
+
+  // Another one takes its place in the very sample in which it moves.
+  ck_assert_int_eq(rename(path.c_str(), aside.c_str()), 0);
+  const UniqueFd second = unix_listener(path, 9);
+  sampled.find_unix_listeners();
+  for (int i = 0; i < 3; ++i) {
+    sampled.sample(2);
+    sampled.take_harvest();
+    assert_text(figures(path), "1 of limit 9 with 0");
+    assert_text(figures(aside), "1 of limit 3 with 2");
+  }
 }
 END_TEST
 
@@ -263,6 +325,7 @@ START_TEST(an_address_is_watched_in_the_own_namespace_only) {
     Sampled sampled(label, shared);
     if (!sampled.can_read())
       return;
+    sampled.find_unix_listeners();
     sampled.take_harvest();
     const ListenerIdentity &identity = sampled.unix_interval().identity;
     assert_text(identity.name, name_unix_listener(path, label).text);
@@ -317,7 +380,7 @@ END_TEST
 int main() {
   return run_tests(
       "namespace_sampler", steady_samples_do_not_allocate, a_replaced_unix_socket_is_a_socket_more,
-      who_came_and_went_between_harvests_is_forgotten, a_namespace_that_ended_tells_what_was_seen,
-      an_address_is_watched_in_the_own_namespace_only, a_reserved_port_is_not_folded,
-      a_port_range_that_cannot_be_read_stays_as_it_was);
+      a_renamed_file_is_another_listener, who_came_and_went_between_harvests_is_forgotten,
+      a_namespace_that_ended_tells_what_was_seen, an_address_is_watched_in_the_own_namespace_only,
+      a_reserved_port_is_not_folded, a_port_range_that_cannot_be_read_stays_as_it_was);
 }
