@@ -123,10 +123,12 @@ Diagnosis Judgement::pass_absent() const {
   diagnosis.is_expected = limits_.expected;
   std::string text = "not listening";
   if (limits_.expected) {
-    text = "expected, but not listening for " + seconds(history_.absent_for());
+    const std::string absent_for = seconds(history_.absent_for());
+    text = facts_.file_is_gone ? "its file is gone and no client can connect, for " + absent_for
+                               : "expected, but not listening for " + absent_for;
     if (history_.absent_for() >= limits_.missing_after) {
       diagnosis.state = ListenerState::missing;
-      text = "missing, " + text + ": start it";
+      text = "missing, " + text + (facts_.file_is_gone ? ": restart it" : ": start it");
     }
   }
   diagnosis.message = message_about(facts_.name, facts_.owner, text);

@@ -27,6 +27,7 @@ struct ListenerFacts {
   bool held_by_manager = false; ///< as Owner::is_manager
   bool is_tcp = true;
   bool is_there = true;           ///< at the end of the interval; false: the rest means nothing
+  bool file_is_gone = false;      ///< of a Unix listener that is there no more for its clients
   std::uint32_t members = 1;      ///< sockets that are counted
   std::uint64_t limit = 0;        ///< sum over members, connections
   std::uint32_t lowest_limit = 0; ///< of a member

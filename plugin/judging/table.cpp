@@ -454,6 +454,10 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
   facts.syn_length = row.syn_length;
   facts.somaxconn_at_listen = memory.somaxconn_at_listen;
   const DiagnosisLimits limits = diagnosis_limits(*config_, watch);
+  // What is expected is that clients can connect.
+  facts.file_is_gone = limits.expected && draft.survey != nullptr &&
+                       draft.survey->unreachable.contains(interval.cookie);
+  facts.is_there = !facts.file_is_gone;
   memory.history.add(facts, draft.common, limits);
   row.diagnosis = diagnose(facts, draft.common, limits, memory.history);
   count_state(row.diagnosis->state, draft.host);

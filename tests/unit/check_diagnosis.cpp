@@ -740,6 +740,24 @@ START_TEST(missing_ones) {
 }
 END_TEST
 
+START_TEST(a_file_that_is_gone) {
+  Scene scene;
+  scene.use_unix();
+  scene.limits.expected = true;
+  scene.limits.missing_after = 30s;
+  scene.facts.is_there = false;
+  scene.facts.file_is_gone = true;
+  scene.common.measured = 20s;
+  assert_text(scene.judge().message,
+              "unix_run_php-fpm-sock (php-fpm.service): its file is gone and "
+              "no client can connect, for 20 s");
+  const Diagnosis diagnosis = scene.judge();
+  ck_assert(diagnosis.state == missing);
+  assert_text(diagnosis.message, "unix_run_php-fpm-sock (php-fpm.service): missing, its file is "
+                                 "gone and no client can connect, for 40 s: restart it");
+}
+END_TEST
+
 START_TEST(gone_ones_are_no_trouble) {
   Scene scene;
   scene.overflow(1000, 40s);
@@ -925,7 +943,7 @@ int main() {
       full_syn_queues, what_is_no_full_syn_queue, full_syn_queues_in_two_intervals_that_follow,
       drops_alone_are_no_alarm, who_only_holds_a_socket_for_a_service_is_not_blamed,
       tells_the_overflow_whatever_else_is_wrong, missing_ones, gone_ones_are_no_trouble,
-      limit_sources, long_names_are_shortened_in_their_middle,
+      a_file_that_is_gone, limit_sources, long_names_are_shortened_in_their_middle,
       the_longest_figures_leave_room_for_name_and_owner, messages_are_printable_ascii,
       states_have_the_numbers_of_gauge_state, what_is_high_at_the_start_may_have_been_so_for_long,
       cause_of_a_burst_that_goes_on_is_open);
