@@ -271,7 +271,7 @@ private:
     if (selects_net_namespaces(*config_))
       find_namespaces();
     const auto others = board_->namespaces();
-    const std::vector<Place> places = this->places(*others);
+    const std::vector<Place> places = SurveyingLoop::places(*others);
     wishes_ = board_->wishes();
     survey_.waits_of = wishes_.of;
 
