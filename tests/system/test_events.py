@@ -10,8 +10,10 @@ import signal
 import socket
 import time
 
-import harness
-from harness import SystemTest, kernel_counters
+import system_test
+from kernel import have_ipv6, kernel_counters
+from system_test import SystemTest
+from waiting import wait_until
 from net_namespaces import NetNamespace
 from raw_clients import RawClients
 
@@ -94,7 +96,7 @@ class EventsTest(SystemTest):
         self.check_tcp_bursts(self.listener(limit=64))
 
     def test_bursts_at_ipv6(self):
-        if not harness.have_ipv6():
+        if not have_ipv6():
             self.skipTest("no IPv6")
         self.check_tcp_bursts(self.listener("::1", limit=64))
 
@@ -119,7 +121,7 @@ class EventsTest(SystemTest):
 
         def fill(length):
             clients.extend(socket.create_connection(("127.0.0.1", first.port)) for _ in range(length))
-            harness.wait_until(lambda: sum(member.length for member in (first, *others)) == length)
+            wait_until(lambda: sum(member.length for member in (first, *others)) == length)
 
         def empty(_):
             for member in (first, *others):
@@ -204,7 +206,7 @@ class EventsTest(SystemTest):
             before = kernel_counters()["ListenDrops"]
             raw.send_syns(full.port, 7)
             clients = [socket.create_connection(("127.0.0.1", deferred.port)) for _ in range(3)]
-            harness.wait_until(lambda: kernel_counters()["ListenDrops"] >= before + 7)
+            wait_until(lambda: kernel_counters()["ListenDrops"] >= before + 7)
             dropped += kernel_counters()["ListenDrops"] - before
             for client in clients:
                 client.close()
@@ -252,7 +254,7 @@ class EventsTest(SystemTest):
         self.assertGreaterEqual(len(programs), 2)
         self.assertEqual({is_in_kernel(program) for program in programs}, {True})
         end(collectd)
-        harness.wait_until(lambda: not any(is_in_kernel(program) for program in programs), what="programs to go")
+        wait_until(lambda: not any(is_in_kernel(program) for program in programs), what="programs to go")
 
     def test_a_stop_leaves_nothing(self):
         self.check_nothing_is_left(lambda collectd: collectd.stop())
@@ -260,9 +262,9 @@ class EventsTest(SystemTest):
     def test_a_kill_leaves_nothing(self):
         def kill(collectd):
             os.kill(collectd.pid, signal.SIGKILL)
-            harness.wait_until(lambda: not collectd.running())
+            wait_until(lambda: not collectd.running())
         self.check_nothing_is_left(kill)
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()

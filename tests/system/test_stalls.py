@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """Queues that are never seen to shrink: those that are accepted from, and those that are not."""
 
-import collections
 import os
 import time
 
-import harness
-from notifications import OK, STALLED, NotificationTest, reset_at_close
+import system_test
+from notifications import STALLED, NotificationTest, reset_at_close
 
 INTERVAL = 0.5  # seconds
 STALLED_AFTER = 3  # seconds
@@ -127,4 +126,4 @@ class StallsTest(NotificationTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()
