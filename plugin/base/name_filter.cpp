@@ -15,7 +15,10 @@ std::optional<std::string> NameFilter::add(const std::string &entry) {
     exact_.push_back(entry);
     return std::nullopt;
   }
-  const std::string pattern = entry.substr(1, entry.size() - 2);
+  return add_regex(entry.substr(1, entry.size() - 2));
+}
+
+std::optional<std::string> NameFilter::add_regex(const std::string &pattern) {
   auto compiled = std::make_unique<regex_t>();
   const int failure = regcomp(compiled.get(), pattern.c_str(), REG_EXTENDED | REG_NOSUB);
   if (failure != 0) {

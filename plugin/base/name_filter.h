@@ -16,6 +16,7 @@ class NameFilter {
 public:
   /// The error's text says what is wrong with a regex.
   std::optional<std::string> add(const std::string &entry);
+  std::optional<std::string> add_regex(const std::string &pattern);
   static bool is_regex(std::string_view entry);
 
   bool has_regex() const { return !regexes_.empty(); }

@@ -3,15 +3,14 @@
 #include "backlog/command_line.h"
 #include "backlog/table_reader.h"
 #include "config.h"
+#include "name_filter.h"
 #include "number.h"
 #include "table_access.h"
 #include "table_text.h"
 
 #include <array>
 #include <limits>
-#include <memory>
 #include <optional>
-#include <regex.h>
 #include <string_view>
 
 namespace backlog {
@@ -85,18 +84,11 @@ std::optional<Range> parse_range(std::string_view text) {
   return range.first <= range.last ? std::optional(range) : std::nullopt;
 }
 
-struct FreeRegex {
-  void operator()(regex_t *regex) const {
-    ::regfree(regex);
-    delete regex;
-  }
-};
-
 struct CheckOptions {
   std::string table = default_table_file;
   std::optional<Range> warning;
   std::optional<Range> critical;
-  std::unique_ptr<regex_t, FreeRegex> names;
+  NameFilter names;
   int verbosity = 0;
   bool last = false;                  ///< by the last interval alone
   std::optional<CheckResult> at_once; ///< nothing to check
@@ -135,10 +127,9 @@ std::optional<CheckResult> take_range(const CommandLine::Given &given,
 }
 
 std::optional<CheckResult> take_names(const CommandLine::Given &given, CheckOptions &options) {
-  options.names.reset(new regex_t);
-  if (::regcomp(options.names.get(), given.value->c_str(), REG_EXTENDED | REG_NOSUB) == 0)
+  options.names = NameFilter();
+  if (!options.names.add_regex(*given.value))
     return std::nullopt;
-  delete options.names.release();
   return bad_option("option " + given.shown + ": " + shown_argument(*given.value) +
                     " is no regular expression");
 }
@@ -291,7 +282,7 @@ CheckResult check(const TableContents &contents, const CheckOptions &options) {
   std::vector<const Listener *> listeners;
   for (const Listener *listener : worst_first(contents)) {
     const std::string name(layout::text_of(listener->name));
-    if (options.names && ::regexec(options.names.get(), name.c_str(), 0, nullptr, 0) != 0)
+    if (!options.names.selects(name))
       continue;
     listeners.push_back(listener);
     worst = std::max(worst, status_of(*listener, options));
@@ -299,9 +290,10 @@ CheckResult check(const TableContents &contents, const CheckOptions &options) {
   if (worst == ok && !is_complete(contents))
     return {unknown, "BACKLOG UNKNOWN - not all listeners could be read: see collectd's log\n"};
   if (listeners.empty())
-    return {unknown, options.names ? "BACKLOG UNKNOWN - no listener of that name\n"
-                                   : "BACKLOG UNKNOWN - no listener to check: nothing listens, or "
-                                     "Listener in collectd's configuration selects nothing\n"};
+    return {unknown, !options.names.empty()
+                         ? "BACKLOG UNKNOWN - no listener of that name\n"
+                         : "BACKLOG UNKNOWN - no listener to check: nothing listens, or "
+                           "Listener in collectd's configuration selects nothing\n"};
 
   std::string text = "BACKLOG " + std::string(status_words[worst]) + " - ";
   std::string details;
