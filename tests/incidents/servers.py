@@ -12,7 +12,6 @@ import socket
 import struct
 import subprocess
 import threading
-import time
 import unittest
 
 from kernel import ss
@@ -271,8 +270,6 @@ require('http').createServer((request, response) => {{
 """)
     return Server(folder, port, [program("node"), script])
 
-
-# --- what clients ask ----------------------------------------------------------
 
 def _answer(client, request):
     """All that the server says until it closes, or until it has answered PING."""

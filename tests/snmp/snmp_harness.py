@@ -11,7 +11,6 @@ import ctypes
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import sys

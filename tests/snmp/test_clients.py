@@ -12,7 +12,7 @@ import textwrap
 import urllib.request
 
 import snmp_harness
-from snmp_harness import MIB_OID, SNMP_PORT, SnmpTest, program, snmp_root, table_writer
+from snmp_harness import SNMP_PORT, SnmpTest, program, snmp_root, table_writer
 from waiting import wait_until
 
 EXPORTER_PORT = 19116
