@@ -93,8 +93,9 @@ def conditions(interval=INTERVAL_SECONDS):
             "summary": "{subject}: the accept queue overflows for " + spoken(lasting(2)),
             "description": "Clients wait for seconds or give up. The notification and the listener's page tell the "
                            "cause. burst: raise the backlog of the application's listen(), or net.core.somaxconn if "
-                           "the limit is that, and restart the service. slow_accept: give the application more "
-                           "workers or less to do; a longer queue only adds waiting.",
+                           "the limit is that, and restart the service. pause: find what keeps the application from "
+                           "accept(), or raise the backlog so that the queue holds who comes meanwhile. slow_accept: "
+                           "give the application more workers or less to do; a longer queue only adds waiting.",
         },
         {
             "name": "BacklogDrops", "severity": "page", "for": lasting(1),

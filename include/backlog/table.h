@@ -51,14 +51,16 @@ enum class Cause : std::uint8_t {
   syn_flood,      ///< the SYN queue is at its limit, and cookies are sent instead
   syn_queue_full, ///< the same without cookies
   not_accepting,
+  pause, ///< nobody was accepted for a second or more, and then those who waited
 };
-constexpr std::array<std::string_view, 7> cause_names{
-    "none", "burst", "slow_accept", "skew", "syn_flood", "syn_queue_full", "not_accepting"};
-static_assert(cause_names[static_cast<std::size_t>(Cause::not_accepting)] == "not_accepting");
+constexpr std::array<std::string_view, 8> cause_names{
+    "none",      "burst",          "slow_accept",   "skew",
+    "syn_flood", "syn_queue_full", "not_accepting", "pause"};
+static_assert(cause_names[static_cast<std::size_t>(Cause::pause)] == "pause");
 
 /// Who set the limit in force.
 enum class LimitSource : std::uint8_t {
-  unknown, ///< there is no listener, or somaxconn cannot be read
+  unknown, ///< set before anyone looked, no listener, or somaxconn cannot be read
   application,
   somaxconn,
   stale, ///< somaxconn, by a value that it no longer has

@@ -69,12 +69,16 @@ AcceptFacts tcp_accept_facts(const TcpQueue &queue, Duration stalled_after) {
   if (!queue.waits->ages.empty())
     facts.oldest_wait = queue.waits->ages.front();
   Duration none_for = queue.oldest_unmoved_for;
-  for (const Duration long_enough : {stalled_after, stalled_after / 2})
+  for (const Duration long_enough : {stalled_after, stalled_after / 2, Duration(0)})
     none_for = std::max(none_for, none_accepted_for(queue, long_enough));
   for (const WaitingMember &member : queue.members)
     if (member.not_shrinking_from <= queue.waits->invisible)
       none_for = std::max(none_for, member.not_shrinking_for);
   facts.none_accepted_for = none_for;
+  facts.accepted =
+      std::all_of(queue.members.begin(), queue.members.end(), [&](const WaitingMember &member) {
+        return none_for < member.not_shrinking_for / 2;
+      });
   return facts;
 }
 
@@ -88,6 +92,7 @@ AcceptFacts unix_accept_facts(std::span<const WaitingMember> members,
     facts.none_accepted_for =
         std::max(facts.none_accepted_for.value_or(Duration(0)),
                  std::min(member.not_shrinking_for, found->second.none_accepted_for));
+    facts.accepted = facts.accepted || found->second.accepted;
     if (found->second.oldest)
       facts.oldest_wait = std::max(facts.oldest_wait.value_or(Duration(0)), *found->second.oldest);
   }

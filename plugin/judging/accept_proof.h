@@ -17,6 +17,7 @@ struct AcceptFacts {
 
   std::optional<Duration> oldest_wait;       ///< of the connections that can be seen; at least
   std::optional<Duration> none_accepted_for; ///< of a member; empty: not looked at
+  bool accepted = false;                     ///< a look has proved that somebody was, lately
 };
 
 /// What may be asked of the queue of a TCP listener.

@@ -114,16 +114,18 @@ void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnos
   } else if (current == alarm.state && current != ListenerState::ok) {
     ++alarm.proofs;
     alarm.stood_for += measured;
-    is_change = !alarm.told && is_proved(alarm);
+    is_change = (!alarm.told && is_proved(alarm)) || (alarm.owes_cause && !diagnosis.cause_is_open);
     alarm.told = alarm.told || is_change;
     if (alarm.waits)
       alarm.message = diagnosis.message;
   }
   if (current == alarm.state)
     alarm.cause = diagnosis.cause;
-  if (is_change && alarm.told)
-    changes.push_back(
-        {&entry, {entry.first, alarm.severity, current, diagnosis.cause, diagnosis.message}});
+  if (!is_change || !alarm.told)
+    return;
+  alarm.owes_cause = diagnosis.cause_is_open;
+  changes.push_back(
+      {&entry, {entry.first, alarm.severity, current, diagnosis.cause, diagnosis.message}});
 }
 
 /// By the intervals after the first one.

@@ -89,6 +89,7 @@ private:
     ListenerState state = ListenerState::ok; ///< that stands
     Severity severity = Severity::okay;
     bool told = false;        ///< false: of the first interval, and not proved since
+    bool owes_cause = false;  ///< told when it was still open
     int proofs = 0;           ///< later intervals with the state that stands
     Seconds stood_for{0};     ///< that state, from the first interval on
     bool named = false;       ///< trouble was told by name, and no end of it

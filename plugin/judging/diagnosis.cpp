@@ -21,7 +21,14 @@ constexpr std::uint8_t high_window = 0b111111; // a bit for each interval
 
 // Of a listener whose refused connections no counter tells. A queue of one or two is no trouble.
 constexpr std::chrono::milliseconds uncounted_full_for{100};
-constexpr std::uint64_t uncounted_full_minimum = 3; // connections
+constexpr std::uint32_t uncounted_full_times = 3;
+// A queue of three or less that is full is merely used.
+constexpr std::uint64_t full_minimum = 4; // connections
+
+// What a message would call 0 s is not told.
+constexpr std::chrono::milliseconds shortest_told{50};
+
+const std::string unknown_source = "not known who set it: a restart may be enough";
 
 constexpr double stuck_member_percent = 90;
 constexpr double idle_member_percent = 10;
@@ -64,6 +71,15 @@ Cause syn_cause(const ListenerFacts &facts, const NamespaceFacts &common) {
   return Cause::none;
 }
 
+/// A queue too small for WarningMinimum counts when it is full.
+bool is_high_in(const ListenerFacts &facts, const DiagnosisLimits &limits) {
+  const std::uint64_t capacity = layout::group_capacity(facts.limit, facts.members);
+  if (capacity < limits.warning_minimum)
+    return capacity >= full_minimum && facts.queue.used_percent >= 100;
+  return facts.queue.used_percent >= limits.warning_percent &&
+         facts.queue.peak >= limits.warning_minimum;
+}
+
 class Judgement {
 public:
   Judgement(const ListenerFacts &facts, const NamespaceFacts &common, const DiagnosisLimits &limits,
@@ -81,11 +97,13 @@ private:
   bool waits_too_long() const;
   bool has_stopped() const;
   bool is_skewed() const;
+  bool is_open() const;
 
   std::string figures(ListenerState state, Cause cause) const;
   std::string peak() const;
   std::string drops() const;
   std::string ok() const;
+  std::string so_far() const;
   std::string stalled() const;
   std::string syn_queue() const;
   std::string advice(Cause cause) const;
@@ -103,11 +121,13 @@ private:
 Diagnosis Judgement::pass() {
   if (!facts_.is_there)
     return pass_absent();
-  limit_source_ = limit_source(facts_.lowest_limit, common_.somaxconn, facts_.somaxconn_at_listen);
+  limit_source_ = limit_source(facts_.lowest_limit, {.now = common_.somaxconn,
+                                                     .at_listen = facts_.somaxconn_at_listen,
+                                                     .first_seen = facts_.somaxconn_first_seen});
   Diagnosis diagnosis;
   diagnosis.state = state();
   diagnosis.cause = cause(diagnosis.state);
-  diagnosis.cause_is_open = diagnosis.cause == Cause::burst && facts_.runs.full_run_goes_on;
+  diagnosis.cause_is_open = diagnosis.state != ListenerState::ok && diagnosis.cause == Cause::none;
   diagnosis.limit_source = limit_source_;
   diagnosis.is_expected = limits_.expected;
   diagnosis.overflowed = overflowed();
@@ -146,8 +166,8 @@ ListenerState Judgement::state() const {
 bool Judgement::overflowed() const {
   if (facts_.drops_known || facts_.overflows > 0)
     return facts_.overflows > 0;
-  return facts_.queue.peak >= uncounted_full_minimum &&
-         facts_.runs.longest_full >= uncounted_full_for;
+  return facts_.queue.peak >= full_minimum && (facts_.runs.longest_full >= uncounted_full_for ||
+                                               facts_.runs.full_times >= uncounted_full_times);
 }
 
 // Those who wait at several members cannot be told apart, and one that is accepted from may have a
@@ -163,7 +183,22 @@ bool Judgement::has_stopped() const {
 
 bool Judgement::is_skewed() const {
   return facts_.members > 1 && facts_.worst_member_percent >= stuck_member_percent &&
-         facts_.median_member_percent <= idle_member_percent;
+         facts_.median_member_percent <= idle_member_percent &&
+         facts_.longest_hot_member >= first_retransmission;
+}
+
+/// Whether the queue has been full and is not empty yet, so that what it is shows when it ends: a
+/// burst, a pause, or a server that does not keep up. The last shows earlier, by accepts.
+bool Judgement::is_open() const {
+  const QueueRuns &runs = facts_.runs;
+  if (!runs.full_run_goes_on)
+    return false;
+  const bool another_was_longer =
+      runs.longest_full_run > runs.full_run_for && runs.longest_full_run >= first_retransmission;
+  if (another_was_longer)
+    return false;
+  return runs.full_run_for < first_retransmission ||
+         (2 * runs.full_untouched_for >= runs.full_run_for && !facts_.accepted);
 }
 
 // A full accept queue keeps requests in the SYN queue, so that this is full too: there the accept
@@ -178,6 +213,11 @@ Cause Judgement::cause(ListenerState state) const {
                ? Cause::not_accepting
                : Cause::slow_accept;
   }
+  if (is_open())
+    return Cause::none;
+  if (facts_.runs.longest_pause >= shortest_pause &&
+      facts_.runs.longest_full_run <= 2 * facts_.runs.longest_pause)
+    return Cause::pause;
   const bool never_empty = facts_.runs.not_empty_for >=
                            std::max<QueueRuns::Duration>(common_.measured, first_retransmission);
   const bool slow = never_empty || facts_.runs.longest_full_run >= first_retransmission;
@@ -189,7 +229,11 @@ std::string Judgement::figures(ListenerState state, Cause cause) const {
   if (state == ListenerState::stalled)
     text = stalled();
   else if (state == ListenerState::overflow && facts_.overflows == 0)
-    text = "accept queue full for " + seconds(facts_.runs.longest_full) + ", " + peak() + in_span();
+    text = "accept queue full " +
+           (facts_.runs.longest_full >= uncounted_full_for
+                ? "for " + seconds(facts_.runs.longest_full)
+                : std::to_string(facts_.runs.full_times) + " times") +
+           ", " + peak() + in_span();
   else if (state == ListenerState::overflow)
     text = "accept queue overflow, " + peak() + ", " + drops() + in_span();
   else if (cause == Cause::syn_flood || cause == Cause::syn_queue_full)
@@ -199,6 +243,8 @@ std::string Judgement::figures(ListenerState state, Cause cause) const {
            in_span();
   else
     text = ok();
+  if (state != ListenerState::ok && cause == Cause::none)
+    text += "; " + so_far();
   if (cause != Cause::none)
     text.append("; ").append(name_of(cause)).append(": ").append(advice(cause));
   return text;
@@ -223,9 +269,20 @@ std::string Judgement::ok() const {
     text += ", " + drops() + " without overflow";
   else if (was_full && facts_.drops_known)
     text += ", no overflow";
-  else if (was_full)
+  else if (was_full && facts_.runs.longest_full >= shortest_told)
     text += " for " + seconds(facts_.runs.longest_full);
   return text + in_span();
+}
+
+/// Of a queue whose cause is open. What the limit is stands whatever that turns out to be.
+std::string Judgement::so_far() const {
+  const QueueRuns::Duration full_for = facts_.runs.full_run_for;
+  std::string text =
+      full_for < shortest_told ? "full just now" : "full for " + seconds(full_for) + " so far";
+  if (full_for >= first_retransmission && limit_source_ == LimitSource::unknown &&
+      common_.somaxconn)
+    text += "; limit " + std::to_string(facts_.lowest_limit) + ", " + unknown_source;
+  return text;
 }
 
 std::string Judgement::stalled() const {
@@ -257,6 +314,9 @@ std::string Judgement::advice(Cause cause) const {
   switch (cause) {
   case Cause::burst:
     return knob();
+  case Cause::pause:
+    return "none accepted for " + seconds(facts_.runs.longest_pause) +
+           ", a longer queue would hold them that long: " + knob();
   case Cause::slow_accept:
     return "the application does not keep up, a longer queue only adds waiting";
   case Cause::skew:
@@ -287,13 +347,18 @@ std::string Judgement::knob() const {
   if (!common_.somaxconn)
     return "raise listen() backlog (" + limit + ") or net.core.somaxconn";
   const std::string somaxconn = std::to_string(*common_.somaxconn);
-  const bool clamps = facts_.lowest_limit >= *common_.somaxconn;
-  if (limit_source_ == LimitSource::stale && !clamps)
+  if (facts_.lowest_limit > *common_.somaxconn)
+    return "raise listen() backlog (" + limit + ") and net.core.somaxconn (" + somaxconn +
+           "), then restart it";
+  if (facts_.lowest_limit == *common_.somaxconn)
+    return "raise net.core.somaxconn (" + somaxconn + "), then restart it";
+  if (limit_source_ == LimitSource::stale)
     return "restart it to listen() again (limit still " + limit + ", somaxconn now " + somaxconn +
            ")";
-  if (clamps)
-    return "raise net.core.somaxconn (" + somaxconn + "), then restart it";
-  return "raise listen() backlog (" + limit + ", somaxconn " + somaxconn + ")";
+  const std::string advice = "raise listen() backlog (" + limit + ", somaxconn " + somaxconn + ")";
+  if (limit_source_ == LimitSource::unknown)
+    return advice + ", " + unknown_source;
+  return advice;
 }
 
 /// The beginning and the end of the text, if it is longer.
@@ -315,8 +380,7 @@ std::string shortened(std::string_view text, std::size_t max_bytes) {
 
 void ListenerHistory::add(const ListenerFacts &facts, const NamespaceFacts &common,
                           const DiagnosisLimits &limits) {
-  const bool high = facts.is_there && facts.queue.used_percent >= limits.warning_percent &&
-                    facts.queue.peak >= limits.warning_minimum;
+  const bool high = facts.is_there && is_high_in(facts, limits);
   high_ = static_cast<std::uint8_t>((high_ << 1 | static_cast<int>(high)) & high_window);
   if (high && common.is_baseline)
     high_ = high_window;
@@ -339,18 +403,21 @@ Diagnosis diagnose(const ListenerFacts &facts, const NamespaceFacts &common,
   return Judgement(facts, common, limits, history).pass();
 }
 
-LimitSource limit_source(std::uint32_t limit, std::optional<std::int64_t> somaxconn,
-                         std::optional<std::int64_t> somaxconn_at_listen) {
-  const bool clamped_by_another = somaxconn && somaxconn_at_listen &&
-                                  *somaxconn_at_listen != *somaxconn &&
-                                  limit == *somaxconn_at_listen;
-  if (clamped_by_another || (somaxconn && limit > *somaxconn))
+LimitSource limit_source(std::uint32_t limit, const Somaxconn &somaxconn) {
+  if (somaxconn.now && limit > *somaxconn.now)
+    return LimitSource::stale;
+  // One that was set before anyone looked is somaxconn's if it was that at the first look.
+  const std::optional<std::int64_t> then =
+      somaxconn.at_listen ? somaxconn.at_listen : somaxconn.first_seen;
+  if (somaxconn.now && then && then != somaxconn.now && limit == *then)
     return LimitSource::stale;
   if (limit == 0)
     return LimitSource::zero;
-  if (!somaxconn)
+  if (!somaxconn.now)
     return LimitSource::unknown;
-  return limit == *somaxconn ? LimitSource::somaxconn : LimitSource::application;
+  if (limit == *somaxconn.now)
+    return LimitSource::somaxconn;
+  return somaxconn.at_listen ? LimitSource::application : LimitSource::unknown;
 }
 
 std::string message_about(std::string_view name, std::string_view owner, std::string_view text) {

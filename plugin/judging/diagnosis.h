@@ -33,6 +33,8 @@ struct ListenerFacts {
   std::uint32_t lowest_limit = 0; ///< of a member
   double worst_member_percent = 0;
   double median_member_percent = 0; ///< the lower one of two
+  /// Of a member at 90 % or more, the longest; it may have begun before the interval.
+  std::chrono::nanoseconds longest_hot_member{0};
   WindowFigures queue;
   QueueRuns runs;
   bool drops_known = true;     ///< whether the next two are all that there were; never of Unix ones
@@ -41,10 +43,12 @@ struct ListenerFacts {
   std::optional<std::chrono::duration<double>> oldest_wait;
   /// As in AcceptFacts; empty: not looked at.
   std::optional<std::chrono::duration<double>> none_accepted_for;
+  bool accepted = false;                   ///< as in AcceptFacts
   std::optional<std::uint64_t> syn_length; ///< half-open connections
   /// Of its namespace when the member with the lowest limit got this limit; empty if that was
   /// before anyone looked.
   std::optional<std::int64_t> somaxconn_at_listen;
+  std::optional<std::int64_t> somaxconn_first_seen; ///< when the limit was first looked at
 };
 
 /// What all listeners of a net namespace have in common in an interval.
@@ -101,7 +105,7 @@ struct Diagnosis {
   LimitSource limit_source = LimitSource::unknown;
   bool is_there = true;
   bool is_expected = false;
-  bool cause_is_open = false;  ///< a burst as far as is known, which is not over yet
+  bool cause_is_open = false;  ///< the full run goes on, and what it is shows when it ends
   bool overflowed = false;     ///< in this interval, whatever else is wrong
   std::uint64_t overflows = 0; ///< segments; Unix listeners have no such count
   std::string message;         ///< for people, also when the state is ok
@@ -111,9 +115,15 @@ struct Diagnosis {
 Diagnosis diagnose(const ListenerFacts &facts, const NamespaceFacts &common,
                    const DiagnosisLimits &limits, const ListenerHistory &history);
 
-/// somaxconn: now. A limit above it can only be that of an earlier one.
-LimitSource limit_source(std::uint32_t limit, std::optional<std::int64_t> somaxconn,
-                         std::optional<std::int64_t> somaxconn_at_listen);
+/// What is known of net.core.somaxconn.
+struct Somaxconn {
+  std::optional<std::int64_t> now;
+  std::optional<std::int64_t> at_listen;  ///< as in ListenerFacts
+  std::optional<std::int64_t> first_seen; ///< likewise
+};
+
+/// A limit above somaxconn can only be that of an earlier one.
+LimitSource limit_source(std::uint32_t limit, const Somaxconn &somaxconn);
 
 /// "name (owner): text" in printable ASCII and UTF-8, at most message_max_bytes long. It is owner
 /// and name that are shortened, in their middle.

@@ -84,6 +84,7 @@ struct TableBuilder::Draft {
   std::size_t given_out_ports = 0; ///< listeners that are folded because of their port
   // Of the namespace whose rows are being added.
   NamespaceFacts common;
+  bool looked_before = false; ///< in the interval before
   const NamespaceSurvey *namespace_survey = nullptr;
   std::vector<Drops> drops; ///< of each namespace; the last one is it
   std::string net_namespace;
@@ -156,6 +157,8 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
 
 void TableBuilder::add_namespace(const NamespaceHarvest &harvest, const NamespaceSurvey *survey,
                                  Draft &draft) {
+  const auto known = namespaces_.find(harvest.id);
+  draft.looked_before = known != namespaces_.end() && known->second.seen + 1 == interval_;
   NamespaceFacts common = facts_of(harvest, survey);
   common.measured = draft.common.measured;
   common.is_baseline = draft.common.is_baseline;
@@ -410,10 +413,14 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
   if (!address.empty() && !memory.address.empty() && memory.address != address)
     memory = Memory();
   memory.address = address;
-  // A limit that is there in the first interval of all was set before the plugin looked, so that
-  // somaxconn at that time is unknown.
-  if (memory.lowest_limit != interval.lowest_limit || (is_new && interval.lowest_limit == 0))
-    memory.somaxconn_at_listen = interval_ > 1 || !is_new ? draft.common.somaxconn : std::nullopt;
+  // What limits the first look at a namespace finds were set before.
+  if (memory.lowest_limit != interval.lowest_limit || is_new) {
+    const bool looked_before = !is_new || draft.looked_before;
+    memory.somaxconn_at_listen = looked_before ? draft.common.somaxconn : std::nullopt;
+    memory.somaxconn_first_seen.reset();
+  }
+  if (!memory.somaxconn_first_seen)
+    memory.somaxconn_first_seen = draft.common.somaxconn;
   memory.lowest_limit = interval.lowest_limit;
   memory.origin = {draft.namespace_part, row.is_tcp};
   memory.given_name = watch.name;
@@ -444,6 +451,7 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
   facts.lowest_limit = interval.lowest_limit;
   facts.worst_member_percent = interval.worst_member_percent;
   facts.median_member_percent = interval.median_member_percent;
+  facts.longest_hot_member = interval.longest_hot_member;
   facts.queue = interval.queue;
   facts.runs = interval.runs;
   facts.drops_known = row.interval_drops.has_value();
@@ -451,8 +459,10 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
   facts.overflows = listener.dropped.overflows;
   facts.oldest_wait = accepts.oldest_wait;
   facts.none_accepted_for = accepts.none_accepted_for;
+  facts.accepted = accepts.accepted;
   facts.syn_length = row.syn_length;
   facts.somaxconn_at_listen = memory.somaxconn_at_listen;
+  facts.somaxconn_first_seen = memory.somaxconn_first_seen;
   const DiagnosisLimits limits = diagnosis_limits(*config_, watch);
   // What is expected is that clients can connect.
   facts.file_is_gone = limits.expected && draft.survey != nullptr &&

@@ -129,9 +129,10 @@ private:
     std::string address; ///< as in ListenerIdentity: that of another begins anew
     ListenerHistory history;
     std::uint32_t lowest_limit = 0;
-    std::optional<std::int64_t> somaxconn_at_listen; ///< as in ListenerFacts
-    std::optional<std::string> given_name;           ///< by a Watch
-    std::uint64_t seen = 0;                          ///< number of the interval
+    std::optional<std::int64_t> somaxconn_at_listen;  ///< as in ListenerFacts
+    std::optional<std::int64_t> somaxconn_first_seen; ///< likewise
+    std::optional<std::string> given_name;            ///< by a Watch
+    std::uint64_t seen = 0;                           ///< number of the interval
     std::uint64_t oldest_cookie = 0; ///< of the connection that waits longest; 0: none was seen
     std::chrono::steady_clock::time_point oldest_since; ///< when it was first seen to
   };

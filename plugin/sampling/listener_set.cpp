@@ -11,6 +11,7 @@ namespace backlog {
 
 namespace {
 
+constexpr double hot_percent = 90;
 constexpr std::uint32_t filling_min_connections = 4;
 constexpr std::uint32_t filling_share = 8; // of the limit
 constexpr std::size_t most_kept_listeners = 10000;
@@ -167,7 +168,7 @@ ListenerSet::Member &ListenerSet::admit(const MemberState &state, ListenerIdenti
     slot = static_cast<std::uint32_t>(members_.size());
     members_.emplace_back();
     drops_moved_.reserve(members_.capacity());
-    fallen_members_.reserve(members_.capacity());
+    changed_members_.reserve(members_.capacity());
   } else {
     slot = free_members_.back();
     free_members_.pop_back();
@@ -326,8 +327,9 @@ void ListenerSet::change(Member &member, std::uint32_t length, std::uint32_t lim
     apply(fold_, member, length, limit);
   filling_members_ += static_cast<std::uint32_t>(is_filling(length, limit)) -
                       static_cast<std::uint32_t>(is_filling(member.length, member.limit));
-  if ((length < member.length || member.length == 0) && !std::exchange(member.fell, true))
-    fallen_members_.push_back(static_cast<std::uint32_t>(&member - members_.data()));
+  member.fell = member.fell || length < member.length || member.length == 0;
+  if (!std::exchange(member.changed, true))
+    changed_members_.push_back(static_cast<std::uint32_t>(&member - members_.data()));
   member.length = length;
   member.limit = limit;
 }
@@ -350,7 +352,7 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
   last_ = now;
   elapsed_ += weight;
   ++samples_;
-  begin_runs(now);
+  begin_runs(before, now);
 
   std::size_t kept = 0;
   for (const std::uint32_t index : active_) {
@@ -367,15 +369,23 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
     fold_.window.add(fold_.length, fold_.full_members > 0, weight);
 }
 
-void ListenerSet::begin_runs(TimePoint now) {
-  for (const std::uint32_t index : fallen_members_) {
+void ListenerSet::begin_runs(TimePoint before, TimePoint now) {
+  for (const std::uint32_t index : changed_members_) {
     Member &member = members_[index];
-    member.run_begin = now;
-    member.run_length = member.length;
-    member.last_length = 0;
-    member.fell = false;
+    member.changed = false;
+    if (std::exchange(member.fell, false)) {
+      member.run_begin = now;
+      member.run_length = member.length;
+      member.last_length = 0;
+    }
+    const bool hot = used_percent(member.length, member.limit) >= hot_percent;
+    if (hot && !member.hot)
+      member.hot_since = now;
+    if (!hot && member.hot)
+      member.longest_hot = std::max<Duration>(member.longest_hot, before - member.hot_since);
+    member.hot = hot;
   }
-  fallen_members_.clear();
+  changed_members_.clear();
 }
 
 void ListenerSet::pass_rest(TimePoint now) {
@@ -587,6 +597,7 @@ void ListenerSet::find_member_figures() {
     listener.lowest_cookie = std::numeric_limits<std::uint64_t>::max();
     listener.worst_member_percent = 0;
     listener.median_member_percent = 0;
+    listener.longest_hot_member = Duration(0);
   }
   std::vector<std::pair<std::uint32_t, float>> peaks; // by listener
   for (Member &member : members_) {
@@ -601,6 +612,10 @@ void ListenerSet::find_member_figures() {
     if (listener.folded)
       fold_.lowest_limit = std::min(fold_.lowest_limit, member.limit);
     peaks.emplace_back(member.listener, peak);
+    Duration longest_hot = std::exchange(member.longest_hot, Duration(0));
+    if (member.hot)
+      longest_hot = std::max<Duration>(longest_hot, *last_ - member.hot_since);
+    listener.longest_hot_member = std::max(listener.longest_hot_member, longest_hot);
     if (member.length == 0)
       continue;
     listener.waiting.push_back({.cookie = member.cookie,
@@ -658,6 +673,7 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
   interval.cookie = listener.lowest_cookie;
   interval.worst_member_percent = listener.worst_member_percent;
   interval.median_member_percent = listener.median_member_percent;
+  interval.longest_hot_member = listener.longest_hot_member;
   interval.waiting = std::exchange(listener.waiting, {});
   if (last_)
     interval.runs = listener.run.end_interval(*last_);

@@ -55,6 +55,9 @@ struct ListenerInterval {
   QueueRuns runs;
   std::vector<WaitingMember> waiting; ///< counted ones
   std::optional<ListenerFlow> flow;   ///< empty: no events, or not of the whole interval
+  /// The longest run of a member at 90 % or more, and whether one is at the end; runs cross the
+  /// ends of intervals.
+  QueueRuns::Duration longest_hot_member{0};
 };
 
 /// All listeners of one kind in one net namespace, with the windows of the interval that is
@@ -173,16 +176,20 @@ private:
     std::uint32_t length = 0;
     std::uint32_t limit = 0;
     std::uint32_t drops = 0;
-    float peak_percent = 0;        ///< used, the most in the interval
-    std::uint32_t run_length = 0;  ///< as WaitingMember::not_shrinking_from
-    std::uint32_t last_length = 0; ///< at the end of the interval before, if in the same run
-    TimePoint run_begin;           ///< of the sample that run_length is of
-    std::uint32_t sample = 0;      ///< the last one in which it was seen
-    std::uint32_t successor = 0;   ///< the member that followed it in the last dump
+    float peak_percent = 0;             ///< used, the most in the interval
+    std::uint32_t run_length = 0;       ///< as WaitingMember::not_shrinking_from
+    std::uint32_t last_length = 0;      ///< at the end of the interval before, if in the same run
+    TimePoint hot_since;                ///< if it is hot
+    QueueRuns::Duration longest_hot{0}; ///< of this interval
+    TimePoint run_begin;                ///< of the sample that run_length is of
+    std::uint32_t sample = 0;           ///< the last one in which it was seen
+    std::uint32_t successor = 0;        ///< the member that followed it in the last dump
     bool has_drops = false;
     bool missed = false; ///< in the last dump
     bool counted = true;
-    bool fell = false;              ///< in fallen_members_
+    bool fell = false;              ///< in the sample under way, or it was empty before
+    bool changed = false;           ///< in changed_members_
+    bool hot = false;               ///< at 90 % or more
     bool used = false;              ///< the slot is taken
     std::uint32_t begin_length = 0; ///< at the last harvest
     std::uint64_t freed = 0;        ///< as of the last sample in which drops moved
@@ -201,13 +208,14 @@ private:
     std::uint32_t members = 0;
     std::uint32_t counted = 0;
     std::uint32_t full_members = 0;
-    std::uint64_t length = 0;           ///< sum over members
-    std::uint64_t limit = 0;            ///< sum over members
-    std::uint32_t lowest_limit = 0;     ///< of a member, as of the last harvest
-    std::uint64_t lowest_cookie = 0;    ///< likewise
-    double worst_member_percent = 0;    ///< likewise, as in ListenerInterval
-    double median_member_percent = 0;   ///< likewise
-    std::vector<WaitingMember> waiting; ///< likewise
+    std::uint64_t length = 0;                  ///< sum over members
+    std::uint64_t limit = 0;                   ///< sum over members
+    std::uint32_t lowest_limit = 0;            ///< of a member, as of the last harvest
+    std::uint64_t lowest_cookie = 0;           ///< likewise
+    double worst_member_percent = 0;           ///< likewise, as in ListenerInterval
+    double median_member_percent = 0;          ///< likewise
+    QueueRuns::Duration longest_hot_member{0}; ///< likewise
+    std::vector<WaitingMember> waiting;        ///< likewise
     bool folded = false;
     bool settled = false;           ///< there for settling_time, now or before
     std::optional<TimePoint> since; ///< there without a break; nullopt: since the first sample
@@ -231,7 +239,7 @@ private:
   Duration listening_for(const Listener &listener) const;
   void change(Member &member, std::uint32_t length, std::uint32_t limit);
   void apply(Listener &listener, const Member &member, std::uint32_t length, std::uint32_t limit);
-  void begin_runs(TimePoint now);
+  void begin_runs(TimePoint before, TimePoint now);
   void count(Member &member, bool counted);
   std::uint32_t known_drops(std::uint64_t cookie);
   void forget(std::uint32_t listener);
@@ -281,8 +289,7 @@ private:
   void note_collision(Collision collision);
   std::vector<Departed> departed_; ///< a ring
   std::size_t next_departed_ = 0;
-  /// Members whose queue fell, or was empty before, in the sample under way.
-  std::vector<std::uint32_t> fallen_members_;
+  std::vector<std::uint32_t> changed_members_; ///< whose queue did, in the sample under way
   HasEvents has_events_;
   FreesOf frees_of_;
   std::uint64_t moved_ = 0;

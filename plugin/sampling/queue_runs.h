@@ -15,7 +15,24 @@ struct QueueRuns {
   Duration longest_full{0};      ///< longest run of full samples
   Duration not_empty_for{0};     ///< at the end, since it was last seen empty, or first seen at all
   bool full_run_goes_on = false; ///< at the end, one as of longest_full_run
+  /// Longest time without a sample that saw the queue fall, in which it was full, and after which
+  /// it was drained within drained_within: so long nobody was accepted.
+  Duration longest_pause{0};
+  /// At the end, likewise of the run that goes on; 0: it fell since it was full, and not to drain.
+  Duration full_untouched_for{0};
+  Duration full_run_for{0};     ///< at the end, of the run that goes on
+  std::uint32_t full_times = 0; ///< separate runs of full samples
 };
+
+/// From the first retransmission of a SYN on, TCP_TIMEOUT_INIT (include/net/tcp.h).
+constexpr std::chrono::seconds shortest_pause{1};
+/// Who accepts one after the other takes longer than that.
+constexpr std::chrono::seconds drained_within{1};
+
+/// Whether of a full queue a quarter or less is left, some of whom have just come.
+constexpr bool is_drained(std::uint64_t length, std::uint64_t full_length) {
+  return 4 * length <= full_length;
+}
 
 /// A member in whose queue connections wait at the end of an interval. No sample of this while
 /// has seen the queue fall, so that it held `not_shrinking_from` connections or more throughout.
@@ -43,11 +60,20 @@ public:
   QueueRuns end_interval(TimePoint last);
 
 private:
+  void note_fall(std::uint64_t length, TimePoint before, TimePoint now);
+
   std::uint64_t length_ = 0;            ///< in the last sample
   TimePoint first_;                     ///< the first sample of the run
   TimePoint last_empty_;                ///< the sample before that one
   std::optional<TimePoint> first_full_; ///< of the full samples up to now
   bool held_full_ = false;
+  TimePoint untouched_since_;               ///< the first sample, or the last one that saw a fall
+  bool untouched_full_ = false;             ///< it was full since then
+  std::uint64_t full_length_ = 0;           ///< the most in a full sample of the run
+  std::optional<TimePoint> pause_end_;      ///< of a pause that a drained queue is to prove
+  QueueRuns::Duration pause_{0};            ///< likewise
+  QueueRuns::Duration longest_pause_{0};    ///< of this interval
+  std::uint32_t full_times_ = 0;            ///< of this interval
   QueueRuns::Duration longest_full_run_{0}; ///< of this interval
   QueueRuns::Duration longest_full_{0};     ///< of this interval
 };

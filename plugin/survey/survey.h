@@ -37,6 +37,7 @@ struct TcpWaits {
 struct UnixWaits {
   std::chrono::nanoseconds none_accepted_for{0};  ///< those that waited so long ago still wait
   std::optional<std::chrono::nanoseconds> oldest; ///< it has waited so long, or longer
+  bool accepted = false;                          ///< somebody was, between the last two looks
 };
 
 /// What is read once an interval in one net namespace.

@@ -15,6 +15,7 @@ void UnixWaitClocks::see(std::uint64_t cookie, std::span<const std::uint32_t> pe
   };
   const bool in_place = queue.peers.size() <= peers.size() &&
                         std::equal(queue.peers.begin(), queue.peers.end(), peers.begin(), stays);
+  queue.accepted = !in_place;
   if (is_new || !in_place)
     queue.none_accepted_since = now;
 
@@ -41,6 +42,7 @@ std::unordered_map<std::uint64_t, UnixWaits> UnixWaitClocks::waits(TimePoint now
   for (const auto &[cookie, queue] : queues_) {
     UnixWaits &waits = result[cookie];
     waits.none_accepted_for = now - queue.none_accepted_since;
+    waits.accepted = queue.accepted;
     const auto oldest = std::find_if(queue.peers.begin(), queue.peers.end(),
                                      [](const Peer &peer) { return peer.inode != 0; });
     if (oldest != queue.peers.end())

@@ -37,6 +37,7 @@ private:
   struct Queue {
     std::vector<Peer> peers;
     TimePoint none_accepted_since;
+    bool accepted = false; ///< since the look before
     bool in_look = false;
   };
 

@@ -12,7 +12,7 @@ LISTENER = struct.Struct("=104s128s256s256s128s16s4I6Qq7Q8dH9B5x")
 assert (HEADER.size, NAMESPACE.size, LISTENER.size) == (112, 288, 1096)
 
 STATES = ("ok", "high", "overflow", "stalled", "missing")
-CAUSES = ("none", "burst", "slow_accept", "skew", "syn_flood", "syn_queue_full", "not_accepting")
+CAUSES = ("none", "burst", "slow_accept", "skew", "syn_flood", "syn_queue_full", "not_accepting", "pause")
 SEVERITIES = ("okay", "warning", "failure")
 IS_COMPLETE, HAS_PERIOD, HAS_HOST, HAS_HOST_DROPPED = 1, 2, 4, 8
 HAS_QUEUE, HAS_DROPPED, HAS_SYN_LENGTH, HAS_OLDEST_WAIT = 1, 2, 4, 8

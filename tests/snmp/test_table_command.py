@@ -473,7 +473,7 @@ class BacklogTableTest(CommandTest):
     def test_live_audit(self):
         listening = self.listener(limit=7)
         self.assertRegex(self.run_program("backlog-table", "--live", "0.2", "--audit").stdout,
-                         rf"(?m)^{re.escape(listening.name)} +7  application +1 ")
+                         rf"(?m)^{re.escape(listening.name)} +7  unknown +1 ")
 
     def test_stale(self):
         self.publish_aged(3.1)
@@ -525,13 +525,13 @@ class PublishedTest(CommandTest):
         # Only root may give a file to a group that it is not in.
         group = next(entry for entry in grp.getgrall() if (entry.gr_gid != os.getegid()) == (os.geteuid() == 0)
                      and (os.geteuid() == 0 or entry.gr_gid == os.getegid()))
-        overflowing = self.listener(limit=4)
+        overflowing = self.listener(limit=2)
         other = self.listener(limit=100).fill(10)
         path = self.directory / "run" / "table"
         path.parent.mkdir(mode=0o755)
         collectd = self.collectd(f'TableFile "{path}"\nTableGroup "{group.gr_name}"\nListener "/^tcp_127/"\nValues full', interval=0.5)
         collectd.wait_for_value(other.name, "queue_length-accept", 10)
-        overflowing.fill(5)
+        overflowing.fill(3)
         overflowing.connect(6)
         collectd.wait_for_value(overflowing.name, "packets-dropped", lambda value: value > 0)
         self.table = path
@@ -568,12 +568,12 @@ class PublishedTest(CommandTest):
 
     def test_a_check_does_not_change_within_an_incident(self):
         """Nobody accepts, and between two retries of the clients (after 1, 2 and 4 s) nothing overflows."""
-        full = self.listener(limit=8)
+        full = self.listener(limit=2)
         path = self.directory / "run" / "table"
         path.parent.mkdir(mode=0o755)
         self.table = path
         self.collectd(f'TableFile "{path}"\nListener "{full.name}"', interval=0.5).wait_for_intervals(3)
-        full.fill(9)
+        full.fill(3)
         full.connect(10)
 
         def row():

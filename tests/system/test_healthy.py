@@ -156,12 +156,12 @@ class QueueTest(HealthyTest):
 
 class RestartTest(HealthyTest):
     def test_start_beside_an_old_overflow(self):
-        """Its drops are from before, and its queue is still full."""
-        listener = self.listener(limit=8).fill(9)
+        """Its drops are from before, and its queue, of three, is still full."""
+        listener = self.listener(limit=2).fill(3)
         before = kernel_counters()
         listener.connect(20)
         self.check_moved("ListenOverflows", before, 20)
-        for client in listener.clients[9:]:
+        for client in listener.clients[3:]:
             client.close()
         collectd = self.started(None, listener, interval=INTERVAL)
         self.check_nothing_told(collectd, listener)

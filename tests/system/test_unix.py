@@ -183,8 +183,24 @@ class UnixTest(NotificationTest):
             return next(row for row in rows if row["name"] == new.name)
         collectd.wait(lambda: shown()["state"] == "overflow", what="the table of that interval")
         row = shown()
-        self.assertEqual((row["limit_source"], row["members"]), ("application", 2))
-        self.assertIn(row["cause"], ("burst", "slow_accept"))
+        self.assertEqual((row["limit_source"], row["members"], row["cause"]), ("unknown", 2, "none"))
+
+    def test_small_queues_that_are_full_for_a_moment(self):
+        """One too small for WarningMinimum is told of; one of three is merely used."""
+        small, tiny = self.listening("small", limit=8), self.listening("tiny", limit=2)
+        collectd = self.started(f'Listener "{small.name}"\nListener "{tiny.name}"', small, tiny, interval=1)
+        end = time.monotonic() + 20
+        while not self.of(collectd, small.name):
+            self.assertLess(time.monotonic(), end)
+            for listener, limit in ((small, 8), (tiny, 2)):
+                self.assertEqual(listener.connect(limit + 5), limit + 1)
+            time.sleep(0.06)
+            for listener in (small, tiny):
+                listener.accept(listener.length)
+            time.sleep(0.7)
+        self.assertRegex(self.of(collectd, small.name)[0].message, r"accept queue (high|full .*), peak 9 of 9 .*; burst: ")
+        collectd.wait_for_intervals(3)
+        self.assertEqual(self.of(collectd, tiny.name), [])
 
     def test_a_queue_of_very_many_hides_nobody(self):
         """With UDIAG_SHOW_ICONS the kernel would cut the dump short where it comes to that queue."""

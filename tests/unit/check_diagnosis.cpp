@@ -22,6 +22,7 @@ struct Scene {
     facts.name = "tcp_any_80";
     facts.owner = "nginx.service";
     set_limit(511);
+    facts.somaxconn_at_listen = 4096;
   }
 
   void set_limit(std::uint32_t limit) {
@@ -130,7 +131,7 @@ START_TEST(overflows) {
        },
        overflow, burst, stale,
        "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 2 drops in 10 s; "
-       "burst: raise net.core.somaxconn (128), then restart it"},
+       "burst: raise listen() backlog (511) and net.core.somaxconn (128), then restart it"},
       {"limit 0",
        [](Scene &s) {
          s.set_limit(0);
@@ -174,6 +175,61 @@ START_TEST(overflows) {
        overflow, slow_accept, application,
        "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 1 drop in 10 s; "
        "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {"full since a moment before the interval's end",
+       [](Scene &s) {
+         s.overflow(200, 600ms);
+         s.facts.queue.last = 512;
+         s.facts.runs.full_run_goes_on = true;
+         s.facts.runs.full_run_for = s.facts.runs.full_untouched_for = 600ms;
+       },
+       overflow, none, application,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
+       "full for 0.6 s so far"},
+      {"a pause",
+       [](Scene &s) {
+         s.overflow(200, 2500ms);
+         s.facts.runs.longest_pause = 2s;
+       },
+       overflow, pause, application,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
+       "pause: none accepted for 2 s, a longer queue would hold them that long: raise "
+       "listen() backlog (511, somaxconn 4096)"},
+      {"a pause of less than a second in a longer run",
+       [](Scene &s) {
+         s.overflow(200, 2500ms);
+         s.facts.runs.longest_pause = 900ms;
+       },
+       overflow, slow_accept, application,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
+       "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {"a pause beside a long overload",
+       [](Scene &s) {
+         s.overflow(200, 8s);
+         s.facts.runs.longest_pause = 2s;
+       },
+       overflow, slow_accept, application,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
+       "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {"a limit that was set before anyone looked",
+       [](Scene &s) {
+         s.facts.somaxconn_at_listen.reset();
+         s.facts.somaxconn_first_seen = 4096;
+         s.overflow(34, 300ms);
+       },
+       overflow, burst, unknown,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
+       "burst: raise listen() backlog (511, somaxconn 4096), not known who set it: a "
+       "restart may be enough"},
+      {"somaxconn raised since the first look",
+       [](Scene &s) {
+         s.set_limit(128);
+         s.facts.somaxconn_at_listen.reset();
+         s.facts.somaxconn_first_seen = 128;
+         s.overflow(34, 300ms);
+       },
+       overflow, burst, stale,
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 129 of 129, 34 drops in 10 s; "
+       "burst: restart it to listen() again (limit still 128, somaxconn now 4096)"},
       {"a run of just less than the first retransmission",
        [](Scene &s) {
          s.overflow(1, 999ms);
@@ -215,6 +271,7 @@ START_TEST(overflows) {
          s.overflow(34, 8s);
          s.facts.queue.peak = 130;
          s.facts.median_member_percent = 0.8;
+         s.facts.longest_hot_member = 8s;
        },
        overflow, skew, application,
        "tcp_any_80 (nginx.service): accept queue overflow, peak 130 of 516 in 4 sockets, 34 drops "
@@ -230,14 +287,17 @@ START_TEST(skew_needs_a_stuck_member_among_idle_ones) {
     double worst;
     double median;
     Cause cause;
+    std::chrono::milliseconds hot_for = 1s;
   };
-  for (const Members &members : {Members{2, 90, 10, skew}, Members{2, 89.9, 10, burst},
-                                 Members{2, 90, 10.1, burst}, Members{1, 100, 0, burst}}) {
+  for (const Members &members :
+       {Members{2, 90, 10, skew}, Members{2, 90, 10, burst, 999ms}, Members{2, 89.9, 10, burst},
+        Members{2, 90, 10.1, burst}, Members{1, 100, 0, burst}}) {
     Scene scene;
     scene.overflow(1, 0ms);
     scene.facts.members = members.count;
     scene.facts.worst_member_percent = members.worst;
     scene.facts.median_member_percent = members.median;
+    scene.facts.longest_hot_member = members.hot_for;
     assert_text(std::string(name_of(scene.judge().cause)), std::string(name_of(members.cause)));
   }
 }
@@ -278,16 +338,49 @@ START_TEST(full_listeners_without_a_counter) {
        ok, none, application,
        "unix_run_php-fpm-sock (php-fpm.service): accept queue was full, peak 3 of 3 for 0.1 s in "
        "10 s"},
-      {"full with three",
+      {"full with four",
+       [](Scene &s) {
+         s.use_unix();
+         s.set_limit(3);
+         s.set_peak(4);
+         s.facts.runs.longest_full = 100ms;
+       },
+       overflow, burst, application,
+       "unix_run_php-fpm-sock (php-fpm.service): accept queue full for 0.1 s, peak 4 of 4 in 10 s; "
+       "burst: raise listen() backlog (3, somaxconn 4096)"},
+      {"full three times",
+       [](Scene &s) {
+         s.use_unix();
+         s.set_limit(8);
+         s.set_peak(9);
+         s.facts.runs.longest_full = 5ms;
+         s.facts.runs.full_times = 3;
+       },
+       overflow, burst, application,
+       "unix_run_php-fpm-sock (php-fpm.service): accept queue full 3 times, peak 9 of 9 in 10 s; "
+       "burst: raise listen() backlog (8, somaxconn 4096)"},
+      {"full twice",
+       [](Scene &s) {
+         s.use_unix();
+         s.set_limit(8);
+         s.set_peak(9);
+         s.facts.runs.longest_full = 5ms;
+         s.facts.runs.full_times = 2;
+       },
+       ok, none, application,
+       "unix_run_php-fpm-sock (php-fpm.service): accept queue was full, peak 9 of 9 in 10 s"},
+      {"a queue of three is only used",
        [](Scene &s) {
          s.use_unix();
          s.set_limit(2);
          s.set_peak(3);
-         s.facts.runs.longest_full = 100ms;
+         s.facts.runs.longest_full = 5s;
+         s.facts.runs.full_times = 9;
        },
-       overflow, burst, application,
-       "unix_run_php-fpm-sock (php-fpm.service): accept queue full for 0.1 s, peak 3 of 3 in 10 s; "
-       "burst: raise listen() backlog (2, somaxconn 4096)"},
+       ok, none, application,
+       "unix_run_php-fpm-sock (php-fpm.service): accept queue was full, peak 3 of 3 for 5 s in 10 "
+       "s",
+       6},
       {"full with two at limit 1",
        [](Scene &s) {
          s.use_unix();
@@ -443,6 +536,7 @@ START_TEST(stalls) {
          s.use_group();
          s.facts.queue.last = 129;
          s.facts.worst_member_percent = 100;
+         s.facts.longest_hot_member = 40s;
          s.facts.oldest_wait = 45s;
          s.facts.none_accepted_for = 45s;
        },
@@ -532,7 +626,9 @@ START_TEST(high_queues) {
        {Threshold{19, 16, 80, 16, high}, Threshold{20, 16, 80, 16, ok},
         Threshold{17, 15, 80, 16, ok}, Threshold{17, 15, 80, 15, high},
         Threshold{99, 60, 60, 16, high}, Threshold{99, 59, 60, 16, ok}, Threshold{5, 5, 80, 16, ok},
-        Threshold{0, 1, 80, 16, ok}, Threshold{1, 2, 80, 2, high}}) {
+        Threshold{0, 1, 80, 16, ok}, Threshold{1, 2, 80, 2, high}, Threshold{5, 6, 80, 16, high},
+        Threshold{3, 4, 80, 16, high}, Threshold{2, 3, 80, 16, ok}, Threshold{14, 15, 80, 16, high},
+        Threshold{14, 14, 80, 16, ok}}) {
     Scene scene;
     scene.set_limit(t.limit);
     scene.set_peak(t.peak);
@@ -772,33 +868,40 @@ START_TEST(gone_ones_are_no_trouble) {
 END_TEST
 
 START_TEST(limit_sources) {
-  struct Source {
+  using enum LimitSource;
+  struct Case {
+    const char *name;
     std::uint32_t limit;
-    std::optional<std::int64_t> somaxconn;
-    std::optional<std::int64_t> somaxconn_at_listen;
+    Somaxconn somaxconn;
     LimitSource source;
   };
-  using enum LimitSource;
-  for (const Source &s :
-       std::vector<Source>{{511, 4096, std::nullopt, application},
-                           {511, 4096, 4096, application},
-                           {511, 8192, 4096, application}, // a restart would not change it
-                           {4096, 4096, std::nullopt, somaxconn},
-                           {4096, 4096, 4096, somaxconn},
-                           {4096, 8192, std::nullopt, application},
-                           {4096, 8192, 4096, stale},
-                           {4096, 128, 4096, stale},
-                           {4096, 128, std::nullopt, stale},
-                           {511, 128, 4096, stale},
-                           {0, 4096, std::nullopt, zero},
-                           {0, 4096, 0, stale},
-                           {0, 0, 0, zero},
-                           {0, std::nullopt, std::nullopt, zero},
-                           {511, std::nullopt, 511, unknown},
-                           {4294967295U, 2147483647, std::nullopt, stale}})
-    assert_text(std::to_string(s.limit) + " " +
-                    std::string(name_of(limit_source(s.limit, s.somaxconn, s.somaxconn_at_listen))),
-                std::to_string(s.limit) + " " + std::string(name_of(s.source)));
+  const Case cases[] = {
+      {"below", 511, {.now = 4096, .at_listen = 4096, .first_seen = 4096}, application},
+      {"equal", 4096, {.now = 4096, .at_listen = 4096, .first_seen = 4096}, somaxconn},
+      {"equal, set before", 4096, {.now = 4096, .at_listen = {}, .first_seen = 4096}, somaxconn},
+      {"raised since", 128, {.now = 4096, .at_listen = 128, .first_seen = 128}, stale},
+      {"raised since, set before", 128, {.now = 4096, .at_listen = {}, .first_seen = 128}, stale},
+      {"raised before", 128, {.now = 4096, .at_listen = {}, .first_seen = 4096}, unknown},
+      {"raised since, below", 100, {.now = 4096, .at_listen = 128, .first_seen = 128}, application},
+      {"raised since, below, before",
+       9,
+       {.now = 4096, .at_listen = {}, .first_seen = 128},
+       unknown},
+      {"lowered", 511, {.now = 128, .at_listen = 4096, .first_seen = 4096}, stale},
+      {"lowered before", 511, {.now = 128, .at_listen = {}, .first_seen = 128}, stale},
+      {"lowered to it", 128, {.now = 128, .at_listen = 4096, .first_seen = 4096}, somaxconn},
+      {"zero", 0, {.now = 4096, .at_listen = 4096, .first_seen = 4096}, zero},
+      {"zero, set before", 0, {.now = 4096, .at_listen = {}, .first_seen = 4096}, zero},
+      {"zero by somaxconn", 0, {.now = 0, .at_listen = 0, .first_seen = 0}, zero},
+      {"zero by an earlier one", 0, {.now = 128, .at_listen = 0, .first_seen = 0}, stale},
+      {"not readable", 511, {.now = {}, .at_listen = 511, .first_seen = 511}, unknown},
+      {"never read before", 511, {.now = 4096, .at_listen = {}, .first_seen = {}}, unknown},
+      {"large", 4294967295U, {.now = 2147483647, .at_listen = {}, .first_seen = {}}, stale},
+  };
+  for (const Case &c : cases)
+    assert_text(std::string(c.name) + ": " +
+                    std::string(name_of(limit_source(c.limit, c.somaxconn))),
+                std::string(c.name) + ": " + std::string(name_of(c.source)));
 }
 END_TEST
 
@@ -904,6 +1007,7 @@ START_TEST(what_is_high_at_the_start_may_have_been_so_for_long) {
     NamespaceFacts common;
     common.is_baseline = is_baseline;
     ListenerFacts facts;
+    facts.limit = 128;
     facts.queue.peak = 100;
     facts.queue.used_percent = 90;
     ListenerHistory history;
@@ -915,10 +1019,16 @@ END_TEST
 
 START_TEST(cause_of_a_burst_that_goes_on_is_open) {
   struct Case {
-    QueueRuns::Duration longest_full_run;
+    QueueRuns::Duration longest_full_run, untouched_for;
     bool goes_on, open;
+    bool accepted = false;
+    QueueRuns::Duration full_run_for{longest_full_run};
   };
-  constexpr Case cases[] = {{400ms, true, true}, {400ms, false, false}, {2s, true, false}};
+  constexpr Case cases[] = {
+      {400ms, 400ms, true, true},       {400ms, 0ms, true, true},
+      {400ms, 0ms, false, false},       {2s, 2s, true, true},
+      {2s, 0ms, true, false},           {2s, 2s, true, false, true},
+      {8s, 1s, true, false, false, 1s}, {900ms, 1s, true, true, false, 100ms}};
   for (const Case &c : cases) {
     NamespaceFacts common;
     common.measured = 10s;
@@ -929,6 +1039,9 @@ START_TEST(cause_of_a_burst_that_goes_on_is_open) {
     facts.queue.used_percent = 100;
     facts.runs.longest_full_run = c.longest_full_run;
     facts.runs.full_run_goes_on = c.goes_on;
+    facts.runs.full_run_for = c.full_run_for;
+    facts.runs.full_untouched_for = c.untouched_for;
+    facts.accepted = c.accepted;
     ListenerHistory history;
     history.add(facts, common, DiagnosisLimits());
     ck_assert_int_eq(diagnose(facts, common, DiagnosisLimits(), history).cause_is_open, c.open);

@@ -426,6 +426,22 @@ START_TEST(members_that_have_not_been_seen_to_shrink) {
 }
 END_TEST
 
+START_TEST(members_at_90_percent) {
+  Observed observed;
+  observed.sample({{1, "a", 0, 9}, {2, "a", 0, 9}});
+  observed.sample({{1, "a", 9, 9}, {2, "a", 1, 9}});
+  observed.sample({{1, "a", 10, 9}, {2, "a", 8, 9}}, 300ms);
+  ck_assert(observed.harvest().at("a").longest_hot_member == 300ms);
+  observed.sample({{1, "a", 9, 9}, {2, "a", 9, 9}}, 100ms);
+  observed.sample({{1, "a", 8, 9}, {2, "a", 9, 9}}, 50ms);
+  ck_assert(observed.harvest().at("a").longest_hot_member == 400ms);
+  observed.sample({{1, "a", 8, 9}, {2, "a", 0, 9}}, 50ms);
+  ck_assert(observed.harvest().at("a").longest_hot_member == 50ms);
+  observed.sample({{1, "a", 8, 9}, {2, "a", 0, 9}}, 50ms);
+  ck_assert(observed.harvest().at("a").longest_hot_member == 0ms);
+}
+END_TEST
+
 START_TEST(members_apart) {
   struct Case {
     std::vector<std::uint32_t> lengths;
@@ -965,9 +981,9 @@ int main() {
       who_went, a_broken_dump_loses_nobody, a_broken_dump_loses_no_drops,
       restart_keeps_the_listener, relisten_changes_the_limit_only, drops_have_a_baseline,
       full_at_either_end, drops_that_the_kernel_does_not_tell, fold_is_the_sum_of_its_listeners,
-      filling, runs_cross_intervals, members_that_have_not_been_seen_to_shrink, members_apart,
-      steady_samples_do_not_allocate, order_of_the_dump_does_not_matter,
-      addresses_that_meet_in_one_name_are_two_listeners,
+      filling, runs_cross_intervals, members_that_have_not_been_seen_to_shrink,
+      members_at_90_percent, members_apart, steady_samples_do_not_allocate,
+      order_of_the_dump_does_not_matter, addresses_that_meet_in_one_name_are_two_listeners,
       an_address_keeps_its_name_when_the_other_goes, names_that_are_made_to_meet_stay_apart,
       a_listener_settles_after_ten_minutes, lowest_limit_is_of_a_member_that_is_there,
       lowest_limit_of_the_fold, a_sample_stands_for_no_more_than_its_maximum,

@@ -19,19 +19,28 @@ struct Case {
 
 constexpr std::uint64_t capacity = 5;
 
+/// Full in so many samples, and what comes then.
+std::vector<std::uint64_t> pause_of(std::size_t samples, const std::vector<std::uint64_t> &then,
+                                    const std::vector<std::uint64_t> &in_the_end = {}) {
+  std::vector<std::uint64_t> lengths(samples, capacity);
+  lengths.insert(lengths.end(), then.begin(), then.end());
+  lengths.insert(lengths.end(), in_the_end.begin(), in_the_end.end());
+  return lengths;
+}
+
 std::vector<Case> cases() {
   return {
       {.name = "always empty", .intervals = {{0, 0, 0}}, .runs = {}},
       {.name = "waiting, never full", .intervals = {{0, 2, 3, 3}}, .runs = {.not_empty_for = 30ms}},
       {.name = "one full sample in a run of three",
        .intervals = {{0, 2, 5, 2, 0}},
-       .runs = {.longest_full_run = 20ms}},
+       .runs = {.longest_full_run = 20ms, .full_times = 1}},
       {.name = "full samples in two runs",
        .intervals = {{0, 5, 5, 5, 0, 5, 5, 0}},
-       .runs = {.longest_full_run = 20ms, .longest_full = 20ms}},
+       .runs = {.longest_full_run = 20ms, .longest_full = 20ms, .full_times = 2}},
       {.name = "a run that began in the interval before",
        .intervals = {{0, 2, 5}, {5, 5, 0}},
-       .runs = {.longest_full_run = 30ms, .longest_full = 20ms}},
+       .runs = {.longest_full_run = 30ms, .longest_full = 20ms, .full_times = 1}},
       {.name = "what the interval before saw is not told again",
        .intervals = {{0, 5, 5, 0}, {0, 0}},
        .runs = {}},
@@ -40,7 +49,56 @@ std::vector<Case> cases() {
        .runs = {.longest_full_run = 10ms,
                 .longest_full = 10ms,
                 .not_empty_for = 20ms,
-                .full_run_goes_on = true}},
+                .full_run_goes_on = true,
+                .full_untouched_for = 10ms,
+                .full_run_for = 10ms,
+                .full_times = 1}},
+      {.name = "a pause that drains at once",
+       .intervals = {pause_of(150, {0})},
+       .runs = {.longest_full_run = 1490ms,
+                .longest_full = 1490ms,
+                .longest_pause = 1490ms,
+                .full_times = 1}},
+      {.name = "a pause that drains in two steps, and others come",
+       .intervals = {pause_of(150, {2, 1, 2})},
+       .runs = {.longest_full_run = 1500ms,
+                .longest_full = 1490ms,
+                .not_empty_for = 1530ms,
+                .longest_pause = 1490ms,
+                .full_times = 1}},
+      {.name = "a pause that is drained when the next interval has begun",
+       .intervals = {pause_of(150, {}), {0}},
+       .runs = {.longest_pause = 1490ms, .full_times = 1}},
+      {.name = "a pause that is being drained when the interval ends",
+       .intervals = {pause_of(150, {3})},
+       .runs = {.longest_full_run = 1500ms,
+                .longest_full = 1490ms,
+                .not_empty_for = 1510ms,
+                .full_run_goes_on = true,
+                .full_untouched_for = 1490ms,
+                .full_run_for = 1500ms,
+                .full_times = 1}},
+      {.name = "full for long, and slow to drain",
+       .intervals = {pause_of(150, std::vector<std::uint64_t>(110, 4), {0})},
+       .runs = {.longest_full_run = 2590ms, .longest_full = 1490ms, .full_times = 1}},
+      {.name = "a pause after which others come at once",
+       .intervals = {{0}, pause_of(150, {1, 2, 5}, {0})},
+       .runs = {.longest_full_run = 1490ms,
+                .longest_full = 1490ms,
+                .longest_pause = 1490ms,
+                .full_times = 2}},
+      {.name = "a short stop",
+       .intervals = {pause_of(90, {0})},
+       .runs = {.longest_full_run = 890ms, .longest_full = 890ms, .full_times = 1}},
+      {.name = "accepted from while full",
+       .intervals = {pause_of(150, {4, 5, 4, 5})},
+       .runs = {.longest_full_run = 1530ms,
+                .longest_full = 1490ms,
+                .not_empty_for = 1540ms,
+                .full_run_goes_on = true,
+                .full_untouched_for = 10ms,
+                .full_run_for = 1530ms,
+                .full_times = 3}},
   };
 }
 
@@ -72,6 +130,12 @@ START_TEST(runs_of_a_queue) {
     assert_duration(tried, "longest_full", runs.longest_full, tried.runs.longest_full);
     assert_duration(tried, "not_empty_for", runs.not_empty_for, tried.runs.not_empty_for);
     ck_assert_msg(runs.full_run_goes_on == tried.runs.full_run_goes_on, "%s", tried.name);
+    assert_duration(tried, "longest_pause", runs.longest_pause, tried.runs.longest_pause);
+    assert_duration(tried, "full_untouched_for", runs.full_untouched_for,
+                    tried.runs.full_untouched_for);
+    assert_duration(tried, "full_run_for", runs.full_run_for, tried.runs.full_run_for);
+    ck_assert_msg(runs.full_times == tried.runs.full_times, "%s: full %u times", tried.name,
+                  runs.full_times);
   }
 }
 END_TEST

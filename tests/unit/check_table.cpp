@@ -577,7 +577,7 @@ END_TEST
 START_TEST(an_overflow_that_no_counter_tells) {
   Tables tables;
   Harvest harvest;
-  harvest.own.tcp = kind_of({{"a", 3}});
+  harvest.own.tcp = kind_of({{"a", 4}});
   harvest.own.tcp.listeners[0].interval.runs.longest_full = 200ms;
   tables.take(harvest);
   ck_assert(tables.row("a").diagnosis->state == ListenerState::ok);
@@ -903,8 +903,15 @@ START_TEST(somaxconn_that_a_limit_comes_from) {
   take(128, {{"old"}});
   take(128, {{"old"}, {"new"}});
   ck_assert(tables.row("new").diagnosis->limit_source == LimitSource::somaxconn);
-  take(4096, {{"old"}, {"new"}});
+  take(4096, {{"old"}, {"new"}, {"later"}});
   ck_assert(tables.row("new").diagnosis->limit_source == LimitSource::stale);
+  ck_assert(tables.row("old").diagnosis->limit_source == LimitSource::stale);
+  ck_assert(tables.row("later").diagnosis->limit_source == LimitSource::application);
+
+  Tables others;
+  std::swap(tables, others);
+  take(4096, {{"before"}});
+  ck_assert(tables.row("before").diagnosis->limit_source == LimitSource::unknown);
 }
 END_TEST
 

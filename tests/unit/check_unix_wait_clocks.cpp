@@ -105,7 +105,15 @@ START_TEST(who_stays_in_place_was_not_accepted) {
     ck_assert_msg(waits.none_accepted_for == c.none_accepted_for, "%s: none accepted for %lld s",
                   c.name, static_cast<long long>(waits.none_accepted_for / 1s));
     ck_assert_msg(waits.oldest == c.oldest, "%s: oldest", c.name);
+    ck_assert_msg(!waits.accepted || waits.none_accepted_for == 0s, "%s: accepted", c.name);
   }
+}
+END_TEST
+
+START_TEST(accepts_are_known_from_the_second_look_on) {
+  ck_assert(!after({{7, 8}}).accepted);
+  ck_assert(after({{7, 8}, {8}}).accepted);
+  ck_assert(!after({{7, 8}, {8}, {8}}).accepted);
 }
 END_TEST
 
@@ -179,6 +187,7 @@ END_TEST
 
 int main() {
   return run_tests("unix_wait_clocks", who_stays_in_place_was_not_accepted,
+                   accepts_are_known_from_the_second_look_on,
                    queues_that_are_not_seen_are_forgotten, live_peers_are_in_the_order_of_the_queue,
                    live_queue_that_is_longer_than_one_answer);
 }
