@@ -230,7 +230,7 @@ class PauseTest(IncidentTest):
         time.sleep(0.1)
         self.connect(server, 30)
         self.wait_for_told(collectd, server, command,
-                           r"accept queue overflow, peak 17 of 17, \d+ drops? in [\d.]+ s; (pause|slow_accept): .*")
+                           r"accept queue overflow, peak 17 of 17, \d+ drops? in [\d.]+ s; pause: none accepted for [\d.]+ s, .*")
         self.wait_for_state(collectd, server.name, OVERFLOW)
         self.assertGreater(kernel_counters()["ListenOverflows"], before)
         self.assertNotIn(STALLED, self.states(collectd, server.name))
