@@ -2,6 +2,7 @@
 
 #include "progress.h"
 #include "unique_fd.h"
+#include "wake_signal.h"
 
 #include <chrono>
 #include <condition_variable>
@@ -26,14 +27,14 @@ public:
   /// Asks, unless an answer is still owed, or waits to be taken: the next one would replace it.
   void ask() {
     const std::lock_guard lock(mutex_);
-    asked_ = asked_ || !answer_;
-    ring();
+    if (!answer_)
+      wake(asked);
   }
 
   /// The answer, if it comes in time; it stays here for the next call otherwise.
   std::optional<Answer> take_until(TimePoint deadline) {
     std::unique_lock lock(mutex_);
-    changed_.wait_until(lock, deadline, [&] { return answer_.has_value() || stopping_; });
+    answered_.wait_until(lock, deadline, [&] { return answer_.has_value() || stopping_; });
     return std::exchange(answer_, std::nullopt);
   }
 
@@ -44,25 +45,14 @@ public:
   }
 
   /// The thread that answers is woken as if it were due.
-  void nudge() {
-    const std::lock_guard lock(mutex_);
-    nudged_ = true;
-    changed_.notify_all();
-  }
+  void nudge() { wake_.set(nudged); }
 
   /// For the thread that answers: sleeps until it is asked, or nudged, or until `due`.
   Wake sleep_until(std::optional<TimePoint> due) {
     progress_.note("");
-    std::unique_lock lock(mutex_);
-    const auto woken = [&] { return asked_ || stopping_ || nudged_; };
-    if (!due)
-      changed_.wait(lock, woken);
-    else if (!changed_.wait_until(lock, *due, woken))
-      return Wake::due;
-    const bool was_nudged = std::exchange(nudged_, false);
-    if (stopping_)
-      return Wake::stopping;
-    return was_nudged && !asked_ ? Wake::due : Wake::asked;
+    const std::uint32_t bits = wake_.sleep_until(due);
+    wake_.clear(nudged);
+    return reason_of(bits);
   }
 
   /// The same, until `descriptor` can be read, in place of a time.
@@ -74,13 +64,9 @@ public:
       const bool is_woken = poll(waited, 2, -1) > 0;
       eventfd_t rings = 0;
       (void)eventfd_read(bell_.get(), &rings);
-      const std::lock_guard lock(mutex_);
-      if (stopping_)
-        return Wake::stopping;
-      if (asked_)
-        return Wake::asked;
-      if (is_woken && waited[0].revents != 0)
-        return Wake::due;
+      const Wake reason = reason_of(wake_.bits());
+      if (reason != Wake::due || (is_woken && waited[0].revents != 0))
+        return reason;
     }
   }
   /// Whether that can be done.
@@ -89,31 +75,41 @@ public:
   void deliver(Answer answer) {
     const std::lock_guard lock(mutex_);
     answer_ = std::move(answer);
-    asked_ = false;
-    changed_.notify_all();
+    wake_.clear(asked);
+    answered_.notify_all();
   }
 
   void stop() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
-    ring();
+    wake(stopping);
+    answered_.notify_all();
   }
 
   Progress &progress() { return progress_; }
 
 private:
-  Progress progress_; ///< of the thread that answers
-  void ring() {
-    changed_.notify_all();
+  static constexpr std::uint32_t asked = 1;
+  static constexpr std::uint32_t stopping = 2;
+  static constexpr std::uint32_t nudged = 4;
+
+  static Wake reason_of(std::uint32_t bits) {
+    if ((bits & stopping) != 0)
+      return Wake::stopping;
+    return (bits & asked) != 0 ? Wake::asked : Wake::due;
+  }
+
+  void wake(std::uint32_t reason) {
+    wake_.set(reason);
     if (bell_)
       (void)eventfd_write(bell_.get(), 1);
   }
 
-  UniqueFd bell_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  Progress progress_; ///< of the thread that answers
+  WakeSignal wake_;   ///< of the thread that answers, while it waits for a time
+  UniqueFd bell_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)}; ///< while it waits for a descriptor
   std::mutex mutex_;
-  std::condition_variable changed_;
-  bool asked_ = false;
-  bool nudged_ = false;
+  std::condition_variable answered_;
   bool stopping_ = false;
   std::optional<Answer> answer_;
 };
