@@ -409,6 +409,16 @@ bool ListenerSet::is_stuck(Duration time) const {
          });
 }
 
+QueueActivity ListenerSet::activity() const {
+  if (filling())
+    return QueueActivity::filling;
+  if (!active_.empty())
+    return QueueActivity::waiting;
+  if (members_changed_)
+    return QueueActivity::changed;
+  return by_cookie_.empty() ? QueueActivity::none : QueueActivity::empty;
+}
+
 void ListenerSet::abandon_sample() { broken_off_ = true; }
 
 void ListenerSet::remove_missing() {

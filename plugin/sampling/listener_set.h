@@ -6,6 +6,7 @@
 #include "listener_identity.h"
 #include "listener_room.h"
 #include "local_ports.h"
+#include "pace.h"
 #include "queue_runs.h"
 #include "window.h"
 
@@ -125,6 +126,8 @@ public:
   bool filling() const { return filling_members_ > 0; }
   /// Sockets in the last sample that there was no room for.
   std::size_t without_room() const { return without_room_; }
+  /// What the last sample has seen.
+  QueueActivity activity() const;
   /// Those that the last sample has given up, by cookie.
   std::span<const std::uint64_t> gone_members() const { return gone_members_; }
 

@@ -47,6 +47,9 @@ public:
   /// As in ListenerSet, of all listeners.
   void pass_rest(std::chrono::steady_clock::time_point now);
   bool is_stuck(Duration time) const { return tcp_.is_stuck(time) || unix_.is_stuck(time); }
+  /// What the last sample has seen.
+  QueueActivity tcp_activity() const { return tcp_.activity(); }
+  QueueActivity unix_activity() const { return unix_.activity(); }
   /// Whether the last sample failed.
   bool tcp_failed() const { return tcp_failure_.has_value(); }
   bool unix_failed() const { return unix_failure_.has_value(); }

@@ -14,6 +14,7 @@ constexpr double held_share = 0.1;
 // At rest some of the rate is left over, so that the bucket has something when a burst comes.
 constexpr double rest_share = 0.9;
 constexpr std::chrono::milliseconds after_filling{50};
+constexpr std::chrono::minutes idle_after{1};
 
 CpuBudget::Duration to_duration(Seconds time) {
   constexpr Seconds longest = std::chrono::hours(24);
@@ -68,14 +69,23 @@ SampleCost::Duration SampleCost::typical() const {
   return std::min(sorted[1], last_.back());
 }
 
-Pace::Duration Pace::next(TimePoint now, Duration cost, bool filling, double rate,
+Pace::Duration Pace::next(TimePoint now, Duration cost, QueueActivity activity, double rate,
                           Duration affordable_in) {
-  if (filling)
+  const Duration calm_interval = interval(now, activity);
+  if (activity == QueueActivity::filling)
     burst_until_ = now + after_filling;
-  if (now < burst_until_)
+  if (burst_until_ && now < *burst_until_)
     return std::max(limits_.burst_interval, affordable_in);
   const Duration sustainable = to_duration(Seconds(cost) / std::max(rest_share * rate, 1e-9));
-  return std::max({limits_.sample_interval, sustainable, affordable_in});
+  return std::max({calm_interval, sustainable, affordable_in});
+}
+
+Pace::Duration Pace::interval(TimePoint now, QueueActivity activity) {
+  if (!idle_from_ || activity > QueueActivity::empty)
+    idle_from_ = now + idle_after;
+  const bool idle = activity == QueueActivity::none || now >= *idle_from_;
+  return idle ? std::max(limits_.sample_interval, limits_.idle_interval.value_or(Duration(0)))
+              : limits_.sample_interval;
 }
 
 } // namespace backlog

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <chrono>
+#include <optional>
 
 namespace backlog {
 
@@ -54,10 +55,21 @@ private:
   std::array<Duration, 3> last_{};
 };
 
+/// What a sample has seen of all queues of a kind: the most that holds.
+enum class QueueActivity {
+  none,    ///< there are none
+  empty,   ///< all
+  changed, ///< a member came or went
+  waiting, ///< a queue is not empty
+  filling, ///< as in ListenerSet::filling()
+};
+
 /// When to take the next sample.
 struct PaceLimits {
   CpuBudget::Duration sample_interval; ///< at rest
   CpuBudget::Duration burst_interval;  ///< while a queue is filling, and a while on
+  /// While there are no queues, or when all have been empty for a minute; nullopt: as at rest.
+  std::optional<CpuBudget::Duration> idle_interval{};
 };
 
 class Pace {
@@ -71,11 +83,15 @@ public:
   /// @param cost  CPU time of that sample
   /// @param rate  CPU time a second that samples at rest may take
   /// @param affordable_in  how long until the budget has the cost of another sample
-  Duration next(TimePoint now, Duration cost, bool filling, double rate, Duration affordable_in);
+  Duration next(TimePoint now, Duration cost, QueueActivity activity, double rate,
+                Duration affordable_in);
 
 private:
+  Duration interval(TimePoint now, QueueActivity activity);
+
   PaceLimits limits_;
-  TimePoint burst_until_{};
+  std::optional<TimePoint> burst_until_;
+  std::optional<TimePoint> idle_from_;
 };
 
 } // namespace backlog

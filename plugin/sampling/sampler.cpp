@@ -35,6 +35,7 @@ constexpr Duration stuck_after = std::chrono::milliseconds(60);
 // In the first harvest only.
 constexpr std::chrono::milliseconds wait_for_places{500};
 constexpr std::chrono::milliseconds look_for_places_every{2};
+constexpr Duration idle_unix_interval = std::chrono::seconds(1);
 
 /// One kind of dump: when its next sample is due and what one costs.
 struct Paced {
@@ -65,7 +66,7 @@ public:
         tcp_budget_((1 - unix_share) * share(), Clock::now()),
         unix_budget_(unix_share * share(), Clock::now()),
         others_budget_(others_share * share(), Clock::now()), tcp_pace_(limits_of(*config_)),
-        unix_pace_(limits_of(*config_)), tcp_(limits_of(*config_).sample_interval),
+        unix_pace_(unix_limits_of(*config_)), tcp_(limits_of(*config_).sample_interval),
         unix_(limits_of(*config_).sample_interval), others_(limits_of(*config_).sample_interval) {
     if (config_->events != EventUse::off)
       start_events();
@@ -96,6 +97,12 @@ private:
   static PaceLimits limits_of(const Config &config) {
     return {.sample_interval = std::chrono::duration_cast<Duration>(config.sample_interval),
             .burst_interval = std::chrono::duration_cast<Duration>(config.burst_interval())};
+  }
+
+  static PaceLimits unix_limits_of(const Config &config) {
+    PaceLimits limits = limits_of(config);
+    limits.idle_interval = idle_unix_interval;
+    return limits;
   }
 
   static double lowest_warning_percent(const Config &config) {
@@ -255,12 +262,16 @@ private:
   }
 
   std::optional<Clock::time_point> next_due() const {
-    std::optional<Clock::time_point> next;
-    for (const Paced *paced : {&tcp_, &unix_, &others_})
-      if (paced->due && (!next || *paced->due < *next))
+    std::optional<Clock::time_point> next = tcp_.due;
+    for (const Paced *paced : {&unix_, &others_})
+      if (paced->due && (!next || *paced->due < *next) && !(paced == &unix_ && unix_joins_tcp()))
         next = paced->due;
     return next;
   }
+
+  /// Whether the Unix listeners wait for the wake-up that the TCP listeners make anyway: on an idle
+  /// machine the wake-up is the most of what a sample costs.
+  bool unix_joins_tcp() const { return tcp_.due && *tcp_.due <= *unix_.due + unix_.period; }
 
   Duration::rep others_count() const {
     return static_cast<Duration::rep>(other_namespaces_.size());
@@ -437,7 +448,7 @@ private:
   void plan_tcp() {
     const Clock::time_point now = Clock::now();
     const double unix_rate = unix_.due ? std::min(unix_.rate(), unix_budget_.rate()) : 0;
-    tcp_.period = tcp_pace_.next(now, tcp_.cost.typical(), own_.tcp_filling(),
+    tcp_.period = tcp_pace_.next(now, tcp_.cost.typical(), own_.tcp_activity(),
                                  std::max(own_budget_.rate() - unix_rate, tcp_budget_.rate()),
                                  std::min(own_budget_.until(tcp_.cost.typical(), now),
                                           tcp_budget_.until(tcp_.cost.typical(), now)));
@@ -447,7 +458,7 @@ private:
   void plan_unix() {
     const Clock::time_point now = Clock::now();
     unix_.period =
-        unix_pace_.next(now, unix_.cost.typical(), own_.unix_filling(), unix_budget_.rate(),
+        unix_pace_.next(now, unix_.cost.typical(), own_.unix_activity(), unix_budget_.rate(),
                         std::max(own_budget_.until(unix_.cost.typical(), now),
                                  unix_budget_.until(unix_.cost.typical(), now)));
     unix_.due = due(now, unix_.period, own_.unix_failed());
@@ -461,9 +472,10 @@ private:
     // Each of them as often as the own one, if the budget has it.
     const Duration in_turn =
         std::chrono::duration_cast<Duration>(config_->sample_interval) / others_count();
-    others_.period = Pace({.sample_interval = in_turn, .burst_interval = in_turn})
-                         .next(now, others_.cost.typical(), false, others_budget_.rate(),
-                               others_budget_.until(others_.cost.typical(), now));
+    others_.period =
+        Pace({.sample_interval = in_turn, .burst_interval = in_turn})
+            .next(now, others_.cost.typical(), QueueActivity::empty, others_budget_.rate(),
+                  others_budget_.until(others_.cost.typical(), now));
     others_.due = due(now, others_.period, false);
   }
 

@@ -6,10 +6,10 @@
 //   dump           the same request and buffer, messages received and not looked at
 //   ss             a process ss -lntH
 //   raindrops=FILE a Ruby program that speaks raindrops.rb's protocol
-// Prints the median of each warm (NAME, wall time, one right after the other) and at pace
-// (NAME_at_pace, CPU time, 25 ms of sleep before each, the wake-up included), and the median over
-// the turns of each against the first (NAME_ratio, NAME_at_pace_ratio).
+// Prints the median of each, wall time, one right after the other with warm caches (NAME), and the
+// median over the turns of each against the first (NAME_ratio).
 
+#include "bare_dump.h"
 #include "host.h"
 #include "namespace_sampler.h"
 #include "pace.h"
@@ -17,18 +17,12 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <fcntl.h>
 #include <functional>
-#include <libmnl/libmnl.h>
-#include <linux/inet_diag.h>
-#include <linux/sock_diag.h>
 #include <memory>
-#include <netinet/tcp.h>
 #include <spawn.h>
 #include <stdexcept>
 #include <string>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <utility>
@@ -54,23 +48,14 @@ class Look {
 public:
   virtual ~Look() = default;
   /// Wall time of a call, the median of some, one right after the other.
-  virtual double run_warm() = 0;
-  /// CPU time of one call after a sleep.
-  virtual double run_at_pace() = 0;
+  virtual double run() = 0;
 };
-
-Duration children_cpu_time() {
-  rusage usage{};
-  getrusage(RUSAGE_CHILDREN, &usage);
-  return std::chrono::seconds(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-         std::chrono::microseconds(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-}
 
 class CallLook : public Look {
 public:
   CallLook(std::function<void()> call, int calls) : call_(std::move(call)), calls_(calls) {}
 
-  double run_warm() override {
+  double run() override {
     std::vector<double> times;
     for (int i = -warm_up_calls; i < calls_; ++i) {
       const Clock::time_point begin = Clock::now();
@@ -82,71 +67,9 @@ public:
     return median(std::move(times));
   }
 
-  double run_at_pace() override {
-    const Duration begin = backlog::thread_cpu_time() + children_cpu_time();
-    sleep_until(Clock::now() + pause);
-    call_();
-    return microseconds(backlog::thread_cpu_time() + children_cpu_time() - begin);
-  }
-
 private:
   std::function<void()> call_;
   int calls_;
-};
-
-/// A dump whose messages nobody looks at.
-class BareDump {
-public:
-  BareDump() : socket_(mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC)), buffer_(32768) {
-    if (!socket_ || mnl_socket_bind(socket_.get(), 0, MNL_SOCKET_AUTOPID) < 0)
-      throw std::runtime_error("cannot open a sock_diag socket");
-    recv(mnl_socket_get_fd(socket_.get()), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
-  }
-
-  void run() {
-    struct {
-      nlmsghdr header;
-      inet_diag_req body;
-    } request{};
-    request.header.nlmsg_len = sizeof request;
-    request.header.nlmsg_type = TCPDIAG_GETSOCK;
-    request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-    request.header.nlmsg_seq = ++sequence_;
-    request.body.idiag_family = AF_INET;
-    request.body.idiag_states = 1U << TCP_LISTEN;
-    request.body.idiag_ext = 1U << (INET_DIAG_SKMEMINFO - 1);
-    checked(static_cast<int>(mnl_socket_sendto(socket_.get(), &request, sizeof request)), "send");
-    while (!receive_last())
-      continue;
-  }
-
-private:
-  /// Whether the datagram ends in NLMSG_DONE, which is always the last message.
-  bool receive_last() {
-    sockaddr_nl sender{};
-    iovec part{.iov_base = buffer_.data(), .iov_len = buffer_.size()};
-    msghdr envelope{};
-    envelope.msg_name = &sender;
-    envelope.msg_namelen = sizeof sender;
-    envelope.msg_iov = &part;
-    envelope.msg_iovlen = 1;
-    const auto length = static_cast<std::size_t>(checked(
-        static_cast<int>(recvmsg(mnl_socket_get_fd(socket_.get()), &envelope, 0)), "recvmsg"));
-    constexpr std::size_t done_bytes = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(int));
-    if (length < done_bytes)
-      throw std::runtime_error("a datagram of sock_diag is too short");
-    nlmsghdr last{};
-    std::memcpy(&last, buffer_.data() + length - done_bytes, sizeof last);
-    return last.nlmsg_type == NLMSG_DONE && last.nlmsg_len == done_bytes &&
-           last.nlmsg_seq == sequence_;
-  }
-
-  struct Close {
-    void operator()(mnl_socket *socket) const { mnl_socket_close(socket); }
-  };
-  std::unique_ptr<mnl_socket, Close> socket_;
-  std::vector<char> buffer_;
-  std::uint32_t sequence_ = 0;
 };
 
 /// A sample and what the sampling thread does after it.
@@ -161,7 +84,7 @@ public:
     budget_.spend(cost, Clock::now());
     cost_.note(cost);
     const Clock::time_point planned = Clock::now();
-    next_ = pace_.next(planned, cost_.typical(), sampler_.tcp_filling(), budget_.rate(),
+    next_ = pace_.next(planned, cost_.typical(), sampler_.tcp_activity(), budget_.rate(),
                        budget_.until(cost_.typical(), planned));
   }
 
@@ -227,21 +150,20 @@ public:
     waitpid(pid_, nullptr, 0);
   }
 
-  double run_warm() override {
+  double run() override {
     std::vector<double> times;
     for (int i = -warm_up_calls; i < calls_a_turn; ++i) {
-      const double time = ask("warm");
+      const double time = ask();
       if (i >= 0)
         times.push_back(time);
     }
     return median(std::move(times));
   }
-  double run_at_pace() override { return ask("at_pace"); }
 
 private:
-  double ask(const char *how) {
+  double ask() {
     double answer = 0;
-    if (std::fprintf(to_ruby_.get(), "%s\n", how) < 0 || std::fflush(to_ruby_.get()) != 0 ||
+    if (std::fprintf(to_ruby_.get(), "\n") < 0 || std::fflush(to_ruby_.get()) != 0 ||
         std::fscanf(from_ruby_.get(), "%lf", &answer) != 1)
       throw std::runtime_error("ruby gave no answer");
     return answer;
@@ -258,8 +180,7 @@ private:
 struct Entry {
   std::string name;
   std::unique_ptr<Look> look;
-  std::vector<double> warm{};    ///< by turn
-  std::vector<double> at_pace{}; ///< by turn
+  std::vector<double> times{}; ///< by turn
 };
 
 Entry make_entry(const std::string &what) {
@@ -303,18 +224,12 @@ int body(int argc, char **argv) {
     entries.push_back(make_entry(argv[i]));
 
   const Clock::time_point begin = Clock::now();
-  for (int turn = 0; turn < least_turns || Clock::now() - begin < seconds / 2; ++turn)
+  for (int turn = 0; turn < least_turns || Clock::now() - begin < seconds; ++turn)
     for (Entry &entry : entries)
-      entry.warm.push_back(entry.look->run_warm());
-  const Clock::time_point pace_begin = Clock::now();
-  for (int turn = 0; turn < least_turns || Clock::now() - pace_begin < seconds / 2; ++turn)
-    for (Entry &entry : entries)
-      entry.at_pace.push_back(entry.look->run_at_pace());
+      entry.times.push_back(entry.look->run());
 
-  for (const Entry &entry : entries) {
-    print(entry.name, entry.warm, entries.front().warm);
-    print(entry.name + "_at_pace", entry.at_pace, entries.front().at_pace);
-  }
+  for (const Entry &entry : entries)
+    print(entry.name, entry.times, entries.front().times);
   return 0;
 }
 

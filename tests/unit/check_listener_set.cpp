@@ -324,6 +324,29 @@ START_TEST(filling) {
 }
 END_TEST
 
+START_TEST(activity) {
+  Observed observed;
+  observed.sample({});
+  ck_assert(observed.set.activity() == QueueActivity::none);
+  const struct {
+    std::uint32_t length;
+    QueueActivity activity;
+  } cases[] = {
+      {0, QueueActivity::changed}, {0, QueueActivity::empty},   {1, QueueActivity::waiting},
+      {4, QueueActivity::filling}, {3, QueueActivity::waiting}, {0, QueueActivity::empty},
+  };
+  for (const auto &c : cases) {
+    observed.sample({{1, "a", c.length, 16}});
+    ck_assert(observed.set.activity() == c.activity);
+  }
+  for (const QueueActivity wanted :
+       {QueueActivity::changed, QueueActivity::changed, QueueActivity::none}) {
+    observed.sample({});
+    ck_assert(observed.set.activity() == wanted);
+  }
+}
+END_TEST
+
 START_TEST(steady_samples_do_not_allocate) {
   Observed observed;
   std::vector<Observed::Socket> idle;
@@ -981,7 +1004,7 @@ int main() {
       who_went, a_broken_dump_loses_nobody, a_broken_dump_loses_no_drops,
       restart_keeps_the_listener, relisten_changes_the_limit_only, drops_have_a_baseline,
       full_at_either_end, drops_that_the_kernel_does_not_tell, fold_is_the_sum_of_its_listeners,
-      filling, runs_cross_intervals, members_that_have_not_been_seen_to_shrink,
+      filling, activity, runs_cross_intervals, members_that_have_not_been_seen_to_shrink,
       members_at_90_percent, members_apart, steady_samples_do_not_allocate,
       order_of_the_dump_does_not_matter, addresses_that_meet_in_one_name_are_two_listeners,
       an_address_keeps_its_name_when_the_other_goes, names_that_are_made_to_meet_stay_apart,

@@ -30,6 +30,10 @@ void assert_ms(Duration actual, double expected) {
   ck_assert_double_eq_tol(ms(actual), expected, 1e-3);
 }
 
+QueueActivity filling_or_empty(bool filling) {
+  return filling ? QueueActivity::filling : QueueActivity::empty;
+}
+
 /// CPU time spent, and the most of it that a minute has seen.
 class Spent {
 public:
@@ -102,7 +106,8 @@ private:
 
   Duration next() {
     const Duration typical = cost_.typical();
-    return pace_.next(now_, typical, filling(now_), budget_.rate(), budget_.until(typical, now_));
+    return pace_.next(now_, typical, filling_or_empty(filling(now_)), budget_.rate(),
+                      budget_.until(typical, now_));
   }
 
   TimePoint now_;
@@ -237,7 +242,7 @@ START_TEST(period_at_rest) {
   };
   for (const Case &c : cases) {
     Pace pace(limits);
-    assert_ms(pace.next(start, c.cost, false, c.rate, c.affordable_in), c.period_ms);
+    assert_ms(pace.next(start, c.cost, QueueActivity::empty, c.rate, c.affordable_in), c.period_ms);
   }
 }
 END_TEST
@@ -245,7 +250,7 @@ END_TEST
 START_TEST(burst_lasts_50_ms_beyond_the_last_filling_sample) {
   Pace pace(limits);
   const auto next = [&](Duration at, bool filling) {
-    return ms(pace.next(start + at, 60us, filling, 0.0045, 0ns));
+    return ms(pace.next(start + at, 60us, filling_or_empty(filling), 0.0045, 0ns));
   };
   ck_assert_double_eq(next(0ms, false), 25);
   ck_assert_double_eq(next(10ms, true), 5);
@@ -257,11 +262,44 @@ START_TEST(burst_lasts_50_ms_beyond_the_last_filling_sample) {
 }
 END_TEST
 
+START_TEST(empty_queues_are_hardly_looked_at_after_a_minute) {
+  const struct {
+    Duration at;
+    QueueActivity activity;
+    double period_ms;
+  } steps[] = {
+      {0s, QueueActivity::empty, 25},     {59s, QueueActivity::empty, 25},
+      {60s, QueueActivity::empty, 1000},  {61s, QueueActivity::waiting, 25},
+      {120s, QueueActivity::empty, 25},   {121s, QueueActivity::empty, 1000},
+      {122s, QueueActivity::filling, 5},  {122s + 50ms, QueueActivity::empty, 25},
+      {182s, QueueActivity::empty, 1000}, {183s, QueueActivity::changed, 25},
+      {184s, QueueActivity::empty, 25},   {185s, QueueActivity::none, 1000},
+      {186s, QueueActivity::changed, 25}, {245s, QueueActivity::empty, 25},
+      {246s, QueueActivity::empty, 1000},
+  };
+  PaceLimits with_idle = limits;
+  with_idle.idle_interval = 1s;
+  Pace pace(with_idle);
+  Pace without(limits);
+  for (const auto &step : steps) {
+    assert_ms(pace.next(start + step.at, 60us, step.activity, 0.0045, 0ns), step.period_ms);
+    const Duration rest = without.next(start + step.at, 60us, step.activity, 0.0045, 0ns);
+    assert_ms(rest, std::min(step.period_ms, 25.0));
+  }
+}
+END_TEST
+
+START_TEST(idle_interval_is_never_the_shorter_one) {
+  Pace pace({.sample_interval = 5s, .burst_interval = 5ms, .idle_interval = 1s});
+  assert_ms(pace.next(start, 60us, QueueActivity::none, 0.0045, 0ns), 5000);
+}
+END_TEST
+
 // In a burst the bucket is there to be emptied.
 START_TEST(burst_is_held_back_by_the_budget_only) {
   Pace pace(limits);
-  assert_ms(pace.next(start, 3ms, true, 0.0045, 0ns), 5);
-  assert_ms(pace.next(start, 3ms, true, 0.0045, 400ms), 400);
+  assert_ms(pace.next(start, 3ms, QueueActivity::filling, 0.0045, 0ns), 5);
+  assert_ms(pace.next(start, 3ms, QueueActivity::filling, 0.0045, 400ms), 400);
 }
 END_TEST
 
@@ -470,6 +508,7 @@ int main() {
       budget_holds_a_tenth_of_a_minute, debt_can_be_limited, debt_is_paid_back,
       what_the_budget_cannot_hold_waits_until_it_is_full, no_minute_sees_more_than_the_share,
       period_at_rest, burst_lasts_50_ms_beyond_the_last_filling_sample,
+      empty_queues_are_hardly_looked_at_after_a_minute, idle_interval_is_never_the_shorter_one,
       burst_is_held_back_by_the_budget_only, endless_burst_stays_within_the_budget,
       pace_follows_the_cost_within_a_second, late_wake_up_is_not_made_up_for,
       peaks_of_recorded_bursts_are_seen);
