@@ -53,7 +53,7 @@ struct Config {
   ValueSet values = ValueSet::basic;
   EventUse events = EventUse::automatic;            ///< Events
   std::size_t max_listeners = 200;                  ///< MaxListeners: series for at most so many
-  double sampler_budget_percent = 0.5;              ///< SamplerBudget: of one CPU, over any minute
+  double sampler_budget_percent = 1;                ///< SamplerBudget: of one CPU, over any minute
   Seconds sample_interval{0.025};                   ///< SampleInterval
   std::optional<Seconds> configured_burst_interval; ///< BurstInterval
   double warning_percent = 80;                      ///< WarningPercent

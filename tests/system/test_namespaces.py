@@ -21,7 +21,7 @@ from notifications import OK, OVERFLOW, STATE, NotificationTest, arrivals
 NAMESPACES = 100
 LISTENERS = 20  # in each
 FIRST_PORT = 10001
-BUDGET = 0.5  # percent of one CPU, the default of SamplerBudget
+BUDGET = 1  # percent of one CPU, the default of SamplerBudget
 
 
 class NetNamespaceTest(SystemTest):
