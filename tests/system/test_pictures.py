@@ -1,14 +1,11 @@
 #!/usr/bin/env python3
-"""The pictures that conf/demo draws at its end: their size, that they show what collectd stored,
-and that the demo makes them."""
+"""The pictures that conf/demo draws at its end: their size, and that they show what collectd stored."""
 
 import collections
-import os
 import pathlib
 import re
 import shutil
 import struct
-import subprocess
 import sys
 import unittest
 import zlib
@@ -22,7 +19,6 @@ CONF = pathlib.Path(__file__).resolve().parent.parent.parent / "conf"
 sys.path.insert(0, str(CONF))
 import demo_pictures  # noqa: E402 (found by the path above)
 
-DEMO_SECONDS = 10
 SERIES = ("queue_length-accept", "queue_length-accept_peak", "queue_length-limit")
 
 
@@ -114,22 +110,6 @@ class PicturesTest(SystemTest):
         in_legend, five, ten = pixels
         self.assertGreater(five, in_legend + 1000)
         self.assertAlmostEqual((ten - in_legend) / (five - in_legend), 2, delta=0.2)
-
-    def test_demo_draws_them(self):
-        folder = pathlib.Path(self.folder())
-        build = next(parent for parent in pathlib.Path(os.environ["BACKLOG_PLUGIN_DIR"]).parents
-                     if (parent / "CMakeCache.txt").exists())
-        (folder / "CMakeCache.txt").symlink_to(build / "CMakeCache.txt")
-        demo = subprocess.run(
-            [sys.executable, str(CONF / "demo.py"), "--directory", str(folder), "--seconds", str(DEMO_SECONDS)],
-            check=True, capture_output=True, text=True, timeout=60).stdout
-        printed = [pathlib.Path(path) for path in re.findall(r"^ +(\S+\.png)$", demo, re.MULTILINE)]
-        own = set(re.findall(r"\b(?:listener of this demo|another one), ([\w-]+)", demo))
-        self.assertEqual(len(own), 2, demo)
-        self.assertEqual({path.stem for path in printed}, own)
-        for path in printed:
-            self.assertEqual(decode_png(path)[:2], (demo_pictures.WIDTH, demo_pictures.HEIGHT))
-            self.assertGreater(len(rrd_rows(path.with_suffix(".rrd"))), 2)
 
 
 if __name__ == "__main__":
