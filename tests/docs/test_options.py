@@ -43,10 +43,10 @@ def options_of_manual(text):
 
 
 def options_of_snippet(text):
-    """The block that is commented out. Comments in it are still comments without the first #."""
+    """What is commented out in the block. Comments in it are still comments without the first #."""
     options = {}
     block = "Plugin"
-    lines = re.search(r"^#<Plugin backlog>\n(.*?)^#</Plugin>", text, re.DOTALL | re.MULTILINE)[1].splitlines()
+    lines = re.search(r"^<Plugin backlog>\n(.*?)^</Plugin>", text, re.DOTALL | re.MULTILINE)[1].splitlines()
     for line in (line[1:].strip() for line in lines):
         if line.startswith("#"):
             continue

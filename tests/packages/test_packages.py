@@ -213,12 +213,19 @@ LoadPlugin csv
             shutil.rmtree(self.path("tmp/collectd"))
 
     def pretend_systemd(self):
-        """The scripts of packages ask for /run/systemd/system; this systemctl only writes down what it is asked."""
+        """The scripts of packages ask for /run/systemd/system; this systemctl only writes down what it is asked, and
+        answers that what is enabled is not at work."""
         self.path("run/systemd/system").mkdir(parents=True)
         log = self.path("tmp/systemctl.log")
         log.touch()
         systemctl = self.path("usr/local/bin/systemctl")
-        systemctl.write_text('#!/bin/sh\necho "$*" >>/tmp/systemctl.log\n')
+        systemctl.write_text(
+            '#!/bin/sh\n'
+            'case $* in\n'
+            '*is-enabled*) [ -L "/etc/systemd/system/multi-user.target.wants/${*##* }" ] && echo enabled ;;\n'
+            '*is-active*) exit 3 ;;\n'
+            '*) echo "$*" >>/tmp/systemctl.log ;;\n'
+            'esac\n')
         systemctl.chmod(0o755)
         self.path("usr/bin/systemctl").unlink()
         self.path("usr/bin/systemctl").symlink_to("/usr/local/bin/systemctl")
@@ -376,7 +383,7 @@ class PluginTest(unittest.TestCase):
         system = self.system
         system.install(self.package)
         text = system.path(SNIPPET).read_text()
-        block = re.search(r"^#<Plugin backlog>\n.*^#</Plugin>\n", text, re.DOTALL | re.MULTILINE)[0]
+        block = re.search(r"^<Plugin backlog>\n.*^</Plugin>\n", text, re.DOTALL | re.MULTILINE)[0]
         plain = re.sub("^#", "", block, flags=re.MULTILINE)
         self.assertIn("\n  WarningPercent 80\n", plain)
         for changed, fails in ((plain, False), (plain.replace("WarningPercent 80", "WarningPercent 800"), True)):
@@ -386,12 +393,13 @@ class PluginTest(unittest.TestCase):
     def test_collectd_is_left_alone(self):
         system = self.system
         asked = system.pretend_systemd()
-        system.install(self.package)
+        self.assertIn("restart collectd, which then loads the plugin.", system.install(self.package))
         with system.collectd(system.config()) as process:
             log = system.path("tmp/collectd/log")
             wait_until(lambda: log.exists() and "entering read-loop" in log.read_text(), "collectd")
-            system.install(next_version(self.package, self.scratch()))
-            system.remove("collectd-backlog")
+            self.assertIn("restart collectd, which still runs the plugin's old version.",
+                          system.install(next_version(self.package, self.scratch())))
+            self.assertIn("restart collectd, which still runs the plugin.", system.remove("collectd-backlog"))
             system.purge("collectd-backlog")
             self.assertIsNone(process.poll())
             self.assertNotIn("Exiting", log.read_text())
@@ -435,13 +443,38 @@ class AgentxTest(unittest.TestCase):
         system.path(self.LINK).symlink_to(f"/usr/lib/systemd/system/{self.UNIT}")
         with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
             system.install(next_version(self.package, folder))
-        self.assertIn(f"try-restart {self.UNIT}", "\n".join(asked()))
+        self.assertIn(f"restart {self.UNIT}", "\n".join(asked()))
         self.assertTrue(system.path(self.LINK).is_symlink())
 
+        # It is at work again after a removal.
         system.remove("backlog-agentx")
         self.assertIn(f"stop {self.UNIT}", "\n".join(asked()))
+        system.install(self.package)
+        self.assertIn(f"restart {self.UNIT}", "\n".join(asked()))
+        self.assertTrue(system.path(self.LINK).is_symlink())
+        system.path(self.LINK).unlink()
+        system.remove("backlog-agentx")
+        asked()
+        system.install(self.package)
+        self.assertNotIn("start", "\n".join(asked()))
         system.purge("backlog-agentx")
         self.assertEqual(changes(before, system.files()), {})
+
+    def test_a_group_that_is_named_stays(self):
+        """By snmpd's configuration, or collectd's, which does not start with a group that is gone."""
+        system = self.system
+        for name, line, stays in (("etc/snmp/snmpd.conf.d/own.conf", "agentXPerms 0660 0755 Debian-snmp backlog\n", True),
+                                  ("etc/collectd/collectd.conf.d/own.conf", '  TableGroup "backlog"\n', True),
+                                  ("etc/collectd/collectd.conf.d/own.conf", '# TableGroup "backlog"\nLoadPlugin backlog\n', False)):
+            with self.subTest(line=line):
+                system.install(self.package)
+                file = system.path(name)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(line)
+                output = system.purge("backlog-agentx")
+                self.assertEqual("backlog:" in system.path("etc/group").read_text(), stays)
+                self.assertEqual(f"the group backlog stays, since /{name} names it" in output, stays, output)
+                file.unlink()
 
     def test_unit(self):
         self.system.install(self.package)

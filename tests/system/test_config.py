@@ -2,9 +2,15 @@
 """Bad configuration: collectd refuses to start, and its log says which option, which value, and
 what is allowed. Good configuration starts."""
 
+import os
+import pathlib
+import re
+
 import system_test
 from collectd import Collectd
 from system_test import SystemTest
+
+CONF = pathlib.Path(__file__).resolve().parents[2] / "conf"
 
 # configuration, what the one error message must hold
 REFUSED = [
@@ -168,6 +174,22 @@ class ConfigTest(SystemTest):
                 with Collectd(first, config=f"<Plugin backlog>\n{second}\n</Plugin>") as collectd:
                     collectd.wait_for_intervals(1)
                     self.assertEqual(complaints(collectd.log()), [])
+
+    def test_files_of_ones_own(self):
+        """A block that collectd reads before LoadPlugin is ignored; the manual says what to do about it."""
+        wrong = "<Plugin backlog>\nValues some\n</Plugin>\n"
+        shipped = (CONF / "collectd-backlog.conf").read_text(encoding="utf-8")
+        load = re.search(r"^<LoadPlugin backlog>\n.*^</LoadPlugin>\n", shipped, re.MULTILINE | re.DOTALL)[0]
+        for name, text, is_read in (("a.conf", wrong, False), ("a.conf", load + wrong, True), ("z.conf", wrong, True)):
+            folder = pathlib.Path(self.folder())
+            (folder / "backlog.conf").write_text(shipped, encoding="utf-8")
+            (folder / name).write_text(text, encoding="utf-8")
+            include = f'PluginDir "{os.environ["BACKLOG_PLUGIN_DIR"]}"\n<Include "{folder}">\nFilter "*.conf"\n</Include>'
+            collectd = Collectd(load_backlog=False, config=include)
+            self.addCleanup(collectd.close)
+            with self.subTest(name=name, text=text):
+                self.assertEqual(collectd.run_to_exit("-T"), int(is_read), collectd.output())
+                self.assertEqual("Values" in collectd.log(), is_read, collectd.log())
 
     def test_several_blocks_add_up(self):
         first, second, third = (self.listener() for _ in range(3))
