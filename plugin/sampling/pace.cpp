@@ -14,7 +14,8 @@ constexpr double held_share = 0.1;
 // At rest some of the rate is left over, so that the bucket has something when a burst comes.
 constexpr double rest_share = 0.9;
 constexpr std::chrono::milliseconds after_filling{50};
-constexpr std::chrono::minutes idle_after{1};
+constexpr std::chrono::minutes idle_after_waiting{1};
+constexpr std::chrono::seconds idle_after_change{10};
 
 CpuBudget::Duration to_duration(Seconds time) {
   constexpr Seconds longest = std::chrono::hours(24);
@@ -81,8 +82,10 @@ Pace::Duration Pace::next(TimePoint now, Duration cost, QueueActivity activity, 
 }
 
 Pace::Duration Pace::interval(TimePoint now, QueueActivity activity) {
-  if (!idle_from_ || activity > QueueActivity::empty)
-    idle_from_ = now + idle_after;
+  if (activity >= QueueActivity::waiting)
+    idle_from_ = now + idle_after_waiting;
+  else if (!idle_from_ || activity == QueueActivity::changed)
+    idle_from_ = std::max(idle_from_.value_or(now), now + idle_after_change);
   const bool idle = activity == QueueActivity::none || now >= *idle_from_;
   return idle ? std::max(limits_.sample_interval, limits_.idle_interval.value_or(Duration(0)))
               : limits_.sample_interval;

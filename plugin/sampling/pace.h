@@ -68,7 +68,8 @@ enum class QueueActivity {
 struct PaceLimits {
   CpuBudget::Duration sample_interval; ///< at rest
   CpuBudget::Duration burst_interval;  ///< while a queue is filling, and a while on
-  /// While there are no queues, or when all have been empty for a minute; nullopt: as at rest.
+  /// While there are no queues, or when all have been empty for a minute, and no member has come or
+  /// gone for ten seconds; nullopt: as at rest.
   std::optional<CpuBudget::Duration> idle_interval{};
 };
 
