@@ -218,7 +218,7 @@ provision() {
   if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
     fail_to_provision "This system has no apt. Please install what these Debian packages hold:" \
       "$(print_list "${wanted[@]}" "${COLLECTD_PACKAGES[@]}")" \
-      "(a C++20 compiler as of g++ 11 or clang 14, CMake 3.18, collectd 5.12 with its headers)," \
+      "(g++ 11, or clang 14 with the C++ library of g++ 11, CMake 3.18, collectd 5.12 with its headers)," \
       "then build with: cmake -S . -B build && cmake --build build"
   fi
 

@@ -6,7 +6,6 @@ import grp
 import json
 import os
 import pathlib
-import pwd
 import re
 import stat
 import subprocess
@@ -34,7 +33,9 @@ class CapabilitiesTest(SystemTest):
     def setUp(self):
         if os.geteuid() != 0:
             self.skipTest("not root")
-        self.nobody = pwd.getpwnam("nobody")
+        # Of no user, which not every system has a name for, and of a group that has one.
+        self.other = 65534
+        self.group = next(entry for entry in grp.getgrall() if entry.gr_gid != os.getegid())
 
     def started(self, config, capabilities, **options):
         self.table = pathlib.Path(self.folder(), "table")
@@ -60,7 +61,7 @@ class CapabilitiesTest(SystemTest):
         """(listener, what its owner is called)"""
         self.skip_in_a_unit()
         listener = self.unix_listener(f"\0capabilities-{os.getpid()}")
-        service = subprocess.Popen(["sleep", "infinity"], user=self.nobody.pw_uid, group=self.nobody.pw_gid,
+        service = subprocess.Popen(["sleep", "infinity"], user=self.other, group=self.other,
                                    extra_groups=[], pass_fds=[listener.socket.fileno()])
         self.addCleanup(service.wait)
         self.addCleanup(service.kill)
@@ -95,7 +96,7 @@ class CapabilitiesTest(SystemTest):
                 return True
             except subprocess.SubprocessError:
                 return False
-        all_options = [f"hidepid={value},gid={self.nobody.pw_gid}" for value in (1, 2)]
+        all_options = [f"hidepid={value},gid={self.group.gr_gid}" for value in (1, 2)]
         return [options for options in all_options if can_mount(options)] or self.skipTest("no /proc can be mounted")
 
     def test_owners_that_are_hidden(self):
@@ -160,12 +161,12 @@ class CapabilitiesTest(SystemTest):
         self.check_messages(collectd, f"no other net namespaces without a file: {REFUSED}")
 
     def test_table_group(self):
-        config = f'ReportOwner false\nTableGroup "{grp.getgrgid(self.nobody.pw_gid).gr_name}"'
+        config = f'ReportOwner false\nTableGroup "{self.group.gr_name}"'
         wanted = capabilities_of("TableGroup")
         self.assertEqual(len(wanted), 1)
         collectd = self.started(config, wanted)
         status = self.table.stat()
-        self.assertEqual((status.st_gid, stat.S_IMODE(status.st_mode)), (self.nobody.pw_gid, 0o640))
+        self.assertEqual((status.st_gid, stat.S_IMODE(status.st_mode)), (self.group.gr_gid, 0o640))
         self.check_messages(collectd)
         collectd = self.started(config, set())
         collectd.wait(self.table.exists, what="the table")
