@@ -178,7 +178,7 @@ class ConfigTest(SystemTest):
     def test_files_of_ones_own(self):
         """A block that collectd reads before LoadPlugin is ignored; the manual says what to do about it."""
         wrong = "<Plugin backlog>\nValues some\n</Plugin>\n"
-        shipped = (CONF / "collectd-backlog.conf").read_text(encoding="utf-8")
+        shipped = (CONF / "collectd" / "backlog.conf").read_text(encoding="utf-8")
         load = re.search(r"^<LoadPlugin backlog>\n.*^</LoadPlugin>\n", shipped, re.MULTILINE | re.DOTALL)[0]
         for name, text, is_read in (("a.conf", wrong, False), ("a.conf", load + wrong, True), ("z.conf", wrong, True)):
             folder = pathlib.Path(self.folder())
