@@ -113,15 +113,15 @@ START_TEST(good_options_of_the_sampler) {
     double budget_percent, sample_interval, burst_interval;
   };
   const Case cases[] = {
-      {{}, 0.5, 0.025, 0.005},
+      {{}, 1, 0.025, 0.005},
       {{{"SamplerBudget", {0.01}}}, 0.01, 0.025, 0.005},
       {{{"samplerbudget", {100.0}}}, 100, 0.025, 0.005},
-      {{{"SampleInterval", {1.0}}, {"BurstInterval", {0.1}}}, 0.5, 1, 0.1},
-      {{{"BurstInterval", {0.1}}, {"SampleInterval", {1.0}}}, 0.5, 1, 0.1},
-      {{{"SampleInterval", {0.003}}}, 0.5, 0.003, 0.003}, // burst follows
-      {{{"SampleInterval", {86400.0}}}, 0.5, 86400, 0.005},
-      {{{"BurstInterval", {0.025}}}, 0.5, 0.025, 0.025},
-      {{{"SampleInterval", {0.001}}, {"BurstInterval", {0.001}}}, 0.5, 0.001, 0.001},
+      {{{"SampleInterval", {1.0}}, {"BurstInterval", {0.1}}}, 1, 1, 0.1},
+      {{{"BurstInterval", {0.1}}, {"SampleInterval", {1.0}}}, 1, 1, 0.1},
+      {{{"SampleInterval", {0.003}}}, 1, 0.003, 0.003}, // burst follows
+      {{{"SampleInterval", {86400.0}}}, 1, 86400, 0.005},
+      {{{"BurstInterval", {0.025}}}, 1, 0.025, 0.025},
+      {{{"SampleInterval", {0.001}}, {"BurstInterval", {0.001}}}, 1, 0.001, 0.001},
   };
   for (const Case &c : cases) {
     Config config;
