@@ -18,7 +18,9 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "system"))
-import harness  # noqa: E402 (found by the path above)
+import kernel  # noqa: E402 (found by the path above)
+from collectd import Collectd  # noqa: E402
+from listeners import Listener  # noqa: E402
 
 import demo_pictures  # noqa: E402
 import demo_screen  # noqa: E402
@@ -58,7 +60,7 @@ class Tables:
             inode = os.stat(self._path).st_ino
             if inode != self._inode:
                 self._inode = inode
-                return json.loads(harness.run(*self._command))
+                return json.loads(kernel.run(*self._command))
         return None
 
 
@@ -170,7 +172,7 @@ def print_pictures(collectd):
     if not shutil.which("rrdtool"):
         print("\nrrdtool is missing: no pictures.")
         return
-    pictures = demo_pictures.draw_pictures(collectd.directory / "csv" / harness.HOSTNAME,
+    pictures = demo_pictures.draw_pictures(collectd.directory / "csv" / collectd.hostname,
                                            collectd.directory / "pictures", INTERVAL)
     if pictures:
         print("\nPictures of the busy listeners, by rrdtool, with the RRD of each beside it:")
@@ -196,12 +198,11 @@ def main():
     parser.add_argument("--seconds", type=int, default=DEFAULT_SECONDS)
     arguments = parser.parse_args()
     signals = Signals()
-    harness.HOSTNAME = socket.gethostname()
     directory = tempfile.mkdtemp(prefix="demo.", dir=arguments.directory)
     begin = time.monotonic()
-    with harness.Listener(limit=demo_story.LIMIT) as listener, demo_story.Bursts() as bursts, \
-            harness.Collectd(PLUGIN_CONFIG.format(pathlib.Path(directory).resolve()), interval=INTERVAL,
-                             directory=directory) as collectd:
+    with Listener(limit=demo_story.LIMIT) as listener, demo_story.Bursts() as bursts, \
+            Collectd(PLUGIN_CONFIG.format(pathlib.Path(directory).resolve()), interval=INTERVAL,
+                             directory=directory, hostname=socket.gethostname()) as collectd:
         print(f"collectd {collectd.pid} reads this host's listeners every second for {arguments.seconds} s, in a folder "
               "of its own; Ctrl-C ends it.", flush=True)
         observer = Observer(collectd, listener, bursts, begin)

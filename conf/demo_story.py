@@ -7,7 +7,8 @@ import random
 import threading
 import time
 
-import harness  # which conf/demo.py has put on the path
+from listeners import Listener  # which conf/demo.py has put on the path
+from waiting import wait_until
 
 LIMIT = 8
 CLIENTS_AT_ONCE = 3
@@ -43,7 +44,7 @@ def play(listener):
         waiting = listener.length
         listener.drop_clients()
         listener.accept(waiting)
-        harness.wait_until(lambda: listener.length == 0, what="an empty queue")
+        wait_until(lambda: listener.length == 0, what="an empty queue")
         yield Deed(3, f"accept() is called again: {clients(waiting)} accepted")
         for _ in range(HEALTHY_ROUNDS):
             listener.fill(CLIENTS_AT_ONCE)
@@ -57,7 +58,7 @@ class Bursts:
     and are accepted."""
 
     def __init__(self):
-        self.listener = harness.Listener(limit=BURST_LIMIT)
+        self.listener = Listener(limit=BURST_LIMIT)
         self.begun = []
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run)

@@ -15,8 +15,9 @@ import sys
 import termios
 import unittest
 
-import harness
-from harness import SystemTest, wait_until
+import system_test
+from system_test import SystemTest
+from waiting import wait_until
 
 CONF = pathlib.Path(__file__).resolve().parent.parent.parent / "conf"
 sys.path.insert(0, str(CONF))
@@ -203,4 +204,4 @@ class DemoTest(SystemTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    system_test.main()
