@@ -192,8 +192,9 @@ std::vector<Notification> Alarms::limit(std::vector<Change> changes) {
       alarm.message = changes[i].notification.message;
     }
   }
-  std::vector<Change> others(std::make_move_iterator(changes.begin() + told),
-                             std::make_move_iterator(changes.end()));
+  std::vector<Change> others(
+      std::make_move_iterator(changes.begin() + static_cast<std::ptrdiff_t>(told)),
+      std::make_move_iterator(changes.end()));
   std::erase_if(others, [](const Change &change) { return !change.is_new; });
   Notification summary = sum_up(others);
   const bool stands = summary.state != ListenerState::ok;

@@ -355,7 +355,7 @@ std::string Judgement::knob() const {
   if (limit_source_ == LimitSource::stale)
     return "restart it to listen() again (limit still " + limit + ", somaxconn now " + somaxconn +
            ")";
-  const std::string advice = "raise listen() backlog (" + limit + ", somaxconn " + somaxconn + ")";
+  std::string advice = "raise listen() backlog (" + limit + ", somaxconn " + somaxconn + ")";
   if (limit_source_ == LimitSource::unknown)
     return advice + ", " + unknown_source;
   return advice;

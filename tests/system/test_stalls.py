@@ -8,7 +8,7 @@ import system_test
 from notifications import STALLED, NotificationTest, reset_at_close
 
 INTERVAL = 0.5  # seconds
-STALLED_AFTER = 3  # seconds
+STALLED_AFTER = 2  # seconds
 
 
 class ClosedLoop:
@@ -39,7 +39,7 @@ class StallsTest(NotificationTest):
         names = "".join(f'<Watch "{listener.name}">\n</Watch>\n' for listener in listeners)
         return self.started(f"StalledAfter {STALLED_AFTER}\nValues full\n{names}{config}", *listeners, interval=INTERVAL)
 
-    def keep_up(self, collectd, work, until=None, seconds=3 * STALLED_AFTER, period=0.2):
+    def keep_up(self, collectd, work, until=None, seconds=3 * STALLED_AFTER, period=0.12):
         end = time.monotonic() + seconds
         while time.monotonic() < end and not (until and until()):
             work()
