@@ -29,28 +29,30 @@ public:
 
   /// The bits that are set, or 0 when it is `due`. For one thread at a time.
   std::uint32_t sleep_until(std::optional<TimePoint> due) {
+    timespec until{};
+    if (due)
+      until = clock_time(*due);
     for (;;) {
       const std::uint32_t bits = bits_.load(std::memory_order_acquire);
       if (bits != 0)
         return bits;
-      if (futex(FUTEX_WAIT_BITSET_PRIVATE, 0, due ? &*due : nullptr) == ETIMEDOUT)
+      if (futex(FUTEX_WAIT_BITSET_PRIVATE, 0, due.has_value() ? &until : nullptr) == ETIMEDOUT)
         return bits_.load(std::memory_order_acquire);
     }
   }
 
 private:
-  /// Returns errno or 0. The time is one of CLOCK_MONOTONIC, as those of the steady clock are.
-  int futex(int operation, std::uint32_t value, const TimePoint *until) {
-    timespec time{};
-    if (until != nullptr) {
-      const auto ns = std::max<std::chrono::nanoseconds::rep>(
-          std::chrono::nanoseconds(until->time_since_epoch()).count(), 0);
-      time.tv_sec = ns / 1'000'000'000;
-      time.tv_nsec = ns % 1'000'000'000;
-    }
+  /// Of CLOCK_MONOTONIC, which the steady clock is.
+  static timespec clock_time(TimePoint time) {
+    const auto ns = std::max<std::chrono::nanoseconds::rep>(
+        std::chrono::nanoseconds(time.time_since_epoch()).count(), 0);
+    return {.tv_sec = ns / 1'000'000'000, .tv_nsec = ns % 1'000'000'000};
+  }
+
+  /// Returns errno or 0.
+  int futex(int operation, std::uint32_t value, const timespec *until) {
     const long result =
-        syscall(SYS_futex, &bits_, operation, value, until == nullptr ? nullptr : &time, nullptr,
-                FUTEX_BITSET_MATCH_ANY);
+        syscall(SYS_futex, &bits_, operation, value, until, nullptr, FUTEX_BITSET_MATCH_ANY);
     return result < 0 ? errno : 0;
   }
 
