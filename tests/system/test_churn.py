@@ -67,6 +67,12 @@ class ChurnTest(StrainTest):
         print("resident size, kB:", sizes)
         self.assertLess(sizes[2] - sizes[1], CHURNED * GROWTH_BYTES / 1024, sizes)
 
+    def assert_nothing_else_said(self, collectd):
+        """What may be said is that churning ports have no series of their own, and that a scan takes more than its
+        share of so short an interval."""
+        self.assertEqual([line for line in collectd.messages()
+                          if "ip_local_port_range" not in line and " in every interval" not in line], [])
+
     def test_stable_listeners_beside_churn(self):
         listeners = [self.listener("127.0.0.1", limit=number).fill((number + 1) // 2) for number in range(STABLE)]
         self.churn()
@@ -89,7 +95,7 @@ class ChurnTest(StrainTest):
             self.assertLessEqual(sockets, 3 * BATCH)
             self.assertEqual((length, used), (0, 0))
         self.assertEqual(collectd.latest("kernel", "packets-dropped_unattributed"), 0)
-        self.assertEqual(collectd.messages(), [])
+        self.assert_nothing_else_said(collectd)
 
     def test_unix_listeners_beside_churn(self):
         folder = self.folder()
@@ -101,7 +107,9 @@ class ChurnTest(StrainTest):
         begin = churn.churned
         collectd.wait_for_intervals(CHURN_SECONDS / collectd.interval)
         self.assertGreater(churn.churned, begin + 500)
-        self.assertEqual(collectd.unix_listeners(), {listener.name for listener in listeners})
+        names = {listener.name for listener in listeners}
+        collectd.wait(lambda: collectd.unix_listeners() >= names, 20, "places of the listeners")
+        self.assertEqual(collectd.unix_listeners(), names)
         for listener in listeners:
             truth = {"queue_length-accept": listener.length, "queue_length-accept_peak": listener.length,
                      "queue_length-limit": 9, "percent-used": percent_used(listener.length, 9), "count-sockets": 1}
@@ -113,7 +121,7 @@ class ChurnTest(StrainTest):
         for sockets, used in unstable.values():
             self.assertLessEqual(sockets, 3 * BATCH)
             self.assertEqual(used, 0)
-        self.assertEqual(collectd.messages(), [])
+        self.assert_nothing_else_said(collectd)
 
     def test_churn_seen_at_harvests_only(self):
         stable = self.listener(limit=3).fill(2)

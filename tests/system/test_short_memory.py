@@ -48,7 +48,8 @@ class ShortMemoryTest(SystemTest):
                     collectd.wait_for_value(inside_name, "queue_length-accept", 2)
                     listener.fill(3)
                     collectd.wait_for_value(listener.name, "queue_length-accept", 3)
-                    self.assertIn("a thread has ended, and begins anew: std::bad_alloc", collectd.log())
+                    if rate == max(RATES):  # at the lower one a thread may get all that it asks for
+                        self.assertIn("a thread has ended, and begins anew: std::bad_alloc", collectd.log())
                     collectd.stop()
                     self.assertEqual(collectd.status, 0)
 

@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-using enum ListenerState;
+using enum layout::State;
 
 constexpr auto measured = 10s;
 

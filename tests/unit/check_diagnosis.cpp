@@ -95,13 +95,13 @@ void check(const std::vector<Case> &cases) {
 
 constexpr std::uint64_t most = ~0ULL;
 
-using enum ListenerState;
-using enum Cause;
+using enum layout::State;
+using enum layout::Cause;
 
 } // namespace
 
 START_TEST(overflows) {
-  using enum LimitSource;
+  using enum layout::LimitSource;
   check({
       {"burst at the application's backlog", [](Scene &s) { s.overflow(34, 300ms); }, overflow,
        burst, application,
@@ -304,7 +304,7 @@ START_TEST(skew_needs_a_stuck_member_among_idle_ones) {
 END_TEST
 
 START_TEST(full_listeners_without_a_counter) {
-  using enum LimitSource;
+  using enum layout::LimitSource;
   check({
       {"a burst",
        [](Scene &s) {
@@ -433,7 +433,7 @@ START_TEST(full_listeners_without_a_counter) {
 END_TEST
 
 START_TEST(stalls) {
-  using enum LimitSource;
+  using enum layout::LimitSource;
   check({
       {"two are waiting",
        [](Scene &s) {
@@ -576,7 +576,7 @@ START_TEST(stalls) {
 END_TEST
 
 START_TEST(high_queues) {
-  using enum LimitSource;
+  using enum layout::LimitSource;
   const auto at_84_percent = [](Scene &s) { s.set_peak(430); };
   check({
       {"twice", at_84_percent, ok, none, application,
@@ -664,7 +664,7 @@ START_TEST(high_in_three_of_six_intervals) {
 END_TEST
 
 START_TEST(full_syn_queues) {
-  using enum LimitSource;
+  using enum layout::LimitSource;
   const auto flood = [](Scene &s) {
     s.facts.syn_length = 512;
     s.common.cookies_rose = true;
@@ -868,7 +868,7 @@ START_TEST(gone_ones_are_no_trouble) {
 END_TEST
 
 START_TEST(limit_sources) {
-  using enum LimitSource;
+  using enum layout::LimitSource;
   struct Case {
     const char *name;
     std::uint32_t limit;

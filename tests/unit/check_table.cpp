@@ -962,7 +962,7 @@ struct WaitingScene {
 } // namespace
 
 START_TEST(a_stall_is_proved_by_who_waits) {
-  using enum ListenerState;
+  using enum layout::State;
   struct Case {
     const char *name;
     WaitingScene scene;
