@@ -1,5 +1,6 @@
 """The frame of every system test: a net namespace of its own, cleanups, and the exit status."""
 
+import itertools
 import os
 import pathlib
 import re
@@ -46,6 +47,17 @@ class SystemTest(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="collectd-backlog-")
         self.addCleanup(folder.cleanup)
         return folder.name
+
+    def stable_folder(self):
+        """A folder whose path is plain in a listener's name: without an id and without a hash."""
+        for number in itertools.count():
+            folder = pathlib.Path(tempfile.gettempdir(), f"listeners-{os.getpid()}-{number}")
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            self.addCleanup(shutil.rmtree, folder)
+            return folder
 
     def skip_in_a_unit(self):
         """Of what runs in a unit or a container this is shown as the owner, rather than the process."""

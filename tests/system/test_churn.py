@@ -98,7 +98,7 @@ class ChurnTest(StrainTest):
         self.assert_nothing_else_said(collectd)
 
     def test_unix_listeners_beside_churn(self):
-        folder = self.folder()
+        folder = self.stable_folder()
         listeners = [self.unix_listener(f"{folder}/stable-{number}", limit=9) for number in range(STABLE)]
         for number, listener in enumerate(listeners):
             listener.connect(number % 10 + 1)

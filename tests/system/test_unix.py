@@ -1,13 +1,10 @@
 #!/usr/bin/env python3
 """Unix-domain listeners."""
 
-import itertools
 import json
 import os
 import pathlib
-import shutil
 import socket
-import tempfile
 import time
 import uuid
 
@@ -24,17 +21,6 @@ CROWD = 9000  # clients
 
 
 class UnixTest(NotificationTest):
-    def stable_folder(self):
-        """A folder whose path is plain in a listener's name: without an id and without a hash."""
-        for number in itertools.count():
-            folder = pathlib.Path(tempfile.gettempdir(), f"listeners-{os.getpid()}-{number}")
-            try:
-                folder.mkdir()
-            except FileExistsError:
-                continue
-            self.addCleanup(shutil.rmtree, folder)
-            return folder
-
     def setUp(self):
         self.path = self.stable_folder()
 
