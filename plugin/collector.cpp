@@ -91,7 +91,8 @@ Collector::Collector(std::shared_ptr<const Config> config,
       builder_(config_), alarms_(config_->notify, config_->stalled_after, config_->missing_after),
       harvest_overdue_(patience), survey_overdue_(patience) {}
 
-Collector::Collector(std::shared_ptr<const Config> config) : Collector(config, nullptr, nullptr) {
+Collector::Collector(std::shared_ptr<const Config> config)
+    : Collector(std::move(config), nullptr, nullptr) {
   Threads threads = kernel_threads(config_);
   sampler_ = std::move(threads.sampler);
   surveyor_ = std::move(threads.surveyor);

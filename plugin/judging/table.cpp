@@ -127,7 +127,7 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
   }
   add_folds(harvest, draft);
   if (draft.given_out_ports > few_given_out_ports)
-    draft.table.notices.push_back(
+    draft.table.notices.emplace_back(
         "listeners on ports of net.ipv4.ip_local_port_range have no series of their own until they "
         "have been there for ten minutes, but for those in net.ipv4.ip_local_reserved_ports, and "
         "those that Listener or <Watch> names; tcp_unstable is their sum");
