@@ -515,7 +515,7 @@ void TableBuilder::add_missing(Draft &draft) {
                                   " listeners, and no more");
   if (absent.empty())
     return;
-  std::unordered_map<std::string_view, std::size_t> rows; // that there are already, by name
+  std::unordered_map<std::string, std::size_t> rows; // that there are already, by name
   for (std::size_t i = 0; i < draft.listeners.size(); ++i)
     rows.emplace(draft.listeners[i].name, i);
   for (const Expectations::Absent &listener : absent)
@@ -523,7 +523,7 @@ void TableBuilder::add_missing(Draft &draft) {
 }
 
 void TableBuilder::add_missing(const Expectations::Absent &listener, Draft &draft,
-                               const std::unordered_map<std::string_view, std::size_t> &rows) {
+                               const std::unordered_map<std::string, std::size_t> &rows) {
   const std::string &name = listener.name;
   const auto [entry, is_new] = memories_.try_emplace(name);
   Memory &memory = entry->second;

@@ -165,7 +165,7 @@ private:
                 Draft &draft);
   void add_missing(Draft &draft);
   void add_missing(const Expectations::Absent &listener, Draft &draft,
-                   const std::unordered_map<std::string_view, std::size_t> &rows);
+                   const std::unordered_map<std::string, std::size_t> &rows);
   void note_matches(const ListenerView &listener, const WatchFacts &watch);
   void tell_unmatched(Draft &draft);
   void judge(const ListenerHarvest &listener, const WatchFacts &watch, Row &row, Draft &draft);
