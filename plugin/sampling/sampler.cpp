@@ -184,7 +184,8 @@ private:
       return stop_events("most connections are not told of");
     case EventGuard::Verdict::wrong_drops:
       count_frees(nullptr);
-      notices_.push_back("events: drops are found by sampling: kfree_skb and ListenDrops differ");
+      notices_.emplace_back(
+          "events: drops are found by sampling: kfree_skb and ListenDrops differ");
     }
   }
 

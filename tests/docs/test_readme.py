@@ -75,7 +75,7 @@ def messages(folder):
     found = set()
     for path in sorted((SOURCE / folder).rglob("*.cpp")):
         text = path.read_text(encoding="utf-8")
-        for call in re.finditer(r"\b(?:plugin_log|log_once|log_line|log_|say_once|log\.push_back|(?:lines|notices)\.(?:push|emplace)_back)\(", text):
+        for call in re.finditer(r"\b(?:plugin_log|log_once|log_line|log_|say_once|log\.push_back|(?:lines|notices_?)\.(?:push|emplace)_back)\(", text):
             for literal in literals(arguments(text, call.end())):
                 for part in literal.removeprefix("backlog plugin: ").split("%s"):
                     found.add(re.split("[,:;]", part)[0].strip())
