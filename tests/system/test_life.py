@@ -6,9 +6,10 @@ import os
 import pathlib
 import threading
 import time
+import unittest
 
 import system_test
-from collectd import Collectd
+from collectd import Collectd, sanitizers
 from kernel import read_sysctl
 from system_test import SystemTest
 
@@ -108,6 +109,7 @@ class LifeTest(SystemTest):
                                  environment={"FEW_THREADS": str(file)})
         return collectd, listener, file
 
+    @unittest.skipIf(sanitizers(), "a sanitizer has a pthread_create of its own")
     def test_a_thread_that_cannot_be_started_is_tried_again(self):
         collectd, listener, file = self.few_threads(0)
         collectd.wait_for_log("no listeners: start a thread: Resource temporarily unavailable")
@@ -120,6 +122,7 @@ class LifeTest(SystemTest):
         collectd.wait_for_log(r"^\[notice\] backlog plugin: survey can be read again$")
         self.assertEqual(len(collectd.messages()), 4, collectd.messages())
 
+    @unittest.skipIf(sanitizers(), "a sanitizer has a pthread_create of its own")
     def test_without_a_surveyor_the_samplers_values_go_on(self):
         collectd, listener, file = self.few_threads(1)
         collectd.wait_for_value(listener.name, "queue_length-accept", 3)
