@@ -130,8 +130,8 @@ class Bench:
                            f"period {1000 * statistics.median(periods):.1f} ms; load {os.getloadavg()[0]:.1f}")
 
     def _paced_costs(self, seconds):
-        """(microseconds of a sample, of a dump, the period in seconds)"""
-        with Collectd(interval=COLLECTD_INTERVAL) as collectd:
+        """(microseconds of a sample, of a dump, the period in seconds), without the events by which it would rest."""
+        with Collectd("Events off", interval=COLLECTD_INTERVAL) as collectd:
             def periods():
                 return [period for _, period in collectd.values("sampler", "duration-period")]
             collectd.wait(periods, 3 * COLLECTD_INTERVAL, "a period")

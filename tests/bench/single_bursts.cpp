@@ -64,8 +64,9 @@ int body(int argc, char **argv) {
   for (std::uint16_t i = 0; i < bursts_an_interval; ++i)
     listeners.push_back(listen_on(static_cast<std::uint16_t>(first_port + i), limit));
   backlog::Sampler sampler;
-  if (sampler.start(std::make_shared<const backlog::Config>(), Seconds(bursts_an_interval),
-                    std::make_shared<backlog::SurveyBoard>()))
+  const auto config = std::make_shared<backlog::Config>();
+  config->events = backlog::EventUse::off; // what sampling alone sees
+  if (sampler.start(config, Seconds(bursts_an_interval), std::make_shared<backlog::SurveyBoard>()))
     throw std::runtime_error("cannot start the sampler");
 
   std::mt19937 random(std::random_device{}());
