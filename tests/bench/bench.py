@@ -138,6 +138,7 @@ class Bench:
             before, begin = cpu_seconds(collectd.pid)[SAMPLER_THREAD], time.monotonic()
             time.sleep(seconds)
             spent, passed = cpu_seconds(collectd.pid)[SAMPLER_THREAD] - before, time.monotonic() - begin
+            collectd.wait(lambda: len(periods()) > 1, 2 * COLLECTD_INTERVAL, "another period")
             period = statistics.mean(periods()[1:])
         dump = self.programs.figures("paced_dump", seconds, period)["dump_us"]
         return 1e6 * spent * period / passed, dump, period
