@@ -40,9 +40,9 @@ END_TEST
 
 START_TEST(arrivals) {
   const struct {
-    std::uint64_t arrived;
+    std::uint64_t arrived = 0;
     std::optional<std::uint64_t> opened;
-    Verdict verdict;
+    Verdict verdict = Verdict::fine;
   } cases[] = {
       {0, 0, Verdict::fine},      {0, std::nullopt, Verdict::fine}, {0, 19, Verdict::fine},
       {0, 20, Verdict::deaf},     {10, 20, Verdict::fine},          {499, 1000, Verdict::deaf},
@@ -59,10 +59,10 @@ END_TEST
 
 START_TEST(drops) {
   const struct {
-    std::uint64_t dropped;
+    std::uint64_t dropped = 0;
     std::optional<std::uint64_t> counted;
-    bool sockets_left;
-    Verdict verdict;
+    bool sockets_left = false;
+    Verdict verdict = Verdict::fine;
   } cases[] = {
       {0, 0, false, Verdict::fine},
       {1000, std::nullopt, false, Verdict::fine},
