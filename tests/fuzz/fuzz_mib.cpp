@@ -21,9 +21,9 @@ struct Known {
     const std::string bytes = table_bytes(contents);
     snapshot = Snapshot::read(reader_of(bytes, 4096, bytes.size())).first;
     const MibView view = this->view();
-    for (std::uint32_t n = 0; n < 30; ++n)
+    for (std::uint32_t n = 0; n < 0xe0; ++n)
       add(view, {1, 1, n, 0});
-    for (std::uint32_t column = 0; column < 40; ++column) {
+    for (std::uint32_t column = 0; column < 0xe0; ++column) {
       for (const auto &[index, position] : snapshot->listener_order())
         add(view, {1, 2, 1, column, index});
       for (const auto &[index, position] : snapshot->namespace_order())
