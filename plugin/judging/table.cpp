@@ -78,7 +78,7 @@ struct TableBuilder::Draft {
     bool known = false;
   };
   std::vector<Listener> listeners;
-  std::vector<RosterCandidate> candidates;
+  std::vector<SeriesCandidate> candidates;
   std::vector<std::size_t> candidate_rows;        ///< the row of each candidate
   std::optional<std::uint64_t> folded_syn_length; ///< sum over those that are folded
   std::size_t given_out_ports = 0; ///< listeners that are folded because of their port
@@ -381,12 +381,12 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
     if (interval.folded && row.syn_length)
       draft.folded_syn_length = draft.folded_syn_length.value_or(0) + *row.syn_length;
     if (!interval.folded) {
-      const bool has_shown = is_tcp ? roster_.was_present(name) : interval.queue.peak > 0;
+      const bool has_shown = is_tcp ? series_quota_.was_present(name) : interval.queue.peak > 0;
       const bool in_trouble = listener.dropped.drops > 0 ||
                               (row.diagnosis && row.diagnosis->state != ListenerState::ok);
       draft.candidates.push_back({.name = &name,
                                   .eligible = in_trouble || (is_there && (named || has_shown)),
-                                  .urgent = named,
+                                  .requested = named,
                                   .in_trouble = in_trouble,
                                   .counts_drops = is_tcp});
       draft.candidate_rows.push_back(draft.table.rows.size());
@@ -549,7 +549,7 @@ void TableBuilder::add_missing(const Expectations::Absent &listener, Draft &draf
   }
   draft.candidates.push_back({.name = &entry->first,
                               .eligible = true,
-                              .urgent = true,
+                              .requested = true,
                               .in_trouble = true,
                               .counts_drops = false});
   draft.candidate_rows.push_back(draft.table.rows.size());
@@ -670,15 +670,15 @@ void TableBuilder::add_fold(const std::vector<const KindHarvest *> &kinds, const
 }
 
 void TableBuilder::give_places(Draft &draft, std::chrono::duration<double> interval) {
-  const auto places = std::min(config_->max_listeners,
-                               static_cast<std::size_t>(places_per_second * interval.count()));
-  const std::vector<bool> placed = roster_.update(
-      draft.candidates, places, [this](const std::string &name) { return is_unread(name); });
-  for (std::size_t i = 0; i < placed.size(); ++i) {
+  const auto slots = std::min(config_->max_listeners,
+                              static_cast<std::size_t>(places_per_second * interval.count()));
+  const std::vector<bool> given = series_quota_.update(
+      draft.candidates, slots, [this](const std::string &name) { return is_unread(name); });
+  for (std::size_t i = 0; i < given.size(); ++i) {
     const std::size_t index = draft.candidate_rows[i];
     Row &row = draft.table.rows[index];
-    row.has_series = placed[i];
-    if (!placed[i] && draft.candidates[i].eligible)
+    row.has_series = given[i];
+    if (!given[i] && draft.candidates[i].eligible)
       ++draft.host.unreported;
   }
 }

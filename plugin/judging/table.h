@@ -9,7 +9,7 @@
 #include "expectations.h"
 #include "harvest.h"
 #include "precedence.h"
-#include "roster.h"
+#include "series_quota.h"
 #include "survey.h"
 
 #include <chrono>
@@ -178,7 +178,7 @@ private:
   void give_places(Draft &draft, std::chrono::duration<double> interval);
 
   std::shared_ptr<const Config> config_;
-  Roster roster_;
+  SeriesQuota series_quota_;
   DropTotals drop_totals_;
   DropTotals overflow_totals_;
   DropTotals series_totals_; ///< drops, by the name of the series, while it is one

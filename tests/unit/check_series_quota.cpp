@@ -1,4 +1,4 @@
-#include "roster.h"
+#include "series_quota.h"
 #include "test_program.h"
 
 #include <algorithm>
@@ -12,21 +12,21 @@ namespace {
 struct Wish {
   std::string name;
   bool eligible = true;
-  bool urgent = false;
+  bool requested = false;
   bool in_trouble = false;
   bool counts_drops = true;
 };
 
-/// The names that have a place, in the order of the wishes.
-std::string placed(Roster &roster, const std::vector<Wish> &wishes, std::size_t places,
-                   bool complete = true) {
-  std::vector<RosterCandidate> candidates;
+/// The names that have a slot, in the order of the wishes.
+std::string given(SeriesQuota &quota, const std::vector<Wish> &wishes, std::size_t slots,
+                  bool complete = true) {
+  std::vector<SeriesCandidate> candidates;
   candidates.reserve(wishes.size());
   for (const Wish &wish : wishes)
     candidates.push_back(
-        {&wish.name, wish.eligible, wish.urgent, wish.in_trouble, wish.counts_drops});
+        {&wish.name, wish.eligible, wish.requested, wish.in_trouble, wish.counts_drops});
   const std::vector<bool> result =
-      roster.update(candidates, places, [complete](const std::string &) { return !complete; });
+      quota.update(candidates, slots, [complete](const std::string &) { return !complete; });
   std::string names;
   for (std::size_t i = 0; i < wishes.size(); ++i)
     if (result[i])
@@ -37,99 +37,99 @@ std::string placed(Roster &roster, const std::vector<Wish> &wishes, std::size_t 
 } // namespace
 
 START_TEST(first_by_name_then_by_appearance) {
-  Roster roster;
-  assert_text(placed(roster, {{"d"}, {"c"}, {"b"}}, 2), "cb");
-  assert_text(placed(roster, {{"a"}, {"d"}, {"c"}, {"b"}}, 3), "dcb");
-  assert_text(placed(roster, {{"a"}, {"d"}, {"c"}, {"b"}}, 4), "adcb");
+  SeriesQuota quota;
+  assert_text(given(quota, {{"d"}, {"c"}, {"b"}}, 2), "cb");
+  assert_text(given(quota, {{"a"}, {"d"}, {"c"}, {"b"}}, 3), "dcb");
+  assert_text(given(quota, {{"a"}, {"d"}, {"c"}, {"b"}}, 4), "adcb");
 }
 END_TEST
 
-START_TEST(urgent_ones_go_first) {
-  Roster roster;
-  assert_text(placed(roster, {{"a"}, {"b"}, {"z", true, true}}, 1), "z");
+START_TEST(requested_ones_go_first) {
+  SeriesQuota quota;
+  assert_text(given(quota, {{"a"}, {"b"}, {"z", true, true}}, 1), "z");
 }
 END_TEST
 
 START_TEST(places_are_kept_until_the_listener_is_gone) {
-  Roster roster;
-  assert_text(placed(roster, {{"b"}, {"c"}}, 1), "b");
-  assert_text(placed(roster, {{"a", true, true}, {"b", false}, {"c"}}, 1), "b");
-  assert_text(placed(roster, {{"c"}, {"d"}}, 1), "c");
-  assert_text(placed(roster, {{"b"}, {"c"}, {"d"}}, 1), "c");
+  SeriesQuota quota;
+  assert_text(given(quota, {{"b"}, {"c"}}, 1), "b");
+  assert_text(given(quota, {{"a", true, true}, {"b", false}, {"c"}}, 1), "b");
+  assert_text(given(quota, {{"c"}, {"d"}}, 1), "c");
+  assert_text(given(quota, {{"b"}, {"c"}, {"d"}}, 1), "c");
 }
 END_TEST
 
 START_TEST(those_with_nothing_to_show_wait) {
-  Roster roster;
-  assert_text(placed(roster, {{"a", false}, {"b"}}, 5), "b");
-  ck_assert(roster.was_present("a"));
-  ck_assert(!roster.was_present("c"));
-  assert_text(placed(roster, {{"a"}, {"b"}}, 5), "ab");
-  assert_text(placed(roster, {{"b"}}, 5), "b");
-  ck_assert(!roster.was_present("a"));
+  SeriesQuota quota;
+  assert_text(given(quota, {{"a", false}, {"b"}}, 5), "b");
+  ck_assert(quota.was_present("a"));
+  ck_assert(!quota.was_present("c"));
+  assert_text(given(quota, {{"a"}, {"b"}}, 5), "ab");
+  assert_text(given(quota, {{"b"}}, 5), "b");
+  ck_assert(!quota.was_present("a"));
 }
 END_TEST
 
 START_TEST(who_could_not_be_read_keeps_the_place) {
-  Roster roster;
-  assert_text(placed(roster, {{"a"}, {"b"}}, 1), "a");
-  assert_text(placed(roster, {{"b"}}, 1, false), "");
-  assert_text(placed(roster, {{"a"}, {"b"}}, 1), "a");
-  assert_text(placed(roster, {{"b"}}, 1, true), "b");
+  SeriesQuota quota;
+  assert_text(given(quota, {{"a"}, {"b"}}, 1), "a");
+  assert_text(given(quota, {{"b"}}, 1, false), "");
+  assert_text(given(quota, {{"a"}, {"b"}}, 1), "a");
+  assert_text(given(quota, {{"b"}}, 1, true), "b");
 }
 END_TEST
 
 START_TEST(only_who_could_not_be_read_keeps_the_place) {
-  Roster roster;
+  SeriesQuota quota;
   const std::string tcp = "tcp";
   const std::string unix_socket = "unix";
   const auto only_unix_is_unread = [&](const std::string &name) { return name == unix_socket; };
-  assert_text(placed(roster, {{tcp}, {unix_socket}}, 2), tcp + unix_socket);
+  assert_text(given(quota, {{tcp}, {unix_socket}}, 2), tcp + unix_socket);
   std::vector<bool> result =
-      roster.update({{.name = &tcp, .eligible = true}}, 2, only_unix_is_unread);
-  ck_assert(roster.was_present(unix_socket));
+      quota.update({{.name = &tcp, .eligible = true}}, 2, only_unix_is_unread);
+  ck_assert(quota.was_present(unix_socket));
   const std::string other = "other";
-  result = roster.update({{.name = &other, .eligible = true}}, 2, only_unix_is_unread);
+  result = quota.update({{.name = &other, .eligible = true}}, 2, only_unix_is_unread);
   ck_assert(result[0]); // that of tcp, which is gone
-  ck_assert(!roster.was_present(tcp));
-  assert_text(placed(roster, {{tcp}, {unix_socket}, {other}}, 2), unix_socket + other);
+  ck_assert(!quota.was_present(tcp));
+  assert_text(given(quota, {{tcp}, {unix_socket}, {other}}, 2), unix_socket + other);
 }
 END_TEST
 
 START_TEST(one_in_trouble_has_a_place_at_once) {
-  Roster roster;
+  SeriesQuota quota;
   const Wish well{"z"};
   const Wish in_trouble{.name = "z", .in_trouble = true};
-  assert_text(placed(roster, {{"a"}, {"b"}, well}, 2), "ab");
-  assert_text(placed(roster, {{"a"}, {"b"}, in_trouble}, 2), "abz");
-  assert_text(placed(roster, {{"a"}, {"b"}, well}, 2), "abz"); // which it keeps
+  assert_text(given(quota, {{"a"}, {"b"}, well}, 2), "ab");
+  assert_text(given(quota, {{"a"}, {"b"}, in_trouble}, 2), "abz");
+  assert_text(given(quota, {{"a"}, {"b"}, well}, 2), "abz"); // which it keeps
   // Until one of the others is free, which is its own before it is anyone else's.
-  assert_text(placed(roster, {{"b"}, {"c"}, well}, 2), "bz");
-  assert_text(placed(roster, {{"b"}, {.name = "c", .in_trouble = true}, well}, 2), "bcz");
-  Roster nobody;
-  assert_text(placed(nobody, {in_trouble}, 0), "");
+  assert_text(given(quota, {{"b"}, {"c"}, well}, 2), "bz");
+  assert_text(given(quota, {{"b"}, {.name = "c", .in_trouble = true}, well}, 2), "bcz");
+  SeriesQuota nobody;
+  assert_text(given(nobody, {in_trouble}, 0), "");
 }
 END_TEST
 
 START_TEST(a_tenth_more_for_those_in_trouble) {
   struct Case {
-    std::size_t places;
+    std::size_t slots;
     std::size_t extra;
   };
   for (const Case &c : std::vector<Case>{{0, 0}, {1, 1}, {10, 1}, {11, 2}, {200, 20}}) {
-    Roster roster;
+    SeriesQuota quota;
     std::vector<Wish> wishes;
     for (int i = 0; i < 300; ++i)
       wishes.push_back({.name = std::string(1, static_cast<char>(' ' + i % 90)) + std::to_string(i),
                         .in_trouble = true});
-    std::vector<RosterCandidate> candidates;
+    std::vector<SeriesCandidate> candidates;
     for (const Wish &wish : wishes)
       candidates.push_back({.name = &wish.name, .eligible = true, .in_trouble = true});
     for (int interval = 0; interval < 3; ++interval) {
       const std::vector<bool> result =
-          roster.update(candidates, c.places, [](const std::string &) { return false; });
+          quota.update(candidates, c.slots, [](const std::string &) { return false; });
       ck_assert_uint_eq(static_cast<std::size_t>(std::count(result.begin(), result.end(), true)),
-                        c.places + c.extra);
+                        c.slots + c.extra);
     }
   }
 }
@@ -140,7 +140,7 @@ START_TEST(who_has_the_extra_places) {
     const char *what;
     std::vector<Wish> before;
     std::vector<Wish> now;
-    const char *placed;
+    const char *given;
   };
   const Wish regular{"0"};
   const Wish holder{.name = "h", .in_trouble = true};
@@ -153,7 +153,7 @@ START_TEST(who_has_the_extra_places) {
             "0a"},
            {"given up to one that the configuration names",
             {holder},
-            {{.name = "a", .urgent = true, .in_trouble = true}, holder},
+            {{.name = "a", .requested = true, .in_trouble = true}, holder},
             "0a"},
            {"given up to one that counts drops",
             {{.name = "h", .in_trouble = true, .counts_drops = false}},
@@ -165,26 +165,26 @@ START_TEST(who_has_the_extra_places) {
             {{.name = "a", .in_trouble = true}, {.name = "b", .in_trouble = true}},
             "0b"},
        }) {
-    Roster roster;
+    SeriesQuota quota;
     std::vector<Wish> before = c.before;
     before.insert(before.begin(), regular);
-    (void)placed(roster, before, 1);
+    (void)given(quota, before, 1);
     std::vector<Wish> now = c.now;
     now.insert(now.begin(), regular);
-    assert_text(std::string(c.what) + " " + placed(roster, now, 1),
-                std::string(c.what) + " " + c.placed);
+    assert_text(std::string(c.what) + " " + given(quota, now, 1),
+                std::string(c.what) + " " + c.given);
   }
 }
 END_TEST
 
 START_TEST(no_places) {
-  Roster roster;
-  assert_text(placed(roster, {{"a"}, {"b"}}, 0), "");
+  SeriesQuota quota;
+  assert_text(given(quota, {{"a"}, {"b"}}, 0), "");
 }
 END_TEST
 
 int main() {
-  return run_tests("roster", first_by_name_then_by_appearance, urgent_ones_go_first,
+  return run_tests("series_quota", first_by_name_then_by_appearance, requested_ones_go_first,
                    places_are_kept_until_the_listener_is_gone, those_with_nothing_to_show_wait,
                    who_could_not_be_read_keeps_the_place,
                    only_who_could_not_be_read_keeps_the_place, one_in_trouble_has_a_place_at_once,
