@@ -58,10 +58,10 @@ Threads kernel_threads(const std::shared_ptr<const Config> &config) {
 /// Why a thread gives no answer, if it gives none.
 template <class Thread>
 std::optional<std::string> silence_of(const Thread &thread, const std::optional<int> &not_started,
-                                      const Overdue &overdue, Collector::Seconds waited) {
+                                      const ReplyWatchdog &watchdog, Collector::Seconds waited) {
   if (not_started)
     return "start a thread: " + std::generic_category().message(*not_started);
-  if (!overdue.is_overdue())
+  if (!watchdog.is_overdue())
     return std::nullopt;
   const auto whole = std::chrono::ceil<std::chrono::seconds>(waited);
   const std::string reason = "not ready within " + std::to_string(whole.count()) + " s";
@@ -89,7 +89,7 @@ Collector::Collector(std::shared_ptr<const Config> config,
                      std::unique_ptr<AnsweringThread<Survey>> surveyor)
     : config_(std::move(config)), sampler_(std::move(sampler)), surveyor_(std::move(surveyor)),
       builder_(config_), alarms_(config_->notify, config_->stalled_after, config_->missing_after),
-      harvest_overdue_(patience), survey_overdue_(patience) {}
+      harvest_watchdog_(patience), survey_watchdog_(patience) {}
 
 Collector::Collector(std::shared_ptr<const Config> config)
     : Collector(std::move(config), nullptr, nullptr) {
@@ -127,12 +127,12 @@ Collector::Reading Collector::read(Seconds interval, std::chrono::milliseconds l
   std::optional<Harvest> harvest = sampler_->take_until(deadline);
   // Now, since the harvest gives reason to look at some queues.
   surveyor_->ask();
-  harvest_overdue_.note(was_late || harvest, begin, Clock::now());
+  harvest_watchdog_.note(was_late || harvest, begin, Clock::now());
   if (harvest) {
     if (!surveyor_not_started_)
       if (auto fresh = surveyor_->take_until(deadline))
         survey = std::move(fresh);
-    survey_overdue_.note(survey.has_value(), begin, Clock::now());
+    survey_watchdog_.note(survey.has_value(), begin, Clock::now());
   }
   note_silence(longest_wait, reading.log);
   if (!harvest)
@@ -176,9 +176,9 @@ void Collector::note_ended_threads(std::vector<LogLine> &log) {
 
 void Collector::note_silence(std::chrono::milliseconds longest_wait, std::vector<LogLine> &log) {
   std::vector<Fault> faults;
-  if (auto reason = silence_of(*sampler_, sampler_not_started_, harvest_overdue_, longest_wait))
+  if (auto reason = silence_of(*sampler_, sampler_not_started_, harvest_watchdog_, longest_wait))
     faults.push_back({"listeners", std::move(*reason)});
-  if (auto reason = silence_of(*surveyor_, surveyor_not_started_, survey_overdue_, longest_wait))
+  if (auto reason = silence_of(*surveyor_, surveyor_not_started_, survey_watchdog_, longest_wait))
     faults.push_back({"survey", std::move(*reason)});
   append(fault_lines(thread_faults_, faults), log);
 }

@@ -6,7 +6,7 @@
 #include "fault_log.h"
 #include "harvest.h"
 #include "notice_log.h"
-#include "overdue.h"
+#include "reply_watchdog.h"
 #include "survey.h"
 #include "table.h"
 #include "table_records.h"
@@ -123,8 +123,8 @@ private:
   NoticeLog notices_;
   std::optional<int> sampler_not_started_; ///< why, an errno; likewise the next
   std::optional<int> surveyor_not_started_;
-  Overdue harvest_overdue_;
-  Overdue survey_overdue_;
+  ReplyWatchdog harvest_watchdog_;
+  ReplyWatchdog survey_watchdog_;
   bool reported_ = false;
 };
 

@@ -6,12 +6,12 @@ namespace backlog {
 
 /// Whether answers that are awaited once an interval do not come. A single late one is no trouble;
 /// while there has been none at all, the first one is.
-class Overdue {
+class ReplyWatchdog {
 public:
   using TimePoint = std::chrono::steady_clock::time_point;
   using Duration = std::chrono::nanoseconds;
 
-  explicit Overdue(Duration patience) : patience_(patience) {}
+  explicit ReplyWatchdog(Duration patience) : patience_(patience) {}
 
   /// At the end of each wait. answered: since the end of the one before.
   void note(bool answered, TimePoint begin, TimePoint end) {

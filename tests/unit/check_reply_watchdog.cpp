@@ -1,4 +1,4 @@
-#include "overdue.h"
+#include "reply_watchdog.h"
 #include "test_program.h"
 
 #include <algorithm>
@@ -32,18 +32,18 @@ START_TEST(overdue_answers) {
       {"the first wait was cut short", 10s, 500ms, 1s, "--", " !"},
   };
   for (const Case &c : cases) {
-    Overdue overdue(1s);
-    Overdue::TimePoint begin;
+    ReplyWatchdog watchdog(1s);
+    ReplyWatchdog::TimePoint begin;
     std::string told;
     for (std::size_t i = 0; i < c.answers.size(); ++i) {
       const auto wait = i == 0 ? c.first_wait : c.wait;
-      overdue.note(c.answers[i] == '+', begin, begin + wait);
+      watchdog.note(c.answers[i] == '+', begin, begin + wait);
       begin += std::max(wait, c.interval);
-      told += overdue.is_overdue() ? '!' : ' ';
+      told += watchdog.is_overdue() ? '!' : ' ';
     }
     assert_text(std::string(c.what) + ": " + told, std::string(c.what) + ": " + c.overdue);
   }
 }
 END_TEST
 
-int main() { return run_tests("overdue", overdue_answers); }
+int main() { return run_tests("reply_watchdog", overdue_answers); }
