@@ -55,9 +55,9 @@ struct Paced {
 class SamplingLoop {
 public:
   SamplingLoop(std::shared_ptr<const Config> config, Seconds interval,
-               std::shared_ptr<SurveyBoard> board, Mailbox<Harvest> &mailbox)
-      : config_(std::move(config)), mailbox_(mailbox),
-        own_(config_, NamespaceLabel{}, ListenerRooms::of_own_namespace(), &mailbox.progress()),
+               std::shared_ptr<SurveyBoard> board, Request<Harvest> &request)
+      : config_(std::move(config)), request_(request),
+        own_(config_, NamespaceLabel{}, ListenerRooms::of_own_namespace(), &request.progress()),
         board_(std::move(board)), other_namespaces_(config_, board_),
         wisher_({.stalled_after = std::chrono::duration_cast<Duration>(config_->stalled_after),
                  .warning_percent = lowest_warning_percent(*config_)}),
@@ -75,12 +75,12 @@ public:
   void run() {
     for (;;) {
       switch (sleep()) {
-      case Mailbox<Harvest>::Wake::stopping:
+      case Request<Harvest>::Wake::stopping:
         return;
-      case Mailbox<Harvest>::Wake::asked:
-        mailbox_.deliver(harvest());
+      case Request<Harvest>::Wake::asked:
+        request_.deliver(harvest());
         break;
-      case Mailbox<Harvest>::Wake::due:
+      case Request<Harvest>::Wake::due:
         if (resting_)
           end_rest();
         sample();
@@ -202,9 +202,9 @@ private:
     return &last_reading_;
   }
 
-  Mailbox<Harvest>::Wake sleep() {
-    return resting_ ? mailbox_.sleep_until_readable(events_->wake_fd())
-                    : mailbox_.sleep_until(next_due());
+  Request<Harvest>::Wake sleep() {
+    return resting_ ? request_.sleep_until_readable(events_->wake_fd())
+                    : request_.sleep_until(next_due());
   }
 
   bool is_busy() const {
@@ -218,7 +218,7 @@ private:
   /// once. Without exact drops whose they are is found by looking often.
   bool may_rest() const {
     return harvests_ >= 2 && counts_frees_ && own_.net_cookie() && !only_at_harvests_ &&
-           mailbox_.has_bell();
+           request_.has_bell();
   }
 
   void begin_rest_if_calm() {
@@ -333,7 +333,7 @@ private:
     const Duration tcp_cost = own_cost - unix_cost;
     tcp_budget_.spend(tcp_cost, Clock::now());
     unix_budget_.spend(unix_cost, Clock::now());
-    mailbox_.progress().note("other net namespaces");
+    request_.progress().note("other net namespaces");
     other_namespaces_.follow_board();
     harvest.others = other_namespaces_.harvest(others_max_weight(), events, harvest.faults);
     harvest.ended_at = Clock::now();
@@ -487,7 +487,7 @@ private:
   }
 
   std::shared_ptr<const Config> config_;
-  Mailbox<Harvest> &mailbox_;
+  Request<Harvest> &request_;
   NamespaceSampler own_;
   std::shared_ptr<SurveyBoard> board_;
   OtherNamespaces other_namespaces_;
@@ -530,10 +530,10 @@ private:
 std::optional<int> Sampler::start(const std::shared_ptr<const Config> &config,
                                   std::chrono::duration<double> interval,
                                   const std::shared_ptr<SurveyBoard> &board) {
-  return AskedWorker::start("backlog sampler",
-                            [config, interval, board](Mailbox<Harvest> &mailbox) {
-                              SamplingLoop(config, interval, board, mailbox).run();
-                            });
+  return RequestThread::start("backlog sampler",
+                              [config, interval, board](Request<Harvest> &request) {
+                                SamplingLoop(config, interval, board, request).run();
+                              });
 }
 
 } // namespace backlog

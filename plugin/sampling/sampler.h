@@ -2,8 +2,8 @@
 
 #include "config.h"
 #include "harvest.h"
+#include "request_thread.h"
 #include "survey_board.h"
-#include "worker.h"
 
 #include <chrono>
 #include <memory>
@@ -13,7 +13,7 @@ namespace backlog {
 
 /// The thread that looks at the queues, at its own pace. It answers with the interval that has
 /// passed since the answer before.
-class Sampler : public AskedWorker<Harvest> {
+class Sampler : public RequestThread<Harvest> {
 public:
   /// interval: collectd's; a SampleInterval that is not shorter means one sample per interval.
   /// board: tells of the other namespaces to sample. The error is that of pthread_create(). The

@@ -153,25 +153,25 @@ std::string refusal() { return Error{EACCES, "look into other processes"}.messag
 class SurveyingLoop {
 public:
   SurveyingLoop(std::shared_ptr<const Config> config, Config::Seconds interval,
-                std::shared_ptr<SurveyBoard> board, Mailbox<Survey> &mailbox)
-      : config_(std::move(config)), mailbox_(mailbox), board_(std::move(board)),
+                std::shared_ptr<SurveyBoard> board, Request<Survey> &request)
+      : config_(std::move(config)), request_(request), board_(std::move(board)),
         unix_paths_(watched_paths(*config_)),
         budget_(scan_share, std::chrono::duration_cast<ScanBudget::Duration>(interval)),
         unix_look_period_(unix_look_period(*config_)), interval_(interval) {}
 
   void run() {
     // A thread that was left behind, deep in the kernel, is not to be called any more.
-    const WakenBy waken(*board_, mailbox_);
+    const WakenBy waken(*board_, request_);
     for (;;) {
-      switch (mailbox_.sleep_until(next_look())) {
-      case Mailbox<Survey>::Wake::stopping:
+      switch (request_.sleep_until(next_look())) {
+      case Request<Survey>::Wake::stopping:
         return;
-      case Mailbox<Survey>::Wake::asked:
-        mailbox_.deliver(survey());
+      case Request<Survey>::Wake::asked:
+        request_.deliver(survey());
         find_unix_listeners();
         place_new_unix_listeners();
         break;
-      case Mailbox<Survey>::Wake::due:
+      case Request<Survey>::Wake::due:
         if (is_over(next_namespace_look()))
           look_for_namespaces();
         if (is_over(next_unix_look()))
@@ -222,8 +222,8 @@ private:
   /// While it lives, the sampler can wake this thread.
   class WakenBy {
   public:
-    WakenBy(SurveyBoard &board, Mailbox<Survey> &mailbox) : board_(board) {
-      board_.wake_surveyor_by([&mailbox] { mailbox.nudge(); });
+    WakenBy(SurveyBoard &board, Request<Survey> &request) : board_(board) {
+      board_.wake_surveyor_by([&request] { request.nudge(); });
     }
     ~WakenBy() { board_.wake_surveyor_by(nullptr); }
     WakenBy(const WakenBy &) = delete;
@@ -245,7 +245,7 @@ private:
   void find_unix_listeners() {
     if (!config_->report_unix || !has_listed_)
       return;
-    mailbox_.progress().note("paths of Unix sockets");
+    request_.progress().note("paths of Unix sockets");
     unix_paths_.update(unix_files_, [this](std::uint64_t cookie) {
       const Owner *owner = owners_.find(cookie);
       return owner != nullptr
@@ -275,7 +275,7 @@ private:
     wishes_ = board_->wishes();
     survey_.waits_of = wishes_.of;
 
-    mailbox_.progress().note("limits and listeners");
+    request_.progress().note("limits and listeners");
     survey_.unreachable = unix_paths_.gone();
     for (const Place &place : places)
       visit(place, [&] { read_limits(place); });
@@ -293,7 +293,7 @@ private:
   }
 
   void find_namespaces() {
-    mailbox_.progress().note("list of net namespaces");
+    request_.progress().note("list of net namespaces");
     looked_at_ = Clock::now();
     post_namespaces();
     if (without_room_ > 0)
@@ -380,7 +380,7 @@ private:
     listing_faults_.clear();
     for (const Place &place : places)
       visit(place, [&] { list_sockets(place); });
-    mailbox_.progress().note("paths of Unix sockets");
+    request_.progress().note("paths of Unix sockets");
     unix_paths_.add(unix_files_);
     post_unix_places();
     owners_.update(sockets_);
@@ -489,7 +489,7 @@ private:
     budget_.begin(wanted, Clock::now(), tcp_sockets_);
     while (const auto name = budget_.next()) {
       const auto &[place, kind] = scans.at(*name);
-      mailbox_.progress().note(step_of(kind));
+      request_.progress().note(step_of(kind));
       const auto before = thread_cpu_time();
       Failure failure;
       visit(*place, [&, &place = *place, &kind = kind] { failure = run_scan(place, kind); });
@@ -521,7 +521,7 @@ private:
   }
 
   std::shared_ptr<const Config> config_;
-  Mailbox<Survey> &mailbox_;
+  Request<Survey> &request_;
   std::shared_ptr<SurveyBoard> board_;
   UnixPaths unix_paths_;
   ScanBudget budget_;
@@ -557,9 +557,10 @@ private:
 std::optional<int> Surveyor::start(const std::shared_ptr<const Config> &config,
                                    std::chrono::duration<double> interval,
                                    const std::shared_ptr<SurveyBoard> &board) {
-  return AskedWorker::start("backlog survey", [config, interval, board](Mailbox<Survey> &mailbox) {
-    SurveyingLoop(config, interval, board, mailbox).run();
-  });
+  return RequestThread::start("backlog survey",
+                              [config, interval, board](Request<Survey> &request) {
+                                SurveyingLoop(config, interval, board, request).run();
+                              });
 }
 
 } // namespace backlog

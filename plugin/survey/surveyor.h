@@ -1,9 +1,9 @@
 #pragma once
 
 #include "config.h"
+#include "request_thread.h"
 #include "survey.h"
 #include "survey_board.h"
-#include "worker.h"
 
 #include <chrono>
 #include <memory>
@@ -12,7 +12,7 @@
 namespace backlog {
 
 /// The thread that reads what is read once an interval.
-class Surveyor : public AskedWorker<Survey> {
+class Surveyor : public RequestThread<Survey> {
 public:
   /// As Sampler::start(); the board is told of the other namespaces that there are.
   std::optional<int> start(const std::shared_ptr<const Config> &config,

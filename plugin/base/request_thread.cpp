@@ -1,4 +1,4 @@
-#include "worker.h"
+#include "request_thread.h"
 
 #include <algorithm>
 #include <array>
@@ -13,7 +13,7 @@
 
 namespace backlog {
 
-struct Worker::State {
+struct PluginThread::State {
   std::mutex mutex;
   std::condition_variable ended;
   bool has_ended = false;
@@ -63,9 +63,9 @@ bool fails(const std::function<void()> &body, std::array<char, size> &failure) {
 
 } // namespace
 
-Worker::~Worker() { finish(std::chrono::milliseconds(0)); }
+PluginThread::~PluginThread() { finish(std::chrono::milliseconds(0)); }
 
-std::optional<int> Worker::start(const std::string &name, std::function<void()> body) {
+std::optional<int> PluginThread::start(const std::string &name, std::function<void()> body) {
   finish(std::chrono::milliseconds(0));
   const SignalsBlocked blocked;
   try {
@@ -89,14 +89,14 @@ std::optional<int> Worker::start(const std::string &name, std::function<void()> 
   }
 }
 
-bool Worker::is_running() const {
+bool PluginThread::is_running() const {
   if (!state_)
     return false;
   const std::lock_guard lock(state_->mutex);
   return !state_->has_ended;
 }
 
-std::optional<std::string> Worker::failure() const {
+std::optional<std::string> PluginThread::failure() const {
   if (!state_)
     return std::nullopt;
   const std::lock_guard lock(state_->mutex);
@@ -105,7 +105,7 @@ std::optional<std::string> Worker::failure() const {
   return state_->failure.data();
 }
 
-bool Worker::finish(std::chrono::milliseconds patience) {
+bool PluginThread::finish(std::chrono::milliseconds patience) {
   if (!state_)
     return true;
   const auto state = std::exchange(state_, nullptr);

@@ -19,7 +19,7 @@
 namespace backlog {
 
 /// One question and one answer between a thread of ours and collectd's read thread.
-template <class Answer> class Mailbox {
+template <class Answer> class Request {
 public:
   using TimePoint = std::chrono::steady_clock::time_point;
   enum class Wake { due, asked, stopping };
@@ -117,12 +117,12 @@ private:
 /// A thread of ours inside collectd: it blocks all signals, and it cannot hold up the daemon's
 /// shutdown. What its body uses must be owned by the body, since a thread that is late, deep in
 /// the kernel, is left behind. An exception ends the body, never the daemon.
-class Worker {
+class PluginThread {
 public:
-  Worker() = default;
-  Worker(const Worker &) = delete;
-  Worker &operator=(const Worker &) = delete;
-  ~Worker();
+  PluginThread() = default;
+  PluginThread(const PluginThread &) = delete;
+  PluginThread &operator=(const PluginThread &) = delete;
+  ~PluginThread();
 
   /// Starts it, also again when it has ended. name: at most 15 bytes. The error's code is that of
   /// pthread_create(), or ENOMEM.
@@ -138,39 +138,39 @@ private:
   std::shared_ptr<State> state_;
 };
 
-/// A worker that answers when it is asked.
-template <class Answer> class AskedWorker {
+/// A thread that answers requests.
+template <class Answer> class RequestThread {
 public:
-  AskedWorker() = default;
-  AskedWorker(const AskedWorker &) = delete;
-  AskedWorker &operator=(const AskedWorker &) = delete;
-  using TimePoint = typename Mailbox<Answer>::TimePoint;
+  RequestThread() = default;
+  RequestThread(const RequestThread &) = delete;
+  RequestThread &operator=(const RequestThread &) = delete;
+  using TimePoint = typename Request<Answer>::TimePoint;
 
   /// A thread that was left alone ends when it can.
-  ~AskedWorker() { mailbox_->stop(); }
+  ~RequestThread() { request_->stop(); }
 
-  bool is_running() const { return worker_.is_running(); }
-  std::optional<std::string> failure() const { return worker_.failure(); }
-  const char *step() const { return mailbox_->progress().step(); }
-  void ask() { mailbox_->ask(); }
-  std::optional<Answer> take_until(TimePoint deadline) { return mailbox_->take_until(deadline); }
-  std::optional<Answer> try_take() { return mailbox_->try_take(); }
+  bool is_running() const { return thread_.is_running(); }
+  std::optional<std::string> failure() const { return thread_.failure(); }
+  const char *step() const { return request_->progress().step(); }
+  void ask() { request_->ask(); }
+  std::optional<Answer> take_until(TimePoint deadline) { return request_->take_until(deadline); }
+  std::optional<Answer> try_take() { return request_->try_take(); }
 
   /// False: the thread did not end in time and was left behind.
   bool stop(std::chrono::milliseconds patience) {
-    mailbox_->stop();
-    return worker_.finish(patience);
+    request_->stop();
+    return thread_.finish(patience);
   }
 
 protected:
-  /// loop runs in the thread until the mailbox says that it is stopping.
-  std::optional<int> start(const std::string &name, std::function<void(Mailbox<Answer> &)> loop) {
-    return worker_.start(name, [loop = std::move(loop), mailbox = mailbox_] { loop(*mailbox); });
+  /// loop runs in the thread until the request says that it is stopping.
+  std::optional<int> start(const std::string &name, std::function<void(Request<Answer> &)> loop) {
+    return thread_.start(name, [loop = std::move(loop), request = request_] { loop(*request); });
   }
 
 private:
-  std::shared_ptr<Mailbox<Answer>> mailbox_ = std::make_shared<Mailbox<Answer>>();
-  Worker worker_;
+  std::shared_ptr<Request<Answer>> request_ = std::make_shared<Request<Answer>>();
+  PluginThread thread_;
 };
 
 } // namespace backlog
