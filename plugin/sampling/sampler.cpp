@@ -5,7 +5,7 @@
 #include "namespace_sampler.h"
 #include "other_namespaces.h"
 #include "pace.h"
-#include "scan_wishes.h"
+#include "scan_planner.h"
 #include "thread_cpu_time.h"
 
 #include <algorithm>
@@ -59,8 +59,9 @@ public:
       : config_(std::move(config)), request_(request),
         own_(config_, NamespaceLabel{}, ListenerRooms::of_own_namespace(), &request.progress()),
         board_(std::move(board)), other_namespaces_(config_, board_),
-        wisher_({.stalled_after = std::chrono::duration_cast<Duration>(config_->stalled_after),
-                 .warning_percent = lowest_warning_percent(*config_)}),
+        scan_planner_(
+            {.stalled_after = std::chrono::duration_cast<Duration>(config_->stalled_after),
+             .warning_percent = lowest_warning_percent(*config_)}),
         interval_(std::chrono::duration_cast<Duration>(interval)),
         only_at_harvests_(config_->sample_interval >= interval), own_budget_(share(), Clock::now()),
         tcp_budget_((1 - unix_share) * share(), Clock::now()),
@@ -340,7 +341,7 @@ private:
     if (events != nullptr)
       events_->forget_dead(*events);
     look_into_namespaces();
-    board_->post(wisher_.wishes(harvest));
+    board_->post(scan_planner_.plan(harvest));
     spent_of(others_budget_);
     harvest.taken_at = std::chrono::system_clock::now();
     const Clock::time_point now = Clock::now();
@@ -503,7 +504,7 @@ private:
   Clock::time_point rest_begin_;
   Duration rested_{0}; ///< in this interval
   std::vector<std::string> notices_;
-  ScanWisher wisher_;
+  ScanPlanner scan_planner_;
   Duration interval_; ///< collectd's
   bool only_at_harvests_;
   CpuBudget own_budget_;

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "net_namespace.h"
-#include "scan_wishes.h"
+#include "scan_planner.h"
 #include "unix_paths.h"
 
 #include <algorithm>
@@ -33,13 +33,13 @@ public:
   }
 
   /// By the sampler: what the last interval gave reason for.
-  void post(ScanWishes wishes) {
+  void post(ScanRequests requests) {
     const std::lock_guard lock(mutex_);
-    std::swap(wishes_, wishes);
+    std::swap(requests_, requests);
   }
-  ScanWishes wishes() const {
+  ScanRequests requests() const {
     const std::lock_guard lock(mutex_);
-    return wishes_;
+    return requests_;
   }
 
   /// By the surveyor: where Unix listeners are.
@@ -87,7 +87,7 @@ private:
 
   mutable std::mutex mutex_;
   std::shared_ptr<const Namespaces> namespaces_ = std::make_shared<const Namespaces>();
-  ScanWishes wishes_;
+  ScanRequests requests_;
   std::shared_ptr<const UnixPlaces> unix_places_; ///< nullptr: none yet
   std::uint64_t unix_looks_ = 0;
   std::vector<UnixFile> unplaced_;

@@ -272,8 +272,8 @@ private:
       find_namespaces();
     const auto others = board_->namespaces();
     const std::vector<Place> places = SurveyingLoop::places(*others);
-    wishes_ = board_->wishes();
-    survey_.waits_of = wishes_.of;
+    requests_ = board_->requests();
+    survey_.waits_of = requests_.of;
 
     request_.progress().note("limits and listeners");
     survey_.unreachable = unix_paths_.gone();
@@ -474,9 +474,9 @@ private:
       scans["owners"] = {&places.front(), ScanKind::owners};
     for (const Place &place : places) {
       const bool is_own = place.other == nullptr;
-      if (config_->report_syn_queue && (is_own || wishes_.syn_queues.contains(place.id())))
+      if (config_->report_syn_queue && (is_own || requests_.syn_queues.contains(place.id())))
         scans[place.part("SYN queues")] = {&place, ScanKind::syn_queues};
-      if (wishes_.wait_ports.contains(place.id()))
+      if (requests_.wait_ports.contains(place.id()))
         scans[place.part("oldest waits")] = {&place, ScanKind::oldest_waits};
     }
     std::vector<std::string> wanted;
@@ -511,8 +511,8 @@ private:
       return sock_diag.error();
     NamespaceSurvey &survey = survey_of(place);
     if (kind == ScanKind::oldest_waits)
-      return find_tcp_waits(*sock_diag, place.label(), wishes_.wait_ports.at(place.id()),
-                            wishes_.of, survey.tcp_waits);
+      return find_tcp_waits(*sock_diag, place.label(), requests_.wait_ports.at(place.id()),
+                            requests_.of, survey.tcp_waits);
     SynQueues queues;
     if (Failure failure = count_syn_queues(*sock_diag, place.label(), queues))
       return failure;
@@ -547,7 +547,7 @@ private:
 
   // Of the survey under way.
   Survey survey_;
-  ScanWishes wishes_;
+  ScanRequests requests_;
   std::vector<OwnedSocket> sockets_; ///< of the last list
   std::vector<UnixFile> unix_files_; ///< likewise
 };

@@ -22,7 +22,7 @@ struct WaitThresholds {
 bool asks_for_oldest_wait(const ListenerInterval &interval, const WaitThresholds &thresholds);
 
 /// Which scans of all connections an interval gives reason for.
-struct ScanWishes {
+struct ScanRequests {
   std::chrono::steady_clock::time_point of; ///< the end of the interval, as Harvest::ended_at
   /// Other net namespaces whose half-open connections are to be counted: a queue was not empty, or
   /// a counter of full SYN queues moved.
@@ -32,15 +32,15 @@ struct ScanWishes {
   std::map<NetNamespaceId, std::vector<std::uint16_t>> wait_ports;
 };
 
-class ScanWisher {
+class ScanPlanner {
 public:
-  explicit ScanWisher(WaitThresholds thresholds) : thresholds_(thresholds) {}
+  explicit ScanPlanner(WaitThresholds thresholds) : thresholds_(thresholds) {}
 
   /// Once a harvest.
-  ScanWishes wishes(const Harvest &harvest);
+  ScanRequests plan(const Harvest &harvest);
 
 private:
-  void add_wait_ports(const NamespaceHarvest &harvest, ScanWishes &wishes) const;
+  void add_wait_ports(const NamespaceHarvest &harvest, ScanRequests &requests) const;
 
   WaitThresholds thresholds_;
   std::map<NetNamespaceId, NetCounters> last_counters_;

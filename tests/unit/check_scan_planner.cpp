@@ -1,4 +1,4 @@
-#include "scan_wishes.h"
+#include "scan_planner.h"
 #include "test_program.h"
 
 using namespace backlog;
@@ -32,17 +32,17 @@ ListenerHarvest waiting(std::uint16_t port, std::uint64_t last, double used,
 } // namespace
 
 START_TEST(syn_queues_of_others_where_something_stirs) {
-  ScanWisher wisher({.stalled_after = 30s, .warning_percent = 80});
-  ck_assert(wisher.wishes(harvest_of(0, 5)).syn_queues.empty());
-  ck_assert(wisher.wishes(harvest_of(0, 5)).syn_queues.empty());
-  ck_assert(wisher.wishes(harvest_of(0, 6)).syn_queues.contains(blue));
-  ck_assert(wisher.wishes(harvest_of(0, 6)).syn_queues.empty());
-  ck_assert(wisher.wishes(harvest_of(1, 6)).syn_queues.contains(blue));
+  ScanPlanner planner({.stalled_after = 30s, .warning_percent = 80});
+  ck_assert(planner.plan(harvest_of(0, 5)).syn_queues.empty());
+  ck_assert(planner.plan(harvest_of(0, 5)).syn_queues.empty());
+  ck_assert(planner.plan(harvest_of(0, 6)).syn_queues.contains(blue));
+  ck_assert(planner.plan(harvest_of(0, 6)).syn_queues.empty());
+  ck_assert(planner.plan(harvest_of(1, 6)).syn_queues.contains(blue));
 }
 END_TEST
 
 START_TEST(ports_whose_oldest_wait_is_asked_for) {
-  ScanWisher wisher({.stalled_after = 30s, .warning_percent = 80});
+  ScanPlanner planner({.stalled_after = 30s, .warning_percent = 80});
   Harvest harvest;
   harvest.own.tcp.listeners = {
       waiting(80, 1, 10, 29s),  waiting(81, 1, 10, 30s), waiting(82, 9, 80, 1s),
@@ -50,10 +50,10 @@ START_TEST(ports_whose_oldest_wait_is_asked_for) {
   };
   harvest.others.emplace_back().id = blue;
   harvest.others[0].tcp.listeners = {waiting(84, 3, 100, 1s)};
-  const ScanWishes wishes = wisher.wishes(harvest);
-  ck_assert_uint_eq(wishes.wait_ports.size(), 2);
-  ck_assert(wishes.wait_ports.at({}) == (std::vector<std::uint16_t>{81, 82}));
-  ck_assert(wishes.wait_ports.at(blue) == (std::vector<std::uint16_t>{84}));
+  const ScanRequests requests = planner.plan(harvest);
+  ck_assert_uint_eq(requests.wait_ports.size(), 2);
+  ck_assert(requests.wait_ports.at({}) == (std::vector<std::uint16_t>{81, 82}));
+  ck_assert(requests.wait_ports.at(blue) == (std::vector<std::uint16_t>{84}));
 }
 END_TEST
 
@@ -84,7 +84,7 @@ START_TEST(scans_are_asked_for_where_they_matter) {
 END_TEST
 
 int main() {
-  return run_tests("scan_wishes", scans_are_asked_for_where_they_matter,
+  return run_tests("scan_planner", scans_are_asked_for_where_they_matter,
                    syn_queues_of_others_where_something_stirs,
                    ports_whose_oldest_wait_is_asked_for);
 }

@@ -1,4 +1,4 @@
-#include "scan_wishes.h"
+#include "scan_planner.h"
 
 #include <algorithm>
 #include <array>
@@ -25,34 +25,34 @@ bool asks_for_oldest_wait(const ListenerInterval &interval, const WaitThresholds
                                      interval.queue.used_percent >= thresholds.warning_percent);
 }
 
-ScanWishes ScanWisher::wishes(const Harvest &harvest) {
-  ScanWishes wishes;
-  wishes.of = harvest.ended_at;
-  add_wait_ports(harvest.own, wishes);
+ScanRequests ScanPlanner::plan(const Harvest &harvest) {
+  ScanRequests requests;
+  requests.of = harvest.ended_at;
+  add_wait_ports(harvest.own, requests);
   std::map<NetNamespaceId, NetCounters> counters;
   for (const NamespaceHarvest &other : harvest.others) {
-    add_wait_ports(other, wishes);
+    add_wait_ports(other, requests);
     const auto before = last_counters_.find(other.id);
     const bool moved = other.counters && before != last_counters_.end() &&
                        std::any_of(syn_counters.begin(), syn_counters.end(), [&](Counter counter) {
                          return (*other.counters)[counter] != before->second[counter];
                        });
     if (moved || any_waiting(other))
-      wishes.syn_queues.insert(other.id);
+      requests.syn_queues.insert(other.id);
     if (other.counters)
       counters.emplace(other.id, *other.counters);
   }
   last_counters_ = std::move(counters);
-  return wishes;
+  return requests;
 }
 
-void ScanWisher::add_wait_ports(const NamespaceHarvest &harvest, ScanWishes &wishes) const {
+void ScanPlanner::add_wait_ports(const NamespaceHarvest &harvest, ScanRequests &requests) const {
   std::set<std::uint16_t> ports;
   for (const ListenerHarvest &listener : harvest.tcp.listeners)
     if (asks_for_oldest_wait(listener.interval, thresholds_))
       ports.insert(listener.interval.identity.port);
   if (!ports.empty())
-    wishes.wait_ports[harvest.id].assign(ports.begin(), ports.end());
+    requests.wait_ports[harvest.id].assign(ports.begin(), ports.end());
 }
 
 } // namespace backlog
