@@ -66,7 +66,7 @@ struct TableBuilder::Draft {
     ListenCounters dropped{};       ///< in this interval
     std::uint64_t told_before = 0;  ///< as in ListenerHarvest
     bool counts_drops = false;      ///< has a counter
-    bool folded = false;            ///< whose series is another's
+    bool unstable = false;          ///< whose series is another's
     bool drops_known = false;       ///< whether that is to be told
     DropAccount *account = nullptr; ///< of its namespace; nullptr: of several
   };
@@ -79,9 +79,9 @@ struct TableBuilder::Draft {
   };
   std::vector<Listener> listeners;
   std::vector<SeriesCandidate> candidates;
-  std::vector<std::size_t> candidate_rows;        ///< the row of each candidate
-  std::optional<std::uint64_t> folded_syn_length; ///< sum over those that are folded
-  std::size_t given_out_ports = 0; ///< listeners that are folded because of their port
+  std::vector<std::size_t> candidate_rows;          ///< the row of each candidate
+  std::optional<std::uint64_t> unstable_syn_length; ///< sum over those that are unstable
+  std::size_t given_out_ports = 0; ///< listeners that are unstable because of their port
   // Of the namespace whose rows are being added.
   NamespaceFacts common;
   bool looked_before = false; ///< in the interval before
@@ -239,16 +239,16 @@ void TableBuilder::open_accounts(const NamespaceHarvest &harvest, Draft &draft) 
 /// What no row is going to have.
 void TableBuilder::add_drops(const KindHarvest &kind, Draft &draft) const {
   Draft::Drops &drops = draft.drops.back();
-  std::uint64_t untold_folded = kind.read ? kind.fold.dropped.drops : 0;
+  std::uint64_t untold_unstable = kind.read ? kind.aggregate.dropped.drops : 0;
   for (const ListenerHarvest &listener : kind.listeners) {
     drops.interval.attributed += listener.dropped.drops - listener.told_before;
-    if (listener.interval.folded)
-      untold_folded -= std::min(untold_folded, listener.dropped.drops);
+    if (listener.interval.unstable)
+      untold_unstable -= std::min(untold_unstable, listener.dropped.drops);
   }
   drops.interval.attributed += kind.untold_drops;
   drops.unreported += kind.untold_drops;
-  if (folds_have_series())
-    drops.unreported -= std::min(drops.unreported, untold_folded);
+  if (aggregates_have_series())
+    drops.unreported -= std::min(drops.unreported, untold_unstable);
 }
 
 /// All that counting the drops needs memory for: it is done as a whole or not at all.
@@ -284,8 +284,8 @@ void TableBuilder::count_drops(Draft &draft) noexcept {
       }
     }
     const std::uint64_t untold = listener.dropped.drops - listener.told_before;
-    if (listener.folded && folds_have_series())
-      continue; // the fold has them
+    if (listener.unstable && aggregates_have_series())
+      continue; // the aggregate has them
     if (row.has_series) {
       series_totals_.add(row.name, untold);
       if (!listener.drops_known)
@@ -371,16 +371,16 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
     }
     const bool named = config_->listeners.names(view) || watch.watched();
     row.precedence.watched = named;
-    row.precedence.stable = !interval.folded && !interval.identity.has_id;
+    row.precedence.stable = !interval.unstable && !interval.identity.has_id;
     drop_totals_.admit(name, draft.now, row.precedence.stable);
     if (const auto total = drop_totals_.standing(name))
       row.precedence.since = total->since;
     count_flow(interval, draft.now, row);
-    if (is_tcp && is_there && interval.folded && !interval.identity.has_id)
+    if (is_tcp && is_there && interval.unstable && !interval.identity.has_id)
       ++draft.given_out_ports;
-    if (interval.folded && row.syn_length)
-      draft.folded_syn_length = draft.folded_syn_length.value_or(0) + *row.syn_length;
-    if (!interval.folded) {
+    if (interval.unstable && row.syn_length)
+      draft.unstable_syn_length = draft.unstable_syn_length.value_or(0) + *row.syn_length;
+    if (!interval.unstable) {
       const bool has_shown = is_tcp ? series_quota_.was_present(name) : interval.queue.peak > 0;
       const bool in_trouble = listener.dropped.drops > 0 ||
                               (row.diagnosis && row.diagnosis->state != ListenerState::ok);
@@ -396,7 +396,7 @@ void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) 
                                .dropped = listener.dropped,
                                .told_before = listener.told_before,
                                .counts_drops = is_tcp,
-                               .folded = interval.folded,
+                               .unstable = interval.unstable,
                                .drops_known = kind.drops_known,
                                .account = is_tcp ? draft.drops.back().account : nullptr});
     draft.table.rows.push_back(std::move(row));
@@ -633,38 +633,38 @@ void TableBuilder::add_folds(const Harvest &harvest, Draft &draft) {
     if (other.unix_sockets)
       unix_sockets.push_back(&*other.unix_sockets);
   }
-  add_fold(tcp, std::string(tcp_aggregate), true, draft);
-  add_fold(unix_sockets, std::string(unix_aggregate), false, draft);
+  add_aggregate(tcp, std::string(tcp_aggregate), true, draft);
+  add_aggregate(unix_sockets, std::string(unix_aggregate), false, draft);
 }
 
 /// Peaks of several namespaces are added up, too: no sample has seen all of them at once.
-void TableBuilder::add_fold(const std::vector<const KindHarvest *> &kinds, const std::string &name,
-                            bool is_tcp, Draft &draft) {
+void TableBuilder::add_aggregate(const std::vector<const KindHarvest *> &kinds,
+                                 const std::string &name, bool is_tcp, Draft &draft) {
   Row row;
   row.name = name;
   row.is_tcp = is_tcp;
-  row.has_series = folds_have_series();
+  row.has_series = aggregates_have_series();
   Draft::Listener listener{.name = name, .watch = {}, .counts_drops = is_tcp, .drops_known = true};
   for (const KindHarvest *kind : kinds) {
     if (!kind->read)
       continue;
-    const ListenerInterval &fold = kind->fold.interval;
-    row.members += fold.members;
-    row.limit += fold.limit;
-    row.queue.last += fold.queue.last;
-    row.queue.peak += fold.queue.peak;
-    row.queue.mean += fold.queue.mean;
-    row.queue.full_percent = std::max(row.queue.full_percent, fold.queue.full_percent);
-    row.queue.used_percent = std::max(row.queue.used_percent, fold.queue.used_percent);
-    listener.dropped.drops += kind->fold.dropped.drops;
-    listener.told_before += kind->fold.told_before;
-    listener.drops_known = listener.drops_known && (kind->drops_known || fold.members == 0);
+    const ListenerInterval &aggregate = kind->aggregate.interval;
+    row.members += aggregate.members;
+    row.limit += aggregate.limit;
+    row.queue.last += aggregate.queue.last;
+    row.queue.peak += aggregate.queue.peak;
+    row.queue.mean += aggregate.queue.mean;
+    row.queue.full_percent = std::max(row.queue.full_percent, aggregate.queue.full_percent);
+    row.queue.used_percent = std::max(row.queue.used_percent, aggregate.queue.used_percent);
+    listener.dropped.drops += kind->aggregate.dropped.drops;
+    listener.told_before += kind->aggregate.told_before;
+    listener.drops_known = listener.drops_known && (kind->drops_known || aggregate.members == 0);
   }
   if (row.members == 0 && listener.dropped.drops == 0)
     return;
   row.has_queue = row.members > 0;
   if (is_tcp && row.has_queue)
-    row.syn_length = draft.folded_syn_length;
+    row.syn_length = draft.unstable_syn_length;
   draft.listeners.push_back(std::move(listener));
   draft.table.rows.push_back(std::move(row));
 }

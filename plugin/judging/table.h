@@ -152,7 +152,7 @@ private:
   void add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft);
   void open_accounts(const NamespaceHarvest &harvest, Draft &draft);
   void add_drops(const KindHarvest &kind, Draft &draft) const;
-  bool folds_have_series() const { return config_->max_listeners > 0; }
+  bool aggregates_have_series() const { return config_->max_listeners > 0; }
   void open_counters(Draft &draft);
   void count_drops(Draft &draft) noexcept;
   static Origin origin_of(const Expectations::Absent &listener);
@@ -161,8 +161,8 @@ private:
   void note_unread(Draft &draft) const;
   std::string shown_name(const std::string &name) const;
   void add_folds(const Harvest &harvest, Draft &draft);
-  void add_fold(const std::vector<const KindHarvest *> &kinds, const std::string &name, bool is_tcp,
-                Draft &draft);
+  void add_aggregate(const std::vector<const KindHarvest *> &kinds, const std::string &name,
+                     bool is_tcp, Draft &draft);
   void add_missing(Draft &draft);
   void add_missing(const Expectations::Absent &listener, Draft &draft,
                    const std::unordered_map<std::string, std::size_t> &rows);

@@ -27,9 +27,9 @@ struct KindHarvest {
   bool absent = false;      ///< not read, since the kernel has no part that could tell of any
   bool drops_known = false; ///< false: the namespace's counters could not be read; always for Unix
   std::vector<ListenerHarvest> listeners;
-  ListenerHarvest fold; ///< those without a series of their own; interval.members 0: none
+  ListenerHarvest aggregate; ///< those without a series of their own; interval.members 0: none
   /// Of listeners that went, more than are told one by one, and of those that could not be read.
-  /// As far as they are the fold's, there too.
+  /// As far as they are the aggregate's, there too.
   std::uint64_t untold_drops = 0; ///< segments
   std::vector<ListenerSet::Collision> collisions;
   std::size_t without_room = 0; ///< sockets that no account is kept of

@@ -46,8 +46,8 @@ bool is_filling(std::uint64_t length, std::uint64_t limit) {
 
 } // namespace
 
-ListenerSet::ListenerSet(Folds folds, std::shared_ptr<ListenerRoom> room)
-    : folds_(std::move(folds)), room_(std::move(room)) {}
+ListenerSet::ListenerSet(IsUnstable is_unstable, std::shared_ptr<ListenerRoom> room)
+    : is_unstable_(std::move(is_unstable)), room_(std::move(room)) {}
 
 ListenerSet::~ListenerSet() {
   if (room_)
@@ -99,8 +99,8 @@ void ListenerSet::see(const MemberState &state, Identify identify, IsNamed is_na
     member.peak_percent = std::max(member.peak_percent, static_cast<float>(used));
     Listener &listener = listeners_[member.listener];
     listener.window.used_percent = std::max(listener.window.used_percent, used);
-    if (listener.folded)
-      fold_.window.used_percent = std::max(fold_.window.used_percent, used);
+    if (listener.unstable)
+      aggregate_.window.used_percent = std::max(aggregate_.window.used_percent, used);
   }
 }
 
@@ -141,8 +141,8 @@ void ListenerSet::count(Member &member, bool counted) {
       static_cast<std::uint32_t>(counted) - static_cast<std::uint32_t>(member.counted); // may be -1
   Listener &listener = listeners_[member.listener];
   listener.counted += more;
-  if (listener.folded)
-    fold_.counted += more;
+  if (listener.unstable)
+    aggregate_.counted += more;
   member.counted = counted;
 }
 
@@ -191,9 +191,9 @@ ListenerSet::Member &ListenerSet::admit(const MemberState &state, ListenerIdenti
     ++room_->taken;
   ++listeners_[listener].members;
   ++listeners_[listener].counted;
-  if (listeners_[listener].folded) {
-    ++fold_.members;
-    ++fold_.counted;
+  if (listeners_[listener].unstable) {
+    ++aggregate_.members;
+    ++aggregate_.counted;
   }
   members_changed_ = true;
   return member;
@@ -244,7 +244,7 @@ std::uint32_t ListenerSet::listener_for(ListenerIdentity identity) {
   listener = Listener{};
   listener.settled = settled_names_.contains(identity.name);
   listener.since = last_;
-  listener.folded = folds_(identity, listening_for(listener));
+  listener.unstable = is_unstable_(identity, listening_for(listener));
   listener.identity = std::move(identity);
   listener.window_begin = elapsed_;
   give_name(index);
@@ -323,8 +323,8 @@ void ListenerSet::change(Member &member, std::uint32_t length, std::uint32_t lim
     listener.active = true;
     active_.push_back(member.listener);
   }
-  if (listener.folded)
-    apply(fold_, member, length, limit);
+  if (listener.unstable)
+    apply(aggregate_, member, length, limit);
   filling_members_ += static_cast<std::uint32_t>(is_filling(length, limit)) -
                       static_cast<std::uint32_t>(is_filling(member.length, member.limit));
   member.fell = member.fell || length < member.length || member.length == 0;
@@ -365,8 +365,8 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
     active_[kept++] = index;
   }
   active_.resize(kept);
-  if (fold_.length > 0)
-    fold_.window.add(fold_.length, fold_.full_members > 0, weight);
+  if (aggregate_.length > 0)
+    aggregate_.window.add(aggregate_.length, aggregate_.full_members > 0, weight);
 }
 
 void ListenerSet::begin_runs(TimePoint before, TimePoint now) {
@@ -398,8 +398,8 @@ void ListenerSet::pass_rest(TimePoint now) {
     Listener &listener = listeners_[index];
     listener.window.add(listener.length, listener.full_members > 0, weight);
   }
-  if (fold_.length > 0)
-    fold_.window.add(fold_.length, fold_.full_members > 0, weight);
+  if (aggregate_.length > 0)
+    aggregate_.window.add(aggregate_.length, aggregate_.full_members > 0, weight);
 }
 
 bool ListenerSet::is_stuck(Duration time) const {
@@ -462,8 +462,8 @@ void ListenerSet::remove(Member &member) {
   }
   has_lost_ = true;
   --listener.members;
-  if (listener.folded)
-    --fold_.members;
+  if (listener.unstable)
+    --aggregate_.members;
   if (listener.members == 0)
     gone_listeners_.push_back(member.listener);
   gone_members_.push_back(member.cookie);
@@ -488,11 +488,12 @@ void ListenerSet::note_departed(Departed socket) {
 void ListenerSet::forget_gone(MayForget may_forget) {
   for (const std::uint32_t index : gone_listeners_) {
     Listener &listener = listeners_[index];
-    // The samples of a folded listener's queue are in the fold's window, not in its own.
-    const bool was_seen = listener.folded ? was_full(index) : listener.window.samples_not_empty > 0;
+    // The samples of a unstable listener's queue are in the aggregate's window, not in its own.
+    const bool was_seen =
+        listener.unstable ? was_full(index) : listener.window.samples_not_empty > 0;
     const bool tells = was_seen || listener.has_gone_events;
     const bool crowded = kept_listeners_ >= most_kept_listeners;
-    if ((!tells || crowded) && may_forget(index, listener.folded, crowded)) {
+    if ((!tells || crowded) && may_forget(index, listener.unstable, crowded)) {
       forget(index);
     } else {
       listener.is_kept = true;
@@ -565,7 +566,7 @@ void ListenerSet::take_socket(const SocketEvents &socket, const GoneMember &memb
   if (socket.peak) {
     const std::uint64_t peak = std::max(*socket.peak, socket.group_peak.value_or(0));
     const double used = used_percent(*socket.peak, socket.limit);
-    for (Listener *taken : {&listener, listener.folded ? &fold_ : nullptr}) {
+    for (Listener *taken : {&listener, listener.unstable ? &aggregate_ : nullptr}) {
       if (taken == nullptr)
         continue;
       taken->window.peak = std::max(taken->window.peak, peak);
@@ -601,7 +602,7 @@ bool ListenerSet::was_full(std::uint32_t index) const {
 
 void ListenerSet::find_member_figures() {
   constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
-  fold_.lowest_limit = none;
+  aggregate_.lowest_limit = none;
   for (Listener &listener : listeners_) {
     listener.lowest_limit = none;
     listener.lowest_cookie = std::numeric_limits<std::uint64_t>::max();
@@ -619,8 +620,8 @@ void ListenerSet::find_member_figures() {
     Listener &listener = listeners_[member.listener];
     listener.lowest_limit = std::min(listener.lowest_limit, member.limit);
     listener.lowest_cookie = std::min(listener.lowest_cookie, member.cookie);
-    if (listener.folded)
-      fold_.lowest_limit = std::min(fold_.lowest_limit, member.limit);
+    if (listener.unstable)
+      aggregate_.lowest_limit = std::min(aggregate_.lowest_limit, member.limit);
     peaks.emplace_back(member.listener, peak);
     Duration longest_hot = std::exchange(member.longest_hot, Duration(0));
     if (member.hot)
@@ -662,7 +663,7 @@ ListenerSet::Interval ListenerSet::harvest() {
   }
   gone_listeners_.clear();
   kept_listeners_ = 0;
-  interval.fold = finish(fold_, 0);
+  interval.aggregate = finish(aggregate_, 0);
   interval.collisions = std::exchange(collisions_, {});
   interval.without_room = without_room_;
   std::erase_if(unnamed_, [this](const auto &socket) { return socket.second != sample_; });
@@ -675,7 +676,7 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
   ListenerInterval interval;
   interval.identity = listener.identity;
   interval.index = index;
-  interval.folded = listener.folded;
+  interval.unstable = listener.unstable;
   interval.members = listener.members;
   interval.counted = listener.counted;
   interval.limit = listener.limit;
@@ -695,23 +696,23 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
   return interval;
 }
 
-void ListenerSet::refold() {
-  fold_.members = 0;
-  fold_.counted = 0;
-  fold_.full_members = 0;
-  fold_.length = 0;
-  fold_.limit = 0;
+void ListenerSet::aggregate_again() {
+  aggregate_.members = 0;
+  aggregate_.counted = 0;
+  aggregate_.full_members = 0;
+  aggregate_.length = 0;
+  aggregate_.limit = 0;
   for (Listener &listener : listeners_) {
     if (listener.identity.name.empty())
       continue;
-    listener.folded = folds_(listener.identity, listening_for(listener));
-    if (!listener.folded)
+    listener.unstable = is_unstable_(listener.identity, listening_for(listener));
+    if (!listener.unstable)
       continue;
-    fold_.members += listener.members;
-    fold_.counted += listener.counted;
-    fold_.full_members += listener.full_members;
-    fold_.length += listener.length;
-    fold_.limit += listener.limit;
+    aggregate_.members += listener.members;
+    aggregate_.counted += listener.counted;
+    aggregate_.full_members += listener.full_members;
+    aggregate_.length += listener.length;
+    aggregate_.limit += listener.limit;
   }
 }
 
@@ -724,7 +725,7 @@ ListenerSet::Duration ListenerSet::listening_for(const Listener &listener) const
 void ListenerSet::settle() {
   bool some = false;
   for (Listener &listener : listeners_) {
-    if (!listener.folded || listener.settled || listener.members == 0)
+    if (!listener.unstable || listener.settled || listener.members == 0)
       continue;
     if (!listener.since)
       listener.since = last_;
@@ -736,7 +737,7 @@ void ListenerSet::settle() {
     some = true;
   }
   if (some)
-    refold();
+    aggregate_again();
 }
 
 } // namespace backlog

@@ -44,7 +44,7 @@ struct ListenerFlow {
 struct ListenerInterval {
   ListenerIdentity identity;
   std::uint32_t index = 0;          ///< as in DropsMoved
-  bool folded = false;              ///< counted in the set's fold
+  bool unstable = false;            ///< counted in the set's aggregate
   std::uint32_t members = 0;        ///< at the end; 0: the listener went during the interval
   std::uint32_t counted = 0;        ///< of the members: those that the figures are of
   std::uint64_t limit = 0;          ///< sum over members, connections
@@ -71,11 +71,12 @@ public:
   using Duration = std::chrono::nanoseconds;
   using Identify = FunctionRef<std::optional<ListenerIdentity>()>;
   /// Whether a listener that has been there for so long, without a break, counts as a member of the
-  /// fold, the sum of those that make no series of their own. Duration::max(): it was settled once.
-  using Folds = std::function<bool(const ListenerIdentity &, Duration listening_for)>;
+  /// aggregate, the sum of those that make no series of their own. Duration::max(): it was settled
+  /// once.
+  using IsUnstable = std::function<bool(const ListenerIdentity &, Duration listening_for)>;
 
   /// room: of its members; nullptr: as much as they want.
-  explicit ListenerSet(Folds folds, std::shared_ptr<ListenerRoom> room = nullptr);
+  explicit ListenerSet(IsUnstable is_unstable, std::shared_ptr<ListenerRoom> room = nullptr);
   ListenerSet(const ListenerSet &) = delete;
   ListenerSet &operator=(const ListenerSet &) = delete;
   ~ListenerSet();
@@ -132,7 +133,7 @@ public:
   std::span<const std::uint64_t> gone_members() const { return gone_members_; }
 
   /// crowded: for want of room, whatever is still to be told of it.
-  using MayForget = FunctionRef<bool(std::uint32_t listener, bool folded, bool crowded)>;
+  using MayForget = FunctionRef<bool(std::uint32_t listener, bool unstable, bool crowded)>;
   /// Forgets the listeners that the last sample has given up and of which the interval has nothing
   /// to tell, as far as the answer is yes; their indexes may be given to others from here on. So
   /// many listeners can come and go in an interval as may.
@@ -162,14 +163,14 @@ public:
   struct Interval {
     std::vector<ListenerInterval> listeners;
     std::vector<Collision> collisions; ///< found in this interval
-    ListenerInterval fold;             ///< members 0: none
+    ListenerInterval aggregate;        ///< members 0: none
     std::size_t without_room = 0;      ///< sockets in the last sample
   };
   /// Ends the interval. Indexes of listeners that went may be given to others from here on.
   Interval harvest();
-  /// Asks `folds` again for every listener; between harvest() and the next sample.
-  void refold();
-  /// Asks `folds` again for those that have been there for settling_time since; likewise.
+  /// Asks `is_unstable` again for every listener; between harvest() and the next sample.
+  void aggregate_again();
+  /// Asks `is_unstable` again for those that have been there for settling_time since; likewise.
   void settle();
 
 private:
@@ -219,7 +220,7 @@ private:
     double median_member_percent = 0;          ///< likewise
     QueueRuns::Duration longest_hot_member{0}; ///< likewise
     std::vector<WaitingMember> waiting;        ///< likewise
-    bool folded = false;
+    bool unstable = false;
     bool settled = false;           ///< there for settling_time, now or before
     std::optional<TimePoint> since; ///< there without a break; nullopt: since the first sample
     std::string address_name;       ///< by its address alone, where another one keeps that
@@ -255,7 +256,7 @@ private:
   void take_socket(const SocketEvents &socket, const GoneMember &member, bool is_whole);
   ListenerInterval finish(Listener &listener, std::uint32_t index);
 
-  Folds folds_;
+  IsUnstable is_unstable_;
   std::shared_ptr<ListenerRoom> room_;
   /// Those without room, so that none is asked for its name twice, and the last sample with each.
   std::unordered_map<std::uint64_t, std::uint32_t> unnamed_;
@@ -273,9 +274,9 @@ private:
   std::unordered_map<std::string, std::string> gone_names_;
   std::vector<std::string> gone_names_in_order_; ///< a ring
   std::size_t next_gone_name_ = 0;
-  std::unordered_set<std::string> settled_names_; ///< of those that were folded before
+  std::unordered_set<std::string> settled_names_; ///< of those that were unstable before
   std::vector<std::uint32_t> active_;             ///< listeners whose queue is not empty
-  Listener fold_;
+  Listener aggregate_;
   std::vector<Collision> collisions_;
   std::vector<DropsMoved> drops_moved_;
   bool members_changed_ = false;

@@ -45,8 +45,9 @@ void note_overflow(ListenerInterval &listener) {
 NamespaceSampler::NamespaceSampler(std::shared_ptr<const Config> config, NamespaceLabel label,
                                    const ListenerRooms &rooms, Progress *progress)
     : config_(std::move(config)), label_(std::move(label)), rooms_(rooms), progress_(progress),
-      tcp_([this](const auto &identity, auto age) { return folds(identity, age); }, rooms.tcp),
-      unix_([this](const auto &identity, auto age) { return folds(identity, age); },
+      tcp_([this](const auto &identity, auto age) { return is_unstable(identity, age); },
+           rooms.tcp),
+      unix_([this](const auto &identity, auto age) { return is_unstable(identity, age); },
             rooms.unix_sockets),
       unix_members_(rooms.unix_sockets) {
   read_local_ports();
@@ -64,9 +65,9 @@ void NamespaceSampler::pass_rest(std::chrono::steady_clock::time_point now) {
   unix_.pass_rest(now);
 }
 
-bool NamespaceSampler::folds(const ListenerIdentity &identity, Duration listening_for) const {
+bool NamespaceSampler::is_unstable(const ListenerIdentity &identity, Duration listening_for) const {
   const bool is_given_out = local_ports_ && local_ports_->gives_out(identity.port);
-  return is_unstable(identity.has_id, is_given_out, listening_for) &&
+  return backlog::is_unstable(identity.has_id, is_given_out, listening_for) &&
          config_->listeners.selects(identity.view(label_.name.empty())) && !is_named(identity);
 }
 
@@ -124,11 +125,11 @@ std::optional<ListenCounters> NamespaceSampler::listen_counters() const {
 }
 
 void NamespaceSampler::forget_gone_tcp() {
-  tcp_.forget_gone([this](std::uint32_t listener, bool folded, bool crowded) {
+  tcp_.forget_gone([this](std::uint32_t listener, bool unstable, bool crowded) {
     const ListenCounters dropped = drops_.attributed(listener);
     if (dropped.drops > 0 && !crowded)
       return false;
-    for (ListenCounters *untold : {&untold_, folded ? &untold_folded_ : nullptr}) {
+    for (ListenCounters *untold : {&untold_, unstable ? &untold_unstable_ : nullptr}) {
       if (untold == nullptr)
         continue;
       untold->drops += dropped.drops - drops_.told_drops(listener);
@@ -281,7 +282,7 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
     harvest.unix_sockets = harvest_unix();
     unix_harvest_cost_ = thread_cpu_time() - before;
   }
-  if (!tcp_failure_) { // it may refold only what has been harvested
+  if (!tcp_failure_) { // it may aggregate again only what has been harvested
     read_local_ports();
     tcp_.settle();
   }
@@ -335,7 +336,7 @@ KindHarvest NamespaceSampler::harvest_tcp() {
     // the namespace's counter is reported now. Drops that the counter gains until then are
     // attributed to no listener.
     drops_.settle([](std::uint32_t) { return false; });
-    untold_folded_ = {};
+    untold_unstable_ = {};
     kind.untold_drops = std::exchange(untold_, {}).drops + drops_.take_untold_drops();
     return kind;
   }
@@ -344,24 +345,24 @@ KindHarvest NamespaceSampler::harvest_tcp() {
   drops_.settle([this](std::uint32_t listener) { return tcp_.was_full(listener); });
   ListenerSet::Interval interval = tcp_.harvest();
   kind.collisions = std::move(interval.collisions);
-  kind.fold.interval = std::move(interval.fold);
+  kind.aggregate.interval = std::move(interval.aggregate);
   kind.without_room = interval.without_room;
   kind.untold_drops = std::exchange(untold_, {}).drops;
-  kind.fold.dropped = std::exchange(untold_folded_, {});
-  if (kind.fold.dropped.overflows > 0)
-    note_overflow(kind.fold.interval);
+  kind.aggregate.dropped = std::exchange(untold_unstable_, {});
+  if (kind.aggregate.dropped.overflows > 0)
+    note_overflow(kind.aggregate.interval);
   kind.listeners.reserve(interval.listeners.size());
   for (ListenerInterval &listener : interval.listeners) {
     const ListenCounters dropped = drops_.attributed(listener.index);
     const std::uint64_t told_before = drops_.told_drops(listener.index);
     if (dropped.overflows > 0)
       note_overflow(listener);
-    if (listener.folded) {
-      kind.fold.dropped.drops += dropped.drops;
-      kind.fold.told_before += told_before;
-      kind.fold.dropped.overflows += dropped.overflows;
+    if (listener.unstable) {
+      kind.aggregate.dropped.drops += dropped.drops;
+      kind.aggregate.told_before += told_before;
+      kind.aggregate.dropped.overflows += dropped.overflows;
       if (dropped.overflows > 0)
-        note_overflow(kind.fold.interval);
+        note_overflow(kind.aggregate.interval);
     }
     kind.listeners.push_back({std::move(listener), dropped, told_before});
   }
@@ -381,7 +382,7 @@ KindHarvest NamespaceSampler::harvest_unix() {
   kind.read = true;
   ListenerSet::Interval interval = unix_.harvest();
   kind.collisions = std::move(interval.collisions);
-  kind.fold.interval = std::move(interval.fold);
+  kind.aggregate.interval = std::move(interval.aggregate);
   kind.without_room = interval.without_room;
   kind.listeners.reserve(interval.listeners.size());
   for (ListenerInterval &listener : interval.listeners)
@@ -394,7 +395,7 @@ void NamespaceSampler::read_local_ports() {
   if (!ports || ports == local_ports_)
     return;
   local_ports_ = std::move(ports);
-  tcp_.refold();
+  tcp_.aggregate_again();
 }
 
 } // namespace backlog

@@ -88,7 +88,7 @@ private:
   std::optional<ListenerIdentity> identify(const UnixListener &listener);
   ListenerIdentity identify_at(const UnixPlace &place) const;
   bool is_named(const UnixListener &listener) const;
-  bool folds(const ListenerIdentity &identity, Duration listening_for) const;
+  bool is_unstable(const ListenerIdentity &identity, Duration listening_for) const;
   bool is_named(const ListenerIdentity &identity) const;
   void read_local_ports();
   KindHarvest harvest_tcp();
@@ -114,8 +114,8 @@ private:
   UnixMembers unix_members_;
   std::uint64_t unix_looks_ = 0; ///< of the surveyor
   DropLedger drops_;
-  ListenCounters untold_;        ///< drops of the interval that no listener in it tells
-  ListenCounters untold_folded_; ///< those of them that are the fold's
+  ListenCounters untold_;          ///< drops of the interval that no listener in it tells
+  ListenCounters untold_unstable_; ///< those of them that are the aggregate's
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
   std::optional<NetCounters> counters_; ///< as of the last sample of a harvest
   Duration unix_harvest_cost_{0};

@@ -59,7 +59,7 @@ public:
   std::map<std::string, ListenerInterval> harvest() {
     std::map<std::string, ListenerInterval> by_name;
     ListenerSet::Interval interval = set.harvest();
-    fold = interval.fold;
+    aggregate = interval.aggregate;
     collisions.clear();
     for (const ListenerSet::Collision &collision : interval.collisions)
       collisions += collision.name + ":" + collision.keeper + "," + collision.other + " ";
@@ -73,7 +73,7 @@ public:
     set.pass_rest(now_);
   }
 
-  ListenerInterval fold;
+  ListenerInterval aggregate;
   std::string collisions; ///< "name:keeper,other " each
 
 private:
@@ -286,24 +286,24 @@ START_TEST(drops_that_the_kernel_does_not_tell) {
 }
 END_TEST
 
-START_TEST(fold_is_the_sum_of_its_listeners) {
+START_TEST(aggregate_is_the_sum_of_its_listeners) {
   Observed observed;
   observed.sample({{1, "x", 3, 10, 0, true}, {2, "y", 5, 5, 0, true}, {3, "a", 9, 10}});
   observed.sample({{1, "x", 0, 10, 0, true}, {2, "y", 4, 5, 0, true}, {3, "a", 9, 10}});
   observed.harvest();
-  ck_assert_uint_eq(observed.fold.members, 2);
-  ck_assert_uint_eq(observed.fold.limit, 15);
-  ck_assert_uint_eq(observed.fold.queue.peak, 8);
-  ck_assert_uint_eq(observed.fold.queue.last, 4);
-  ck_assert_double_eq_tol(observed.fold.queue.used_percent, 100.0 * 5 / 6, 1e-9);
+  ck_assert_uint_eq(observed.aggregate.members, 2);
+  ck_assert_uint_eq(observed.aggregate.limit, 15);
+  ck_assert_uint_eq(observed.aggregate.queue.peak, 8);
+  ck_assert_uint_eq(observed.aggregate.queue.last, 4);
+  ck_assert_double_eq_tol(observed.aggregate.queue.used_percent, 100.0 * 5 / 6, 1e-9);
   observed.sample({{2, "y", 4, 5, 0, true}});
   observed.sample({{2, "y", 4, 5, 0, true}});
   observed.set.harvest();
-  observed.set.refold();
+  observed.set.aggregate_again();
   observed.sample({{2, "y", 4, 5, 0, true}});
   observed.harvest();
-  ck_assert_uint_eq(observed.fold.members, 1);
-  ck_assert_uint_eq(observed.fold.limit, 5);
+  ck_assert_uint_eq(observed.aggregate.members, 1);
+  ck_assert_uint_eq(observed.aggregate.limit, 5);
 }
 END_TEST
 
@@ -569,27 +569,27 @@ END_TEST
 START_TEST(a_listener_settles_after_ten_minutes) {
   Observed observed;
   const Observed::Socket held{1, "given_out", 3, 10};
-  const auto is_folded = [&](std::chrono::milliseconds after) {
+  const auto is_unstable = [&](std::chrono::milliseconds after) {
     observed.sample({held}, after);
-    const bool folded = observed.harvest().at("given_out").folded;
+    const bool unstable = observed.harvest().at("given_out").unstable;
     observed.set.settle();
-    return folded;
+    return unstable;
   };
-  ck_assert(is_folded(10ms));
-  ck_assert(is_folded(9min));
-  ck_assert_uint_eq(observed.fold.members, 1);
+  ck_assert(is_unstable(10ms));
+  ck_assert(is_unstable(9min));
+  ck_assert_uint_eq(observed.aggregate.members, 1);
   for (int i = 0; i < 2; ++i) // a break
     observed.sample({});
   observed.harvest();
-  ck_assert(is_folded(10ms));
-  ck_assert(is_folded(9min));
-  ck_assert(is_folded(1min));
-  ck_assert(!is_folded(10ms));
-  ck_assert_uint_eq(observed.fold.members, 0);
+  ck_assert(is_unstable(10ms));
+  ck_assert(is_unstable(9min));
+  ck_assert(is_unstable(1min));
+  ck_assert(!is_unstable(10ms));
+  ck_assert_uint_eq(observed.aggregate.members, 0);
   for (int i = 0; i < 2; ++i) // once settled, a restart changes nothing
     observed.sample({});
   observed.harvest();
-  ck_assert(!is_folded(10ms));
+  ck_assert(!is_unstable(10ms));
 }
 END_TEST
 
@@ -614,11 +614,11 @@ START_TEST(lowest_limit_of_the_fold) {
   observed.sample(
       {{1, "x", 0, 9, 0, true}, {2, "y", 0, 5, 0, true}, {3, "z", 0, 7, 0, true}, {4, "a", 0, 1}});
   observed.harvest();
-  ck_assert_uint_eq(observed.fold.lowest_limit, 5);
+  ck_assert_uint_eq(observed.aggregate.lowest_limit, 5);
   for (int i = 0; i < 2; ++i)
     observed.sample({{1, "x", 0, 9, 0, true}, {4, "a", 0, 1}});
   observed.harvest();
-  ck_assert_uint_eq(observed.fold.lowest_limit, 9);
+  ck_assert_uint_eq(observed.aggregate.lowest_limit, 9);
 }
 END_TEST
 
@@ -682,8 +682,8 @@ END_TEST
 START_TEST(who_went_with_nothing_to_tell_is_forgotten_at_once) {
   struct Case {
     Observed::Socket socket;
-    bool may = false;       ///< nothing was dropped for it
-    bool is_folded = false; ///< otherwise told one by one
+    bool may = false;         ///< nothing was dropped for it
+    bool is_unstable = false; ///< otherwise told one by one
     bool told = false;
   };
   const Case cases[] = {
@@ -694,17 +694,17 @@ START_TEST(who_went_with_nothing_to_tell_is_forgotten_at_once) {
   for (const Case &c : cases) {
     Observed observed;
     Observed::Socket socket = c.socket;
-    socket.has_id = c.is_folded;
+    socket.has_id = c.is_unstable;
     observed.sample({{1, "a"}, socket});
     for (int i = 0; i < 2; ++i) {
       observed.sample({{1, "a"}});
       observed.forget_gone(c.may);
     }
-    if (c.is_folded)
+    if (c.is_unstable)
       ck_assert_uint_eq(observed.set.gone_members().size(), 1);
     const auto listeners = observed.harvest();
     ck_assert_uint_eq(listeners.count("b"), c.told);
-    ck_assert_uint_eq(observed.fold.queue.peak, c.is_folded ? socket.length : 0);
+    ck_assert_uint_eq(observed.aggregate.queue.peak, c.is_unstable ? socket.length : 0);
   }
 }
 END_TEST
@@ -831,10 +831,10 @@ START_TEST(sets_share_a_room_until_they_go) {
               [&] { return ListenerIdentity{.name = std::to_string(cookie), .address = ""}; });
     set.end_sample(ListenerSet::TimePoint(1h), 1h);
   };
-  const auto folds = [](const ListenerIdentity &, ListenerSet::Duration) { return false; };
-  ListenerSet second(folds, room);
+  const auto is_unstable = [](const ListenerIdentity &, ListenerSet::Duration) { return false; };
+  ListenerSet second(is_unstable, room);
   {
-    ListenerSet first(folds, room);
+    ListenerSet first(is_unstable, room);
     sample(first);
     sample(second);
     ck_assert_uint_eq(first.without_room(), 0);
@@ -1003,10 +1003,11 @@ int main() {
       members_of_one_name_are_one_listener, windows_end_at_the_harvest, one_miss_is_not_gone,
       who_went, a_broken_dump_loses_nobody, a_broken_dump_loses_no_drops,
       restart_keeps_the_listener, relisten_changes_the_limit_only, drops_have_a_baseline,
-      full_at_either_end, drops_that_the_kernel_does_not_tell, fold_is_the_sum_of_its_listeners,
-      filling, activity, runs_cross_intervals, members_that_have_not_been_seen_to_shrink,
-      members_at_90_percent, members_apart, steady_samples_do_not_allocate,
-      order_of_the_dump_does_not_matter, addresses_that_meet_in_one_name_are_two_listeners,
+      full_at_either_end, drops_that_the_kernel_does_not_tell,
+      aggregate_is_the_sum_of_its_listeners, filling, activity, runs_cross_intervals,
+      members_that_have_not_been_seen_to_shrink, members_at_90_percent, members_apart,
+      steady_samples_do_not_allocate, order_of_the_dump_does_not_matter,
+      addresses_that_meet_in_one_name_are_two_listeners,
       an_address_keeps_its_name_when_the_other_goes, names_that_are_made_to_meet_stay_apart,
       a_listener_settles_after_ten_minutes, lowest_limit_is_of_a_member_that_is_there,
       lowest_limit_of_the_fold, a_sample_stands_for_no_more_than_its_maximum,

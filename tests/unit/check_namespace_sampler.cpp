@@ -343,14 +343,14 @@ START_TEST(a_reserved_port_is_not_folded) {
   Sampled sampled("");
   if (!sampled.can_read())
     return;
-  const auto is_folded = [&] {
+  const auto is_unstable = [&] {
     sampled.take_harvest();
-    return sampled.harvest.tcp.listeners.at(0).interval.folded;
+    return sampled.harvest.tcp.listeners.at(0).interval.unstable;
   };
-  ck_assert(is_folded());
+  ck_assert(is_unstable());
   std::ofstream("/proc/sys/net/ipv4/ip_local_reserved_ports") << "40000-40010";
-  (void)is_folded();
-  ck_assert(!is_folded());
+  (void)is_unstable();
+  ck_assert(!is_unstable());
 }
 END_TEST
 
@@ -362,18 +362,18 @@ START_TEST(a_port_range_that_cannot_be_read_stays_as_it_was) {
   Sampled sampled("");
   if (!sampled.can_read())
     return;
-  const auto is_folded = [&] {
+  const auto is_unstable = [&] {
     sampled.take_harvest();
-    return sampled.harvest.tcp.listeners.at(0).interval.folded;
+    return sampled.harvest.tcp.listeners.at(0).interval.unstable;
   };
-  ck_assert(!is_folded());
+  ck_assert(!is_unstable());
   set_port_range("30000 60000");
-  (void)is_folded();
-  ck_assert(is_folded());
+  (void)is_unstable();
+  ck_assert(is_unstable());
   if (!hide_ipv4_sysctls())
     return;
-  (void)is_folded();
-  ck_assert(is_folded());
+  (void)is_unstable();
+  ck_assert(is_unstable());
 }
 END_TEST
 

@@ -22,7 +22,7 @@ struct Told {
   std::uint64_t peak = 0;
   std::uint64_t drops = 0;
   std::uint32_t members = 1;
-  bool folded = false;
+  bool unstable = false;
   bool has_id = false;
   std::string address{}; ///< of a Unix listener
 };
@@ -32,7 +32,7 @@ ListenerHarvest harvested(const Told &told) {
   listener.interval.identity.name = told.name;
   listener.interval.identity.has_id = told.has_id;
   listener.interval.identity.address = told.address;
-  listener.interval.folded = told.folded;
+  listener.interval.unstable = told.unstable;
   listener.interval.members = told.members;
   listener.interval.counted = told.members;
   listener.interval.limit = 128;
@@ -48,11 +48,11 @@ KindHarvest kind_of(const std::vector<Told> &listeners) {
   kind.drops_known = true;
   for (const Told &told : listeners) {
     kind.listeners.push_back(harvested(told));
-    if (!told.folded)
+    if (!told.unstable)
       continue;
-    kind.fold.interval.members += told.members;
-    kind.fold.dropped.drops += told.drops;
-    kind.fold.interval.queue.peak += told.peak;
+    kind.aggregate.interval.members += told.members;
+    kind.aggregate.dropped.drops += told.drops;
+    kind.aggregate.interval.queue.peak += told.peak;
   }
   return kind;
 }
@@ -183,7 +183,7 @@ START_TEST(unix_listeners_have_no_counters) {
   survey.own.syn_queues = SynQueues{.total = 3, .by_listener = {{"u", 3}}};
   Harvest harvest;
   harvest.own.tcp = kind_of({});
-  harvest.own.unix_sockets = kind_of({{"u", 1}, {.name = "f", .peak = 1, .folded = true}});
+  harvest.own.unix_sockets = kind_of({{"u", 1}, {.name = "f", .peak = 1, .unstable = true}});
   tables.take(harvest, survey);
   for (const Row &row : tables.table.rows) {
     ck_assert(!row.is_tcp);
@@ -196,10 +196,10 @@ END_TEST
 START_TEST(folded_ones_have_a_row_and_one_series_together) {
   Tables tables;
   for (int i = 0; i < 3; ++i)
-    tables.build({{.name = "x", .peak = 3, .folded = true},
-                  {.name = "y", .peak = 4, .members = 2, .folded = true},
+    tables.build({{.name = "x", .peak = 3, .unstable = true},
+                  {.name = "y", .peak = 4, .members = 2, .unstable = true},
                   {"a"}},
-                 {{.name = "u", .peak = 9, .folded = true}});
+                 {{.name = "u", .peak = 9, .unstable = true}});
   assert_text(tables.series(), "a tcp_unstable unix_unstable");
   ck_assert_uint_eq(tables.row("tcp_unstable").queue.peak, 7);
   ck_assert_uint_eq(tables.row("tcp_unstable").members, 3);
@@ -214,8 +214,8 @@ END_TEST
 START_TEST(without_places_the_fold_has_no_series_either) {
   Tables tables({.max_listeners = 0});
   for (int i = 0; i < 3; ++i)
-    tables.build({{.name = "x", .peak = 3, .drops = 1, .folded = true}, {"a"}},
-                 {{.name = "u", .peak = 9, .folded = true}});
+    tables.build({{.name = "x", .peak = 3, .drops = 1, .unstable = true}, {"a"}},
+                 {{.name = "u", .peak = 9, .unstable = true}});
   assert_text(tables.series(), "");
   ck_assert_uint_eq(tables.row("tcp_unstable").queue.peak, 3);
 }
@@ -223,13 +223,13 @@ END_TEST
 
 START_TEST(fold_tells_its_drops_though_its_last_listener_went) {
   Tables tables;
-  tables.build({{.name = "x", .drops = 2, .folded = true}});
-  tables.build({{.name = "x", .folded = true}});
+  tables.build({{.name = "x", .drops = 2, .unstable = true}});
+  tables.build({{.name = "x", .unstable = true}});
   assert_text(tables.series(), "tcp_unstable=2");
-  tables.build({{.name = "x", .drops = 5, .members = 0, .folded = true}});
+  tables.build({{.name = "x", .drops = 5, .members = 0, .unstable = true}});
   assert_text(tables.series(), "tcp_unstable=7");
   ck_assert(!tables.row("tcp_unstable").has_queue);
-  tables.build({{.name = "y", .folded = true}});
+  tables.build({{.name = "y", .unstable = true}});
   assert_text(tables.series(), "tcp_unstable=7");
 }
 END_TEST
@@ -322,12 +322,12 @@ START_TEST(each_drop_is_told_once) {
            .intervals = {{{.name = "a", .drops = 5}}},
            .told = "; unreported 5"},
            {.what = "of the unstable",
-           .intervals = {{{.name = "x", .drops = 2, .folded = true}},
-                         {{.name = "x", .drops = 3, .members = 0, .folded = true}}},
+           .intervals = {{{.name = "x", .drops = 2, .unstable = true}},
+                         {{.name = "x", .drops = 3, .members = 0, .unstable = true}}},
            .told = "tcp_unstable=5; unreported 0"},
            {.what = "of the unstable without any place",
            .settings = {.max_listeners = 0},
-           .intervals = {{{.name = "x", .drops = 2, .folded = true}}},
+           .intervals = {{{.name = "x", .drops = 2, .unstable = true}}},
            .told = "; unreported 2"},
            {.what = "under a name that one listener has after the other",
            .settings = {.watches = {{"/^[ab]$/", "web", false}}},
@@ -370,7 +370,7 @@ END_TEST
 // Its drops are known, and told with the namespace's counter; who they are is told with the next.
 START_TEST(drops_of_those_that_could_not_be_read) {
   Tables tables;
-  tables.build({{"a"}, {.name = "x", .folded = true}});
+  tables.build({{"a"}, {.name = "x", .unstable = true}});
   Harvest harvest;
   harvest.own.drops_known = true;
   harvest.own.drops_counted = 9;
@@ -378,10 +378,11 @@ START_TEST(drops_of_those_that_could_not_be_read) {
   tables.take(harvest);
   ck_assert(tables.table.kernels.front().drops_unreported == 7U);
   ck_assert(tables.table.kernels.front().drops_unattributed == 2U);
-  harvest.own.tcp = kind_of({{.name = "a", .drops = 6}, {.name = "x", .drops = 3, .folded = true}});
+  harvest.own.tcp =
+      kind_of({{.name = "a", .drops = 6}, {.name = "x", .drops = 3, .unstable = true}});
   harvest.own.tcp.listeners[0].told_before = 5;
   harvest.own.tcp.listeners[1].told_before = 2;
-  harvest.own.tcp.fold.told_before = 2;
+  harvest.own.tcp.aggregate.told_before = 2;
   harvest.own.drops_counted = 2;
   tables.take(harvest);
   assert_text(tables.series(), "a=1 tcp_unstable=1");
@@ -520,7 +521,7 @@ START_TEST(what_was_not_read_is_absent) {
 
   harvest.own.tcp.read = true;
   harvest.own.unix_sockets->read = false;
-  harvest.own.unix_sockets->fold = harvested({.name = "", .members = 3});
+  harvest.own.unix_sockets->aggregate = harvested({.name = "", .members = 3});
   tables.take(harvest);
   ck_assert_uint_eq(tables.table.rows.size(), 1);
   ck_assert_uint_eq(tables.table.host->listeners, 1);
@@ -542,7 +543,7 @@ START_TEST(drops_that_are_not_known_are_absent) {
     harvest.own.unix_sockets->drops_known = false;
     harvest.others.resize(1);
     harvest.others[0].label.name = "blue";
-    harvest.others[0].tcp = kind_of({{.name = "y", .peak = 1, .folded = true}});
+    harvest.others[0].tcp = kind_of({{.name = "y", .peak = 1, .unstable = true}});
     harvest.others[0].tcp.drops_known = others_known;
     tables.take(harvest);
   };
@@ -623,7 +624,7 @@ START_TEST(harvest_and_survey_are_passed_on) {
   Harvest harvest;
   harvest.taken_at = std::chrono::system_clock::time_point(1234s);
   harvest.own.tcp =
-      kind_of({{"a"}, {"b"}, {.name = "x", .folded = true}, {.name = "y", .folded = true}});
+      kind_of({{"a"}, {"b"}, {.name = "x", .unstable = true}, {.name = "y", .unstable = true}});
   harvest.own.counters.emplace();
   harvest.own.drops_known = true;
   harvest.own.drops_counted = 9;
@@ -656,7 +657,8 @@ END_TEST
 START_TEST(syn_queue_of_the_fold_is_the_sum) {
   Tables tables;
   Harvest harvest;
-  harvest.own.tcp = kind_of({{"a"}, {.name = "x", .folded = true}, {.name = "y", .folded = true}});
+  harvest.own.tcp =
+      kind_of({{"a"}, {.name = "x", .unstable = true}, {.name = "y", .unstable = true}});
   Survey survey;
   survey.own.syn_queues = SynQueues{.total = 10, .by_listener = {{"a", 4}, {"x", 2}, {"y", 3}}};
   tables.take(harvest, survey);
@@ -1031,12 +1033,13 @@ START_TEST(namespaces_have_kernel_rows_and_owners_reach_rows) {
   NamespaceHarvest &blue = harvest.others.emplace_back();
   blue.label = {.name = "blue", .has_id = false};
   blue.id = {1, 2};
-  blue.tcp = kind_of({{"a__netns_blue", 3}, {.name = "x__netns_blue", .peak = 2, .folded = true}});
+  blue.tcp =
+      kind_of({{"a__netns_blue", 3}, {.name = "x__netns_blue", .peak = 2, .unstable = true}});
   blue.tcp.listeners[0].interval.waiting.push_back({.cookie = 9, .length = 1});
   NamespaceHarvest &container = harvest.others.emplace_back();
   container.label = {.name = "0123456789ab", .has_id = true};
   container.id = {1, 3};
-  container.tcp = kind_of({{.name = "y", .peak = 5, .folded = true}});
+  container.tcp = kind_of({{.name = "y", .peak = 5, .unstable = true}});
   Survey survey;
   survey.others[{1, 2}].limits.somaxconn = 99;
   survey.others[{1, 2}].tcp_waits["a__netns_blue"].ages = {1500ms};
