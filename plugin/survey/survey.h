@@ -17,7 +17,7 @@
 namespace backlog {
 
 /// SYN queues, counted once.
-struct SynQueues {
+struct SynQueueLengths {
   std::uint64_t total = 0;                          ///< half-open connections of the namespace
   std::map<std::string, std::uint64_t> by_listener; ///< those that have any, by name
 };
@@ -43,7 +43,7 @@ struct UnixWaits {
 /// What is read once an interval in one net namespace.
 struct NamespaceSurvey {
   NetLimits limits;
-  std::optional<SynQueues> syn_queues;       ///< empty: not asked for, not needed, or not to be had
+  std::optional<SynQueueLengths> syn_queues; ///< empty: not asked for, not needed, or not to be had
   std::map<std::string, TcpWaits> tcp_waits; ///< of the listeners looked at, by name
 };
 

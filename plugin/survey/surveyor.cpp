@@ -2,16 +2,16 @@
 
 #include "listener_identity.h"
 #include "net_limits.h"
+#include "oldest_wait.h"
 #include "owner.h"
 #include "pace.h"
 #include "scan_budget.h"
 #include "sock_diag.h"
 #include "sockstat.h"
-#include "syn_queue.h"
+#include "syn_queue_lengths.h"
 #include "thread_cpu_time.h"
 #include "unix_paths.h"
 #include "unix_wait_clocks.h"
-#include "waiting.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -82,18 +82,19 @@ Result<std::vector<TcpAddress>> tcp_addresses(SockDiag &sock_diag) {
   return addresses;
 }
 
-Failure count_syn_queues(SockDiag &sock_diag, const NamespaceLabel &label, SynQueues &queues) {
+Failure count_syn_queues(SockDiag &sock_diag, const NamespaceLabel &label,
+                         SynQueueLengths &queues) {
   const auto addresses = tcp_addresses(sock_diag);
   if (!addresses)
     return addresses.error();
-  SynQueueCount count;
+  SynQueueCounter count;
   for (const TcpAddress &address : *addresses)
     count.add_listener(address);
   if (Failure failure = sock_diag.dump_half_open(
           [&](const HalfOpen &connection) { count.add_half_open(connection.local); }))
     return failure;
   queues.total = count.total();
-  for (const SynQueueCount::Queue &queue : count.queues())
+  for (const SynQueueCounter::Queue &queue : count.queues())
     if (queue.length > 0)
       queues.by_listener[identify_tcp_listener(queue.listener, label).name] += queue.length;
   return std::nullopt;
@@ -106,7 +107,7 @@ using TcpWaitsByName = std::map<std::string, TcpWaits>;
 Result<TcpWaitsByName> look_at_tcp_waits(SockDiag &sock_diag, const NamespaceLabel &label,
                                          const std::vector<std::uint16_t> &ports,
                                          Clock::time_point as_of) {
-  OldestWaits waits;
+  OldestWaitFinder waits;
   if (Failure failure = sock_diag.dump_tcp_listeners([&](const TcpListener &listener) {
         if (std::binary_search(ports.begin(), ports.end(), listener.address.port))
           waits.add_listener(listener.address, listener.queue_length);
@@ -120,7 +121,7 @@ Result<TcpWaitsByName> look_at_tcp_waits(SockDiag &sock_diag, const NamespaceLab
       }))
     return *failure;
   TcpWaitsByName by_name;
-  for (OldestWaits::Oldest &oldest : std::move(waits).oldest())
+  for (OldestWaitFinder::Oldest &oldest : std::move(waits).oldest())
     by_name[identify_tcp_listener(oldest.listener, label).name].add(std::move(oldest.waits));
   return by_name;
 }
@@ -513,7 +514,7 @@ private:
     if (kind == ScanKind::oldest_waits)
       return find_tcp_waits(*sock_diag, place.label(), requests_.wait_ports.at(place.id()),
                             requests_.of, survey.tcp_waits);
-    SynQueues queues;
+    SynQueueLengths queues;
     if (Failure failure = count_syn_queues(*sock_diag, place.label(), queues))
       return failure;
     survey.syn_queues = std::move(queues);

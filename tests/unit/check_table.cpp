@@ -180,7 +180,7 @@ END_TEST
 START_TEST(unix_listeners_have_no_counters) {
   Tables tables;
   Survey survey;
-  survey.own.syn_queues = SynQueues{.total = 3, .by_listener = {{"u", 3}}};
+  survey.own.syn_queues = SynQueueLengths{.total = 3, .by_listener = {{"u", 3}}};
   Harvest harvest;
   harvest.own.tcp = kind_of({});
   harvest.own.unix_sockets = kind_of({{"u", 1}, {.name = "f", .peak = 1, .unstable = true}});
@@ -646,7 +646,8 @@ START_TEST(harvest_and_survey_are_passed_on) {
   ck_assert(!tables.table.kernels.front().syn_total);
   ck_assert(!tables.row("a").syn_length);
 
-  survey.own.syn_queues = SynQueues{.total = 10, .by_listener = {{"a", 4}, {"x", 2}, {"y", 3}}};
+  survey.own.syn_queues =
+      SynQueueLengths{.total = 10, .by_listener = {{"a", 4}, {"x", 2}, {"y", 3}}};
   tables.take(harvest, survey);
   ck_assert(tables.table.kernels.front().syn_total == 10U);
   ck_assert(tables.row("a").syn_length == 4U);
@@ -660,7 +661,8 @@ START_TEST(syn_queue_of_the_fold_is_the_sum) {
   harvest.own.tcp =
       kind_of({{"a"}, {.name = "x", .unstable = true}, {.name = "y", .unstable = true}});
   Survey survey;
-  survey.own.syn_queues = SynQueues{.total = 10, .by_listener = {{"a", 4}, {"x", 2}, {"y", 3}}};
+  survey.own.syn_queues =
+      SynQueueLengths{.total = 10, .by_listener = {{"a", 4}, {"x", 2}, {"y", 3}}};
   tables.take(harvest, survey);
   ck_assert(tables.row("tcp_unstable").syn_length == 5U);
 }

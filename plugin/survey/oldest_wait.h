@@ -11,7 +11,7 @@
 namespace backlog {
 
 /// Finds the connections that wait at each address that is listened on.
-class OldestWaits {
+class OldestWaitFinder {
 public:
   /// All listeners come before the first connection. Those with one address add up.
   void add_listener(const TcpAddress &address, std::uint32_t queue_length);

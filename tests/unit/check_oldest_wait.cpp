@@ -1,6 +1,6 @@
+#include "oldest_wait.h"
 #include "test_program.h"
 #include "unique_fd.h"
-#include "waiting.h"
 
 #include <algorithm>
 #include <arpa/inet.h>
@@ -218,14 +218,14 @@ Age oldest_age(const TcpWaits &waits) {
 }
 
 Age oldest_of(SockDiag &diag, std::uint16_t port) {
-  OldestWaits waits;
+  OldestWaitFinder waits;
   if (Failure failure = diag.dump_tcp_listeners([&](const TcpListener &listener) {
         waits.add_listener(listener.address, listener.queue_length);
       }))
     ck_abort_msg("%s", failure->message().c_str());
   for (const WaitingConnection &connection : dump(diag, {port}))
     waits.add_waiting(connection);
-  for (const OldestWaits::Oldest &oldest : std::move(waits).oldest())
+  for (const OldestWaitFinder::Oldest &oldest : std::move(waits).oldest())
     if (oldest.listener.port == port)
       return oldest_age(oldest.waits);
   ck_abort_msg("no listener at port %u", port);
@@ -245,7 +245,7 @@ std::uint32_t queue_length(SockDiag &diag, std::uint16_t port) {
 
 START_TEST(waiting_connections_find_their_listener) {
   for (const Case &c : cases()) {
-    OldestWaits waits;
+    OldestWaitFinder waits;
     for (const TcpAddress &listener : c.listeners)
       waits.add_listener(listener, 0);
     for (const WaitingConnection &connection : c.waiting)
@@ -261,7 +261,7 @@ START_TEST(waiting_connections_find_their_listener) {
 END_TEST
 
 START_TEST(who_waits_is_in_order_and_who_is_not_seen_is_counted) {
-  OldestWaits waits;
+  OldestWaitFinder waits;
   waits.add_listener(address("0.0.0.0"), 2);
   waits.add_listener(address("0.0.0.0"), 3);
   waits.add_listener(address("::"), 1);
@@ -435,7 +435,7 @@ START_TEST(live_kernel_filters_by_port) {
 END_TEST
 
 int main() {
-  return run_tests("waiting", waiting_connections_find_their_listener,
+  return run_tests("oldest_wait", waiting_connections_find_their_listener,
                    who_waits_is_in_order_and_who_is_not_seen_is_counted, entries_tell_their_age,
                    accepted_connections_are_passed_over, entries_without_age_are_damaged,
                    live_ages_are_in_the_order_of_the_clients, live_queue_tells_who_still_waits,

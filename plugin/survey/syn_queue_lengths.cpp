@@ -1,8 +1,8 @@
-#include "syn_queue.h"
+#include "syn_queue_lengths.h"
 
 namespace backlog {
 
-void SynQueueCount::add_half_open(const TcpAddress &local) {
+void SynQueueCounter::add_half_open(const TcpAddress &local) {
   ++total_;
   const auto listener = lookup_.find(local);
   if (!listener)
@@ -12,7 +12,7 @@ void SynQueueCount::add_half_open(const TcpAddress &local) {
   ++lengths_[*listener];
 }
 
-std::vector<SynQueueCount::Queue> SynQueueCount::queues() const {
+std::vector<SynQueueCounter::Queue> SynQueueCounter::queues() const {
   std::vector<Queue> queues;
   const std::vector<TcpAddress> &listeners = lookup_.listeners();
   queues.reserve(listeners.size());

@@ -1,4 +1,4 @@
-#include "waiting.h"
+#include "oldest_wait.h"
 
 #include <algorithm>
 #include <functional>
@@ -16,18 +16,18 @@ void TcpWaits::add(TcpWaits more) {
   invisible += more.invisible;
 }
 
-void OldestWaits::add_listener(const TcpAddress &address, std::uint32_t queue_length) {
+void OldestWaitFinder::add_listener(const TcpAddress &address, std::uint32_t queue_length) {
   const std::size_t index = lookup_.add(address);
   queues_.resize(lookup_.listeners().size());
   queues_[index].length += queue_length;
 }
 
-void OldestWaits::add_waiting(const WaitingConnection &connection) {
+void OldestWaitFinder::add_waiting(const WaitingConnection &connection) {
   if (const auto listener = lookup_.find(connection.local))
     queues_[*listener].waiting.push_back(connection);
 }
 
-std::vector<OldestWaits::Oldest> OldestWaits::oldest() && {
+std::vector<OldestWaitFinder::Oldest> OldestWaitFinder::oldest() && {
   // Of those that came in one tick of the kernel's clock it is always the same that comes first.
   constexpr auto comes_first = [](const WaitingConnection &a, const WaitingConnection &b) {
     return a.age != b.age ? a.age > b.age : a.cookie < b.cookie;

@@ -1,4 +1,4 @@
-#include "syn_queue.h"
+#include "syn_queue_lengths.h"
 #include "test_program.h"
 
 #include <arpa/inet.h>
@@ -135,7 +135,7 @@ const Case cases[] = {
 
 START_TEST(half_open_connections_find_their_listener) {
   for (const Case &c : cases) {
-    SynQueueCount count;
+    SynQueueCounter count;
     for (const Address &listener : c.listeners)
       count.add_listener(parsed(listener));
     for (const Address &connection : c.half_open)
@@ -153,4 +153,4 @@ START_TEST(half_open_connections_find_their_listener) {
 }
 END_TEST
 
-int main() { return run_tests("syn_queue", half_open_connections_find_their_listener); }
+int main() { return run_tests("syn_queue_lengths", half_open_connections_find_their_listener); }

@@ -10,7 +10,7 @@ namespace backlog {
 
 /// Counts half-open connections per address that is listened on. The members of a SO_REUSEPORT
 /// group cannot be told apart.
-class SynQueueCount {
+class SynQueueCounter {
 public:
   /// All listeners come before the first connection.
   void add_listener(const TcpAddress &address) { lookup_.add(address); }
