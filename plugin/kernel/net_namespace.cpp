@@ -278,14 +278,14 @@ std::string container_id(std::string_view cgroup) {
   return std::string(innermost);
 }
 
-Result<NetNamespaceDoor> NetNamespaceDoor::make() {
+Result<NetNamespaceSwitch> NetNamespaceSwitch::make() {
   UniqueFd own(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
   if (!own)
     return Error{errno, "open /proc/thread-self/ns/net"};
-  return NetNamespaceDoor(std::move(own));
+  return NetNamespaceSwitch(std::move(own));
 }
 
-Failure NetNamespaceDoor::enter(const NetNamespace &net_namespace) {
+Failure NetNamespaceSwitch::enter(const NetNamespace &net_namespace) {
   int code = ENOENT;
   for (const std::string &path : net_namespace.paths) {
     const UniqueFd fd = open_namespace(path);
@@ -304,7 +304,7 @@ Failure NetNamespaceDoor::enter(const NetNamespace &net_namespace) {
   return Error{code, "enter net namespace " + net_namespace.name};
 }
 
-void NetNamespaceDoor::leave() {
+void NetNamespaceSwitch::leave() {
   if (setns(own_.get(), CLONE_NEWNET) != 0)
     throw NamespaceLost("cannot return from a net namespace");
 }

@@ -108,18 +108,18 @@ public:
   using std::runtime_error::runtime_error;
 };
 
-/// Takes the calling thread into other namespaces and back into the one in which the door was
+/// Takes the calling thread into other namespaces and back into the one in which the switch was
 /// made. Nothing of another namespace stays open: that would keep a deleted one alive.
-class NetNamespaceDoor {
+class NetNamespaceSwitch {
 public:
-  static Result<NetNamespaceDoor> make();
+  static Result<NetNamespaceSwitch> make();
 
-  /// Calls visit() in there. ENOENT: there is no such namespace any more. Throws NamespaceLost.
-  template <class Visit> Failure visit(const NetNamespace &net_namespace, Visit visit) {
+  /// Calls run() in there. ENOENT: there is no such namespace any more. Throws NamespaceLost.
+  template <class Run> Failure run_in(const NetNamespace &net_namespace, Run run) {
     if (Failure failure = enter(net_namespace))
       return failure;
     try {
-      visit();
+      run();
     } catch (const std::exception &) {
       leave();
       throw;
@@ -129,7 +129,7 @@ public:
   }
 
 private:
-  explicit NetNamespaceDoor(UniqueFd own) : own_(std::move(own)) {}
+  explicit NetNamespaceSwitch(UniqueFd own) : own_(std::move(own)) {}
   Failure enter(const NetNamespace &net_namespace);
   void leave();
 

@@ -16,22 +16,22 @@ std::size_t OtherNamespaces::size() const {
                     [](const Entry &entry) { return entry.state == State::open; }));
 }
 
-template <class Visit> Failure OtherNamespaces::visit(Entry &entry, Visit visit) {
+template <class Run> Failure OtherNamespaces::run_in(Entry &entry, Run run) {
   entry.state = State::unread;
-  if (!door_) {
-    Result<NetNamespaceDoor> door = NetNamespaceDoor::make();
-    if (!door)
-      return door.error();
-    door_ = std::move(*door);
+  if (!switch_) {
+    Result<NetNamespaceSwitch> made = NetNamespaceSwitch::make();
+    if (!made)
+      return made.error();
+    switch_ = std::move(*made);
   }
-  Failure failure = door_->visit(entry.net_namespace, [&] {
+  Failure failure = switch_->run_in(entry.net_namespace, [&] {
     if (!entry.sampler) {
       entry.sampler = std::make_unique<NamespaceSampler>(config_, entry.label(), rooms_);
       entry.sampler->ask_events(has_events_);
       entry.sampler->ask_frees(frees_of_);
     }
     entry.sampler->follow(board_->unix_places(), board_->unix_looks());
-    visit(*entry.sampler);
+    run(*entry.sampler);
     std::vector<UnixFile> unplaced = entry.sampler->take_unplaced();
     for (UnixFile &file : unplaced)
       file.net_namespace = entry.net_namespace.id.inode;
@@ -50,7 +50,7 @@ void OtherNamespaces::sample_next(Duration max_weight) {
     if (entries_[next_].state != State::open)
       continue;
     // The harvest tries again what could not be entered, and says why.
-    (void)visit(entries_[next_], [&](NamespaceSampler &sampler) {
+    (void)run_in(entries_[next_], [&](NamespaceSampler &sampler) {
       sampler.sample_tcp(max_weight);
       if (config_->report_unix)
         sampler.sample_unix(max_weight);
@@ -101,7 +101,7 @@ std::vector<NamespaceHarvest> OtherNamespaces::harvest(Duration max_weight, Even
   for (Entry &entry : entries_) {
     std::optional<NamespaceHarvest> harvest;
     if (entry.state != State::gone) {
-      const Failure failure = visit(entry, [&](NamespaceSampler &sampler) {
+      const Failure failure = run_in(entry, [&](NamespaceSampler &sampler) {
         harvest = sampler.harvest(max_weight, max_weight, events, faults);
       });
       if (entry.state == State::unread) {

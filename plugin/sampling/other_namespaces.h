@@ -52,13 +52,13 @@ private:
     NamespaceLabel label() const { return {net_namespace.name, net_namespace.has_id}; }
   };
 
-  template <class Visit> Failure visit(Entry &entry, Visit visit);
+  template <class Run> Failure run_in(Entry &entry, Run run);
   NamespaceHarvest unread_harvest(const Entry &entry) const;
 
   std::shared_ptr<const Config> config_;
   std::shared_ptr<SurveyBoard> board_;
   std::shared_ptr<const SurveyBoard::Namespaces> list_; ///< taken over; nullptr: none yet
-  std::optional<NetNamespaceDoor> door_;
+  std::optional<NetNamespaceSwitch> switch_;
   ListenerRooms rooms_ = ListenerRooms::of_all_others();
   std::vector<Entry> entries_;
   std::size_t next_ = 0;

@@ -279,7 +279,7 @@ private:
     request_.progress().note("limits and listeners");
     survey_.unreachable = unix_paths_.gone();
     for (const Place &place : places)
-      visit(place, [&] { read_limits(place); });
+      run_in(place, [&] { read_limits(place); });
     has_listed_ = (config_->report_owner || config_->report_unix) &&
                   listing_budget_.until(listing_cost_, Clock::now()).count() == 0;
     if (has_listed_)
@@ -345,21 +345,21 @@ private:
       post(std::move(*found));
   }
 
-  template <class Look> void visit(const Place &place, Look look) {
+  template <class Look> void run_in(const Place &place, Look look) {
     if (place.other == nullptr) {
       look();
       return;
     }
-    if (!door_) {
-      Result<NetNamespaceDoor> door = NetNamespaceDoor::make();
-      if (!door) {
-        survey_.faults.push_back({"other net namespaces", door.error().message()});
+    if (!switch_) {
+      Result<NetNamespaceSwitch> made = NetNamespaceSwitch::make();
+      if (!made) {
+        survey_.faults.push_back({"other net namespaces", made.error().message()});
         return;
       }
-      door_ = std::move(*door);
+      switch_ = std::move(*made);
     }
     // Why one cannot be entered, the sampler says.
-    (void)door_->visit(*place.other, look);
+    (void)switch_->run_in(*place.other, look);
   }
 
   NamespaceSurvey &survey_of(const Place &place) {
@@ -380,7 +380,7 @@ private:
     unix_files_.clear();
     listing_faults_.clear();
     for (const Place &place : places)
-      visit(place, [&] { list_sockets(place); });
+      run_in(place, [&] { list_sockets(place); });
     request_.progress().note("paths of Unix sockets");
     unix_paths_.add(unix_files_);
     post_unix_places();
@@ -435,7 +435,7 @@ private:
     const auto before = thread_cpu_time();
     // Where it fails, the sampler says so.
     for (const Place &place : places)
-      visit(place, [&] { (void)look_at_unix_queues(); });
+      run_in(place, [&] { (void)look_at_unix_queues(); });
     unix_clocks_.end_look();
     unix_look_cost_ = thread_cpu_time() - before;
     unix_look_budget_.spend(unix_look_cost_, Clock::now());
@@ -493,7 +493,7 @@ private:
       request_.progress().note(step_of(kind));
       const auto before = thread_cpu_time();
       Failure failure;
-      visit(*place, [&, &place = *place, &kind = kind] { failure = run_scan(place, kind); });
+      run_in(*place, [&, &place = *place, &kind = kind] { failure = run_scan(place, kind); });
       budget_.report(*name, thread_cpu_time() - before);
       if (failure)
         survey_.faults.push_back({*name, failure->message()});
@@ -530,7 +530,7 @@ private:
   NetLimitsReader limits_;
   OwnerBook owners_;
   NetNamespaceFinder finder_;
-  std::optional<NetNamespaceDoor> door_;
+  std::optional<NetNamespaceSwitch> switch_;
   Clock::time_point looked_at_;            ///< for other namespaces
   Clock::time_point find_by_processes_at_; ///< not before
   std::size_t without_room_ = 0;           ///< of them

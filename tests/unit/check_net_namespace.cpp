@@ -148,16 +148,16 @@ START_TEST(namespace_of_a_process_is_found_entered_and_left) {
   ck_assert(found->has_id && !found->name.empty());
 
   const NetNamespaceId before = own_id();
-  auto door = NetNamespaceDoor::make();
-  ck_assert(door);
+  auto there = NetNamespaceSwitch::make();
+  ck_assert(there);
   NetNamespaceId inside;
-  ck_assert(!door->visit(*found, [&] { inside = own_id(); }));
+  ck_assert(!there->run_in(*found, [&] { inside = own_id(); }));
   ck_assert(inside == found->id);
   ck_assert(own_id() == before);
 
   bool thrown = false;
   try {
-    (void)door->visit(*found, [] { throw std::bad_alloc(); });
+    (void)there->run_in(*found, [] { throw std::bad_alloc(); });
   } catch (const std::bad_alloc &) {
     thrown = true;
   }
@@ -165,21 +165,21 @@ START_TEST(namespace_of_a_process_is_found_entered_and_left) {
 
   inhabitant.end();
   const Failure gone =
-      door->visit(*found, [] { ck_abort_msg("entered a namespace that is gone"); });
+      there->run_in(*found, [] { ck_abort_msg("entered a namespace that is gone"); });
   ck_assert(gone && gone->code == ENOENT);
 }
 END_TEST
 
-START_TEST(a_visit_does_not_allocate) {
+START_TEST(a_switch_does_not_allocate) {
   Inhabitant inhabitant;
   if (!inhabitant.has_begun())
     return;
   const auto found = found_at(inhabitant.path());
   ck_assert(found.has_value());
-  auto door = NetNamespaceDoor::make();
+  auto there = NetNamespaceSwitch::make();
   NetNamespaceId visited;
   const std::size_t before = allocation_count;
-  const Failure failure = door->visit(*found, [&] { visited = own_id(); });
+  const Failure failure = there->run_in(*found, [&] { visited = own_id(); });
   ck_assert_uint_eq(allocation_count - before, 0);
   ck_assert(!failure && visited == found->id);
 }
@@ -248,15 +248,16 @@ START_TEST(another_namespace_at_the_same_path_is_not_entered) {
   auto found = found_at(inhabitant.path());
   ck_assert(found.has_value());
   ++found->id.inode;
-  auto door = NetNamespaceDoor::make();
-  const Failure failure = door->visit(*found, [] { ck_abort_msg("entered the wrong namespace"); });
+  auto there = NetNamespaceSwitch::make();
+  const Failure failure =
+      there->run_in(*found, [] { ck_abort_msg("entered the wrong namespace"); });
   ck_assert(failure && failure->code == ENOENT);
 }
 END_TEST
 
 START_TEST(what_ends_while_it_is_entered_is_gone) {
-  auto door = NetNamespaceDoor::make();
-  ck_assert(door);
+  auto there = NetNamespaceSwitch::make();
+  ck_assert(there);
   for (int i = 0; i < 100; ++i) {
     Inhabitant inhabitant;
     if (!inhabitant.has_begun())
@@ -265,7 +266,7 @@ START_TEST(what_ends_while_it_is_entered_is_gone) {
     std::thread end([&] { inhabitant.end(); });
     Failure failure;
     while (!failure)
-      failure = door->visit(ending, [] {});
+      failure = there->run_in(ending, [] {});
     end.join();
     ck_assert_int_eq(failure->code, ENOENT);
   }
@@ -378,7 +379,7 @@ int main() {
       "net_namespace", container_ids, names_are_unique, of_too_many_the_first_are_kept,
       what_ends_while_it_is_entered_is_gone, files_of_one_name_are_told_apart,
       own_namespace_is_not_found, namespace_of_a_process_is_found_entered_and_left,
-      a_visit_does_not_allocate, files_that_come_and_go_are_noticed,
+      a_switch_does_not_allocate, files_that_come_and_go_are_noticed,
       those_without_a_file_stay_in_a_list_of_files,
       another_namespace_at_the_same_path_is_not_entered, files_name_namespaces_the_first_of_them,
       a_list_that_cannot_be_had_is_no_empty_list, without_memory_a_list_ends_with_an_exception);
