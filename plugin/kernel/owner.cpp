@@ -426,10 +426,10 @@ std::string Owner::text() const {
   return process + "[" + std::to_string(pid) + "]";
 }
 
-OwnerBook::OwnerBook(std::string proc_root, std::string cgroup_root)
+OwnerCache::OwnerCache(std::string proc_root, std::string cgroup_root)
     : proc_root_(std::move(proc_root)), cgroup_root_(std::move(cgroup_root)) {}
 
-void OwnerBook::update(std::span<const OwnedSocket> listening, TimePoint now) {
+void OwnerCache::update(std::span<const OwnedSocket> listening, TimePoint now) {
   ++updates_;
   const bool looks_for_services = now - looked_for_services_ >= look_for_services_every;
   if (looks_for_services)
@@ -452,36 +452,36 @@ void OwnerBook::update(std::span<const OwnedSocket> listening, TimePoint now) {
     review(proc.get());
 }
 
-bool OwnerBook::wants_scan() const {
+bool OwnerCache::wants_scan() const {
   return std::any_of(entries_.begin(), entries_.end(), [](const auto &entry) {
     return entry.second.search == Search::wanted || entry.second.unit_wanted;
   });
 }
 
-void OwnerBook::scan() {
+void OwnerCache::scan() {
   if (const UniqueFd proc = open_directory(AT_FDCWD, proc_root_.c_str()))
     find_processes(proc.get());
   find_units();
   refused_ = refused_ || (!may_see_all() && lacks_owner());
 }
 
-const Owner *OwnerBook::find(std::uint64_t cookie) const {
+const Owner *OwnerCache::find(std::uint64_t cookie) const {
   const auto entry = entries_.find(cookie);
   return entry == entries_.end() ? nullptr : &entry->second.owner;
 }
 
-bool OwnerBook::is_looked_for(std::uint64_t cookie) const {
+bool OwnerCache::is_looked_for(std::uint64_t cookie) const {
   const auto entry = entries_.find(cookie);
   return entry != entries_.end() && entry->second.search == Search::wanted;
 }
 
-bool OwnerBook::lacks_owner() const {
+bool OwnerCache::lacks_owner() const {
   return std::any_of(entries_.begin(), entries_.end(), [](const auto &entry) {
     return entry.second.inode != 0 && entry.second.owner.text().empty();
   });
 }
 
-void OwnerBook::forget_gone() {
+void OwnerCache::forget_gone() {
   const auto is_gone = [&](const auto &entry) { return entry.second.seen != updates_; };
   if (std::erase_if(entries_, is_gone) == 0)
     return;
@@ -492,7 +492,7 @@ void OwnerBook::forget_gone() {
 }
 
 /// The names of processes, each read once.
-struct OwnerBook::ProcessNames {
+struct OwnerCache::ProcessNames {
   int proc;
   std::unordered_map<pid_t, std::string> names;
 
@@ -505,7 +505,7 @@ struct OwnerBook::ProcessNames {
 };
 
 /// A process may end or close the socket, and others that have it from fork() remain.
-void OwnerBook::review(int proc) {
+void OwnerCache::review(int proc) {
   ProcessNames names{proc, {}};
   for (auto &[cookie, entry] : entries_) {
     Owner &owner = entry.owner;
@@ -530,13 +530,13 @@ void OwnerBook::review(int proc) {
 
 // What a manager makes for a service it makes in its own cgroup, or in that of the socket's unit
 // (socket_address_listen_in_cgroup() in systemd's src/core/socket.c).
-void OwnerBook::Entry::choose_unit() {
+void OwnerCache::Entry::choose_unit() {
   const bool by_process = !process_unit.empty() && !owner.is_manager &&
                           (socket_unit.empty() || socket_unit.ends_with(".socket"));
   owner.unit = by_process ? process_unit : socket_unit;
 }
 
-void OwnerBook::find_processes(int proc) {
+void OwnerCache::find_processes(int proc) {
   const auto is_wanted = [](const auto &entry) { return entry.second.search == Search::wanted; };
   if (std::none_of(entries_.begin(), entries_.end(), is_wanted))
     return;
@@ -575,7 +575,7 @@ void OwnerBook::find_processes(int proc) {
   }
 }
 
-void OwnerBook::find_units() {
+void OwnerCache::find_units() {
   CgroupPaths paths;
   for (const auto &[cookie, entry] : entries_)
     if (entry.unit_wanted && !units_.contains(entry.cgroup_id))

@@ -48,12 +48,12 @@ std::string cgroup2_mount();
 
 /// The owners of all listening sockets, remembered by cookie. Nothing is held open between two
 /// calls.
-class OwnerBook {
+class OwnerCache {
 public:
   using Clock = std::chrono::steady_clock;
   using TimePoint = Clock::time_point;
 
-  explicit OwnerBook(std::string proc_root = "/proc", std::string cgroup_root = cgroup2_mount());
+  explicit OwnerCache(std::string proc_root = "/proc", std::string cgroup_root = cgroup2_mount());
 
   /// Takes all sockets that are listening now, and forgets those that are gone.
   /// The names of the processes are read anew: exec() and prctl() change them.

@@ -528,7 +528,7 @@ private:
   ScanBudget budget_;
   TcpSocketsReader sockets_reader_;
   NetLimitsReader limits_;
-  OwnerBook owners_;
+  OwnerCache owners_;
   NetNamespaceFinder finder_;
   std::optional<NetNamespaceSwitch> switch_;
   Clock::time_point looked_at_;            ///< for other namespaces

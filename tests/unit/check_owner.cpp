@@ -74,7 +74,7 @@ public:
 
   fs::path proc() const { return root_ / "proc"; }
   fs::path cgroups() const { return root_ / "cgroup"; }
-  OwnerBook book() const { return OwnerBook(proc(), cgroups()); }
+  OwnerCache cache() const { return OwnerCache(proc(), cgroups()); }
 
   void start(int pid, const std::string &name) const {
     const fs::path folder = proc() / std::to_string(pid);
@@ -114,9 +114,9 @@ private:
   fs::path root_;
 };
 
-/// What is shown of a socket: "-" for one that the book does not know.
-std::string shown(const OwnerBook &book, std::uint64_t cookie) {
-  const Owner *owner = book.find(cookie);
+/// What is shown of a socket: "-" for one that the cache does not know.
+std::string shown(const OwnerCache &cache, std::uint64_t cookie) {
+  const Owner *owner = cache.find(cookie);
   return owner == nullptr ? "-" : owner->text();
 }
 
@@ -124,9 +124,9 @@ OwnedSocket socket_of(std::uint64_t cookie, std::uint32_t inode, std::uint64_t c
   return {.cookie = cookie, .inode = inode, .cgroup_id = cgroup_id};
 }
 
-void update(OwnerBook &book, const std::vector<OwnedSocket> &listening) {
-  book.update(listening);
-  book.scan();
+void update(OwnerCache &cache, const std::vector<OwnedSocket> &listening) {
+  cache.update(listening);
+  cache.scan();
 }
 
 UniqueFd listen_on_loopback() {
@@ -310,17 +310,17 @@ START_TEST(lowest_pid_that_has_the_socket) {
   host.open_socket(7, 5, "socket:4001");
   host.open_socket(7, 6, "anon_inode:[4001]");
   host.open_socket(7, 7, "socket:[8589938593]"); // 4001 in 32 bits
-  OwnerBook book = host.book();
-  update(book, {socket_of(1, 4000), socket_of(2, 4001), socket_of(3, 4002), socket_of(4, 4003),
-                socket_of(5, 4004), socket_of(6, 0)});
-  assert_text(shown(book, 1), "p80[80]");
-  assert_text(shown(book, 2), "p1000[1000]");
-  assert_text(shown(book, 3), "p9[9]");
-  assert_text(shown(book, 4), "p9[9]");
-  assert_text(shown(book, 5), "");
-  assert_text(shown(book, 6), "");
-  assert_text(shown(book, 7), "-");
-  ck_assert_uint_eq(book.scans(), 1);
+  OwnerCache cache = host.cache();
+  update(cache, {socket_of(1, 4000), socket_of(2, 4001), socket_of(3, 4002), socket_of(4, 4003),
+                 socket_of(5, 4004), socket_of(6, 0)});
+  assert_text(shown(cache, 1), "p80[80]");
+  assert_text(shown(cache, 2), "p1000[1000]");
+  assert_text(shown(cache, 3), "p9[9]");
+  assert_text(shown(cache, 4), "p9[9]");
+  assert_text(shown(cache, 5), "");
+  assert_text(shown(cache, 6), "");
+  assert_text(shown(cache, 7), "-");
+  ck_assert_uint_eq(cache.scans(), 1);
 }
 END_TEST
 
@@ -339,12 +339,12 @@ START_TEST(scan_ends_when_all_are_found) {
     std::array<char, 4096> event{};
     return read(events.get(), event.data(), event.size()) > 0;
   };
-  OwnerBook book = host.book();
+  OwnerCache cache = host.cache();
   std::vector<OwnedSocket> listening{socket_of(1, 4000), socket_of(2, 4001), socket_of(3, 4002)};
-  update(book, listening);
+  update(cache, listening);
   ck_assert(!was_opened());
   listening.push_back(socket_of(4, 4003));
-  update(book, listening);
+  update(cache, listening);
   ck_assert(was_opened());
 }
 END_TEST
@@ -353,9 +353,9 @@ START_TEST(name_is_one_line_of_text) {
   const Host host;
   host.start(5, "a\nb: \x1b\xc3\xa9");
   host.open_socket(5, 3, 4000);
-  OwnerBook book = host.book();
-  update(book, {socket_of(1, 4000)});
-  assert_text(shown(book, 1), "a?b: ?\xc3\xa9[5]");
+  OwnerCache cache = host.cache();
+  update(cache, {socket_of(1, 4000)});
+  assert_text(shown(cache, 1), "a?b: ?\xc3\xa9[5]");
 }
 END_TEST
 
@@ -369,10 +369,10 @@ START_TEST(process_that_ends_during_the_scan_is_passed_over) {
   fs::remove_all(host.proc() / "6" / "fd");
   host.start(70, "next");
   host.open_socket(70, 3, 4000);
-  OwnerBook book = host.book();
-  update(book, {socket_of(1, 4000), socket_of(2, 4001)});
-  assert_text(shown(book, 1), "next[70]");
-  assert_text(shown(book, 2), "");
+  OwnerCache cache = host.cache();
+  update(cache, {socket_of(1, 4000), socket_of(2, 4001)});
+  assert_text(shown(cache, 1), "next[70]");
+  assert_text(shown(cache, 2), "");
 }
 END_TEST
 
@@ -382,28 +382,28 @@ START_TEST(no_scan_without_new_sockets) {
   host.open_socket(5, 3, 4000);
   host.open_socket(5, 4, 4001);
   const std::uint64_t cgroup = host.cgroup("system.slice/server.service");
-  OwnerBook book = host.book();
-  update(book, {});
-  ck_assert_uint_eq(book.scans(), 0);
+  OwnerCache cache = host.cache();
+  update(cache, {});
+  ck_assert_uint_eq(cache.scans(), 0);
   std::vector<OwnedSocket> listening{socket_of(1, 4000, cgroup), socket_of(2, 5000, 999999)};
-  update(book, listening);
+  update(cache, listening);
   for (int interval = 0; interval < 10; ++interval)
-    update(book, listening);
-  ck_assert_uint_eq(book.scans(), 1);
-  ck_assert_uint_eq(book.walks(), 1);
+    update(cache, listening);
+  ck_assert_uint_eq(cache.scans(), 1);
+  ck_assert_uint_eq(cache.walks(), 1);
   listening.push_back(socket_of(3, 4001, cgroup));
-  update(book, listening);
-  update(book, listening);
-  ck_assert_uint_eq(book.scans(), 2);
-  ck_assert_uint_eq(book.walks(), 1);
-  assert_text(shown(book, 3), "server.service");
+  update(cache, listening);
+  update(cache, listening);
+  ck_assert_uint_eq(cache.scans(), 2);
+  ck_assert_uint_eq(cache.walks(), 1);
+  assert_text(shown(cache, 3), "server.service");
   listening.pop_back();
-  update(book, listening);
-  update(book, {});
-  ck_assert_uint_eq(book.scans(), 2);
-  update(book, {socket_of(4, 0, 1)}); // nothing to find it by
-  ck_assert_uint_eq(book.scans(), 2);
-  ck_assert_uint_eq(book.walks(), 1);
+  update(cache, listening);
+  update(cache, {});
+  ck_assert_uint_eq(cache.scans(), 2);
+  update(cache, {socket_of(4, 0, 1)}); // nothing to find it by
+  ck_assert_uint_eq(cache.scans(), 2);
+  ck_assert_uint_eq(cache.walks(), 1);
 }
 END_TEST
 
@@ -413,15 +413,15 @@ START_TEST(sockets_that_are_gone_are_forgotten) {
   host.open_socket(5, 3, 4000);
   host.open_socket(5, 4, 4001);
   const std::uint64_t cgroup = host.cgroup("server.service");
-  OwnerBook book = host.book();
-  update(book, {socket_of(1, 4000, cgroup), socket_of(2, 4001)});
-  update(book, {socket_of(2, 4001)});
-  assert_text(shown(book, 1), "-");
-  assert_text(shown(book, 2), "server[5]");
-  update(book, {socket_of(1, 4000, cgroup), socket_of(2, 4001)});
-  assert_text(shown(book, 1), "server.service");
-  ck_assert_uint_eq(book.scans(), 2);
-  ck_assert_uint_eq(book.walks(), 2);
+  OwnerCache cache = host.cache();
+  update(cache, {socket_of(1, 4000, cgroup), socket_of(2, 4001)});
+  update(cache, {socket_of(2, 4001)});
+  assert_text(shown(cache, 1), "-");
+  assert_text(shown(cache, 2), "server[5]");
+  update(cache, {socket_of(1, 4000, cgroup), socket_of(2, 4001)});
+  assert_text(shown(cache, 1), "server.service");
+  ck_assert_uint_eq(cache.scans(), 2);
+  ck_assert_uint_eq(cache.walks(), 2);
 }
 END_TEST
 
@@ -433,22 +433,22 @@ START_TEST(process_not_found_is_looked_for_in_the_next_two_scans) {
   for (const Case &c : {Case{0, "late[50]"}, {1, "late[50]"}, {2, "late[50]"}, {3, ""}, {4, ""}}) {
     const Host host;
     host.start(5, "server");
-    OwnerBook book = host.book();
+    OwnerCache cache = host.cache();
     std::vector<OwnedSocket> listening{socket_of(1, 4000)};
     const auto scan = [&] {
       const auto number = static_cast<std::uint32_t>(listening.size()) + 1;
       host.open_socket(5, static_cast<int>(number + 3), 4000 + number);
       listening.push_back(socket_of(number, 4000 + number));
-      update(book, listening);
-      update(book, listening);
+      update(cache, listening);
+      update(cache, listening);
     };
     for (int i = 0; i < c.scans_before_it_is_there; ++i)
       scan();
     host.start(50, "late");
     host.open_socket(50, 3, 4000);
     scan();
-    ck_assert_uint_eq(book.scans(), c.scans_before_it_is_there + 1);
-    assert_text(shown(book, 1), c.found);
+    ck_assert_uint_eq(cache.scans(), c.scans_before_it_is_there + 1);
+    assert_text(shown(cache, 1), c.found);
   }
 }
 END_TEST
@@ -459,24 +459,24 @@ START_TEST(process_that_lets_go_is_replaced_by_who_remains) {
     host.start(pid, "p" + std::to_string(pid));
     host.open_socket(pid, 3, 4000);
   }
-  OwnerBook book = host.book();
+  OwnerCache cache = host.cache();
   const std::vector<OwnedSocket> listening{socket_of(1, 4000)};
-  update(book, listening);
-  assert_text(shown(book, 1), "p5[5]");
+  update(cache, listening);
+  assert_text(shown(cache, 1), "p5[5]");
   host.end(5);
-  update(book, listening);
-  assert_text(shown(book, 1), "p50[50]");
-  ck_assert_uint_eq(book.scans(), 2);
+  update(cache, listening);
+  assert_text(shown(cache, 1), "p50[50]");
+  ck_assert_uint_eq(cache.scans(), 2);
   host.close_socket(50, 3);
   host.open_socket(50, 3, 4001);
-  update(book, listening);
-  assert_text(shown(book, 1), "p500[500]");
-  ck_assert_uint_eq(book.scans(), 3);
+  update(cache, listening);
+  assert_text(shown(cache, 1), "p500[500]");
+  ck_assert_uint_eq(cache.scans(), 3);
   host.end(500);
-  update(book, listening);
-  ck_assert(*book.find(1) == Owner{});
-  update(book, listening);
-  ck_assert_uint_eq(book.scans(), 4);
+  update(cache, listening);
+  ck_assert(*cache.find(1) == Owner{});
+  update(cache, listening);
+  ck_assert_uint_eq(cache.scans(), 4);
 }
 END_TEST
 
@@ -487,15 +487,15 @@ START_TEST(unit_of_who_has_the_socket) {
   host.open_socket(5, 3, 4000);
   host.open_socket(5, 4, 4001);
   const std::uint64_t other = host.cgroup("system.slice/other.service");
-  OwnerBook book = host.book();
+  OwnerCache cache = host.cache();
   const std::vector<OwnedSocket> listening{socket_of(1, 4000), socket_of(2, 4001, other)};
-  update(book, listening);
-  ck_assert(*book.find(1) == (Owner{"snmpd", 5, "snmpd.service"}));
-  assert_text(shown(book, 2), "other.service"); // its creator
+  update(cache, listening);
+  ck_assert(*cache.find(1) == (Owner{"snmpd", 5, "snmpd.service"}));
+  assert_text(shown(cache, 2), "other.service"); // its creator
   host.end(5);
-  update(book, listening);
-  ck_assert(*book.find(1) == Owner{});
-  assert_text(shown(book, 2), "other.service");
+  update(cache, listening);
+  ck_assert(*cache.find(1) == Owner{});
+  assert_text(shown(cache, 2), "other.service");
 }
 END_TEST
 
@@ -504,18 +504,18 @@ START_TEST(names_are_read_again) {
   host.start(5, "(server)");
   host.put_into(5, "0::/init.scope");
   host.open_socket(5, 3, 4000);
-  OwnerBook book = host.book();
+  OwnerCache cache = host.cache();
   const std::vector<OwnedSocket> listening{socket_of(1, 4000)};
-  update(book, listening);
-  assert_text(shown(book, 1), "(server)[5]");
+  update(cache, listening);
+  assert_text(shown(cache, 1), "(server)[5]");
   host.rename(5, "renamed");
-  update(book, listening);
-  assert_text(shown(book, 1), "renamed[5]");
+  update(cache, listening);
+  assert_text(shown(cache, 1), "renamed[5]");
   host.put_into(5, "0::/system.slice/server.service"); // before exec()
   host.rename(5, "server");
-  update(book, listening);
-  assert_text(shown(book, 1), "server.service");
-  ck_assert_uint_eq(book.scans(), 1);
+  update(cache, listening);
+  assert_text(shown(cache, 1), "server.service");
+  ck_assert_uint_eq(cache.scans(), 1);
 }
 END_TEST
 
@@ -558,9 +558,9 @@ START_TEST(who_accepts_rather_than_who_listens_for_it) {
       host.open_socket(process.pid, 3, 4000);
       host.open_socket(process.pid, 4, 4000); // twice
     }
-    OwnerBook book = host.book();
-    update(book, {socket_of(1, 4000, *c.creator != '\0' ? host.cgroup(c.creator) : 0)});
-    assert_text(shown(book, 1), c.owner);
+    OwnerCache cache = host.cache();
+    update(cache, {socket_of(1, 4000, *c.creator != '\0' ? host.cgroup(c.creator) : 0)});
+    assert_text(shown(cache, 1), c.owner);
   }
 }
 END_TEST
@@ -569,24 +569,24 @@ START_TEST(who_accepts_may_come_later) {
   const Host host;
   host.start(1, "systemd");
   host.open_socket(1, 3, 4000);
-  OwnerBook book = host.book();
+  OwnerCache cache = host.cache();
   std::vector<OwnedSocket> listening{socket_of(1, 4000)};
-  OwnerBook::TimePoint now{std::chrono::hours(1)};
+  OwnerCache::TimePoint now{std::chrono::hours(1)};
   const auto look = [&] {
-    book.update(listening, now);
-    book.scan();
-    return shown(book, 1);
+    cache.update(listening, now);
+    cache.scan();
+    return shown(cache, 1);
   };
   assert_text(look(), "held by systemd");
   assert_text(look(), "held by systemd");
-  ck_assert_uint_eq(book.scans(), 1);
+  ck_assert_uint_eq(cache.scans(), 1);
   host.start(70, "app");
   host.open_socket(70, 3, 4000);
   assert_text(look(), "held by systemd");
   listening[0].is_waited_at = true;
   assert_text(look(), "app[70]");
   assert_text(look(), "app[70]");
-  ck_assert_uint_eq(book.scans(), 2);
+  ck_assert_uint_eq(cache.scans(), 2);
 
   host.end(70); // and the manager listens again
   assert_text(look(), "held by systemd");
@@ -604,23 +604,23 @@ START_TEST(search_can_be_left_for_later) {
   host.start(5, "server");
   host.open_socket(5, 3, 4000);
   const std::uint64_t cgroup = host.cgroup("server.service");
-  OwnerBook book = host.book();
+  OwnerCache cache = host.cache();
   const std::vector<OwnedSocket> listening{socket_of(1, 4000), socket_of(2, 0, cgroup)};
-  book.update(listening);
-  book.update(listening);
-  ck_assert(book.wants_scan());
-  assert_text(shown(book, 1), "");
-  assert_text(shown(book, 2), "");
-  ck_assert_uint_eq(book.scans() + book.walks(), 0);
-  update(book, listening);
-  assert_text(shown(book, 1), "server[5]");
-  assert_text(shown(book, 2), "server.service");
-  ck_assert(!book.wants_scan());
+  cache.update(listening);
+  cache.update(listening);
+  ck_assert(cache.wants_scan());
+  assert_text(shown(cache, 1), "");
+  assert_text(shown(cache, 2), "");
+  ck_assert_uint_eq(cache.scans() + cache.walks(), 0);
+  update(cache, listening);
+  assert_text(shown(cache, 1), "server[5]");
+  assert_text(shown(cache, 2), "server.service");
+  ck_assert(!cache.wants_scan());
   host.end(5);
-  book.update(listening);
-  ck_assert(book.wants_scan());
-  assert_text(shown(book, 1), "");
-  ck_assert_uint_eq(book.scans(), 1);
+  cache.update(listening);
+  ck_assert(cache.wants_scan());
+  assert_text(shown(cache, 1), "");
+  ck_assert_uint_eq(cache.scans(), 1);
 }
 END_TEST
 
@@ -637,19 +637,19 @@ START_TEST(units_by_walking_the_cgroups) {
   const std::uint64_t file = inode_of(host.cgroups() / "file.service");
   host.start(5, "server");
   host.open_socket(5, 3, 4000);
-  OwnerBook book = host.book();
-  update(book, {socket_of(1, 0, nginx), socket_of(2, 0, deep), socket_of(3, 4000, session),
-                socket_of(4, 0, docker), socket_of(5, 0, inner), socket_of(6, 0, file),
-                socket_of(7, 4000, nginx)});
-  assert_text(shown(book, 1), "nginx.service");
-  assert_text(shown(book, 2), "w.service");
-  assert_text(shown(book, 3), "server[5]");
-  assert_text(shown(book, 4), "docker 0a1b2c3d4e5f");
-  assert_text(shown(book, 5), "docker 0a1b2c3d4e5f");
-  assert_text(shown(book, 6), "");
-  assert_text(shown(book, 7), "nginx.service");
-  ck_assert(*book.find(7) == (Owner{"server", 5, "nginx.service"}));
-  ck_assert_uint_eq(book.walks(), 1);
+  OwnerCache cache = host.cache();
+  update(cache, {socket_of(1, 0, nginx), socket_of(2, 0, deep), socket_of(3, 4000, session),
+                 socket_of(4, 0, docker), socket_of(5, 0, inner), socket_of(6, 0, file),
+                 socket_of(7, 4000, nginx)});
+  assert_text(shown(cache, 1), "nginx.service");
+  assert_text(shown(cache, 2), "w.service");
+  assert_text(shown(cache, 3), "server[5]");
+  assert_text(shown(cache, 4), "docker 0a1b2c3d4e5f");
+  assert_text(shown(cache, 5), "docker 0a1b2c3d4e5f");
+  assert_text(shown(cache, 6), "");
+  assert_text(shown(cache, 7), "nginx.service");
+  ck_assert(*cache.find(7) == (Owner{"server", 5, "nginx.service"}));
+  ck_assert_uint_eq(cache.walks(), 1);
 }
 END_TEST
 
@@ -658,26 +658,26 @@ START_TEST(roots_that_are_not_there) {
   host.start(5, "server");
   host.open_socket(5, 3, 4000);
   for (const std::string &cgroups : {std::string(), host.cgroups().string() + "/none"}) {
-    OwnerBook book(host.proc(), cgroups);
-    update(book, {socket_of(1, 4000, 77)});
-    assert_text(shown(book, 1), "server[5]");
+    OwnerCache cache(host.proc(), cgroups);
+    update(cache, {socket_of(1, 4000, 77)});
+    assert_text(shown(cache, 1), "server[5]");
   }
   const std::uint64_t cgroup = host.cgroup("server.service");
-  OwnerBook book(host.proc() / "none", host.cgroups());
-  update(book, {socket_of(1, 4000), socket_of(2, 4000, cgroup)});
-  assert_text(shown(book, 1), "");
-  assert_text(shown(book, 2), "server.service");
-  ck_assert_uint_eq(book.scans(), 0);
+  OwnerCache cache(host.proc() / "none", host.cgroups());
+  update(cache, {socket_of(1, 4000), socket_of(2, 4000, cgroup)});
+  assert_text(shown(cache, 1), "");
+  assert_text(shown(cache, 2), "server.service");
+  ck_assert_uint_eq(cache.scans(), 0);
 }
 END_TEST
 
 START_TEST(own_listener) {
   const UniqueFd fd = listen_on_loopback();
-  OwnerBook book;
-  update(book, {socket_of(1, inode_of(fd))});
-  assert_text(shown(book, 1), own_name() + "[" + std::to_string(getpid()) + "]");
-  ck_assert(!book.refused());
-  ck_assert_uint_eq(book.scans(), 1);
+  OwnerCache cache;
+  update(cache, {socket_of(1, inode_of(fd))});
+  assert_text(shown(cache, 1), own_name() + "[" + std::to_string(getpid()) + "]");
+  ck_assert(!cache.refused());
+  ck_assert_uint_eq(cache.scans(), 1);
 }
 END_TEST
 
@@ -687,26 +687,26 @@ START_TEST(prefork_children_share_a_socket) {
   const auto work_as = [](const char *name) { return prctl(PR_SET_NAME, name) == 0; };
   ChildProcess one([&] { return work_as("worker"); });
   ChildProcess two([&] { return work_as("worker"); });
-  OwnerBook book;
-  update(book, listening);
+  OwnerCache cache;
+  update(cache, listening);
   const pid_t lowest = std::min({getpid(), one.pid(), two.pid()});
-  ck_assert_int_eq(book.find(1)->pid, lowest);
+  ck_assert_int_eq(cache.find(1)->pid, lowest);
 
   fd = UniqueFd(); // as a parent that becomes a daemon
-  update(book, listening);
+  update(cache, listening);
   const bool one_is_lower = one.pid() < two.pid();
   ChildProcess &lower = one_is_lower ? one : two;
   ChildProcess &higher = one_is_lower ? two : one;
-  assert_text(shown(book, 1), "worker[" + std::to_string(lower.pid()) + "]");
+  assert_text(shown(cache, 1), "worker[" + std::to_string(lower.pid()) + "]");
   lower.end();
-  update(book, listening);
-  assert_text(shown(book, 1), "worker[" + std::to_string(higher.pid()) + "]");
-  const std::uint64_t scans = book.scans();
-  update(book, listening);
-  ck_assert_uint_eq(book.scans(), scans);
+  update(cache, listening);
+  assert_text(shown(cache, 1), "worker[" + std::to_string(higher.pid()) + "]");
+  const std::uint64_t scans = cache.scans();
+  update(cache, listening);
+  ck_assert_uint_eq(cache.scans(), scans);
   higher.end();
-  update(book, listening);
-  assert_text(shown(book, 1), "");
+  update(cache, listening);
+  assert_text(shown(cache, 1), "");
 }
 END_TEST
 
@@ -717,14 +717,14 @@ START_TEST(what_is_not_permitted_stays_empty) {
   const std::uint32_t inode = inode_of(fd);
   assert_text(as_nobody([&]() -> std::string {
                 close(fd.get()); // the child's copy
-                OwnerBook book;
-                update(book, {socket_of(1, inode, 1)});
-                update(book, {socket_of(1, inode, 1)});
-                if (!book.find(1) || *book.find(1) != Owner{})
-                  return "owner: " + shown(book, 1);
-                if (book.scans() != 1)
+                OwnerCache cache;
+                update(cache, {socket_of(1, inode, 1)});
+                update(cache, {socket_of(1, inode, 1)});
+                if (!cache.find(1) || *cache.find(1) != Owner{})
+                  return "owner: " + shown(cache, 1);
+                if (cache.scans() != 1)
                   return "scanned again";
-                return book.refused() ? "refused" : "no word of it";
+                return cache.refused() ? "refused" : "no word of it";
               }),
               "refused");
 }
@@ -740,22 +740,22 @@ START_TEST(cgroups_of_the_kernel) {
   const bool exists = stat(path.c_str(), &status) == 0;
   const std::uint64_t walks = may_open_by_handle(path) ? 0 : 1;
   const std::vector<OwnedSocket> listening{socket_of(1, 0, status.st_ino)};
-  OwnerBook book;
-  update(book, listening);
+  OwnerCache cache;
+  update(cache, listening);
   const std::string walked = as_nobody([&] {
-    OwnerBook unprivileged;
+    OwnerCache unprivileged;
     update(unprivileged, listening);
     return shown(unprivileged, 1) + " by " + std::to_string(unprivileged.walks());
   });
   rmdir(path.c_str());
-  OwnerBook after;
+  OwnerCache after;
   update(after, listening);
 
   ck_assert(exists);
-  assert_text(shown(book, 1), name);
+  assert_text(shown(cache, 1), name);
   assert_text(walked, name + " by 1");
   assert_text(shown(after, 1), "");
-  ck_assert_uint_eq(book.walks(), walks);
+  ck_assert_uint_eq(cache.walks(), walks);
   ck_assert_uint_eq(after.walks(), walks);
 }
 END_TEST
