@@ -239,16 +239,16 @@ void TableBuilder::open_accounts(const NamespaceHarvest &harvest, Draft &draft) 
 /// What no row is going to have.
 void TableBuilder::add_drops(const KindHarvest &kind, Draft &draft) const {
   Draft::Drops &drops = draft.drops.back();
-  std::uint64_t untold_unstable = kind.read ? kind.aggregate.dropped.drops : 0;
+  std::uint64_t unlisted_unstable = kind.read ? kind.aggregate.dropped.drops : 0;
   for (const ListenerHarvest &listener : kind.listeners) {
     drops.interval.attributed += listener.dropped.drops - listener.told_before;
     if (listener.interval.unstable)
-      untold_unstable -= std::min(untold_unstable, listener.dropped.drops);
+      unlisted_unstable -= std::min(unlisted_unstable, listener.dropped.drops);
   }
-  drops.interval.attributed += kind.untold_drops;
-  drops.unreported += kind.untold_drops;
+  drops.interval.attributed += kind.unlisted_drops;
+  drops.unreported += kind.unlisted_drops;
   if (aggregates_have_series())
-    drops.unreported -= std::min(drops.unreported, untold_unstable);
+    drops.unreported -= std::min(drops.unreported, unlisted_unstable);
 }
 
 /// All that counting the drops needs memory for: it is done as a whole or not at all.
@@ -283,18 +283,18 @@ void TableBuilder::count_drops(Draft &draft) noexcept {
         row.overflows = overflow_totals_.standing(listener.name);
       }
     }
-    const std::uint64_t untold = listener.dropped.drops - listener.told_before;
+    const std::uint64_t more = listener.dropped.drops - listener.told_before;
     if (listener.unstable && aggregates_have_series())
       continue; // the aggregate has them
     if (row.has_series) {
-      series_totals_.add(row.name, untold);
+      series_totals_.add(row.name, more);
       if (!listener.drops_known)
         continue;
-      const DropTotals::Value value = series_totals_.tell(row.name, untold);
+      const DropTotals::Value value = series_totals_.tell(row.name, more);
       row.dropped = value.at_end;
       row.dropped_at_begin = value.at_begin;
     } else if (listener.account != nullptr) {
-      listener.account->add_unreported(untold);
+      listener.account->add_unreported(more);
     }
   }
   for (std::size_t i = 0; i < draft.drops.size(); ++i) {

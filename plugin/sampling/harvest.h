@@ -17,7 +17,7 @@ namespace backlog {
 struct ListenerHarvest {
   ListenerInterval interval;
   ListenCounters dropped; ///< in this interval, segments; as far as is known, see drops_known
-  /// Of the drops: those among the untold_drops of an earlier harvest, which could not read it.
+  /// Of the drops: those among the unlisted_drops of an earlier harvest, which could not read it.
   std::uint64_t told_before = 0;
 };
 
@@ -30,7 +30,7 @@ struct KindHarvest {
   ListenerHarvest aggregate; ///< those without a series of their own; interval.members 0: none
   /// Of listeners that went, more than are told one by one, and of those that could not be read.
   /// As far as they are the aggregate's, there too.
-  std::uint64_t untold_drops = 0; ///< segments
+  std::uint64_t unlisted_drops = 0; ///< segments
   std::vector<ListenerSet::Collision> collisions;
   std::size_t without_room = 0; ///< sockets that no account is kept of
 };

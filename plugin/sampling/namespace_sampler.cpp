@@ -129,11 +129,11 @@ void NamespaceSampler::forget_gone_tcp() {
     const ListenCounters dropped = drops_.attributed(listener);
     if (dropped.drops > 0 && !crowded)
       return false;
-    for (ListenCounters *untold : {&untold_, unstable ? &untold_unstable_ : nullptr}) {
-      if (untold == nullptr)
+    for (ListenCounters *unlisted : {&unlisted_, unstable ? &unlisted_unstable_ : nullptr}) {
+      if (unlisted == nullptr)
         continue;
-      untold->drops += dropped.drops - drops_.told_drops(listener);
-      untold->overflows += dropped.overflows;
+      unlisted->drops += dropped.drops - drops_.told_drops(listener);
+      unlisted->overflows += dropped.overflows;
     }
     drops_.forget(listener);
     return true;
@@ -336,8 +336,8 @@ KindHarvest NamespaceSampler::harvest_tcp() {
     // the namespace's counter is reported now. Drops that the counter gains until then are
     // attributed to no listener.
     drops_.settle([](std::uint32_t) { return false; });
-    untold_unstable_ = {};
-    kind.untold_drops = std::exchange(untold_, {}).drops + drops_.take_untold_drops();
+    unlisted_unstable_ = {};
+    kind.unlisted_drops = std::exchange(unlisted_, {}).drops + drops_.take_unlisted_drops();
     return kind;
   }
   kind.read = true;
@@ -347,8 +347,8 @@ KindHarvest NamespaceSampler::harvest_tcp() {
   kind.collisions = std::move(interval.collisions);
   kind.aggregate.interval = std::move(interval.aggregate);
   kind.without_room = interval.without_room;
-  kind.untold_drops = std::exchange(untold_, {}).drops;
-  kind.aggregate.dropped = std::exchange(untold_unstable_, {});
+  kind.unlisted_drops = std::exchange(unlisted_, {}).drops;
+  kind.aggregate.dropped = std::exchange(unlisted_unstable_, {});
   if (kind.aggregate.dropped.overflows > 0)
     note_overflow(kind.aggregate.interval);
   kind.listeners.reserve(interval.listeners.size());

@@ -114,8 +114,8 @@ private:
   UnixMembers unix_members_;
   std::uint64_t unix_looks_ = 0; ///< of the surveyor
   DropLedger drops_;
-  ListenCounters untold_;          ///< drops of the interval that no listener in it tells
-  ListenCounters untold_unstable_; ///< those of them that are the aggregate's
+  ListenCounters unlisted_;          ///< drops of the interval that no listener in it tells
+  ListenCounters unlisted_unstable_; ///< those of them that are the aggregate's
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
   std::optional<NetCounters> counters_; ///< as of the last sample of a harvest
   Duration unix_harvest_cost_{0};

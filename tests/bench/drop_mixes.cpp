@@ -593,7 +593,7 @@ public:
     const auto harvest = sampler.take_until(Clock::now() + std::chrono::seconds(5));
     if (!harvest || !harvest->own.tcp.read || !harvest->own.drops_known)
       throw std::runtime_error("the sampler gave no harvest");
-    to_none_ += harvest->own.drops_counted - harvest->own.tcp.untold_drops;
+    to_none_ += harvest->own.drops_counted - harvest->own.tcp.unlisted_drops;
     const CountByPort before = std::exchange(truth_, drops_by_port(play_, listen_drops() - begin_));
     CountByPort given;
     for (const backlog::ListenerHarvest &listener : harvest->own.tcp.listeners)

@@ -374,7 +374,7 @@ START_TEST(drops_of_those_that_could_not_be_read) {
   Harvest harvest;
   harvest.own.drops_known = true;
   harvest.own.drops_counted = 9;
-  harvest.own.tcp.untold_drops = 7;
+  harvest.own.tcp.unlisted_drops = 7;
   tables.take(harvest);
   ck_assert(tables.table.kernels.front().drops_unreported == 7U);
   ck_assert(tables.table.kernels.front().drops_unattributed == 2U);
@@ -607,7 +607,7 @@ START_TEST(host_figures) {
 
   Harvest harvest; // of more listeners that went than are told one by one
   harvest.own.tcp = kind_of({});
-  harvest.own.tcp.untold_drops = 3;
+  harvest.own.tcp.unlisted_drops = 3;
   harvest.own.drops_counted = 3;
   tables.take(harvest);
   ck_assert(tables.table.host->dropped == 110U);

@@ -347,11 +347,11 @@ std::uint64_t CounterSplit::told(std::uint32_t listener) const {
   return listener < accounts_.size() ? accounts_[listener].told : 0;
 }
 
-std::uint64_t CounterSplit::take_untold() {
-  std::uint64_t untold = 0;
+std::uint64_t CounterSplit::take_unlisted() {
+  std::uint64_t unlisted = 0;
   for (Account &account : accounts_)
-    untold += account.attributed - std::exchange(account.told, account.attributed);
-  return untold;
+    unlisted += account.attributed - std::exchange(account.told, account.attributed);
+  return unlisted;
 }
 
 void CounterSplit::clear_attributed() {

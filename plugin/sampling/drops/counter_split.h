@@ -73,7 +73,7 @@ public:
   std::uint64_t attributed(std::uint32_t listener) const;
   std::uint64_t told(std::uint32_t listener) const;
   /// Of all attributed: what no call before told.
-  std::uint64_t take_untold();
+  std::uint64_t take_unlisted();
   void clear_attributed();
   std::uint64_t unattributed() const { return unattributed_; }
   void forget(std::uint32_t listener);

@@ -71,7 +71,7 @@ ListenCounters DropLedger::unattributed() const {
   return {drops_.unattributed(), overflows_.unattributed()};
 }
 
-std::uint64_t DropLedger::take_untold_drops() { return drops_.take_untold(); }
+std::uint64_t DropLedger::take_unlisted_drops() { return drops_.take_unlisted(); }
 
 void DropLedger::clear_interval() {
   drops_.clear_attributed();

@@ -52,8 +52,8 @@ public:
   /// Since the last clear_interval().
   ListenCounters attributed(std::uint32_t listener) const;
   /// Returns the drops attributed to all listeners together since the last call.
-  std::uint64_t take_untold_drops();
-  /// Of the listener's attributed drops, those that take_untold_drops() has told.
+  std::uint64_t take_unlisted_drops();
+  /// Of the listener's attributed drops, those that take_unlisted_drops() has told.
   std::uint64_t told_drops(std::uint32_t listener) const { return drops_.told(listener); }
   /// Since the baseline.
   ListenCounters unattributed() const;
