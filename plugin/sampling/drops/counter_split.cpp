@@ -16,7 +16,7 @@ namespace {
 /// and no surplus would ever move the share again.
 constexpr double least_likelihood = 0.005;
 
-bool is_near_full(const Claim &claim) { return claim.suspicion != Suspicion::moved; }
+bool is_near_full(const Claim &claim) { return claim.fullness != Fullness::moved; }
 
 } // namespace
 
@@ -98,7 +98,7 @@ double CounterSplit::likelihood(const Claim &claim) const {
   double expected = fit_.share(claim.listener).value_or(experience(claim.listener));
   // The emptier the queue, the likelier it is that something else than drops moved sk_drops. So one
   // claim more counts as unmet.
-  if (claim.suspicion != Suspicion::full) {
+  if (claim.fullness != Fullness::full) {
     const Account &account = accounts_[claim.listener];
     expected = std::min(expected, (account.recently_granted + 1) / (account.recently_claimed + 2));
   }
@@ -262,7 +262,7 @@ std::uint64_t CounterSplit::give_to_gone(std::uint64_t amount, std::span<const G
     if (socket.listener >= accounts_.size())
       accounts_.resize(socket.listener + std::size_t{1});
     known += accounts_[socket.listener].recently_granted + (any_full ? 1 : 0);
-    claims_of_gone_.push_back({socket.listener, Suspicion::full, 0});
+    claims_of_gone_.push_back({socket.listener, Fullness::full, 0});
   }
   // The amount is divided by the weights, without the fit: a listener that is served by another
   // socket now says nothing about how much the socket that has gone dropped.
@@ -294,7 +294,7 @@ void CounterSplit::grant(Claim &claim, std::uint64_t amount, std::vector<Claim> 
   account.attributed += amount;
   account.recently_granted += static_cast<double>(amount);
   claim.amount -= amount;
-  granted.push_back({claim.listener, claim.suspicion, amount});
+  granted.push_back({claim.listener, claim.fullness, amount});
 }
 
 void CounterSplit::settle(FunctionRef<bool(std::uint32_t)> was_full, bool keep_claims,
@@ -313,7 +313,7 @@ void CounterSplit::settle(FunctionRef<bool(std::uint32_t)> was_full, bool keep_c
   for (std::uint32_t listener = 0; listener < accounts_.size(); ++listener) {
     const std::uint64_t unmatched = accounts_[listener].unmatched;
     if (unmatched > 0 && was_full(listener))
-      claims_.push_back({listener, Suspicion::full, unmatched});
+      claims_.push_back({listener, Fullness::full, unmatched});
   }
   gather(claims_, true);
   left_ -= share(left_, granted);

@@ -25,13 +25,13 @@ struct Leaving {
 
 /// How full the socket's queue was at the fuller end of the sample. The fuller, the likelier it is
 /// that its sk_drops moved because of drops that the namespace counts.
-enum class Suspicion : std::uint8_t { full, half_full, moved };
+enum class Fullness : std::uint8_t { full, half_full, moved };
 
 /// By how much a listener's sk_drops moved: it has at most so much of what the namespace's counter
 /// moved by.
 struct Claim {
   std::uint32_t listener = 0;
-  Suspicion suspicion = Suspicion::moved;
+  Fullness fullness = Fullness::moved;
   std::uint64_t amount = 0;
 };
 

@@ -4,10 +4,10 @@ namespace backlog {
 
 namespace {
 
-Suspicion suspicion_of(const DropsMoved &moved) {
+Fullness fullness_of(const DropsMoved &moved) {
   if (moved.full)
-    return Suspicion::full;
-  return moved.half_full ? Suspicion::half_full : Suspicion::moved;
+    return Fullness::full;
+  return moved.half_full ? Fullness::half_full : Fullness::moved;
 }
 
 } // namespace
@@ -32,7 +32,7 @@ void DropLedger::sample(std::span<const DropsMoved> moved, bool members_changed,
   const ListenCounters risen = counters ? advance(*counters) : ListenCounters{};
 
   for (const DropsMoved &socket : moved)
-    drops_.claim({socket.listener, suspicion_of(socket), socket.drops});
+    drops_.claim({socket.listener, fullness_of(socket), socket.drops});
   drops_.end_sample(risen.drops, claimants_known, leaving, false, granted_drops_);
   claim_overflows();
   overflows_.end_sample(risen.overflows, claimants_known,
