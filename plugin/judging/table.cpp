@@ -167,9 +167,9 @@ void TableBuilder::add_namespace(const NamespaceHarvest &harvest, const Namespac
   draft.net_namespace = harvest.label.name;
   draft.namespace_part = harvest.label.name.empty() ? "" : net_namespace_part(harvest.label.name);
   open_accounts(harvest, draft);
-  add_kind(harvest.tcp, true, draft);
+  add_family(harvest.tcp, true, draft);
   if (harvest.unix_sockets)
-    add_kind(*harvest.unix_sockets, false, draft);
+    add_family(*harvest.unix_sockets, false, draft);
   else
     unread_.insert({draft.namespace_part, false});
 
@@ -237,7 +237,7 @@ void TableBuilder::open_accounts(const NamespaceHarvest &harvest, Draft &draft) 
 }
 
 /// What no row is going to have.
-void TableBuilder::add_drops(const KindHarvest &kind, Draft &draft) const {
+void TableBuilder::add_drops(const FamilyHarvest &kind, Draft &draft) const {
   Draft::Drops &drops = draft.drops.back();
   std::uint64_t unlisted_unstable = kind.read ? kind.aggregate.dropped.drops : 0;
   for (const ListenerHarvest &listener : kind.listeners) {
@@ -332,7 +332,7 @@ void TableBuilder::forget_namespaces(const Draft &draft) {
   });
 }
 
-void TableBuilder::add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft) {
+void TableBuilder::add_family(const FamilyHarvest &kind, bool is_tcp, Draft &draft) {
   if (is_tcp)
     add_drops(kind, draft);
   if (!kind.read) {
@@ -624,8 +624,8 @@ std::string TableBuilder::shown_name(const std::string &name) const {
 }
 
 void TableBuilder::add_folds(const Harvest &harvest, Draft &draft) {
-  std::vector<const KindHarvest *> tcp{&harvest.own.tcp};
-  std::vector<const KindHarvest *> unix_sockets;
+  std::vector<const FamilyHarvest *> tcp{&harvest.own.tcp};
+  std::vector<const FamilyHarvest *> unix_sockets;
   if (harvest.own.unix_sockets)
     unix_sockets.push_back(&*harvest.own.unix_sockets);
   for (const NamespaceHarvest &other : harvest.others) {
@@ -638,14 +638,14 @@ void TableBuilder::add_folds(const Harvest &harvest, Draft &draft) {
 }
 
 /// Peaks of several namespaces are added up, too: no sample has seen all of them at once.
-void TableBuilder::add_aggregate(const std::vector<const KindHarvest *> &kinds,
+void TableBuilder::add_aggregate(const std::vector<const FamilyHarvest *> &kinds,
                                  const std::string &name, bool is_tcp, Draft &draft) {
   Row row;
   row.name = name;
   row.is_tcp = is_tcp;
   row.has_series = aggregates_have_series();
   Draft::Listener listener{.name = name, .watch = {}, .counts_drops = is_tcp, .drops_known = true};
-  for (const KindHarvest *kind : kinds) {
+  for (const FamilyHarvest *kind : kinds) {
     if (!kind->read)
       continue;
     const ListenerInterval &aggregate = kind->aggregate.interval;

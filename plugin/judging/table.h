@@ -149,9 +149,9 @@ private:
     std::chrono::steady_clock::time_point last_present;
   };
   void add_namespace(const NamespaceHarvest &harvest, const NamespaceSurvey *survey, Draft &draft);
-  void add_kind(const KindHarvest &kind, bool is_tcp, Draft &draft);
+  void add_family(const FamilyHarvest &kind, bool is_tcp, Draft &draft);
   void open_accounts(const NamespaceHarvest &harvest, Draft &draft);
-  void add_drops(const KindHarvest &kind, Draft &draft) const;
+  void add_drops(const FamilyHarvest &kind, Draft &draft) const;
   bool aggregates_have_series() const { return config_->max_listeners > 0; }
   void open_counters(Draft &draft);
   void count_drops(Draft &draft) noexcept;
@@ -161,7 +161,7 @@ private:
   void note_unread(Draft &draft) const;
   std::string shown_name(const std::string &name) const;
   void add_folds(const Harvest &harvest, Draft &draft);
-  void add_aggregate(const std::vector<const KindHarvest *> &kinds, const std::string &name,
+  void add_aggregate(const std::vector<const FamilyHarvest *> &kinds, const std::string &name,
                      bool is_tcp, Draft &draft);
   void add_missing(Draft &draft);
   void add_missing(const Expectations::Absent &listener, Draft &draft,

@@ -22,7 +22,7 @@ struct ListenerHarvest {
 };
 
 /// The listeners of one kind.
-struct KindHarvest {
+struct FamilyHarvest {
   bool read = false;        ///< false: the last sample failed, listeners is empty
   bool absent = false;      ///< not read, since the kernel has no part that could tell of any
   bool drops_known = false; ///< false: the namespace's counters could not be read; always for Unix
@@ -40,8 +40,8 @@ struct NamespaceHarvest {
   NamespaceLabel label;
   NetNamespaceId id;  ///< not of collectd's own
   bool ended = false; ///< since the last harvest
-  KindHarvest tcp;
-  std::optional<KindHarvest> unix_sockets; ///< empty: not asked for
+  FamilyHarvest tcp;
+  std::optional<FamilyHarvest> unix_sockets; ///< empty: not asked for
   std::optional<NetCounters> counters;
   std::uint64_t drops_moved = 0;   ///< segments in this interval, of all TCP listeners together
   bool has_lost = false;           ///< a listening TCP socket went, or is missing

@@ -329,65 +329,65 @@ NamespaceHarvest NamespaceSampler::harvest_ended(EventReading *events) {
   return harvest;
 }
 
-KindHarvest NamespaceSampler::harvest_tcp() {
-  KindHarvest kind;
+FamilyHarvest NamespaceSampler::harvest_tcp() {
+  FamilyHarvest family;
   if (tcp_failure_) {
     // The listeners' figures wait for the next harvest. The sum of their drops does not, because
     // the namespace's counter is reported now. Drops that the counter gains until then are
     // attributed to no listener.
     drops_.settle([](std::uint32_t) { return false; });
     unlisted_unstable_ = {};
-    kind.unlisted_drops = std::exchange(unlisted_, {}).drops + drops_.take_unlisted_drops();
-    return kind;
+    family.unlisted_drops = std::exchange(unlisted_, {}).drops + drops_.take_unlisted_drops();
+    return family;
   }
-  kind.read = true;
-  kind.drops_known = drops_known();
+  family.read = true;
+  family.drops_known = drops_known();
   drops_.settle([this](std::uint32_t listener) { return tcp_.was_full(listener); });
   ListenerSet::Interval interval = tcp_.harvest();
-  kind.collisions = std::move(interval.collisions);
-  kind.aggregate.interval = std::move(interval.aggregate);
-  kind.without_room = interval.without_room;
-  kind.unlisted_drops = std::exchange(unlisted_, {}).drops;
-  kind.aggregate.dropped = std::exchange(unlisted_unstable_, {});
-  if (kind.aggregate.dropped.overflows > 0)
-    note_overflow(kind.aggregate.interval);
-  kind.listeners.reserve(interval.listeners.size());
+  family.collisions = std::move(interval.collisions);
+  family.aggregate.interval = std::move(interval.aggregate);
+  family.without_room = interval.without_room;
+  family.unlisted_drops = std::exchange(unlisted_, {}).drops;
+  family.aggregate.dropped = std::exchange(unlisted_unstable_, {});
+  if (family.aggregate.dropped.overflows > 0)
+    note_overflow(family.aggregate.interval);
+  family.listeners.reserve(interval.listeners.size());
   for (ListenerInterval &listener : interval.listeners) {
     const ListenCounters dropped = drops_.attributed(listener.index);
     const std::uint64_t told_before = drops_.told_drops(listener.index);
     if (dropped.overflows > 0)
       note_overflow(listener);
     if (listener.unstable) {
-      kind.aggregate.dropped.drops += dropped.drops;
-      kind.aggregate.told_before += told_before;
-      kind.aggregate.dropped.overflows += dropped.overflows;
+      family.aggregate.dropped.drops += dropped.drops;
+      family.aggregate.told_before += told_before;
+      family.aggregate.dropped.overflows += dropped.overflows;
       if (dropped.overflows > 0)
-        note_overflow(kind.aggregate.interval);
+        note_overflow(family.aggregate.interval);
     }
-    kind.listeners.push_back({std::move(listener), dropped, told_before});
+    family.listeners.push_back({std::move(listener), dropped, told_before});
   }
   drops_.clear_interval();
-  for (const ListenerHarvest &listener : kind.listeners)
+  for (const ListenerHarvest &listener : family.listeners)
     if (listener.interval.members == 0)
       drops_.forget(listener.interval.index);
-  return kind;
+  return family;
 }
 
-KindHarvest NamespaceSampler::harvest_unix() {
-  KindHarvest kind;
+FamilyHarvest NamespaceSampler::harvest_unix() {
+  FamilyHarvest family;
   if (unix_failure_) {
-    kind.absent = lacks_module(unix_failure_);
-    return kind;
+    family.absent = lacks_module(unix_failure_);
+    return family;
   }
-  kind.read = true;
+  family.read = true;
   ListenerSet::Interval interval = unix_.harvest();
-  kind.collisions = std::move(interval.collisions);
-  kind.aggregate.interval = std::move(interval.aggregate);
-  kind.without_room = interval.without_room;
-  kind.listeners.reserve(interval.listeners.size());
+  family.collisions = std::move(interval.collisions);
+  family.aggregate.interval = std::move(interval.aggregate);
+  family.without_room = interval.without_room;
+  family.listeners.reserve(interval.listeners.size());
   for (ListenerInterval &listener : interval.listeners)
-    kind.listeners.push_back({std::move(listener), {}, 0});
-  return kind;
+    family.listeners.push_back({std::move(listener), {}, 0});
+  return family;
 }
 
 void NamespaceSampler::read_local_ports() {

@@ -91,8 +91,8 @@ private:
   bool is_unstable(const ListenerIdentity &identity, Duration listening_for) const;
   bool is_named(const ListenerIdentity &identity) const;
   void read_local_ports();
-  KindHarvest harvest_tcp();
-  KindHarvest harvest_unix();
+  FamilyHarvest harvest_tcp();
+  FamilyHarvest harvest_unix();
 
   void note_step(const char *step) const noexcept {
     if (progress_ != nullptr)

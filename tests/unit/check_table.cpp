@@ -42,8 +42,8 @@ ListenerHarvest harvested(const Told &told) {
   return listener;
 }
 
-KindHarvest kind_of(const std::vector<Told> &listeners) {
-  KindHarvest kind;
+FamilyHarvest kind_of(const std::vector<Told> &listeners) {
+  FamilyHarvest kind;
   kind.read = true;
   kind.drops_known = true;
   for (const Told &told : listeners) {
@@ -935,7 +935,7 @@ struct WaitingScene {
 
   ListenerState state_in(Tables &tables) {
     now += 10s;
-    KindHarvest kind = kind_of({{"a", length}});
+    FamilyHarvest kind = kind_of({{"a", length}});
     ListenerInterval &interval = kind.listeners[0].interval;
     interval.limit = 4096;
     interval.queue.last = length;
