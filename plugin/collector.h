@@ -9,7 +9,7 @@
 #include "reply_watchdog.h"
 #include "survey.h"
 #include "table.h"
-#include "table_records.h"
+#include "table_encoder.h"
 
 #include <chrono>
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "table_records.h"
+#include "table_encoder.h"
 
 #include "listener_name.h"
 

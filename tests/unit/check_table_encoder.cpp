@@ -1,4 +1,4 @@
-#include "table_records.h"
+#include "table_encoder.h"
 
 #include "folder.h"
 #include "table_file.h"
@@ -311,7 +311,7 @@ START_TEST(names_are_in_order_and_once) {
 END_TEST
 
 int main() {
-  return run_tests("table_records", a_listener_with_all_there_is_to_know,
+  return run_tests("table_encoder", a_listener_with_all_there_is_to_know,
                    what_is_not_known_is_absent, the_alarm_that_stands_and_the_worst_of_late,
                    the_header, a_clock_set_forward_makes_no_table_older_than_the_system, namespaces,
                    a_time_stays_the_same_from_table_to_table, names_are_in_order_and_once);
