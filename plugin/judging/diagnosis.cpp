@@ -86,10 +86,10 @@ public:
             const ListenerHistory &history)
       : facts_(facts), common_(common), limits_(limits), history_(history) {}
 
-  Diagnosis pass();
+  Diagnosis diagnose();
 
 private:
-  Diagnosis pass_absent() const;
+  Diagnosis diagnose_absent() const;
   ListenerState state() const;
   Cause cause(ListenerState state) const;
 
@@ -118,9 +118,9 @@ private:
   LimitSource limit_source_ = LimitSource::unknown;
 };
 
-Diagnosis Judgement::pass() {
+Diagnosis Judgement::diagnose() {
   if (!facts_.is_there)
-    return pass_absent();
+    return diagnose_absent();
   limit_source_ = limit_source(facts_.lowest_limit, {.now = common_.somaxconn,
                                                      .at_listen = facts_.somaxconn_at_listen,
                                                      .first_seen = facts_.somaxconn_first_seen});
@@ -137,7 +137,7 @@ Diagnosis Judgement::pass() {
   return diagnosis;
 }
 
-Diagnosis Judgement::pass_absent() const {
+Diagnosis Judgement::diagnose_absent() const {
   Diagnosis diagnosis;
   diagnosis.is_there = false;
   diagnosis.is_expected = limits_.expected;
@@ -400,7 +400,7 @@ bool ListenerHistory::is_high() const {
 
 Diagnosis diagnose(const ListenerFacts &facts, const NamespaceFacts &common,
                    const DiagnosisLimits &limits, const ListenerHistory &history) {
-  return Judgement(facts, common, limits, history).pass();
+  return Judgement(facts, common, limits, history).diagnose();
 }
 
 LimitSource limit_source(std::uint32_t limit, const Somaxconn &somaxconn) {
