@@ -58,7 +58,7 @@ std::string seconds(Seconds span) {
 }
 
 bool syn_queue_at_limit(const ListenerFacts &facts) {
-  return facts.is_tcp && facts.syn_length &&
+  return facts.family == Family::tcp && facts.syn_length &&
          *facts.syn_length >= std::max<std::uint64_t>(facts.limit, 1);
 }
 

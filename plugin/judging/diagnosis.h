@@ -1,6 +1,7 @@
 #pragma once
 
 #include "backlog/table.h"
+#include "family.h"
 #include "queue_runs.h"
 #include "window.h"
 
@@ -25,7 +26,7 @@ struct ListenerFacts {
   std::string_view name;
   std::string_view owner;       ///< "": not known
   bool held_by_manager = false; ///< as Owner::is_manager
-  bool is_tcp = true;
+  Family family = Family::tcp;
   bool is_there = true;           ///< at the end of the interval; false: the rest means nothing
   bool file_is_gone = false;      ///< of a Unix listener that is there no more for its clients
   std::uint32_t members = 1;      ///< sockets that are counted

@@ -167,11 +167,11 @@ void TableBuilder::add_namespace(const NamespaceHarvest &harvest, const Namespac
   draft.net_namespace = harvest.label.name;
   draft.namespace_part = harvest.label.name.empty() ? "" : net_namespace_part(harvest.label.name);
   open_accounts(harvest, draft);
-  add_family(harvest.tcp, true, draft);
+  add_family(harvest.tcp, Family::tcp, draft);
   if (harvest.unix_sockets)
-    add_family(*harvest.unix_sockets, false, draft);
+    add_family(*harvest.unix_sockets, Family::unix_socket, draft);
   else
-    unread_.insert({draft.namespace_part, false});
+    unread_.insert({draft.namespace_part, Family::unix_socket});
 
   KernelRow kernel;
   kernel.tcp_unread = !harvest.tcp.read;
@@ -332,11 +332,11 @@ void TableBuilder::forget_namespaces(const Draft &draft) {
   });
 }
 
-void TableBuilder::add_family(const FamilyHarvest &kind, bool is_tcp, Draft &draft) {
-  if (is_tcp)
+void TableBuilder::add_family(const FamilyHarvest &kind, Family family, Draft &draft) {
+  if (family == Family::tcp)
     add_drops(kind, draft);
   if (!kind.read) {
-    unread_.insert({draft.namespace_part, is_tcp});
+    unread_.insert({draft.namespace_part, family});
     return;
   }
   draft.host.unreported += kind.without_room;
@@ -357,7 +357,7 @@ void TableBuilder::add_family(const FamilyHarvest &kind, bool is_tcp, Draft &dra
     row.queue = interval.queue;
     row.limit = interval.limit;
     row.members = interval.members;
-    row.is_tcp = is_tcp;
+    row.family = family;
     if (kind.drops_known)
       row.interval_drops = listener.dropped.drops;
     row.identity = &interval.identity;
@@ -376,29 +376,31 @@ void TableBuilder::add_family(const FamilyHarvest &kind, bool is_tcp, Draft &dra
     if (const auto total = drop_totals_.standing(name))
       row.precedence.since = total->since;
     count_flow(interval, draft.now, row);
-    if (is_tcp && is_there && interval.unstable && !interval.identity.has_id)
+    if (family == Family::tcp && is_there && interval.unstable && !interval.identity.has_id)
       ++draft.given_out_ports;
     if (interval.unstable && row.syn_length)
       draft.unstable_syn_length = draft.unstable_syn_length.value_or(0) + *row.syn_length;
     if (!interval.unstable) {
-      const bool has_shown = is_tcp ? series_quota_.was_present(name) : interval.queue.peak > 0;
+      const bool has_shown =
+          family == Family::tcp ? series_quota_.was_present(name) : interval.queue.peak > 0;
       const bool in_trouble = listener.dropped.drops > 0 ||
                               (row.diagnosis && row.diagnosis->state != ListenerState::ok);
       draft.candidates.push_back({.name = &name,
                                   .eligible = in_trouble || (is_there && (named || has_shown)),
                                   .requested = named,
                                   .in_trouble = in_trouble,
-                                  .counts_drops = is_tcp});
+                                  .counts_drops = family == Family::tcp});
       draft.candidate_rows.push_back(draft.table.rows.size());
     }
-    draft.listeners.push_back({.name = name,
-                               .watch = watch,
-                               .dropped = listener.dropped,
-                               .told_before = listener.told_before,
-                               .counts_drops = is_tcp,
-                               .unstable = interval.unstable,
-                               .drops_known = kind.drops_known,
-                               .account = is_tcp ? draft.drops.back().account : nullptr});
+    draft.listeners.push_back(
+        {.name = name,
+         .watch = watch,
+         .dropped = listener.dropped,
+         .told_before = listener.told_before,
+         .counts_drops = family == Family::tcp,
+         .unstable = interval.unstable,
+         .drops_known = kind.drops_known,
+         .account = family == Family::tcp ? draft.drops.back().account : nullptr});
     draft.table.rows.push_back(std::move(row));
   }
 }
@@ -422,18 +424,19 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
   if (!memory.somaxconn_first_seen)
     memory.somaxconn_first_seen = draft.common.somaxconn;
   memory.lowest_limit = interval.lowest_limit;
-  memory.origin = {draft.namespace_part, row.is_tcp};
+  memory.origin = {draft.namespace_part, row.family};
   memory.given_name = watch.name;
   memory.seen = interval_;
 
-  if (const NamespaceSurvey *survey = draft.namespace_survey; survey != nullptr && row.is_tcp) {
+  if (const NamespaceSurvey *survey = draft.namespace_survey;
+      survey != nullptr && row.family == Family::tcp) {
     if (survey->syn_queues) {
       const auto found = survey->syn_queues->by_listener.find(name);
       row.syn_length = found == survey->syn_queues->by_listener.end() ? 0 : found->second;
     }
   }
-  const AcceptFacts accepts = accept_facts(interval, row.is_tcp, memory, draft);
-  if (row.is_tcp)
+  const AcceptFacts accepts = accept_facts(interval, row.family, memory, draft);
+  if (row.family == Family::tcp)
     row.oldest_wait = accepts.oldest_wait;
   ListenerFacts facts;
   if (draft.survey != nullptr)
@@ -445,7 +448,7 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
 
   facts.name = watch.name ? std::string_view(*watch.name) : std::string_view(name);
   facts.owner = row.owner;
-  facts.is_tcp = row.is_tcp;
+  facts.family = row.family;
   facts.members = interval.counted;
   facts.limit = interval.limit;
   facts.lowest_limit = interval.lowest_limit;
@@ -475,7 +478,7 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
 
 /// A survey of an earlier interval says nothing of who came since: it counts only where the queue
 /// has not been seen to shrink from then on.
-AcceptFacts TableBuilder::accept_facts(const ListenerInterval &interval, bool is_tcp,
+AcceptFacts TableBuilder::accept_facts(const ListenerInterval &interval, Family family,
                                        Memory &memory, const Draft &draft) const {
   if (draft.survey == nullptr)
     return {};
@@ -485,7 +488,7 @@ AcceptFacts TableBuilder::accept_facts(const ListenerInterval &interval, bool is
       [&](const WaitingMember &member) { return member.not_shrinking_for < survey_age; });
   if (has_shrunk)
     return {};
-  if (!is_tcp)
+  if (family != Family::tcp)
     return unix_accept_facts(interval.waiting, draft.survey->unix_waits);
   if (draft.namespace_survey == nullptr)
     return {};
@@ -554,7 +557,7 @@ void TableBuilder::add_missing(const Expectations::Absent &listener, Draft &draf
                               .counts_drops = false});
   draft.candidate_rows.push_back(draft.table.rows.size());
   row.precedence.watched = true;
-  row.is_tcp = false; // its counter goes on when it is back
+  row.family = Family::unix_socket; // its counter goes on when it is back
   draft.listeners.push_back({.name = name, .watch = watch});
   draft.table.rows.push_back(std::move(row));
 }
@@ -565,7 +568,7 @@ TableBuilder::Origin TableBuilder::origin_of(const Expectations::Absent &listene
   const std::size_t end = name.rfind(namespace_separator);
   return {.net_namespace =
               end == std::string::npos ? "" : name.substr(end + namespace_separator.size()),
-          .is_tcp = !listener.is_unix};
+          .family = listener.is_unix ? Family::unix_socket : Family::tcp};
 }
 
 void TableBuilder::note_matches(const ListenerView &listener, const WatchFacts &watch) {
@@ -633,18 +636,19 @@ void TableBuilder::add_folds(const Harvest &harvest, Draft &draft) {
     if (other.unix_sockets)
       unix_sockets.push_back(&*other.unix_sockets);
   }
-  add_aggregate(tcp, std::string(tcp_aggregate), true, draft);
-  add_aggregate(unix_sockets, std::string(unix_aggregate), false, draft);
+  add_aggregate(tcp, std::string(tcp_aggregate), Family::tcp, draft);
+  add_aggregate(unix_sockets, std::string(unix_aggregate), Family::unix_socket, draft);
 }
 
 /// Peaks of several namespaces are added up, too: no sample has seen all of them at once.
 void TableBuilder::add_aggregate(const std::vector<const FamilyHarvest *> &kinds,
-                                 const std::string &name, bool is_tcp, Draft &draft) {
+                                 const std::string &name, Family family, Draft &draft) {
   Row row;
   row.name = name;
-  row.is_tcp = is_tcp;
+  row.family = family;
   row.has_series = aggregates_have_series();
-  Draft::Listener listener{.name = name, .watch = {}, .counts_drops = is_tcp, .drops_known = true};
+  Draft::Listener listener{
+      .name = name, .watch = {}, .counts_drops = family == Family::tcp, .drops_known = true};
   for (const FamilyHarvest *kind : kinds) {
     if (!kind->read)
       continue;
@@ -663,7 +667,7 @@ void TableBuilder::add_aggregate(const std::vector<const FamilyHarvest *> &kinds
   if (row.members == 0 && listener.dropped.drops == 0)
     return;
   row.has_queue = row.members > 0;
-  if (is_tcp && row.has_queue)
+  if (family == Family::tcp && row.has_queue)
     row.syn_length = draft.unstable_syn_length;
   draft.listeners.push_back(std::move(listener));
   draft.table.rows.push_back(std::move(row));

@@ -34,7 +34,7 @@ struct Row {
   WindowFigures queue;
   std::uint64_t limit = 0;                       ///< connections
   std::uint32_t members = 0;                     ///< sockets
-  bool is_tcp = true;                            ///< Unix listeners have neither of the next two
+  Family family = Family::tcp;                   ///< Unix listeners have neither of the next two
   std::optional<std::uint64_t> dropped;          ///< of its series, segments, ever
   std::optional<std::uint64_t> dropped_at_begin; ///< of the interval, as in DropTotals::Value
   std::optional<std::uint64_t> syn_length;       ///< half-open connections
@@ -119,7 +119,7 @@ private:
   /// Where a listener is, and with which others it can or cannot be read.
   struct Origin {
     std::string net_namespace; ///< "" for collectd's own
-    bool is_tcp = true;
+    Family family = Family::tcp;
 
     auto operator<=>(const Origin &) const = default; // NOLINT(modernize-use-nullptr)
   };
@@ -149,7 +149,7 @@ private:
     std::chrono::steady_clock::time_point last_present;
   };
   void add_namespace(const NamespaceHarvest &harvest, const NamespaceSurvey *survey, Draft &draft);
-  void add_family(const FamilyHarvest &kind, bool is_tcp, Draft &draft);
+  void add_family(const FamilyHarvest &kind, Family family, Draft &draft);
   void open_accounts(const NamespaceHarvest &harvest, Draft &draft);
   void add_drops(const FamilyHarvest &kind, Draft &draft) const;
   bool aggregates_have_series() const { return config_->max_listeners > 0; }
@@ -162,14 +162,14 @@ private:
   std::string shown_name(const std::string &name) const;
   void add_folds(const Harvest &harvest, Draft &draft);
   void add_aggregate(const std::vector<const FamilyHarvest *> &kinds, const std::string &name,
-                     bool is_tcp, Draft &draft);
+                     Family family, Draft &draft);
   void add_missing(Draft &draft);
   void add_missing(const Expectations::Absent &listener, Draft &draft,
                    const std::unordered_map<std::string, std::size_t> &rows);
   void note_matches(const ListenerView &listener, const WatchFacts &watch);
   void tell_unmatched(Draft &draft);
   void judge(const ListenerHarvest &listener, const WatchFacts &watch, Row &row, Draft &draft);
-  AcceptFacts accept_facts(const ListenerInterval &interval, bool is_tcp, Memory &memory,
+  AcceptFacts accept_facts(const ListenerInterval &interval, Family family, Memory &memory,
                            const Draft &draft) const;
   NamespaceFacts facts_of(const NamespaceHarvest &harvest, const NamespaceSurvey *survey);
   void count_flow(const ListenerInterval &interval, DropTotals::TimePoint now, Row &row);

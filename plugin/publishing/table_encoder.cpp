@@ -24,8 +24,8 @@ void take(const std::optional<From> &from, To &to, std::uint32_t bit, std::uint3
   has |= bit;
 }
 
-void take_address(const ListenerIdentity &identity, bool is_tcp, layout::Listener &record) {
-  if (!is_tcp) {
+void take_address(const ListenerIdentity &identity, Family family, layout::Listener &record) {
+  if (family != Family::tcp) {
     layout::set_text(record.path, identity.address);
     return;
   }
@@ -111,7 +111,7 @@ layout::Listener listener_record(const Row &row, const StandingAlarm &alarm, Boo
   record.alarm_state = alarm.state;
   record.alarm_cause = alarm.cause;
   if (row.identity != nullptr)
-    take_address(*row.identity, row.is_tcp, record);
+    take_address(*row.identity, row.family, record);
   take_queue(row, record);
   if (row.drops && row.overflows) {
     record.has |= layout::has_dropped;

@@ -506,8 +506,9 @@ namespace {
 class HealthyListener {
 public:
   HealthyListener(std::size_t number, std::uint64_t seed) : kind_(number % 10), random_(seed) {
-    facts_.is_tcp = kind_ != tiny_unix;
-    name_ = (facts_.is_tcp ? "tcp_any_" : "unix_run_") + std::to_string(8000 + number);
+    facts_.family = kind_ == tiny_unix ? Family::unix_socket : Family::tcp;
+    name_ =
+        (facts_.family == Family::tcp ? "tcp_any_" : "unix_run_") + std::to_string(8000 + number);
     constexpr std::array<std::uint32_t, 10> limits = {4096, 511, 128, 5, 0, 1, 2, 511, 1, 128};
     facts_.limit = limits.at(kind_);
     facts_.lowest_limit = limits.at(kind_);
@@ -537,7 +538,7 @@ public:
       facts_.none_accepted_for = facts_.oldest_wait = facts_.runs.not_empty_for;
     // Deferred accept, scans, and what ICMP says of clients that went.
     facts_.drops = kind_ == deferred ? peak * 100 : chance(50) ? below(20) : 0;
-    if (facts_.is_tcp)
+    if (facts_.family == Family::tcp)
       facts_.syn_length = kind_ == deferred ? below(600) : below(5);
     // A restart now and then takes an interval or two.
     if (chance(2000))

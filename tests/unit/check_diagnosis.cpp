@@ -46,7 +46,7 @@ struct Scene {
   void use_unix() {
     facts.name = "unix_run_php-fpm-sock";
     facts.owner = "php-fpm.service";
-    facts.is_tcp = false;
+    facts.family = Family::unix_socket;
     facts.drops_known = false;
   }
   /// Four sockets of one name, with limit 128 each.

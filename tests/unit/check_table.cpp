@@ -186,7 +186,7 @@ START_TEST(unix_listeners_have_no_counters) {
   harvest.own.unix_sockets = kind_of({{"u", 1}, {.name = "f", .peak = 1, .unstable = true}});
   tables.take(harvest, survey);
   for (const Row &row : tables.table.rows) {
-    ck_assert(!row.is_tcp);
+    ck_assert(row.family != Family::tcp);
     ck_assert(!row.dropped);
     ck_assert(!row.syn_length);
   }
@@ -923,7 +923,7 @@ namespace {
 
 /// One listener in whose queue somebody waits, and surveys of it.
 struct WaitingScene {
-  bool is_tcp = true;
+  Family family = Family::tcp;
   std::uint32_t length = 5;
   std::chrono::nanoseconds not_shrinking_for = 300s;
   std::optional<std::chrono::milliseconds> oldest{}; ///< of as many as wait
@@ -947,7 +947,7 @@ struct WaitingScene {
     Harvest harvest;
     harvest.ended_at = now;
     harvest.measured = 10s;
-    (is_tcp ? harvest.own.tcp : harvest.own.unix_sockets.emplace()) = kind;
+    (family == Family::tcp ? harvest.own.tcp : harvest.own.unix_sockets.emplace()) = kind;
     Survey survey;
     survey.waits_of = now - survey_age;
     if (oldest) {
@@ -978,15 +978,18 @@ START_TEST(a_stall_is_proved_by_who_waits) {
       {"and 5 s", {.oldest = 5s}, ok},
       {"the others have reset", {.oldest = 5s, .invisible = 4}, ok},
       {"all have reset", {.oldest = 0s, .invisible = 5}, stalled},
-      {"Unix: nobody has looked", {.is_tcp = false}, ok},
+      {"Unix: nobody has looked", {.family = Family::unix_socket}, ok},
       {"Unix: those that wait have changed",
-       {.is_tcp = false, .unix_waits = UnixWaits{.none_accepted_for = 10s, .oldest = 10s}},
+       {.family = Family::unix_socket,
+        .unix_waits = UnixWaits{.none_accepted_for = 10s, .oldest = 10s}},
        ok},
       {"Unix: they have not",
-       {.is_tcp = false, .unix_waits = UnixWaits{.none_accepted_for = 30s, .oldest = {}}},
+       {.family = Family::unix_socket,
+        .unix_waits = UnixWaits{.none_accepted_for = 30s, .oldest = {}}},
        stalled},
       {"Unix: accepted from, too slowly",
-       {.is_tcp = false, .unix_waits = UnixWaits{.none_accepted_for = 1s, .oldest = 31s}},
+       {.family = Family::unix_socket,
+        .unix_waits = UnixWaits{.none_accepted_for = 1s, .oldest = 31s}},
        stalled},
       {"a look at an earlier interval of a queue that has not shrunk since",
        {.not_shrinking_for = 10s, .oldest = 45s, .survey_age = 10s},
@@ -995,7 +998,7 @@ START_TEST(a_stall_is_proved_by_who_waits) {
        {.length = 1, .not_shrinking_for = 1s, .oldest = 45s, .survey_age = 10s},
        ok},
       {"Unix: likewise",
-       {.is_tcp = false,
+       {.family = Family::unix_socket,
         .not_shrinking_for = 1s,
         .unix_waits = UnixWaits{.none_accepted_for = 40s, .oldest = 45s},
         .survey_age = 10s},

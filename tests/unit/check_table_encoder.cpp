@@ -150,7 +150,7 @@ START_TEST(what_is_not_known_is_absent) {
   identity.address = "@a\xff";
   Row &row = interval.add("unix_abstract_a");
   row.identity = &identity;
-  row.is_tcp = false;
+  row.family = Family::unix_socket;
   row.precedence.stable = false;
   row.wait_p50 = 1s; // without its like
   // Expected, and not there.

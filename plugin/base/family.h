@@ -1,0 +1,10 @@
+#pragma once
+
+#include <cstdint>
+
+namespace backlog {
+
+/// Of a listening socket. Unix sockets have no drop counters, no SYN queue and no port.
+enum class Family : std::uint8_t { tcp, unix_socket };
+
+} // namespace backlog
