@@ -7,12 +7,14 @@
 #   provide_snmp_tools
 #   provide_stores
 #   provide_servers
+#   provide_nms
+#   provide_zabbix
 #   configure_project BUILD_DIR [ARGUMENTS OF CMAKE]
 #
 # COLLECTD_ROOT is the root below which collectd is: empty for the system's own, else the
 # folder that it is unpacked to. It is never installed, since its package enables a service.
 # SNMP_ROOT, STORES_ROOT and SERVERS_ROOT are the same for what tests/snmp, tests/stores and
-# tests/incidents talk to.
+# tests/incidents talk to; NMS_ROOT and ZABBIX_ROOT for tests/nms, which lays them over the system.
 
 # The commands hand these to provision.
 # shellcheck disable=SC2034
@@ -37,6 +39,14 @@ STORES_ROOT=$SOURCE_DIR/build/stores
 SERVER_PACKAGES=(nginx redis-server php-fpm gunicorn haproxy memcached apache2-bin)
 command -v node >/dev/null || SERVER_PACKAGES+=(nodejs)
 SERVERS_ROOT=$SOURCE_DIR/build/servers
+# What the files of conf/nms are tried with. Of Zabbix the rules of its import alone: the whole of it is
+# for tests/nms/run.
+NMS_PACKAGES=(icinga2-bin nagios-nrpe-server nagios-nrpe-plugin php8.2-cli php8.2-mbstring php8.2-xml snmptt
+  victoria-metrics)
+NMS_PACKAGES_ALONE=(zabbix-frontend-php)
+NMS_ROOT=$SOURCE_DIR/build/nms
+ZABBIX_PACKAGES=(zabbix-server-pgsql zabbix-frontend-php postgresql php8.2-cli php8.2-pgsql php8.2-cgi)
+ZABBIX_ROOT=$SOURCE_DIR/build/zabbix
 
 has_collectd() {
   [[ -x $1/usr/sbin/collectd && -e $1/usr/include/collectd/core/daemon/plugin.h ]]
@@ -186,6 +196,51 @@ provide_servers() {
   } || echo "apt-get could not download the servers; the incidents without them will be skipped." >&2
 }
 
+has_nms() {
+  local program
+  for program in usr/lib/nagios/plugins/check_nrpe usr/sbin/{icinga2,nrpe,snmptt} usr/bin/{php8.2,victoria-metrics}; do
+    [[ -x $1/$program ]] || return
+  done
+  [[ -e $1/usr/share/zabbix/include/defines.inc.php ]]
+}
+
+has_zabbix() {
+  [[ -x $1/usr/sbin/zabbix_server && -x $1/usr/bin/php8.2 && -e $1/usr/share/zabbix/index.php ]] &&
+    compgen -G "$1/usr/lib/postgresql/*/bin/initdb" >/dev/null
+}
+
+# unpack_closure TARGET COMPLETE PACKAGE...: with all that they need, as unpack_stores().
+unpack_closure() {
+  local target=$1 complete=$2
+  local -a packages
+  shift 2
+  mapfile -t packages < <(comm -23 <(whole_closure "$@") <(whole_closure "${RUN_PACKAGES[@]}" adduser perl))
+  ((${#packages[@]} > 0)) && unpack "$target" "$complete" "${packages[@]}" "${further[@]}"
+}
+
+# provide_root TARGET COMPLETE MEGABYTES WHAT PACKAGE...: likewise, if it is not there yet.
+provide_root() {
+  local target=$1 complete=$2 megabytes=$3 what=$4
+  shift 4
+  ! "$complete" "$target" || return 0
+  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 0
+  echo "To be unpacked below build/, not installed, with what they need, some $megabytes MB to download:"
+  print_list "$@" "${further[@]}"
+  unpack_closure "$target" "$complete" "$@" || {
+    apt_get_as_root update && unpack_closure "$target" "$complete" "$@"
+  } || echo "apt-get could not download $what; its tests will be skipped." >&2
+}
+
+provide_nms() {
+  local -a further=("${NMS_PACKAGES_ALONE[@]}")
+  provide_root "$NMS_ROOT" has_nms 60 "the monitoring systems" "${NMS_PACKAGES[@]}"
+}
+
+provide_zabbix() {
+  local -a further=()
+  provide_root "$ZABBIX_ROOT" has_zabbix 95 Zabbix "${ZABBIX_PACKAGES[@]}"
+}
+
 # Without them the SNMP tests are skipped, with a reason.
 provide_snmp_tools() {
   local package
@@ -289,5 +344,5 @@ configure_project() {
   [[ -e $build_dir/CMakeCache.txt ]] || generator=(-G Ninja)
   cmake -S "$SOURCE_DIR" -B "$build_dir" "${generator[@]}" \
     -DCOLLECTD_ROOT="$COLLECTD_ROOT" -DSNMP_ROOT="$SNMP_ROOT" -DSTORES_ROOT="$STORES_ROOT" \
-    -DSERVERS_ROOT="$SERVERS_ROOT" "$@"
+    -DSERVERS_ROOT="$SERVERS_ROOT" -DNMS_ROOT="$NMS_ROOT" "$@"
 }

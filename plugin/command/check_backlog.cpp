@@ -8,10 +8,12 @@
 #include "table_access.h"
 #include "table_text.h"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <optional>
 #include <string_view>
+#include <tuple>
 
 namespace backlog {
 
@@ -22,7 +24,8 @@ using layout::State;
 
 enum Status : int { ok, warning, critical, unknown };
 constexpr std::array<std::string_view, 4> status_words{"OK", "WARNING", "CRITICAL", "UNKNOWN"};
-constexpr std::size_t most_perfdata = 20;
+constexpr unsigned long default_perfdata = 20; // some 3 kB; Nagios takes 8
+constexpr unsigned long most_perfdata = 1000;
 constexpr std::size_t most_named = 3;
 
 constexpr std::string_view usage =
@@ -35,6 +38,7 @@ constexpr std::string_view usage =
     "  --last                by the last interval alone, instead of the worst of five minutes\n"
     "  -n, --name REGEX      only listeners whose name it matches (POSIX extended); UNKNOWN if\n"
     "                        there is none\n"
+    "  -p, --perfdata COUNT  figures of at most so many listeners (20), the expected ones first\n"
     "  -f, --table FILE      the table file (/run/collectd-backlog/table); also --file\n"
     "  -t, --timeout SECONDS give up after so long (10): UNKNOWN\n"
     "  -v, --verbose         one line more for each listener that is not OK; twice: for each\n"
@@ -89,6 +93,7 @@ struct CheckOptions {
   std::optional<Range> warning;
   std::optional<Range> critical;
   NameFilter names;
+  unsigned long perfdata = default_perfdata; ///< listeners
   int verbosity = 0;
   bool last = false;                  ///< by the last interval alone
   std::optional<CheckResult> at_once; ///< nothing to check
@@ -111,6 +116,7 @@ constexpr std::array known_options{CommandOption{'w', "warning", CommandOption::
                                    CommandOption{'c', "critical", CommandOption::Value::required},
                                    CommandOption{last, "last"},
                                    CommandOption{'n', "name", CommandOption::Value::required},
+                                   CommandOption{'p', "perfdata", CommandOption::Value::required},
                                    CommandOption{'f', "table", CommandOption::Value::required},
                                    CommandOption{'f', "file", CommandOption::Value::required},
                                    CommandOption{'t', "timeout", CommandOption::Value::required},
@@ -134,6 +140,15 @@ std::optional<CheckResult> take_names(const CommandLine::Given &given, CheckOpti
                     " is no regular expression");
 }
 
+std::optional<CheckResult> take_perfdata(const CommandLine::Given &given, CheckOptions &options) {
+  const auto count = parse_number<unsigned long>(*given.value);
+  if (!count || *count > most_perfdata)
+    return bad_option("option " + given.shown + ": " + shown_argument(*given.value) +
+                      " is no number of listeners from 0 to 1000");
+  options.perfdata = *count;
+  return std::nullopt;
+}
+
 std::optional<CheckResult> take_timeout(const CommandLine::Given &given) {
   const std::optional<double> seconds = parse_finite(*given.value);
   if (!seconds || *seconds < 1 || *seconds > 3600)
@@ -151,6 +166,8 @@ std::optional<CheckResult> take_option(const CommandLine::Given &given, CheckOpt
     return take_range(given, options.critical);
   case 'n':
     return take_names(given, options);
+  case 'p':
+    return take_perfdata(given, options);
   case 't':
     return take_timeout(given);
   case 'f':
@@ -261,20 +278,64 @@ std::string line_of(const Listener &listener, const CheckOptions &options) {
          std::to_string(listener.peak) + " of " + std::to_string(layout::capacity(listener));
 }
 
-std::string perfdata(const std::vector<const Listener *> &listeners, const CheckOptions &options) {
-  std::string text;
-  std::size_t shown = 0;
-  for (const Listener *listener : listeners) {
-    if (!has_queue(*listener))
-      continue;
-    if (shown++ == most_perfdata)
-      break;
-    text += (text.empty() ? "" : " ") + std::string(layout::text_of(listener->name)) + "=" +
-            number_text(judged(*listener, options).used_percent) + "%;" +
-            (options.warning ? options.warning->text : "") + ";" +
-            (options.critical ? options.critical->text : "") + ";0;100";
-  }
+std::uint64_t peak_of(const Listener &listener, const CheckOptions &options) {
+  const bool recent = !options.last && (listener.has & layout::has_recent) != 0;
+  return recent ? std::max(listener.recent_peak, listener.peak) : listener.peak;
+}
+
+/// A dot parts what is measured, for no listener's name has one; two colons would be read into the
+/// labels behind them by Icinga (PluginUtility::SplitPerfdata()).
+std::string figures_of(const Listener &listener, const CheckOptions &options) {
+  const std::string name(layout::text_of(listener.name));
+  std::string text = " " + name + "=" + number_text(judged(listener, options).used_percent) + "%;" +
+                     (options.warning ? options.warning->text : "") + ";" +
+                     (options.critical ? options.critical->text : "") + ";0;100 " + name +
+                     ".peak=" + std::to_string(peak_of(listener, options)) + ";;;0;" +
+                     std::to_string(layout::capacity(listener));
+  if ((listener.has & layout::has_dropped) != 0)
+    text += " " + name + ".dropped=" + std::to_string(listener.dropped) + "c";
   return text;
+}
+
+/// Of so many listeners, whatever their state: a graph must neither begin nor end with an incident.
+/// What is expected comes first, then the order of names decides. Those whose names do not stay are
+/// in it only where there are no others.
+std::string listeners_perfdata(std::vector<const Listener *> listeners,
+                               const CheckOptions &options) {
+  std::erase_if(listeners, [](const Listener *listener) { return !has_queue(*listener); });
+  const auto place = [](const Listener *listener) {
+    return std::tuple((listener->has & layout::is_stable) == 0,
+                      (listener->has & layout::is_expected) == 0, layout::text_of(listener->name));
+  };
+  std::sort(listeners.begin(), listeners.end(),
+            [&](const Listener *a, const Listener *b) { return place(a) < place(b); });
+  const auto first_unstable =
+      std::find_if(listeners.begin(), listeners.end(), [](const Listener *listener) {
+        return (listener->has & layout::is_stable) == 0;
+      });
+  if (first_unstable != listeners.begin())
+    listeners.erase(first_unstable, listeners.end());
+  if (listeners.size() > options.perfdata)
+    listeners.resize(options.perfdata);
+  std::string text;
+  for (const Listener *listener : listeners)
+    text += figures_of(*listener, options);
+  return text;
+}
+
+/// Of the whole first: what is too long for a transport is cut at its end.
+std::string perfdata(const TableContents &contents, const std::vector<const Listener *> &listeners,
+                     const CheckOptions &options) {
+  std::array<std::size_t, layout::state_names.size()> counts{};
+  for (const Listener *listener : listeners)
+    ++counts.at(static_cast<std::size_t>(judged(*listener, options).state));
+  std::string text = "all.listeners=" + std::to_string(listeners.size()) + ";;;0";
+  for (std::size_t state = 1; state < counts.size(); ++state)
+    text.append(" all.").append(layout::state_names.at(state)).append("=") +=
+        std::to_string(counts.at(state)) + ";;;0";
+  if (options.names.empty() && (contents.header.has & layout::has_host_dropped) != 0)
+    text += " all.dropped=" + std::to_string(contents.header.dropped) + "c";
+  return text + listeners_perfdata(listeners, options);
 }
 
 CheckResult check(const TableContents &contents, const CheckOptions &options) {
@@ -317,8 +378,7 @@ CheckResult check(const TableContents &contents, const CheckOptions &options) {
       if (options.verbosity > 1 || status_of(*listener, options) != ok)
         details += std::string(status_words[status_of(*listener, options)]) + ": " +
                    without_bars(line_of(*listener, options)) + "\n";
-  const std::string data = perfdata(listeners, options);
-  return {worst, text + (data.empty() ? "" : " | " + data) + "\n" + details};
+  return {worst, text + " | " + perfdata(contents, listeners, options) + "\n" + details};
 }
 
 } // namespace

@@ -7,7 +7,7 @@ import re
 import unittest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
-PAGES = ["README.md", "plugin/README.md", "conf/collectd/stores/README.md", "tests/bench/README.md"]
+PAGES = ["README.md", "plugin/README.md", "conf/collectd/stores/README.md", "conf/nms/README.md", "tests/bench/README.md"]
 README_LINES = 300
 SOURCES_PAGE_LINES = 80
 TABLE_COLUMNS = 160
@@ -37,7 +37,7 @@ def tests_there():
 def files_named(text):
     """Paths from the top of the tree, wherever they stand, and names of files between `...`."""
     paths = re.findall(r"(?<![\w/.-])(?:conf|plugin|snmp|tests|include)/[\w./-]*\w", text)
-    names = re.findall(r"`([\w][\w/-]*\.(?:conf|cpp|influxql|json|md|py|txt|yml))`", text)
+    names = re.findall(r"`([\w][\w/-]*\.(?:cfg|conf|cpp|influxql|json|md|php|py|sh|snmprec|txt|xml|yaml|yml))`", text)
     return {name for name in paths + names if "STORE-PAGE" not in name}
 
 

@@ -96,7 +96,7 @@ class CheckBacklogTest(CommandTest):
             for state, status in (("ok", 0), ("missing", 2)):
                 self.publish(listener("a", has=0, state=state))
                 got, text, perfdata, _ = self.check(*options)
-                self.assertEqual((got, perfdata), (status, ""), options)
+                self.assertEqual((got, " a=" in perfdata), (status, False), options)
                 self.assertIn(f"a {state}, not listening", text)
         self.publish(listener("a", has=0, message="a: expected, but not listening for 5 s"))
         self.assertIn("worst a: expected, but not listening for 5 s", self.check()[1])
@@ -116,16 +116,57 @@ class CheckBacklogTest(CommandTest):
         self.assertEqual(self.check("-n", "_82$")[0], 3)
         self.assertEqual(self.check("-n", "(")[0], 3)
 
-    def test_perfdata_of_the_worst(self):
-        self.publish(*(listener(f"l{number}", used=float(number)) for number in range(50)))
-        perfdata = self.check()[2].split()
-        self.assertEqual(len(perfdata), 20)
-        self.assertTrue(perfdata[0].startswith("l49=49%"))
-        self.assertTrue(all(re.fullmatch(r"[a-z0-9_-]+=[0-9.]+%;;;0;100", part) for part in perfdata))
+    def figures(self, *arguments):
+        """{label: value with unit, warning, critical, lowest, highest}, in order"""
+        return dict(part.split("=") for part in self.check(*arguments)[2].split())
+
+    def figures_of_listeners(self, *arguments):
+        return [label for label in self.figures(*arguments) if "." not in label]
+
+    def test_perfdata_of_a_listener(self):
+        recent = table_writer.HAS_QUEUE | table_writer.HAS_DROPPED | table_writer.HAS_RECENT
+        self.publish(listener("a", peak=3, used=2.0, dropped=7, has=recent, recent_peak=100, recent_used=77.5, members=2),
+                     listener("b", has=table_writer.HAS_QUEUE, peak=1, limit=4, used=20.0), dropped=9)
+        self.assertEqual(self.figures("-w", "50"), {
+            "all.listeners": "2;;;0", "all.high": "0;;;0", "all.overflow": "0;;;0", "all.stalled": "0;;;0",
+            "all.missing": "0;;;0", "all.dropped": "9c", "a": "77.5%;50;;0;100", "a.peak": "100;;;0;130", "a.dropped": "7c",
+            "b": "20%;50;;0;100", "b.peak": "1;;;0;5"})
+        self.assertEqual({label: value for label, value in self.figures("--last", "-n", "^a$").items() if value[0] != "0"},
+                         {"all.listeners": "1;;;0", "a": "2%;;;0;100", "a.peak": "3;;;0;130", "a.dropped": "7c"})
+
+    def test_perfdata_counts_states(self):
+        self.publish(listener("a", state="high"), listener("b", state="missing", has=0), listener("c"),
+                     listener("d", has=table_writer.HAS_QUEUE | table_writer.HAS_RECENT, recent_state="high"),
+                     has=table_writer.HAS_HOST)
+        counts = {label: value[0] for label, value in self.figures().items() if label.startswith("all.")}
+        self.assertEqual(counts, {"all.listeners": "4", "all.high": "2", "all.overflow": "0", "all.stalled": "0",
+                                  "all.missing": "1"})
+        self.assertEqual(self.figures("--last")["all.high"], "1;;;0")
+
+    def test_perfdata_of_the_same_listeners_in_each_state(self):
+        stable = table_writer.HAS_QUEUE | table_writer.IS_STABLE
+        names = [f"l{number:02}" for number in range(50)]
+        for worst in ("l00", "l49"):
+            self.publish(*(listener(name, has=stable, used=90.0 * (name == worst)) for name in names),
+                         listener("a-unstable", used=100.0, state="overflow"))
+            self.assertEqual(self.figures_of_listeners(), names[:20])
+            self.assertEqual(self.figures_of_listeners("-p", "3"), names[:3])
+            self.assertEqual(self.figures_of_listeners("--perfdata=0"), [])
+            self.assertEqual(self.figures_of_listeners("-p", "1000"), names)
+        self.assertEqual(self.figures_of_listeners("-n", "unstable"), ["a-unstable"])
+        self.publish(*(listener(name, has=stable | table_writer.IS_EXPECTED * (name == "l49")) for name in names))
+        self.assertEqual(self.figures_of_listeners(), ["l49", *names[:19]])
+
+    def test_perfdata_is_short_enough_for_nagios(self):
+        names = [f"tcp_any_{number}__" + 88 * "x" for number in range(10000, 10020)]
+        self.publish(*(listener(name, has=table_writer.HAS_QUEUE | table_writer.HAS_DROPPED | table_writer.IS_STABLE,
+                                peak=10**9, limit=10**9, used=33.333, dropped=10**12) for name in names))
+        self.assertEqual(self.figures_of_listeners(), names)
+        self.assertLess(len(self.run_program("check_backlog", "-f", self.table).stdout), 8192)  # MAX_PLUGIN_OUTPUT_LENGTH
 
     def test_perfdata_has_no_exponent(self):
         self.publish(*(listener(f"l{number}", used=used) for number, used in enumerate((100.0, 33.337, 0.5, 9.3e-8))))
-        self.assertEqual([part.split("%")[0] for part in self.check()[2].split()],
+        self.assertEqual([f"{label}={value.split('%')[0]}" for label, value in self.figures().items() if "." not in label],
                          ["l0=100", "l1=33.34", "l2=0.5", "l3=0"])
 
     def test_more_words(self):
@@ -168,12 +209,13 @@ class CheckBacklogTest(CommandTest):
         status, text, perfdata, _ = self.check()
         self.assertEqual(status, 1)
         self.assertIn("a ok, was overflow in the last 5 min: 100% used, peak 129 of 129, 12 overflows", text)
-        self.assertEqual(perfdata, "a=100%;;;0;100")
+        self.assertIn(" a=100%;;;0;100 a.peak=129;;;0;129 a.dropped=0c", perfdata)
         self.assertEqual(self.check("-w", "50")[0], 1)
         self.assertEqual(self.check("-c", "50")[0], 2)
         for options in (("--last",), ("--last", "-w", "50"), ("-c", "50", "--last")):
             status, text, perfdata, _ = self.check(*options)
-            self.assertEqual((status, perfdata.split(";")[0]), (0, "a=2%"), text)
+            self.assertEqual(status, 0, text)
+            self.assertIn(" a=2%;", perfdata)
             self.assertIn("2% used, peak 3 of 129", text)
         self.publish(listener("a", recent_state="stalled", recent_severity="failure", **recent))
         self.assertEqual(self.check("-w", "101")[0], 2)
