@@ -29,7 +29,7 @@ struct Running {
   explicit Running(std::shared_ptr<const Config> configuration)
       : config(std::move(configuration)), collector(config) {
     if (!config->table_file.empty())
-      table_file.emplace(config->table_file, config->table_group);
+      table_file.emplace(config->table_file, table_group(*config));
   }
 
   std::shared_ptr<const Config> config;
@@ -85,7 +85,8 @@ void write_table(TableContents &contents) {
   const Failure failure = running->table_file->publish(contents, &left_out);
   if (!left_out.empty())
     faults.push_back({"complete table file", left_out.front()});
-  if (const Failure &refusal = running->table_file->group_refusal())
+  if (const Failure &refusal = running->table_file->group_refusal();
+      refusal && running->config->table_group_given)
     faults.push_back({"group on the table file (TableGroup)",
                       refusal->what + ", so only collectd's own group may read it"});
   if (failure)

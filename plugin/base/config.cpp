@@ -217,21 +217,12 @@ ConfigError read_table_file(const oconfig_item_t &item, Config &config) {
   return std::nullopt;
 }
 
-/// The number of the group of that name on this system.
-std::optional<gid_t> find_group(const std::string &name) {
-  std::vector<char> buffer(16384);
-  group entry{};
-  group *found = nullptr;
-  while (::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == ERANGE)
-    buffer.resize(2 * buffer.size());
-  return found == nullptr ? std::nullopt : std::optional(found->gr_gid);
-}
-
-ConfigError read_table_group(const oconfig_item_t &item, std::optional<gid_t> &group) {
+ConfigError read_table_group(const oconfig_item_t &item, Config &config) {
   const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
   const std::string name = value != nullptr ? value->value.string : "";
-  group = name.empty() ? std::nullopt : find_group(name);
-  if (value == nullptr || (!name.empty() && !group))
+  config.table_group = name.empty() ? std::nullopt : find_group(name);
+  config.table_group_given = true;
+  if (value == nullptr || (!name.empty() && !config.table_group))
     return refusal(item, "the name of a group of this system, or \"\" for collectd's own");
   return std::nullopt;
 }
@@ -339,7 +330,7 @@ constexpr std::array plugin_options{
     PluginOption{"MaxListeners", into<read_count<max_max_listeners>, &Config::max_listeners>},
     PluginOption{"Events", into<read_events, &Config::events>},
     PluginOption{"TableFile", read_table_file},
-    PluginOption{"TableGroup", into<read_table_group, &Config::table_group>},
+    PluginOption{"TableGroup", read_table_group},
     PluginOption{"Values", into<read_values, &Config::values>},
 };
 
@@ -448,6 +439,19 @@ bool selects_net_namespace(const Config &config, const std::string &name) {
   return std::any_of(config.watches.begin(), config.watches.end(), [&](const Watch &watch) {
     return !watch.entry.is_regex() && watch.entry.text().ends_with(end);
   });
+}
+
+std::optional<gid_t> find_group(const std::string &name) {
+  std::vector<char> buffer(16384);
+  group entry{};
+  group *found = nullptr;
+  while (::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == ERANGE)
+    buffer.resize(2 * buffer.size());
+  return found == nullptr ? std::nullopt : std::optional(found->gr_gid);
+}
+
+std::optional<gid_t> table_group(const Config &config) {
+  return config.table_group_given ? config.table_group : find_group(default_table_group);
 }
 
 std::optional<std::string> apply_config(const oconfig_item_t &block, Config &config) {

@@ -18,6 +18,7 @@ struct oconfig_item_s; // of liboconfig/oconfig.h
 namespace backlog {
 
 constexpr const char *default_table_file = "/run/collectd-backlog/table";
+constexpr const char *default_table_group = "backlog"; // which the packages make
 
 enum class ValueSet : std::uint8_t { basic, full };
 enum class EventUse : std::uint8_t { automatic, off };
@@ -65,12 +66,18 @@ struct Config {
   std::string table_file = default_table_file;      ///< TableFile; empty: none
   bool table_file_given = false;                    ///< whether TableFile was said
   std::optional<gid_t> table_group;                 ///< TableGroup; empty: that of the process
+  bool table_group_given = false;                   ///< whether TableGroup was said
 
   /// 5 ms by default, or SampleInterval if that is shorter.
   Seconds burst_interval() const {
     return configured_burst_interval.value_or(std::min(sample_interval, Seconds(0.005)));
   }
 };
+
+/// Of the group of that name on this system.
+std::optional<gid_t> find_group(const std::string &name);
+/// Who may read the table file: by default a group that a system need not have.
+std::optional<gid_t> table_group(const Config &config);
 
 /// What the Watch blocks say of a listener together; of what several say, the last holds.
 struct WatchFacts {

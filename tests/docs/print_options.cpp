@@ -78,7 +78,11 @@ const std::vector<Option> &plugin_options() {
       {"Events", [](Config &c) { return std::string(c.events == EventUse::off ? "off" : "auto"); },
        "off"},
       {"TableFile", [](Config &c) { return c.table_file; }, "/table"},
-      {"TableGroup", [](Config &c) { return std::string(c.table_group ? "something" : ""); },
+      {"TableGroup",
+       [](Config &c) {
+         const std::string given = c.table_group ? "something" : "";
+         return c.table_group_given ? given : default_table_group;
+       },
        "root"},
       {"Values",
        [](Config &c) { return std::string(c.values == ValueSet::basic ? "basic" : "full"); },

@@ -270,7 +270,14 @@ class PluginTest(unittest.TestCase):
                 if with_table:
                     wait_until(self.system.path("run/collectd-backlog/table").exists, "the table")
                     self.assertIn(name, self.system.run("backlog-table"))
-                    self.assertIn(name, self.system.run("/usr/lib/nagios/plugins/check_backlog", "-n", name))
+                    check = ["/usr/lib/nagios/plugins/check_backlog", "-n", name]
+                    self.assertIn(name, self.system.run(*check))
+                    # As Nagios, whose user has been added to the group, and as anybody.
+                    as_nobody = ["setpriv", "--reuid", "nobody", "--regid", "nogroup"]
+                    self.assertIn(name, self.system.run(*as_nobody, "--groups", "backlog", *check))
+                    outside = subprocess.run(self.system.command(*as_nobody, "--clear-groups", *check), check=False, text=True,
+                                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+                    self.assertIn("add the user to it: adduser nobody backlog", outside.stdout)
 
     def check_without_plugin(self):
         self.system.run("collectd", "-T", "-C", self.system.config("LoadPlugin cpu\n"))
@@ -460,6 +467,20 @@ class AgentxTest(unittest.TestCase):
         system.purge("backlog-agentx")
         self.assertEqual(changes(before, system.files()), {})
 
+    def test_the_group_is_of_both(self):
+        """It goes with the last of the packages that use it."""
+        system = self.system
+        before = system.files()
+        files = {name: packages()[name] for name in ("collectd-backlog", "backlog-agentx")}
+        for first, last in (files, reversed(files)):
+            system.install(files[first])
+            self.assertIn("backlog:", system.path("etc/group").read_text())
+            system.install(files[last])
+            system.purge(first)
+            self.assertIn("backlog:", system.path("etc/group").read_text())
+            system.purge(last)
+            self.assertEqual(changes(before, system.files()), {})
+
     def test_a_group_that_is_named_stays(self):
         """By snmpd's configuration, or collectd's, which does not start with a group that is gone."""
         system = self.system
@@ -522,7 +543,9 @@ class RpmTest(unittest.TestCase):
         self.assertTrue(system.path(SNIPPET).read_text().endswith(EDIT))
         system.rpm("-e", "collectd-backlog")
         left = changes(before, system.files())
-        self.assertEqual([path for path in left if system.path(path).is_file()], [f"{SNIPPET}.rpmsave"])
+        # The group stays, as with other packages of this kind.
+        self.assertEqual({path for path in left if system.path(path).is_file()},
+                         {f"{SNIPPET}.rpmsave", "etc/group", "etc/gshadow"})
         self.assertFalse(system.path("run/collectd-backlog").exists())
 
     def test_life_of_the_subagent(self):

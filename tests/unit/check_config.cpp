@@ -152,14 +152,15 @@ START_TEST(good_options_of_the_table) {
   Config config;
   assert_text(config.table_file, default_table_file);
   ck_assert(!config.table_file_given && !config.table_group);
+  ck_assert(table_group(config) == find_group("backlog"));
   const Tree some({{"TableFile", {text("/a/b")}}, {"TableGroup", {text("root")}}});
   ck_assert(!apply_config(some.root(), config));
   assert_text(config.table_file, "/a/b");
-  ck_assert(config.table_file_given && config.table_group == gid_t{0});
+  ck_assert(config.table_file_given && table_group(config) == gid_t{0});
   const Tree none({{"TableFile", {text("")}}, {"TableGroup", {text("")}}});
   ck_assert(!apply_config(none.root(), config));
   assert_text(config.table_file, "");
-  ck_assert(config.table_file_given && !config.table_group);
+  ck_assert(config.table_file_given && !table_group(config));
 }
 END_TEST
 
