@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t id_min_digits = 8;
 constexpr std::size_t autobind_digits = 5; // unix_autobind() in net/unix/af_unix.c
 constexpr std::size_t hash_suffix_bytes = 9;
+constexpr std::string_view device_separator = "__dev_";
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
@@ -104,14 +105,6 @@ bool in_alphabet(std::string_view text) {
                      [](char c) { return is_digit(c) || is_lower(c) || c == '_' || c == '-'; });
 }
 
-/// Cuts the separator and what follows it off the end; false: nothing follows.
-bool take_end(std::string_view &text, std::string_view separator) {
-  const std::size_t at = text.find(separator);
-  const bool is_empty = at != std::string_view::npos && at + separator.size() == text.size();
-  text = text.substr(0, at);
-  return !is_empty;
-}
-
 std::string with_separator(std::string_view part, char separator) {
   std::string text(part);
   std::replace(text.begin(), text.end(), '-', separator);
@@ -124,12 +117,23 @@ bool is_ipv4_part(std::string_view part) {
          !address.is_any();
 }
 
-/// As inet_ntop() writes it, which is the only way that names have.
-bool is_ipv6_part(std::string_view part) {
+/// Whether the text is an address of IPv6 that gives this part.
+bool gives_part(const std::string &text, std::string_view part) {
   TcpAddress address{.ipv6 = true};
-  if (inet_pton(AF_INET6, with_separator(part, ':').c_str(), address.bytes.data()) != 1)
+  if (inet_pton(AF_INET6, text.c_str(), address.bytes.data()) != 1)
     return false;
   return !address.is_any() && !address.is_ipv4_mapped() && name_part(host_text(address)) == part;
+}
+
+/// As inet_ntop() writes it, which is the only way that names have.
+bool is_ipv6_part(std::string_view part) {
+  std::string text = with_separator(part, ':');
+  if (gives_part(text, part))
+    return true;
+  // What begins with 96 bits of zero ends as an IPv4 address.
+  for (int dots = 0; dots < 3 && text.rfind(':') != std::string::npos; ++dots)
+    text[text.rfind(':')] = '.';
+  return gives_part(text, part);
 }
 
 bool is_tcp_name(std::string_view host_and_port, bool ipv6) {
@@ -143,6 +147,19 @@ bool is_tcp_name(std::string_view host_and_port, bool ipv6) {
     return is_ipv4_part(host);
   const std::size_t zone = host.find('_');
   return zone + 1 != host.size() && is_ipv6_part(host.substr(0, zone));
+}
+
+/// Up to its end, or to a separator that something follows. A device can have a separator in its
+/// name.
+bool begins_with_tcp_name(std::string_view text, bool ipv6) {
+  bool is_whole = is_tcp_name(text, ipv6);
+  for (std::size_t at = text.find("__"); !is_whole && at != std::string_view::npos;
+       at = text.find("__", at + 1))
+    for (const std::string_view separator : {device_separator, namespace_separator})
+      is_whole = is_whole ||
+                 (text.substr(at).starts_with(separator) && text.size() > at + separator.size() &&
+                  is_tcp_name(text.substr(0, at), ipv6));
+  return is_whole;
 }
 
 } // namespace
@@ -171,9 +188,7 @@ bool is_listener_name(std::string_view name) {
     return false;
   if (name.size() == listener_name_max_bytes) // may be cut anywhere
     return true;
-  std::string_view address = name.substr(ipv6 ? tcp6.size() : tcp.size());
-  return take_end(address, namespace_separator) && take_end(address, "__dev_") &&
-         is_tcp_name(address, ipv6);
+  return begins_with_tcp_name(name.substr(ipv6 ? tcp6.size() : tcp.size()), ipv6);
 }
 
 bool keeps_name(std::string_view address, std::string_view other) {
@@ -204,7 +219,7 @@ ListenerName name_tcp_listener(const TcpAddress &address, std::string_view devic
     text += "_" + name_part(device);
   text += "_" + std::to_string(plain.port);
   if (plain.device != 0 && !zone)
-    text += "__dev_" + name_part(device);
+    text.append(device_separator).append(name_part(device));
   return {bounded(with_net_namespace(std::move(text), net_namespace)),
           plain.device != 0 && has_id(device)};
 }

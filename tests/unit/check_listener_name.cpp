@@ -66,10 +66,17 @@ START_TEST(odd_devices_get_a_hash) {
   const auto named = [](const char *device) {
     return name_tcp_listener(tcp("0.0.0.0", 80, 2), device, "").text;
   };
-  for (const char *device : {"Eth0", "wg@0", "a..b", "veth__1", "\xc3\xa9"}) {
+  for (const char *device :
+       {"Eth0", "wg@0", "a..b", "veth__1", "\xc3\xa9", "__netns_0", "__dev_0"}) {
     const std::string name = named(device);
     ck_assert_msg(in_alphabet(name), "%s", name.c_str());
     ck_assert(name != named("eth0"));
+    ck_assert_msg(is_listener_name(name), "%s", name.c_str());
+    for (const char *net_namespace : {"", "blue"}) {
+      const std::string of_link =
+          name_tcp_listener(tcp("fe80::1", 80, 2), device, net_namespace).text;
+      ck_assert_msg(is_listener_name(of_link), "%s", of_link.c_str());
+    }
   }
   assert_text(named("Eth0"), "tcp_any_80__dev_eth0_510c60c4");
   ck_assert(named("Eth0") != named("eTh0"));
