@@ -6,12 +6,14 @@
 #include <linux/btf.h>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 namespace backlog {
 
 namespace {
 
 constexpr std::uint32_t kfree_skb_arguments = 5; // with the data of the tracepoint, which is first
+constexpr std::size_t bytes_of_a_type = 24;      // some, with what is behind it
 constexpr std::uint32_t kind_enum64 = 19;        // BTF_KIND_ENUM64, in headers of 6.0 and later
 
 /// Of all kinds known; nullopt: one that is not, behind which nothing can be found.
@@ -74,7 +76,16 @@ public:
   }
 
   EventHooks hooks() {
-    each([this](const btf_type &type, std::uint32_t, std::size_t behind) { note(type, behind); });
+    places_.reserve(types_.size() / bytes_of_a_type);
+    for (std::size_t at = 0; const auto type = read_at<btf_type>(types_, at);) {
+      const std::size_t behind = at + sizeof(btf_type);
+      const auto more = bytes_behind(BTF_INFO_KIND(type->info), BTF_INFO_VLEN(type->info));
+      if (!more || *more > types_.size() - behind)
+        break;
+      places_.push_back(static_cast<std::uint32_t>(at));
+      note(*type, behind);
+      at = behind + *more;
+    }
     hooks_.drop_reasons = reasons_found_ == reasons.size();
     if (kfree_skb_ != 0)
       hooks_.kfree_skb_rx_sk = arguments_of(kfree_skb_) >= kfree_skb_arguments;
@@ -84,18 +95,6 @@ public:
 private:
   static constexpr std::array<std::string_view, 3> reasons{
       "SKB_DROP_REASON_NO_SOCKET", "SKB_DROP_REASON_TCP_CSUM", "SKB_DROP_REASON_TCP_FLAGS"};
-
-  template <class Take> void each(Take take) const {
-    std::uint32_t id = 1;
-    for (std::size_t at = 0; const auto type = read_at<btf_type>(types_, at); ++id) {
-      const std::size_t behind = at + sizeof(btf_type);
-      const auto more = bytes_behind(BTF_INFO_KIND(type->info), BTF_INFO_VLEN(type->info));
-      if (!more || *more > types_.size() - behind)
-        return;
-      take(*type, id, behind);
-      at = behind + *more;
-    }
-  }
 
   std::string_view name_at(std::uint32_t offset) const {
     if (offset >= strings_.size())
@@ -139,26 +138,21 @@ private:
 
   /// Of the function that the pointer is of.
   std::uint32_t arguments_of(std::uint32_t pointer) const {
-    const std::uint32_t function = target_of(pointer, BTF_KIND_PTR).value_or(0);
-    std::uint32_t count = 0;
-    each([&](const btf_type &type, std::uint32_t id, std::size_t) {
-      if (id == function && BTF_INFO_KIND(type.info) == BTF_KIND_FUNC_PROTO)
-        count = BTF_INFO_VLEN(type.info);
-    });
-    return count;
+    const auto to = type_at(pointer, BTF_KIND_PTR);
+    const auto function = to ? type_at(to->type, BTF_KIND_FUNC_PROTO) : std::nullopt;
+    return function ? BTF_INFO_VLEN(function->info) : 0;
   }
 
-  std::optional<std::uint32_t> target_of(std::uint32_t wanted, std::uint32_t kind) const {
-    std::optional<std::uint32_t> target;
-    each([&](const btf_type &type, std::uint32_t id, std::size_t) {
-      if (id == wanted && BTF_INFO_KIND(type.info) == kind)
-        target = type.type;
-    });
-    return target;
+  std::optional<btf_type> type_at(std::uint32_t id, std::uint32_t kind) const {
+    if (id == 0 || id > places_.size())
+      return std::nullopt;
+    const auto type = read_at<btf_type>(types_, places_[id - 1]);
+    return type && BTF_INFO_KIND(type->info) == kind ? type : std::nullopt;
   }
 
   std::span<const std::byte> types_;
   std::string_view strings_;
+  std::vector<std::uint32_t> places_; ///< of the types, by id - 1
   EventHooks hooks_;
   std::uint32_t kfree_skb_ = 0; ///< id of the pointer
   std::size_t reasons_found_ = 0;
