@@ -32,6 +32,7 @@ MIXES = (  # of drop_mixes; the goal in percent
     ("full", "three permanently full", 4),
 )
 SKIPPED = 77
+FOREIGN_GOAL = 0.5  # percent of a core
 
 
 class Skipped(Exception):
@@ -270,10 +271,23 @@ class Bench:
         except RuntimeError as reason:
             self.table.skip("events: 200 000 foreign ones a second", str(reason))
             return
-        self.table.at_most("events: 200 000 foreign ones a second", figures["rise_ns"] * 200000 / 1e9 * 100, 0.5,
-                           " % of a core", f"{figures['rise_ns']:.0f} ns each, on a write and read of "
-                           f"{figures['without_ns']:.0f} ns", is_ratio=False)
+        self._foreign_events(figures)
         self.table.at_most("events: load and attach", figures["load_ms"], 50, " ms", is_ratio=False)
+
+    def _foreign_events(self, figures):
+        """Of sockets that are none of theirs. Where the machine takes more than the goal to call programs that do
+        nothing, ours are held against these."""
+        percent = {name: figures[f"{name}_ns"] * 200000 / 1e9 * 100 for name in ("rise", "idle_rise")}
+        remark = ("{rise_ns:.0f} ns each, {idle_rise_ns:.0f} ns with programs that do nothing, on a write and read of "
+                  "{without_ns:.0f} ns; by the kernel's clock {program_ns:.0f} ns more than those".format(**figures))
+        title = "events: 200 000 foreign ones a second"
+        if percent["idle_rise"] <= FOREIGN_GOAL:
+            self.table.at_most(title, percent["rise"], FOREIGN_GOAL, " % of a core", remark, is_ratio=False)
+        else:
+            self.table.at_most("events: a foreign one / the same by programs that do nothing",
+                               figures["rise_ns"] / figures["idle_rise_ns"], 1.25, "x",
+                               f"{title[8:]}: {percent['rise']:.2f} % of a core, of which {percent['idle_rise']:.2f} % "
+                               f"are tracing itself; {remark}")
 
     # Whose drops
 
