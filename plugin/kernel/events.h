@@ -6,6 +6,7 @@
 #include "result.h"
 #include "unique_fd.h"
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -13,6 +14,14 @@
 #include <string>
 
 namespace backlog {
+
+/// What the programs took and what they left out, in some time.
+struct EventExpense {
+  std::chrono::nanoseconds cost{0}; ///< all CPUs together
+  std::uint64_t seen = 0;           ///< events of whatever socket
+  std::uint64_t missed = 0;         ///< likewise, left out (LoadedBpf::missed()), at most
+  std::uint64_t lost = 0;           ///< of listeners for which a map had no room
+};
 
 /// The BPF programs that count what happens to accept queues, and what they have counted. One
 /// thread uses it. Everything that it has in the kernel ends with it, or with the process.
@@ -49,12 +58,8 @@ public:
   /// net_cookies: as of net_cookie().
   void look_into(const std::set<std::uint64_t> &net_cookies);
 
-  /// What the programs cost since the last call, all CPUs together.
-  std::chrono::nanoseconds take_cost();
-  /// Events that went uncounted since the last call, a map being full.
-  std::uint64_t take_lost();
-  /// Likewise, since both programs were interrupted (LoadedBpf::missed()).
-  std::uint64_t take_missed();
+  /// Since the last call.
+  EventExpense take_expense();
 
 private:
   /// A loaded object and the memory that its programs share with this process.
@@ -64,11 +69,12 @@ private:
       void operator()(event_control *control) const;
     };
     std::unique_ptr<event_control, Unmap> control;
-    std::uint64_t seen = 0; ///< as of the last take_cost()
+    std::uint64_t seen = 0; ///< as of the last take_expense(); likewise:
     std::uint64_t lost = 0;
 
     static Result<Part> start(const BpfObject &object);
     std::uint64_t take_seen();
+    std::uint64_t take_lost();
   };
 
   Events() = default;
@@ -85,8 +91,9 @@ private:
   std::set<std::uint64_t> looked_into_;
   EventBook book_;
   bool has_read_ = false;
+  std::chrono::nanoseconds foreign_{0}; ///< what an event of whatever socket costs in a program
   std::uint64_t missed_ = 0;
-  std::uint64_t counted_ = 0; ///< additions and frees, since the last take_cost()
+  std::uint64_t counted_ = 0; ///< additions and frees, since the last take_expense()
   BpfEntries counts_entries_;
   BpfEntries frees_entries_;
   BpfEntries waits_entries_;

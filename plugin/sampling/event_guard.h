@@ -18,6 +18,9 @@ struct EventInterval {
   std::uint64_t dropped = 0; ///< segments, by sk_drops less the frees
   /// ... and as ListenDrops counted them; empty: not known, or frees are not counted.
   std::optional<std::uint64_t> counted;
+  std::uint64_t seen = 0;    ///< events, of whatever socket
+  std::uint64_t missed = 0;  ///< of those, may be as many: no program saw them
+  std::uint64_t lost = 0;    ///< events of listeners for which there was no room
   bool sockets_left = false; ///< listening sockets went, and what they had dropped last with them
 };
 
@@ -29,6 +32,8 @@ public:
     fine,
     too_dear,   ///< they take more than the budget: detach them
     deaf,       ///< most connections go unseen: detach them
+    skipped,    ///< the kernel left out too many events: detach them
+    crowded,    ///< some listeners found no room: detach them
     wrong_drops ///< drops are not what ListenDrops says: find out by sampling whose they are
   };
 
@@ -36,7 +41,7 @@ public:
   explicit EventGuard(double budget_percent) : budget_percent_(budget_percent) {}
 
   /// After each whole interval. What is seen in two intervals in a row is no accident of reading
-  /// one counter after the other.
+  /// one counter after the other; for want of room one is enough.
   Verdict note(const EventInterval &interval);
   /// They were detached: when to try again; later each time.
   void detached(TimePoint now);
@@ -44,8 +49,9 @@ public:
 
 private:
   double budget_percent_;
-  unsigned dear_ = 0; ///< intervals in a row; likewise the next two
+  unsigned dear_ = 0; ///< intervals in a row; likewise the next three
   unsigned deaf_ = 0;
+  unsigned skipped_ = 0;
   unsigned wrong_ = 0;
   std::optional<TimePoint> retry_at_;
   std::chrono::minutes retry_after_{10};

@@ -157,7 +157,8 @@ private:
   /// Believes the programs only as far as the kernel's own counters say the same.
   void judge_events(const EventReading &reading, const Harvest &harvest) {
     const auto before = std::exchange(counters_before_, harvest.own.counters);
-    events_cost_ = events_->take_cost();
+    const EventExpense spent = events_->take_expense();
+    events_cost_ = spent.cost;
     if (!reading.is_whole || !before || !harvest.own.counters)
       return;
     const auto risen = [&](Counter counter) -> std::optional<std::uint64_t> {
@@ -176,6 +177,9 @@ private:
     if (counts_frees_)
       interval.counted = risen(Counter::ListenDrops);
     interval.sockets_left = harvest.own.has_lost;
+    interval.seen = spent.seen;
+    interval.missed = spent.missed;
+    interval.lost = spent.lost;
     switch (guard_.note(interval)) {
     case EventGuard::Verdict::fine:
       return;
@@ -183,6 +187,11 @@ private:
       return stop_events("they would take more than SamplerBudget");
     case EventGuard::Verdict::deaf:
       return stop_events("most connections are not told of");
+    case EventGuard::Verdict::skipped:
+      return stop_events("the kernel skips too many");
+    case EventGuard::Verdict::crowded:
+      return stop_events("there are more than " + std::to_string(EVENT_LISTENERS) +
+                         " listeners, of all net namespaces");
     case EventGuard::Verdict::wrong_drops:
       count_frees(nullptr);
       notices_.emplace_back(

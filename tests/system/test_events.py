@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """What the BPF programs tell, against the truth; and what is left where there are none."""
 
+import contextlib
 import ctypes
 import os
 import pathlib
 import platform
 import re
+import resource
 import signal
 import socket
+import threading
 import time
 
 import system_test
@@ -21,6 +24,7 @@ BURSTS = 8
 SHORT = 0.001  # seconds that a burst's clients wait
 # What sampling alone would see of such bursts is next to nothing.
 CONFIG = "Values full\nSamplerBudget 20\nSampleInterval 0.1\nBurstInterval 0.1"
+EVENT_LAYOUT = pathlib.Path(__file__).resolve().parents[2] / "plugin/kernel/event_layout.h"
 CAP_PERFMON, CAP_BPF = 38, 39
 BPF_PROG_GET_FD_BY_ID = 13
 BPF_SYSCALL = {"x86_64": 321, "aarch64": 280}.get(platform.machine())
@@ -245,6 +249,51 @@ class EventsTest(SystemTest):
         for collectd in both:
             collectd.wait_for_value(listener.name, "queue_length-accept_peak", lambda value: value == 9)
             collectd.wait_for_value(listener.name, "connections-arrived", lambda value: value == 9)
+
+    def check_sampling_goes_on(self, collectd, reason):
+        """After the programs were given up."""
+        collectd.wait_for_log(f"events: not in use for a while: {reason}", 30)
+        collectd.wait_for_value("sampler", "gauge-events", 0)
+        self.assertEqual(program_ids(collectd.pid), set())
+        listener = self.listener(limit=64)
+        listener.fill(9)
+        collectd.wait_for_value(listener.name, "queue_length-accept_peak", 9)
+        self.assertEqual(len(re.findall("events: not in use", collectd.log())), 1)
+
+    def test_too_dear(self):
+        """What goes on at sockets that are none of theirs may cost more than the budget has."""
+        collectd = self.with_events("SamplerBudget 0.05", interval=0.5)
+        enough = threading.Event()
+
+        def write():
+            one, other = socket.socketpair()
+            with one, other:
+                while not enough.is_set():
+                    one.send(b"x")
+                    other.recv(1)
+        thread = threading.Thread(target=write)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(enough.set)
+        self.check_sampling_goes_on(collectd, "they would take more than SamplerBudget")
+
+    def test_no_room(self):
+        """More listeners than the map has entries: none is said to have had no connections that has had some."""
+        collectd = self.with_events("ReportUnix false\nSamplerBudget 20", interval=2)
+        most = int(re.search(r"EVENT_LISTENERS =\s+(\d+)", EVENT_LAYOUT.read_text(encoding="ascii"))[1])
+        many = most + 50
+        with contextlib.ExitStack() as sockets:
+            old = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (many + 100, max(many + 100, old[1])))
+            self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, old)
+            collectd.wait_for_intervals(1)
+            for number in range(many):
+                listener = sockets.enter_context(socket.socket(socket.AF_UNIX))
+                listener.bind(f"\0events-{os.getpid()}-{number}")
+                listener.listen(1)
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.connect(listener.getsockname())
+            self.check_sampling_goes_on(collectd, f"there are more than {most} listeners")
 
     def check_nothing_is_left(self, end):
         if BPF_SYSCALL is None:

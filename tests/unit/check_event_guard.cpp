@@ -85,6 +85,35 @@ START_TEST(drops) {
 }
 END_TEST
 
+START_TEST(skipped) {
+  const struct {
+    std::uint64_t seen = 0;
+    std::uint64_t missed = 0;
+    Verdict verdict = Verdict::fine;
+  } cases[] = {
+      {.seen = 10'000'000, .missed = 0, .verdict = Verdict::fine},
+      {.seen = 10'000'000, .missed = 10'000, .verdict = Verdict::fine},
+      {.seen = 10'000'000, .missed = 10'001, .verdict = Verdict::skipped},
+      {.seen = 100, .missed = 20, .verdict = Verdict::fine}, // too few to tell
+      {.seen = 100, .missed = 21, .verdict = Verdict::skipped},
+  };
+  for (const auto &c : cases) {
+    EventInterval seen = interval();
+    seen.seen = c.seen;
+    seen.missed = c.missed;
+    ck_assert(twice(seen) == c.verdict);
+  }
+}
+END_TEST
+
+START_TEST(no_room_once_is_enough) {
+  EventGuard guard(0.5);
+  EventInterval full = interval();
+  full.lost = 1;
+  ck_assert(guard.note(full) == Verdict::crowded);
+}
+END_TEST
+
 START_TEST(one_interval_is_an_accident) {
   EventGuard guard(0.5);
   EventInterval costly = interval();
@@ -113,6 +142,6 @@ START_TEST(tries_again_later_each_time) {
 END_TEST
 
 int main() {
-  return run_tests("event_guard", costs, arrivals, drops, one_interval_is_an_accident,
-                   tries_again_later_each_time);
+  return run_tests("event_guard", costs, arrivals, drops, skipped, no_room_once_is_enough,
+                   one_interval_is_an_accident, tries_again_later_each_time);
 }
