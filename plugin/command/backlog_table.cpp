@@ -6,6 +6,7 @@
 #include "listener_selection.h"
 #include "live_table.h"
 #include "number.h"
+#include "openmetrics_text.h"
 #include "table_access.h"
 #include "table_text.h"
 
@@ -37,6 +38,7 @@ constexpr std::string_view usage =
     "*:443, [::1]:9000 or :80 (any address), a Unix path, or @name: only those are shown.\n"
     "  --watch           show it again each second, until Ctrl-C\n"
     "  --json            as JSON\n"
+    "  --openmetrics     as metrics for Prometheus\n"
     "  --audit           limits and who set them\n"
     "  --oid NAME        the listener's index in BACKLOG-MIB\n"
     "  --live [SECONDS]  sample this host for so long (1), without collectd\n"
@@ -55,6 +57,7 @@ struct Options {
   std::string table = default_table_file;
   bool watch = false;
   bool json = false;
+  bool openmetrics = false;
   bool audit = false;
   std::optional<std::string> oid;
   std::optional<std::chrono::milliseconds> live;
@@ -75,10 +78,11 @@ std::optional<double> parse_seconds(const std::string &text) {
              : std::nullopt;
 }
 
-enum LongOption : int { watch = 256, json, audit, oid, live };
+enum LongOption : int { watch = 256, json, openmetrics, audit, oid, live };
 constexpr std::array known_options{CommandOption{'f', "table", CommandOption::Value::required},
                                    CommandOption{watch, "watch"},
                                    CommandOption{json, "json"},
+                                   CommandOption{openmetrics, "openmetrics"},
                                    CommandOption{audit, "audit"},
                                    CommandOption{oid, "oid", CommandOption::Value::required},
                                    CommandOption{live, "live", CommandOption::Value::optional},
@@ -123,6 +127,9 @@ std::optional<int> take(CommandLine &line, const CommandLine::Given &given, Opti
     return std::nullopt;
   case json:
     options.json = true;
+    return std::nullopt;
+  case openmetrics:
+    options.openmetrics = true;
     return std::nullopt;
   case audit:
     options.audit = true;
@@ -181,6 +188,8 @@ Screen screen(const Options &options) {
 std::string shown(const TableContents &contents, const Options &options) {
   if (options.json)
     return table_json(contents, clock_ns());
+  if (options.openmetrics)
+    return openmetrics_text(contents, clock_ns(), !options.listeners.empty());
   if (options.audit)
     return audit_text(contents, clock_ns(), screen(options));
   return table_text(contents, clock_ns(), screen(options));
@@ -249,7 +258,11 @@ int show_live(const Options &options) {
 
 int show_table(const Options &options) {
   const auto [contents, refusal] = read_table_file(options.table);
-  return contents ? show(*contents, options) : fail(why_unreadable(options.table, refusal));
+  if (contents)
+    return show(*contents, options);
+  if (options.openmetrics) // or what was written before would be shown on
+    print(openmetrics_without_table());
+  return fail(why_unreadable(options.table, refusal));
 }
 
 /// Also while there is no table: collectd may come back.

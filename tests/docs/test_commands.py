@@ -109,7 +109,7 @@ BAD_VALUES = {
 }
 STATUS = {"backlog-table": 1, "check_backlog": 3, "backlog-agentx": 2}  # of a refusal
 FLAGS = {
-    "backlog-table": {"--watch", "--json", "--audit", "-V", "--version", "-h", "--help"},
+    "backlog-table": {"--watch", "--json", "--openmetrics", "--audit", "-V", "--version", "-h", "--help"},
     "check_backlog": {"--last", "-v", "--verbose", "-V", "--version", "-h", "--help"},
     "backlog-agentx": {"--foreground", "-V", "--version", "-h", "--help"},
 }

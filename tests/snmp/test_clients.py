@@ -1,22 +1,13 @@
 #!/usr/bin/env python3
-"""Independent clients: Prometheus's snmp_exporter with the generator.yml of conf/, and pysnmp with
-its own compiler of MIBs."""
+"""An independent client: pysnmp, with its own compiler of MIBs."""
 
 import os
-import pathlib
-import re
-import shutil
 import subprocess
 import sys
 import textwrap
-import urllib.request
 
 import snmp_harness
-from snmp_harness import SNMP_PORT, SnmpTest, program, snmp_root, table_writer
-from waiting import wait_until
-
-EXPORTER_PORT = 19116
-CONF = pathlib.Path(__file__).resolve().parents[2] / "conf"
+from snmp_harness import SNMP_PORT, SnmpTest, snmp_root, table_writer
 
 PYSNMP = textwrap.dedent("""
     import sys
@@ -46,35 +37,6 @@ class ClientsTest(SnmpTest):
                                             has=table_writer.HAS_QUEUE)], interval=600)
         self.start_snmpd()
         self.start_subagent()
-
-    def test_snmp_exporter(self):
-        generator = program("prometheus-snmp-generator")
-        folder = self.directory / "generator"
-        folder.mkdir()
-        shutil.copy(CONF / "snmp" / "snmp_exporter_generator.yml", folder / "generator.yml")
-        result = subprocess.run([generator, "generate"], cwd=folder, env=self.environment, capture_output=True, text=True,
-                                check=False)
-        self.assertEqual(result.returncode, 0, result.stderr)
-        self._process([program("prometheus-snmp-exporter"), f"--config.file={folder}/snmp.yml",
-                       f"--web.listen-address=127.0.0.1:{EXPORTER_PORT}"], "exporter.log")
-        address = f"http://127.0.0.1:{EXPORTER_PORT}/snmp?module=backlog&target=127.0.0.1:{SNMP_PORT}"
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-        def scrape():
-            try:
-                with opener.open(address, timeout=20) as answer:
-                    return answer.read().decode()
-            except OSError:
-                return None
-        text = wait_until(scrape, 20, "the exporter")
-        for line in ('backlogListenerUsed{backlogListenerName="tcp_any_80"} 75',
-                     'backlogListenerLength{backlogListenerName="tcp_any_80"} 3',
-                     'backlogListenerDropped{backlogListenerName="tcp_any_80"} 12',
-                     'backlogListenerState{backlogListenerName="tcp_any_80"} 1',
-                     'backlogListenerUsed{backlogListenerName="unix_run_php-fpm-sock"} 0',
-                     'backlogNsSomaxconn{backlogNsName="self"} 4096', "backlogListeners 2"):
-            self.assertRegex(text, f"(?m)^{re.escape(line)}$")
-        self.assertNotIn('backlogListenerDropped{backlogListenerName="unix_run_php-fpm-sock"}', text)
 
     def test_pysnmp(self):
         packages = snmp_root() / "usr/lib/python3/dist-packages"
