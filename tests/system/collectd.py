@@ -7,6 +7,8 @@ Environment (set by ctest from CMake):
   COLLECTD_TYPESDB      collectd's types.db
   BACKLOG_SANITIZE      what backlog.so is built with, as -fsanitize takes it; may be empty
   BACKLOG_CXX           the compiler, asked for the sanitizers' libraries
+and, of whoever wants to see the same without BPF programs:
+  BACKLOG_EVENTS        off: as if each configuration said so that says nothing of Events
 """
 
 import contextlib
@@ -36,6 +38,10 @@ def required(variable):
     if not os.path.exists(value):
         raise unittest.SkipTest(f"{variable}={value} does not exist")
     return value
+
+
+def events_wanted():
+    return os.environ.get("BACKLOG_EVENTS") != "off"
 
 
 def sanitizers():
@@ -103,6 +109,8 @@ class Collectd:
         lines += [f"LoadPlugin {plugin}" for plugin in plugins]
         if load_backlog:
             lines += [f'PluginDir "{required("BACKLOG_PLUGIN_DIR")}"', "LoadPlugin backlog"]
+        if load_backlog and not events_wanted() and "Events" not in (plugin_config or ""):
+            plugin_config = (plugin_config or "") + "\nEvents off"
         if plugin_config is not None:
             lines += ["<Plugin backlog>", plugin_config, "</Plugin>"]
         self.config_file.write_text("\n".join(lines + [config, ""]), encoding="utf-8")

@@ -14,6 +14,7 @@ import threading
 import time
 
 import system_test
+from collectd import events_wanted
 from kernel import have_ipv6, kernel_counters
 from system_test import SystemTest
 from waiting import wait_until
@@ -60,6 +61,8 @@ def wake_ups(pid):
 class EventsTest(SystemTest):
     def with_events(self, config=CONFIG, level=1, interval=0.2, **options):
         """collectd with programs that tell so much, or the test is skipped."""
+        if not events_wanted():
+            self.skipTest("BACKLOG_EVENTS is off")
         collectd = self.collectd(config, interval=interval, **options)
         line = collectd.wait_for_log("(no )?events: .*")[0]
         told = collectd.wait(lambda: collectd.values("sampler", "gauge-events"), what="gauge-events")[-1][1]
