@@ -258,9 +258,15 @@ std::string owner_of(const Listener &listener, const Screen &screen) {
   return owner.empty() ? "-" : people_text(owner, screen.utf8);
 }
 
-std::string peak_text(const Listener &listener) {
+/// Whether the plugin looked so seldom that it matters what may have been between two looks.
+bool looks_seldom(const layout::Header &header) {
+  constexpr double seldom_seconds = 0.1;
+  return (header.has & layout::has_period) != 0 && header.period_seconds >= seldom_seconds;
+}
+
+std::string peak_text(const Listener &listener, bool seldom) {
   std::string text = count_text(has(listener, layout::has_queue), listener.peak);
-  if (has(listener, layout::has_peak_bound) && listener.peak_bound > listener.peak)
+  if (seldom && has(listener, layout::has_peak_bound) && listener.peak_bound > listener.peak)
     text += ", at most " + std::to_string(listener.peak_bound);
   return text;
 }
@@ -268,19 +274,20 @@ std::string peak_text(const Listener &listener) {
 constexpr std::size_t state_columns = 8;
 
 /// The figures of a listener, in the order of the columns.
-std::array<std::string, 5> figures_of(const Listener &listener) {
+std::array<std::string, 5> figures_of(const Listener &listener, bool seldom) {
   const bool queue = has(listener, layout::has_queue);
-  return {count_text(queue, listener.length), peak_text(listener),
+  return {count_text(queue, listener.length), peak_text(listener, seldom),
           count_text(queue, listener.limit),
           queue ? formatted("%.0f%%", listener.used_percent) : "-",
           count_text(has(listener, layout::has_dropped), listener.dropped)};
 }
 
 /// At least as wide as the heads of the columns.
-std::array<std::size_t, 5> figure_columns(const std::vector<const Listener *> &listeners) {
+std::array<std::size_t, 5> figure_columns(const std::vector<const Listener *> &listeners,
+                                          bool seldom) {
   std::array<std::size_t, 5> columns{7, 7, 7, 5, 8};
   for (const Listener *listener : listeners) {
-    const auto figures = figures_of(*listener);
+    const auto figures = figures_of(*listener, seldom);
     for (std::size_t i = 0; i < columns.size(); ++i)
       columns.at(i) = std::max(columns.at(i), figures.at(i).size());
   }
@@ -431,7 +438,8 @@ std::string table_text(const TableContents &contents, std::int64_t now_ns, const
   std::size_t name = name_columns(listeners);
   if (screen.columns > 0)
     name = std::min(name, longest_name);
-  const auto columns = figure_columns(listeners);
+  const bool seldom = looks_seldom(contents.header);
+  const auto columns = figure_columns(listeners, seldom);
   std::string text = line(heading(contents, now_ns, screen), screen) +
                      line(row_text(padded("LISTENER", name), "STATE",
                                    {"WAITING", "PEAK", "LIMIT", "USED", "DROPPED"}, columns,
@@ -439,8 +447,8 @@ std::string table_text(const TableContents &contents, std::int64_t now_ns, const
                           screen);
   for (const Listener *row : listeners) {
     const std::string shown =
-        line(row_text(padded(text_of(row->name), name), name_of(row->state), figures_of(*row),
-                      columns, bar(*row), owner_of(*row, screen)),
+        line(row_text(padded(text_of(row->name), name), name_of(row->state),
+                      figures_of(*row, seldom), columns, bar(*row), owner_of(*row, screen)),
              screen);
     text += screen.colours ? coloured(shown, name + 2, *row) : shown;
     for (const std::string &remark : remarks(*row, screen.utf8))
@@ -467,7 +475,7 @@ std::string audit_text(const TableContents &contents, std::int64_t now_ns, const
   const std::string rest =
       leave_out(listeners, screen, head, [](const Listener &) { return std::size_t{1}; });
   const std::size_t name = name_columns(listeners);
-  const std::size_t limit = figure_columns(listeners)[2] + 1;
+  const std::size_t limit = figure_columns(listeners, false)[2] + 1;
   text += line(padded("LISTENER", name) + " " + flush_right("LIMIT", limit) +
                    "  SET BY       MEMBERS  OWNER",
                screen);

@@ -357,6 +357,7 @@ void TableBuilder::add_family(const FamilyHarvest &kind, Family family, Draft &d
     row.queue = interval.queue;
     row.limit = interval.limit;
     row.members = interval.members;
+    row.peak_bound = interval.peak_bound;
     row.family = family;
     if (kind.drops_known)
       row.interval_drops = listener.dropped.drops;

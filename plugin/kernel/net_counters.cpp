@@ -68,6 +68,13 @@ Result<NetCounters> NetCountersReader::read() {
   return counters;
 }
 
+std::optional<std::uint64_t> NetCountersReader::read_passive_opens() {
+  NetCounters counters;
+  if (const auto text = snmp_.read())
+    parse_net_counters(*text, counters);
+  return counters[Counter::PassiveOpens];
+}
+
 Result<NetCounters> NetCountersReader::read_netstat() {
   const auto text = netstat_.read();
   if (!text)

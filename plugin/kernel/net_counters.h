@@ -33,6 +33,8 @@ public:
 
   /// All counters. What only /proc/net/snmp has stays empty where that cannot be read.
   Result<NetCounters> read();
+  /// PassiveOpens alone; empty: it cannot be read.
+  std::optional<std::uint64_t> read_passive_opens();
   /// What /proc/net/netstat alone has, ListenDrops and ListenOverflows among it.
   Result<NetCounters> read_netstat();
 

@@ -56,6 +56,8 @@ struct ListenerInterval {
   QueueRuns runs;
   std::vector<WaitingMember> waiting; ///< counted ones
   std::optional<ListenerFlow> flow;   ///< empty: no events, or not of the whole interval
+  /// Connections: the queue was nowhere longer, seen or not; empty: not known, or the peak is it.
+  std::optional<std::uint64_t> peak_bound;
   /// The longest run of a member at 90 % or more, and whether one is at the end; runs cross the
   /// ends of intervals.
   QueueRuns::Duration longest_hot_member{0};

@@ -14,6 +14,8 @@ namespace {
 
 constexpr int most_more_samples = 2;  // of a harvest
 constexpr int samples_until_gone = 2; // of a ListenerSet
+// A sample that stands for so long is worth a reading of PassiveOpens, before and after.
+constexpr std::chrono::milliseconds long_gap{200};
 
 /// Whether the kernel has no module that knows such listeners.
 bool lacks_module(const Failure &failure) { return failure && failure->code == ENOENT; }
@@ -56,6 +58,8 @@ NamespaceSampler::NamespaceSampler(std::shared_ptr<const Config> config, Namespa
 }
 
 void NamespaceSampler::ask_events(const ListenerSet::HasEvents &has_events) {
+  has_events_ = has_events != nullptr;
+  gap_arrivals_.miss();
   tcp_.ask_events(has_events);
   unix_.ask_events(has_events);
 }
@@ -82,6 +86,10 @@ void NamespaceSampler::sample_tcp(Duration max_weight) {
 }
 
 void NamespaceSampler::take_tcp_sample(Duration max_weight, bool at_harvest) {
+  const bool counts_arrivals = !has_events_ && (at_harvest || max_weight >= long_gap);
+  std::optional<std::uint64_t> opened;
+  if (counts_arrivals)
+    opened = counters_reader_.read_passive_opens();
   dump_tcp();
   if (tcp_failure_ && at_harvest && !lacks_module(tcp_failure_))
     dump_tcp();
@@ -98,6 +106,9 @@ void NamespaceSampler::take_tcp_sample(Duration max_weight, bool at_harvest) {
     if (read)
       counters_ = *read;
   }
+  if (!tcp_failure_ && counts_arrivals)
+    gap_arrivals_.look(opened, at_harvest && counters_ ? (*counters_)[Counter::PassiveOpens]
+                                                       : counters_reader_.read_passive_opens());
   if (!tcp_failure_) {
     drops_.sample(tcp_.drops_moved(), tcp_.members_changed(), listen_counters(),
                   {.gone = tcp_.gone_sockets(), .some_missing = tcp_.has_missed()});
@@ -343,6 +354,7 @@ FamilyHarvest NamespaceSampler::harvest_tcp() {
   family.read = true;
   family.drops_known = drops_known();
   drops_.settle([this](std::uint32_t listener) { return tcp_.was_full(listener); });
+  const std::optional<std::uint64_t> most_arrivals = gap_arrivals_.take_most();
   ListenerSet::Interval interval = tcp_.harvest();
   family.collisions = std::move(interval.collisions);
   family.aggregate.interval = std::move(interval.aggregate);
@@ -357,6 +369,7 @@ FamilyHarvest NamespaceSampler::harvest_tcp() {
     const std::uint64_t told_before = drops_.told_drops(listener.index);
     if (dropped.overflows > 0)
       note_overflow(listener);
+    bound_peak(listener, most_arrivals);
     if (listener.unstable) {
       family.aggregate.dropped.drops += dropped.drops;
       family.aggregate.told_before += told_before;
@@ -371,6 +384,13 @@ FamilyHarvest NamespaceSampler::harvest_tcp() {
     if (listener.interval.members == 0)
       drops_.forget(listener.interval.index);
   return family;
+}
+
+void NamespaceSampler::bound_peak(ListenerInterval &listener,
+                                  std::optional<std::uint64_t> most_arrivals) const {
+  if (!has_events_ && most_arrivals && listener.members > 0)
+    listener.peak_bound =
+        peak_bound(listener.queue.peak, *most_arrivals, listener.limit, listener.counted);
 }
 
 FamilyHarvest NamespaceSampler::harvest_unix() {

@@ -7,6 +7,7 @@
 #include "listener_set.h"
 #include "net_counters.h"
 #include "net_limits.h"
+#include "peak_bound.h"
 #include "progress.h"
 #include "sock_diag.h"
 #include "unix_members.h"
@@ -85,6 +86,7 @@ private:
   void take_unix_sample(Duration max_weight, bool at_harvest);
   void harvest_unix_samples(Duration max_weight);
   void forget_gone_tcp();
+  void bound_peak(ListenerInterval &listener, std::optional<std::uint64_t> most_arrivals) const;
   std::optional<ListenerIdentity> identify(const UnixListener &listener);
   ListenerIdentity identify_at(const UnixPlace &place) const;
   bool is_named(const UnixListener &listener) const;
@@ -114,6 +116,8 @@ private:
   UnixMembers unix_members_;
   std::uint64_t unix_looks_ = 0; ///< of the surveyor
   DropLedger drops_;
+  bool has_events_ = false;
+  GapArrivals gap_arrivals_;         ///< without events
   ListenCounters unlisted_;          ///< drops of the interval that no listener in it tells
   ListenCounters unlisted_unstable_; ///< those of them that are the aggregate's
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();

@@ -266,6 +266,8 @@ class Bench:
                 continue
             self.table.at_least(title, with_them["true_percent"], 100, " %",
                                 f"of {bursts}; {with_them['above']:.0f} above; without events {without['true_percent']:.1f} %")
+            self.table.at_least("... without events: within what is seen and \"at most\"", without["within_percent"], 100,
+                                " %", f"of {bursts}")
         try:
             figures = self.programs.figures("event_cost", 3 if self.is_short else 15)
         except RuntimeError as reason:

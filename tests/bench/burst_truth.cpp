@@ -1,7 +1,8 @@
 // burst_truth BURSTS MILLISECONDS auto|off
 //
 // So many bursts, each of clients that come at once, wait for so long, and are all accepted. Prints
-// of how many the sampler reports the true peak, in percent, by events or without.
+// of how many the sampler reports the true peak, in percent, by events or without, and of how many
+// it is between what is reported and the bound that is.
 
 #include "config.h"
 #include "host.h"
@@ -61,19 +62,24 @@ int body(int argc, char **argv) {
   std::uniform_int_distribution<std::uint32_t> lengths(2, longest);
   int true_ones = 0;
   int above = 0;
+  int within = 0;
   harvest_of(sampler);
   const unsigned events = harvest_of(sampler).sampler.events.value_or(0);
   for (int i = 0; i < bursts; ++i) {
     // Not with the beat of a sampler that has one.
     sleep_until(Clock::now() + std::chrono::microseconds(500 * (random() % 60)));
     const std::uint64_t truth = make_burst(listener.get(), lengths(random), time);
-    const std::uint64_t peak = harvest_of(sampler).own.tcp.listeners.front().interval.queue.peak;
+    const backlog::Harvest harvest = harvest_of(sampler);
+    const backlog::ListenerInterval &interval = harvest.own.tcp.listeners.front().interval;
+    const std::uint64_t peak = interval.queue.peak;
+    within += static_cast<int>(peak <= truth && truth <= interval.peak_bound.value_or(peak));
     true_ones += static_cast<int>(peak == truth);
     above += static_cast<int>(peak > truth);
   }
   sampler.stop(std::chrono::seconds(1));
   print_figure("true_percent", 100.0 * true_ones / bursts);
   print_figure("above", above);
+  print_figure("within_percent", 100.0 * within / bursts);
   print_figure("events", events);
   return 0;
 }

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """How often the plugin looks, what that takes, and what it sees between two reads."""
 
+import json
 import os
+import pathlib
 import signal
 import statistics
 import time
 
 import system_test
+from kernel import run
 from processes import raise_descriptor_limit
 from system_test import SystemTest
 
@@ -41,6 +44,31 @@ class SamplerTest(SystemTest):
         told = collectd.values("sampler", "duration-period")
         for (before, _), (when, period) in zip(told, told[1:]):
             self.assertAlmostEqual(period, when - before, delta=0.01)
+
+    def test_what_came_between_two_looks(self):
+        """A peak that nobody saw is at most what came."""
+        listener = self.listener(limit=64)
+        table = pathlib.Path(self.folder(), "table")
+        collectd = self.collectd(f'SampleInterval 30\nTableFile "{table}"', interval=0.7)
+        collectd.wait_for_intervals(2)
+        for length in (5, 9, 64):
+            self.assertEqual(listener.length, 0)
+            read = len(collectd.values("kernel", "gauge-somaxconn"))
+            collectd.wait(lambda: len(collectd.values("kernel", "gauge-somaxconn")) > read, what="a read")  # pylint: disable=cell-var-from-loop
+            listener.fill(length)
+            listener.accept(length)
+            listener.drop_clients()
+            row = collectd.wait(lambda: self.bounded_row(table, listener.name), what="a bound")
+            self.assertEqual((row["peak"], row["peak_bound"]), (0, length))
+            self.assertRegex(run(os.environ["BACKLOG_TABLE"], "--table", table), rf"{listener.name} .* 0, at most {length} ")
+            collectd.wait(lambda: self.bounded_row(table, listener.name) is None, what="a quiet interval")
+
+    @staticmethod
+    def bounded_row(table, name):
+        """What the table says of the listener, if its peak may have been higher than what was seen."""
+        rows = json.loads(run(os.environ["BACKLOG_TABLE"], "--table", table, "--json"))["listeners"]
+        row = next(row for row in rows if row["name"] == name)
+        return row if row["peak_bound"] > row["peak"] else None
 
     def test_a_shorter_sample_interval_is_kept(self):
         self.listener().fill(1)
