@@ -318,8 +318,8 @@ void TableBuilder::count_flow(const ListenerInterval &interval, DropTotals::Time
   };
   row.arrived = count(arrived_totals_, *row.arrivals);
   row.accepted = count(accepted_totals_, *row.accepts);
+  row.wait_mean = interval.flow->wait_mean;
   if (const std::optional<Waits> &waits = interval.flow->waits) {
-    row.wait_mean = waits->mean;
     row.wait_p50 = waits->p50;
     row.wait_p99 = waits->p99;
   }

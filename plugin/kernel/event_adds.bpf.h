@@ -98,15 +98,12 @@ static __always_inline struct event_counts *entry_of(struct sock *sk) {
   return entry;
 }
 
-static __always_inline void add_area(struct event_counts *entry, __u64 now_ns, __u32 length) {
+/* Since the addition before, the queue has not been shorter than what this one found in it. */
+static __always_inline void add_waits(struct event_counts *entry, __u64 now_ns, __u32 length) {
   __u64 now_us = now_ns / 1000;
-  __u64 before = __sync_lock_test_and_set(&entry->last, now_us << 24 | (length & 0xffffff));
-  __u64 before_us = before >> 24;
-  if (before == 0 || now_us <= before_us)
-    return;
-  __u64 gap_us = now_us - before_us;
-  __sync_fetch_and_add(&entry->area_low, gap_us * (length - 1));
-  __sync_fetch_and_add(&entry->area_high, gap_us * (before & 0xffffff));
+  __u64 before_us = __sync_lock_test_and_set(&entry->last_us, now_us);
+  if (before_us != 0 && now_us > before_us)
+    __sync_fetch_and_add(&entry->waited_us, (now_us - before_us) * (length - 1));
 }
 
 /* Whether so many wait that somebody should look; or nobody is accepted any more. */
@@ -147,7 +144,7 @@ static __always_inline int count_addition(struct sock *sk) {
   if (!is_unix)
     raise(entry->group_peak, epoch, group_length(sk));
   if (length > 0)
-    add_area(entry, now_ns, length);
+    add_waits(entry, now_ns, length);
   if (asks_for_a_look(entry, added, length, limit, now_ns) && *(volatile __u32 *)&control.resting)
     wake_reader(entry, now_ns);
   return 0;

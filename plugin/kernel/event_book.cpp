@@ -87,8 +87,7 @@ EventReading EventBook::read(const RawEvents &raw) {
     if (socket.group_peak == 0U)
       socket.group_peak.reset();
     socket.limit = now.limit;
-    socket.waited_low = static_cast<double>(risen(before.area_low, now.area_low)) / us_per_s;
-    socket.waited_high = static_cast<double>(risen(before.area_high, now.area_high)) / us_per_s;
+    socket.waited = static_cast<double>(risen(before.waited_us, now.waited_us)) / us_per_s;
     socket.socket = now;
     before = now;
   }

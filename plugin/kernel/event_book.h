@@ -32,8 +32,7 @@ struct SocketEvents {
   std::uint32_t limit = 0;      ///< at the last addition
   std::uint64_t freed = 0;      ///< segments that sk_drops counts and ListenDrops does not
   std::uint64_t overflowed = 0; ///< of those, final ACKs and data that found the queue full
-  double waited_low = 0;        ///< connections x s in the queue, up to the last addition, at least
-  double waited_high = 0;       ///< ... at most
+  double waited = 0;            ///< connections x s in the queue, up to the last addition, at least
   std::optional<Waits> waits;
   event_counts socket{}; ///< whose it is: address, family, net namespace; as it was first seen
   bool known = false;    ///< a dump has it

@@ -25,10 +25,9 @@ struct event_counts {
   __u64 group_peak[2]; /* of the sum over its SO_REUSEPORT group; 0: it is in none */
   __u64 net_cookie;    /* of its net namespace */
   __u64 moved_ns;      /* CLOCK_MONOTONIC, when somebody was last known to have been accepted */
-  __u64 area_low;      /* connections x us: those that an addition found had waited since the one
+  __u64 waited_us;     /* connections x us: those that an addition found had waited since the one
                           before */
-  __u64 area_high;     /* ... and with those that were accepted in between */
-  __u64 last;          /* addition: us << 24 | length after it */
+  __u64 last_us;       /* CLOCK_MONOTONIC, of the last addition */
   __u32 taken;         /* added - length, as of moved_ns */
   __u32 limit;
   __u8 address[16]; /* TCP: bound to, network byte order; IPv4 in the first four */

@@ -11,6 +11,7 @@ namespace backlog {
 
 namespace {
 
+constexpr double ns_per_s = 1e9;
 constexpr double hot_percent = 90;
 constexpr std::uint32_t filling_min_connections = 4;
 constexpr std::uint32_t filling_share = 8; // of the limit
@@ -578,6 +579,7 @@ void ListenerSet::take_socket(const SocketEvents &socket, const GoneMember &memb
   // An addition between the reading and the dump is told with the next interval's.
   const std::uint64_t taken = socket.added + member.begin_length;
   listener.flow->arrived += socket.added;
+  listener.flow->waited += socket.waited;
   listener.flow->accepted += taken > member.length ? taken - member.length : 0;
   if (socket.waits)
     add_waits(*socket.waits, listener.flow->waits);
@@ -672,6 +674,17 @@ ListenerSet::Interval ListenerSet::harvest() {
   return interval;
 }
 
+/// The samples see all that wait, where they come often; additions those that the next one finds.
+void ListenerSet::find_mean_wait(Listener &listener, std::optional<ListenerFlow> &flow) {
+  const double before = std::exchange(listener.waited_before, 0);
+  if (!flow)
+    return;
+  flow->waited = std::max(flow->waited, listener.window.length_x_weight / ns_per_s);
+  const WaitShare share = share_waits(before + flow->waited, flow->accepted, listener.length);
+  listener.waited_before = share.carried;
+  flow->wait_mean = flow->waits ? std::optional(flow->waits->mean) : share.mean;
+}
+
 ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
   ListenerInterval interval;
   interval.identity = listener.identity;
@@ -689,6 +702,7 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
   if (last_)
     interval.runs = listener.run.end_interval(*last_);
   interval.flow = std::exchange(listener.flow, std::nullopt);
+  find_mean_wait(listener, interval.flow);
   listener.has_gone_events = false;
   interval.queue = figures_of(listener.window, listener.length, elapsed_ - listener.window_begin);
   listener.window = Window{};

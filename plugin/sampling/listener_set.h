@@ -3,6 +3,7 @@
 #include "drop_ledger.h"
 #include "event_book.h"
 #include "function_ref.h"
+#include "listener_flow.h"
 #include "listener_identity.h"
 #include "listener_room.h"
 #include "local_ports.h"
@@ -31,13 +32,6 @@ struct MemberState {
   std::uint32_t limit = 0;  ///< connections
   std::optional<std::uint32_t> drops;
   bool counted = true; ///< false: a socket more, no queue
-};
-
-/// What went through a queue in an interval, by events.
-struct ListenerFlow {
-  std::uint64_t arrived = 0;  ///< connections
-  std::uint64_t accepted = 0; ///< connections
-  std::optional<Waits> waits; ///< where the kernel lets accept() be seen
 };
 
 /// One listener's interval.
@@ -232,7 +226,8 @@ private:
     Window window;
     RunClock run;
     std::optional<ListenerFlow> flow; ///< of take_events()
-    Duration window_begin{0};         ///< as elapsed_
+    double waited_before = 0; ///< connections x s of those that wait, up to the last harvest
+    Duration window_begin{0}; ///< as elapsed_
   };
 
   Member *find(std::uint64_t cookie);
@@ -256,6 +251,7 @@ private:
   void note_gone(const Member &member);
   void find_member_figures();
   void take_socket(const SocketEvents &socket, const GoneMember &member, bool is_whole);
+  static void find_mean_wait(Listener &listener, std::optional<ListenerFlow> &flow);
   ListenerInterval finish(Listener &listener, std::uint32_t index);
 
   IsUnstable is_unstable_;

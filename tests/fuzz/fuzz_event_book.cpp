@@ -52,8 +52,7 @@ void check(const Waits &waits) {
 
 void check(const SocketEvents &events) {
   require(events.added <= events.socket.added);
-  require(std::isfinite(events.waited_low) && events.waited_low >= 0);
-  require(std::isfinite(events.waited_high) && events.waited_high >= 0);
+  require(std::isfinite(events.waited) && events.waited >= 0);
   require(events.group_peak != 0U);
   if (events.waits)
     check(*events.waits);

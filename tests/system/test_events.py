@@ -153,6 +153,29 @@ class EventsTest(SystemTest):
             listener.drop_clients()
         self.check_bursts(name, fill, empty, config=f'{CONFIG}\nNetNamespace "{other.name}"')
 
+    def test_mean_wait(self):
+        """Also over several reads, in which nobody is accepted, and at rest."""
+        listener = self.listener(limit=64)
+        collectd = self.with_events("Values full\nSamplerBudget 20", interval=0.4)
+        collectd.wait_for_intervals(4)
+        for pause in (0.3, 1.2):
+            told = len(self.mean_waits(collectd, listener))
+            start = time.monotonic()
+            listener.fill(20)
+            time.sleep(pause)
+            middle = time.monotonic()
+            listener.accept(20)
+            end = time.monotonic()
+            listener.drop_clients()
+            collectd.wait(lambda: len(self.mean_waits(collectd, listener)) > told, what="a mean wait")  # pylint: disable=cell-var-from-loop
+            mean = self.mean_waits(collectd, listener)[told]
+            self.assertGreater(mean, 0.8 * pause)
+            self.assertLess(mean, end - start + 0.1, (pause, middle - start))
+
+    @staticmethod
+    def mean_waits(collectd, listener):
+        return [mean for _, mean in collectd.values(listener.name, "duration-wait_mean")]
+
     def test_a_service_that_is_restarted_within_the_interval(self):
         """What the old socket had counts, though no read has seen it so."""
         collectd = self.with_events(interval=2)
