@@ -344,5 +344,5 @@ configure_project() {
   [[ -e $build_dir/CMakeCache.txt ]] || generator=(-G Ninja)
   cmake -S "$SOURCE_DIR" -B "$build_dir" "${generator[@]}" \
     -DCOLLECTD_ROOT="$COLLECTD_ROOT" -DSNMP_ROOT="$SNMP_ROOT" -DSTORES_ROOT="$STORES_ROOT" \
-    -DSERVERS_ROOT="$SERVERS_ROOT" -DNMS_ROOT="$NMS_ROOT" "$@"
+    -DSERVERS_ROOT="$SERVERS_ROOT" -DNMS_ROOT="$NMS_ROOT" -DZABBIX_ROOT="$ZABBIX_ROOT" "$@"
 }

@@ -52,8 +52,8 @@ def _accounts(folder):
         (folder / name).write_text("\n".join([*system, *lines, ""]))
 
 
-def lay_over(root, *more):
-    """Lays what is unpacked over the system, for this process and those that it starts; more: (folder, files) to lie
+def lay_over(root, files=()):
+    """Lays what is unpacked over the system, for this process and those that it starts; files: {name: text} in /etc
     above that. For setUpModule: the mounts end with the process."""
     if os.geteuid() != 0:
         skip("needs root, or user namespaces")
@@ -63,6 +63,9 @@ def lay_over(root, *more):
     try:
         mount("tmpfs", top, "tmpfs", "mode=755")
         _accounts(top)
+        for name, text in dict(files).items():
+            (top / name).parent.mkdir(parents=True, exist_ok=True)
+            (top / name).write_text(text)
         for folder, above in (("etc", [top]), ("usr", [])):
             layers = [*above, *([pathlib.Path(root, folder)] if root else []), pathlib.Path("/", folder)]
             if len(layers) > 1:
