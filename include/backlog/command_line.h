@@ -14,17 +14,16 @@
 
 namespace backlog {
 
-/// An option as all programs take it: `-f FILE`, `-fFILE`, `--table FILE` and `--table=FILE` mean
-/// the same.
+/// One option of a program. `-f FILE`, `-fFILE`, `--table FILE` and `--table=FILE` mean the same.
 struct CommandOption {
   enum class Value : std::uint8_t { none, required, optional };
 
-  int key = 0; ///< the letter, or a number above those where there is only the name
+  int key = 0; ///< the letter; an option without a letter has a number above all letters
   const char *name = nullptr;
   Value value = Value::none;
 };
 
-/// As a refusal shows what was given: the beginning of what is very long, and on one line.
+/// A user's argument as an error shows it: on one line, and cut when it is very long.
 inline std::string shown_argument(std::string text) {
   constexpr std::size_t most_bytes = 120;
   if (text.size() > most_bytes)
@@ -34,12 +33,12 @@ inline std::string shown_argument(std::string text) {
   return text;
 }
 
-/// The arguments of a program, read by getopt_long().
+/// Reads the arguments of a program with getopt_long().
 class CommandLine {
 public:
   struct Given {
     int key = 0;
-    std::string shown; ///< as it was written, without its value
+    std::string shown; ///< the option as the user wrote it, without its value
     std::optional<std::string> value;
   };
 
@@ -58,11 +57,11 @@ public:
       short_.append(static_cast<std::size_t>(value), ':');
     }
     long_.push_back({});
-    ::optind = 0; // begin anew, as glibc has it
+    ::optind = 0; // 0 makes glibc's getopt start over
     ::opterr = 0;
   }
 
-  /// The next option; none: there are no more, or one is wrong, which fault() says.
+  /// Returns the next option; none at the end and after a wrong option, which fault() describes.
   std::optional<Given> next() {
     const int before = std::max(::optind, 1);
     const int key = // NOLINTNEXTLINE(concurrency-mt-unsafe): programs read these in one thread
@@ -93,11 +92,11 @@ public:
   }
 
   const std::string &fault() const { return fault_; }
-  /// What is no option; all of it when next() has returned none.
+  /// The arguments that are not options; complete once next() has returned none.
   const std::vector<std::string> &rest() const { return rest_; }
 
-  /// Takes the argument that comes next as if it were the value of the option before, if there is
-  /// one that is no option and is_value() says so.
+  /// Takes the next argument as the value of the option just read, if it is not an option and
+  /// is_value() accepts it.
   template <class IsValue> std::optional<std::string> take_value(IsValue is_value) {
     const char *argument = pointers_[static_cast<std::size_t>(::optind)];
     if (argument == nullptr || *argument == '-' || !is_value(argument))
@@ -112,7 +111,7 @@ private:
   static constexpr const char *too_long = " is too long; allowed are 4095 bytes";
   static_assert(most_bytes == 4095);
 
-  /// The option as it was written, or its letter where several letters are one argument.
+  /// Returns the option as the user wrote it, or its letter if several letters share one argument.
   std::string written(int key, int before) const {
     const bool is_wrong = key == '?' || key == ':';
     const int letter = is_wrong ? ::optopt : key;

@@ -10,11 +10,12 @@
 
 /// The table file: one interval of the host, as the plugin publishes it for other processes.
 ///
-///     Header, Header::namespaces times Namespace, Header::listeners times Listener
+///   Header, Header::namespaces times Namespace, Header::listeners times Listener
 ///
-/// and nothing behind that; host byte order. The first namespace is the plugin's own, `self`; the
-/// others, and all listeners, are in ascending order of names and each name is there once. The file
-/// is never changed: a new one is renamed over it, thus who has it open reads one whole interval.
+/// and nothing after that, in host byte order. The first namespace is the plugin's own, `self`. The
+/// other namespaces and all listeners are sorted by name, and each name occurs once. The plugin
+/// never changes the file: it renames a new one over it, so an open file always holds one whole
+/// interval.
 namespace backlog::layout {
 
 constexpr std::array<char, 8> magic{'B', 'A', 'C', 'K', 'L', 'O', 'G', '\n'};
@@ -22,55 +23,55 @@ constexpr std::uint32_t version = 2;
 
 constexpr std::uint32_t max_namespaces = 4096;
 constexpr std::uint32_t max_listeners = 100000;
-/// A table older than so many intervals is stale.
+/// A table is stale when it is older than this many intervals.
 constexpr int stale_intervals = 3;
 
-/// What the recent figures are of: so many seconds, or a little more.
+/// The recent figures cover at least this long.
 constexpr std::int64_t recent_ns = 300LL * 1'000'000'000;
 
 constexpr std::string_view own_namespace = "self";
 
-/// Text of printable ASCII, ended by a NUL; the rest of the field is NULs. Other bytes are there as
-/// \xHH, a backslash as \\.
+/// Text of printable ASCII, filled up with NULs, at least one. Any other byte is written as \xHH, a
+/// backslash as \\.
 template <std::size_t size> using Text = std::array<char, size>;
 
-/// How a listener is; its number is that of collectd's gauge-state, and the higher one is the
-/// worse.
+/// How a listener is. The number is collectd's gauge-state; a higher one is worse.
 enum class State : std::uint8_t { ok, high, overflow, stalled, missing };
 constexpr std::array<std::string_view, 5> state_names{"ok", "high", "overflow", "stalled",
                                                       "missing"};
 static_assert(state_names[static_cast<std::size_t>(State::missing)] == "missing");
 
-/// Why. The causes of the SYN queue go with the state `ok`: what was refused for want of room
-/// among the half-open is no overflow.
+/// Why the listener is in its state. The causes of the SYN queue go with state `ok`, because a
+/// connection refused for lack of room there is not an accept queue overflow.
 enum class Cause : std::uint8_t {
   none,
-  burst,          ///< the queue was empty again before the first SYN was sent again
-  slow_accept,    ///< it was not: connections come faster than they are accepted
-  skew,           ///< one member is full while the others idle
+  burst,          ///< the queue emptied before clients sent their SYN again (1 s)
+  slow_accept,    ///< it did not: connections arrive faster than the application accepts
+  skew,           ///< one member is full while the others are idle
   syn_flood,      ///< the SYN queue is at its limit, and cookies are sent instead
-  syn_queue_full, ///< the same without cookies
+  syn_queue_full, ///< the SYN queue is at its limit, and cookies are off
   not_accepting,
-  pause, ///< nobody was accepted for a second or more, and then those who waited
+  pause, ///< nothing was accepted for a second or more, then the queue drained
 };
 constexpr std::array<std::string_view, 8> cause_names{
     "none",      "burst",          "slow_accept",   "skew",
     "syn_flood", "syn_queue_full", "not_accepting", "pause"};
 static_assert(cause_names[static_cast<std::size_t>(Cause::pause)] == "pause");
 
-/// Who set the limit in force.
+/// What decided the limit in force.
 enum class LimitSource : std::uint8_t {
-  unknown, ///< set before anyone looked, no listener, or somaxconn cannot be read
+  unknown, ///< the limit was set before collectd began, there is no listener, or somaxconn is
+           ///< unreadable
   application,
   somaxconn,
-  stale, ///< somaxconn, by a value that it no longer has
+  stale, ///< an earlier value of somaxconn
   zero,
 };
 constexpr std::array<std::string_view, 5> limit_source_names{"unknown", "application", "somaxconn",
                                                              "stale", "zero"};
 static_assert(limit_source_names[static_cast<std::size_t>(LimitSource::zero)] == "zero");
 
-/// As of the notifications: after a state has become better it stays until OKAY was told.
+/// Severity of a notification. An alarm keeps it until OKAY has been sent.
 enum class Severity : std::uint8_t { okay, warning, failure };
 constexpr std::array<std::string_view, 3> severity_names{"okay", "warning", "failure"};
 static_assert(severity_names[static_cast<std::size_t>(Severity::failure)] == "failure");
@@ -88,8 +89,8 @@ constexpr std::string_view name_of(Severity severity) {
   return severity_names[static_cast<std::size_t>(severity)];
 }
 
-/// What is counted in the kernel itself instead of seen by looking at it again and again.
-enum class Events : std::uint8_t { off, peaks, drops, waits }; ///< each with those before it
+/// What the kernel counts for us event by event, instead of our sampling it.
+enum class Events : std::uint8_t { off, peaks, drops, waits }; ///< each includes those before it
 constexpr std::array<std::string_view, 4> events_names{"off", "peaks", "drops", "waits"};
 static_assert(events_names[static_cast<std::size_t>(Events::waits)] == "waits");
 constexpr std::string_view name_of(Events events) {
@@ -98,7 +99,7 @@ constexpr std::string_view name_of(Events events) {
 
 enum class AddressType : std::uint8_t { none, ipv4, ipv6 }; ///< none: a Unix listener
 
-/// Whether the byte, from a file, is one of the enumeration's.
+/// Whether a byte read from a file is a value of the enumeration.
 constexpr bool is_known(State state) {
   return static_cast<std::size_t>(state) < state_names.size();
 }
@@ -116,13 +117,13 @@ constexpr bool is_known(Events events) {
 }
 constexpr bool is_known(AddressType type) { return type <= AddressType::ipv6; }
 
-/// How many connections wait when all queues of a group are full: each holds one more than its
-/// limit, since sk_acceptq_is_full() tests with >.
+/// How many connections wait when all queues of a group are full. Each queue holds one more than
+/// its limit, because the kernel tests with > (sk_acceptq_is_full()).
 constexpr std::uint64_t group_capacity(std::uint64_t limit, std::uint32_t members) {
   return limit + members;
 }
 
-/// Bits of Listener::has: which of the values are known, and what it is.
+/// Bits of Listener::has: which values are known, and properties of the listener.
 enum ListenerValue : std::uint32_t {
   has_queue = 1U << 0,   ///< length, peak, limit, mean, used, full, members
   has_dropped = 1U << 1, ///< dropped, overflows
@@ -136,60 +137,60 @@ enum ListenerValue : std::uint32_t {
   has_wait_quantiles = 1U << 9, ///< wait_p50_seconds, wait_p99_seconds
   has_peak_bound = 1U << 10,
   has_enough = 1U << 11,
-  is_expected = 1U << 12, ///< by a Watch block
-  is_stable = 1U << 13,   ///< its name is the same after a restart; only stable ones have series
+  is_expected = 1U << 12, ///< a Watch block expects it
+  is_stable = 1U << 13,   ///< same name after a restart; only such listeners have series
   listener_values = (1U << 14) - 1
 };
 
-/// A listener's interval.
+/// One listener in one interval.
 struct Listener {
   Text<104> name;
-  Text<128> owner;   ///< "": unknown
+  Text<128> owner;   ///< "" if unknown
   Text<256> path;    ///< of a Unix listener; begins with @ where the name is abstract
-  Text<256> message; ///< "": nothing to say
-  Text<128> clients; ///< who waits; "": unknown
+  Text<256> message; ///< "" if there is nothing to say
+  Text<128> clients; ///< which clients wait; "" if unknown
   std::array<std::uint8_t, 16> address; ///< network order; IPv4 uses the first four
   std::uint32_t scope;                  ///< index of the device of a link-local address, or 0
-  std::uint32_t net_namespace;          ///< position in the file
-  std::uint32_t has;                    ///< of ListenerValue
+  std::uint32_t net_namespace;          ///< position of its namespace in the file
+  std::uint32_t has;                    ///< bits of ListenerValue
   std::uint32_t members;                ///< sockets
   std::uint64_t length;                 ///< connections waiting at the end of the interval
   std::uint64_t peak;                   ///< connections
   std::uint64_t limit;                  ///< connections
   std::uint64_t dropped;                ///< segments, since counted_since
-  std::uint64_t overflows;              ///< of them those that found the accept queue full
+  std::uint64_t overflows;              ///< those of dropped that found the queue full
   std::uint64_t syn_length;             ///< half-open connections
   std::int64_t counted_since_ns;        ///< CLOCK_BOOTTIME
-  std::uint64_t recent_peak;            ///< connections, of the last recent_ns; likewise:
-  std::uint64_t recent_dropped;         ///< segments
-  std::uint64_t recent_overflows;       ///< of them those that found the accept queue full
-  std::uint64_t arrivals;               ///< connections, in the interval
-  std::uint64_t accepts;                ///< connections, in the interval
-  std::uint64_t peak_bound;             ///< the queue was nowhere longer, seen or not
-  std::uint64_t enough;                 ///< the limit that would have held the last day's worst
-  double mean;                          ///< connections
-  double used_percent;                  ///< 0 to 100
-  double full_percent;                  ///< 0 to 100
+  std::uint64_t recent_peak;      ///< connections; this and the next two cover the last recent_ns
+  std::uint64_t recent_dropped;   ///< segments
+  std::uint64_t recent_overflows; ///< those of recent_dropped that found the queue full
+  std::uint64_t arrivals;         ///< connections, in the interval
+  std::uint64_t accepts;          ///< connections, in the interval
+  std::uint64_t peak_bound;       ///< connections; never longer, not even between samples
+  std::uint64_t enough; ///< the limit that would have held the worst burst of the last day
+  double mean;          ///< connections
+  double used_percent;  ///< 0 to 100
+  double full_percent;  ///< 0 to 100
   double oldest_wait_seconds;
   double recent_used_percent; ///< 0 to 100
-  double wait_mean_seconds;   ///< of those who were accepted in the interval; likewise:
+  double wait_mean_seconds;   ///< of the connections accepted in the interval; the next two also
   double wait_p50_seconds;
   double wait_p99_seconds;
-  std::uint16_t port; ///< host order; 0: a Unix listener
+  std::uint16_t port; ///< host order; 0 for a Unix listener
   State state;
   Cause cause;
   LimitSource limit_source;
-  Severity severity; ///< of the alarm that stands; likewise:
-  State alarm_state; ///< ok: there is none
+  Severity severity; ///< of the alarm that is active; the next two also
+  State alarm_state; ///< ok if there is no alarm
   Cause alarm_cause;
-  State recent_state;       ///< the worst of the last recent_ns; likewise:
-  Severity recent_severity; ///< of the alarms that stood
+  State recent_state;       ///< the worst state in the last recent_ns
+  Severity recent_severity; ///< the worst severity of an alarm in the last recent_ns
   AddressType address_type;
   std::array<std::uint8_t, 5> reserved;
 };
 
-/// The kernel's counters around listening, per net namespace, in events since its creation; under
-/// the kernel's own names (net/ipv4/proc.c: snmp4_net_list, snmp4_tcp_list).
+/// Counters of the kernel about listening, per net namespace: events since its creation. The names
+/// are the kernel's own (snmp4_net_list and snmp4_tcp_list in net/ipv4/proc.c).
 enum class Counter : std::uint8_t {
   ListenOverflows,
   ListenDrops,
@@ -222,8 +223,8 @@ constexpr std::string_view name_of(Counter counter) {
   return counter_names[static_cast<std::size_t>(counter)];
 }
 
-/// Bits of Namespace::has: which of the values are known, and what is not; the counters' own are
-/// bits of Namespace::has_counter.
+/// Bits of Namespace::has: which values are known, and what failed. The counters have their own
+/// bits in Namespace::has_counter.
 enum NamespaceValue : std::uint32_t {
   has_somaxconn = 1U << 0,
   has_tcp_max_syn_backlog = 1U << 1,
@@ -231,30 +232,31 @@ enum NamespaceValue : std::uint32_t {
   has_tcp_abort_on_overflow = 1U << 3,
   has_unattributed = 1U << 4,
   has_syn_total = 1U << 5,
-  tcp_unread = 1U << 6, ///< its TCP listeners could not be read, and are not in the table
+  tcp_unread = 1U << 6, ///< its TCP listeners could not be read and are missing from the table
   unix_unread = 1U << 7,
   namespace_values = (1U << 8) - 1
 };
 
-/// A net namespace's interval.
+/// One net namespace in one interval.
 struct Namespace {
   Text<104> name;
-  std::uint32_t has;         ///< of NamespaceValue
-  std::uint32_t has_counter; ///< bit i: counters[i]
-  std::int64_t somaxconn;    ///< the sysctls
+  std::uint32_t has;         ///< bits of NamespaceValue
+  std::uint32_t has_counter; ///< bit i is set if counters[i] is known
+  std::int64_t somaxconn;    ///< this and the next three are sysctls
   std::int64_t tcp_max_syn_backlog;
   std::int64_t tcp_syncookies;
   std::int64_t tcp_abort_on_overflow;
-  std::uint64_t unattributed;    ///< segments of ListenDrops that were given to no listener
-  std::uint64_t syn_total;       ///< half-open connections
-  std::int64_t counted_since_ns; ///< of unattributed, CLOCK_BOOTTIME
+  std::uint64_t
+      unattributed;        ///< segments of ListenDrops that could not be attributed to a listener
+  std::uint64_t syn_total; ///< half-open connections
+  std::int64_t counted_since_ns; ///< start of unattributed, CLOCK_BOOTTIME
   std::array<std::uint64_t, counter_names.size()>
-      counters; ///< by Counter: events, since it was made
+      counters; ///< indexed by Counter: events since the namespace was created
 };
 
 /// Bits of Header::has.
 enum HeaderValue : std::uint32_t {
-  is_complete = 1U << 0, ///< all listeners could be read; otherwise some are not in the table
+  is_complete = 1U << 0, ///< all listeners could be read; otherwise some are missing from the table
   has_period = 1U << 1,  ///< period_seconds
   has_host = 1U << 2,    ///< unreported
   has_host_dropped = 1U << 3,
@@ -270,16 +272,17 @@ struct Header {
   std::uint32_t listener_bytes;
   std::uint32_t namespaces;
   std::uint32_t listeners;
-  std::int64_t taken_at_ns;      ///< CLOCK_REALTIME
-  std::int64_t taken_at_boot_ns; ///< CLOCK_BOOTTIME: the age does not depend on the time of day
-  std::int64_t interval_ns;      ///< between two tables
-  std::int64_t measured_ns;      ///< what the windows of this one cover
-  std::int64_t counted_since_ns; ///< of dropped, CLOCK_BOOTTIME
-  std::uint64_t dropped;         ///< segments, of all listeners and of none
-  double period_seconds;         ///< between samples
-  double cpu_percent;            ///< of one CPU, by the sampling thread
-  std::uint32_t unreported;      ///< listeners without a series because of MaxListeners
-  std::uint32_t has;             ///< of HeaderValue
+  std::int64_t taken_at_ns; ///< CLOCK_REALTIME
+  std::int64_t
+      taken_at_boot_ns;     ///< CLOCK_BOOTTIME, so that the age does not depend on the time of day
+  std::int64_t interval_ns; ///< time between two tables
+  std::int64_t measured_ns; ///< time that the windows of this table cover
+  std::int64_t counted_since_ns; ///< start of dropped, CLOCK_BOOTTIME
+  std::uint64_t dropped;         ///< segments: of all listeners, and those attributed to none
+  double period_seconds;         ///< mean time between samples
+  double cpu_percent;            ///< percent of one CPU that the sampling thread took
+  std::uint32_t unreported;      ///< listeners that have no series because of MaxListeners
+  std::uint32_t has;             ///< bits of HeaderValue
   Events events;
   std::array<std::uint8_t, 7> reserved;
 };
@@ -299,7 +302,7 @@ static_assert(offsetof(Header, taken_at_ns) == 32 && offsetof(Header, unreported
               offsetof(Header, events) == 104);
 static_assert(sizeof(double) == 8);
 
-/// Of one listener. A Unix listener has one queue, whatever else is bound to its path.
+/// How many connections fit. A Unix listener has one queue, whatever else is bound to its path.
 constexpr std::uint64_t capacity(const Listener &listener) {
   return group_capacity(listener.limit, listener.address_type == AddressType::none
                                             ? 1U
@@ -311,7 +314,7 @@ template <std::size_t size> constexpr std::string_view text_of(const Text<size> 
           static_cast<std::size_t>(std::find(field.begin(), field.end(), '\0') - field.begin())};
 }
 
-/// Takes over the text as Text has it; what does not fit is left out.
+/// Copies text into a field, escaped as Text requires and cut to fit.
 template <std::size_t size> constexpr void set_text(Text<size> &field, std::string_view text) {
   constexpr std::string_view hex = "0123456789abcdef";
   field = {};
@@ -334,8 +337,8 @@ template <std::size_t size> constexpr void set_text(Text<size> &field, std::stri
   }
 }
 
-/// A listener's or a namespace's integer index in SNMP: the CRC-32 (IEEE 802.3) of its name without
-/// the top bit, 0 becomes 1. See name_indexes() for names that meet in one.
+/// The integer index of a listener or namespace in SNMP: the CRC-32 (IEEE 802.3) of its name
+/// without the top bit, and 1 in place of 0. name_indexes() resolves collisions.
 constexpr std::uint32_t name_index(std::string_view name) {
   constexpr auto table = [] {
     std::array<std::uint32_t, 256> steps{};

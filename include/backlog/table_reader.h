@@ -19,7 +19,7 @@
 
 namespace backlog {
 
-/// Nanoseconds of CLOCK_BOOTTIME, or of another clock.
+/// The time of a clock in nanoseconds.
 inline std::int64_t clock_ns(clockid_t clock = CLOCK_BOOTTIME) {
   timespec time{};
   clock_gettime(clock, &time);
@@ -30,33 +30,32 @@ inline std::int64_t age_ns(const layout::Header &header, std::int64_t boot_ns) {
   return boot_ns - header.taken_at_boot_ns;
 }
 
-/// Also a table from before this start of the system, or of one to come.
+/// A table is also stale when its time is in the future, which means an earlier boot.
 inline bool is_stale(const layout::Header &header, std::int64_t boot_ns) {
   const std::int64_t age = age_ns(header, boot_ns);
   return age < 0 || age / layout::stale_intervals >= header.interval_ns;
 }
 
-/// Reads a table record by record and believes nothing: what is damaged is refused with a reason,
-/// whatever the bytes are.
+/// Reads a table record by record. It trusts no byte: damaged data is refused with a reason.
 class TableReader {
 public:
-  /// As read(2): bytes got, 0 at the end, or -1 with errno.
+  /// Works as read(2): returns the bytes read, 0 at the end, or -1 with errno.
   using Source = std::function<ssize_t(void *target, std::size_t bytes)>;
 
-  /// bytes: the length of the whole.
+  /// bytes: the length of the whole table.
   TableReader(Source source, std::uint64_t bytes) : source_(std::move(source)), bytes_(bytes) {
     read_header();
   }
 
-  /// Why the table is refused; empty as long as it is not.
+  /// Why the table is refused; empty if it is not.
   const std::string &refusal() const { return refusal_; }
   bool refused() const { return !refusal_.empty(); }
 
   const layout::Header &header() const { return header_; }
 
-  /// The next record; false when there is no further one, or the table is refused. All namespaces
-  /// come before the first listener. A table is whole only when the last next_listener() has
-  /// returned false and it is still not refused.
+  /// Reads the next record; returns false at the end and when the table is refused. All namespaces
+  /// come before the first listener. The table is known to be whole only when next_listener() has
+  /// returned false and refused() is still false.
   bool next_namespace(layout::Namespace &record) {
     if (refused() || namespaces_read_ == header_.namespaces || !read_record(record, "namespace"))
       return false;
@@ -195,10 +194,10 @@ private:
   std::string refusal_;
 };
 
-/// A table file that is open, and which file it is.
+/// An open table file and its identity.
 class OpenTable {
 public:
-  /// Tells one file from the next that was renamed over it.
+  /// Distinguishes a file from the next one renamed over it.
   struct Identity {
     dev_t device = 0;
     ino_t inode = 0;
@@ -257,14 +256,14 @@ private:
   std::string refusal_;
 };
 
-/// All of a table.
+/// A whole table in memory.
 struct TableContents {
   layout::Header header{};
   std::vector<layout::Namespace> namespaces;
   std::vector<layout::Listener> listeners;
 };
 
-/// The whole table, or why it is refused.
+/// Reads the whole table, or says why it is refused.
 inline std::pair<std::unique_ptr<TableContents>, std::string> read_table(TableReader reader) {
   auto contents = std::make_unique<TableContents>();
   contents->header = reader.header();
@@ -285,15 +284,15 @@ read_table_file(const std::string &path) {
   return read_table(table.reader());
 }
 
-/// The numbers that are taken. Each search for a free number leaves a mark where it ended, and the
-/// next search begins there. So names chosen to collide cost no more than others.
+/// The set of numbers in use. Each search for a free number leaves a shortcut to where it ended, so
+/// that names chosen to collide cost no more than others.
 class TakenIndexes {
 public:
   explicit TakenIndexes(std::size_t count) : next_(2 * count) {}
 
-  /// False: it is taken already.
+  /// Returns false if the number is in use already.
   bool take(std::uint32_t index) { return next_.try_emplace(index, after(index)).second; }
-  /// Takes the first free one behind it; it is taken itself.
+  /// Takes the first free number after this one, which is in use.
   std::uint32_t take_behind(std::uint32_t index) {
     std::uint32_t end = index;
     for (auto at = next_.find(end); at != next_.end(); at = next_.find(end)) {
@@ -312,12 +311,13 @@ private:
     return index == layout::max_name_index ? 1 : index + 1;
   }
 
-  std::unordered_map<std::uint32_t, std::uint32_t> next_; ///< of a taken one: where to look on
+  std::unordered_map<std::uint32_t, std::uint32_t>
+      next_; ///< for a number in use: where to continue the search
   std::size_t steps_ = 0;
 };
 
-/// The SNMP index of each name, given in ascending order. Of names that meet in one, the first has
-/// it; then the others take the next free numbers, in the order of names. steps: what that took.
+/// The SNMP index of each name; names are sorted. When names collide, the first keeps its index and
+/// the others take the next free numbers in order. steps: set to the work that took.
 inline std::vector<std::uint32_t> name_indexes(const std::vector<std::string_view> &names,
                                                std::size_t *steps = nullptr) {
   std::vector<std::uint32_t> indexes;

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <string_view>
 
-/// What a reader refuses in a record. The writer asks the same before it writes one, so that no
-/// record can cost its readers the whole table.
+/// What makes a reader refuse a record. The writer checks the same before it writes, so that one
+/// bad record cannot cost readers the whole table.
 namespace backlog::layout {
 
 constexpr std::int64_t longest_interval_ns = 366LL * 86400 * 1'000'000'000;
@@ -16,20 +16,21 @@ constexpr std::int64_t longest_interval_ns = 366LL * 86400 * 1'000'000'000;
 inline bool is_amount(double value) { return std::isfinite(value) && value >= 0; }
 inline bool is_percent(double value) { return is_amount(value) && value <= 100; }
 
-/// Printable ASCII with its NUL inside the field.
+/// Printable ASCII, ended by a NUL inside the field.
 template <std::size_t size> bool is_text(const Text<size> &field) {
   const std::string_view text = text_of(field);
   return text.size() < size &&
          std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
 }
 
-/// Text without blanks, and not empty.
+/// Not empty, and without blanks.
 template <std::size_t size> bool is_name(const Text<size> &field) {
   const std::string_view text = text_of(field);
   return !text.empty() && is_text(field) && text.find(' ') == std::string_view::npos;
 }
 
-/// Of what the header says besides sizes; "": nothing is wrong, as in the next two.
+/// What is wrong with the header apart from sizes; "" if nothing is. Likewise for the records
+/// below.
 inline std::string_view fault_of(const Header &header) {
   if (header.taken_at_ns < 0 || header.taken_at_boot_ns < 0 || header.measured_ns < 0 ||
       header.counted_since_ns < 0 || header.interval_ns <= 0 ||
@@ -50,7 +51,7 @@ inline std::string_view fault_of(const Namespace &record) {
   return "";
 }
 
-/// namespaces: how many the table has.
+/// namespaces: how many namespaces the table has.
 inline std::string_view fault_of(const Listener &record, std::size_t namespaces) {
   if (!is_name(record.name))
     return "has no name";

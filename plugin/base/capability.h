@@ -7,7 +7,7 @@
 
 namespace backlog {
 
-/// Whether the calling thread has it: CAP_SYS_PTRACE, ...
+/// Whether the calling thread has the capability, e.g. CAP_SYS_PTRACE.
 inline bool has_capability(unsigned number) {
   constexpr unsigned bits = 32;
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};

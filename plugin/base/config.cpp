@@ -45,7 +45,7 @@ std::string number_text(double number) {
   return text.data();
 }
 
-/// collectd's log cuts a line at 1024 bytes: what is allowed is to be in it.
+/// collectd's log cuts a line at 1024 bytes, and the part that says what is allowed must fit.
 constexpr std::size_t most_shown_bytes = 120;
 
 std::string shown(const oconfig_value_t &value) {
@@ -73,7 +73,7 @@ std::string refusal(const oconfig_item_t &item, const std::string &allowed) {
          allowed;
 }
 
-/// The only value of the option, if it is of that type.
+/// Returns the option's only value, or nullptr if it has another type or number of values.
 const oconfig_value_t *single(const oconfig_item_t &item, int type) {
   const auto values = values_of(item);
   if (values.size() != 1 || item.children_num != 0 || values.front().type != type)
@@ -89,7 +89,7 @@ ConfigError read_boolean(const oconfig_item_t &item, bool &result) {
   return std::nullopt;
 }
 
-/// Both ends of the range are allowed.
+/// The range includes both ends.
 ConfigError read_number(const oconfig_item_t &item, double min, double max, const char *unit,
                         double &result) {
   const oconfig_value_t *value = single(item, OCONFIG_TYPE_NUMBER);
@@ -137,7 +137,7 @@ ConfigError read_listener(const oconfig_item_t &item, ListenerFilter &filter) {
   return std::nullopt;
 }
 
-/// Seconds that a state must last.
+/// Reads how long a state must last, in seconds.
 ConfigError read_patience(const oconfig_item_t &item, Config::Seconds &result) {
   double seconds = 0;
   ConfigError error =
@@ -229,7 +229,7 @@ ConfigError read_table_group(const oconfig_item_t &item, Config &config) {
 
 ConfigError read_events(const oconfig_item_t &item, EventUse &events) {
   const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
-  // collectd reads off without quotes as a boolean.
+  // collectd parses off without quotes as a boolean.
   const oconfig_value_t *boolean = single(item, OCONFIG_TYPE_BOOLEAN);
   if (value != nullptr && strcasecmp(value->value.string, "auto") == 0)
     events = EventUse::automatic;
@@ -257,7 +257,7 @@ template <class Target> struct Option {
   ConfigError (*take)(const oconfig_item_t &item, Target &target);
 };
 
-/// Reads an option's value into its member; an optional member then has a value.
+/// Reads an option's value into its member, and gives an optional member a value first.
 template <auto read, auto member, class Target>
 ConfigError into(const oconfig_item_t &item, Target &target) {
   if constexpr (std::is_invocable_v<decltype(read), const oconfig_item_t &,
@@ -267,7 +267,7 @@ ConfigError into(const oconfig_item_t &item, Target &target) {
     return read(item, (target.*member).emplace());
 }
 
-/// Reads each option of a block by the entry of its name.
+/// Reads each option of a block with the reader listed under its name.
 template <class Target, std::size_t count>
 ConfigError take_options(const std::array<Option<Target>, count> &options,
                          const oconfig_item_t &block, Target &target) {
@@ -345,7 +345,7 @@ std::string not_given(const char *option, const ListenerEntry &entry) {
          " (no <Watch> gives this name)";
 }
 
-/// Names that nobody has.
+/// Refuses names that no Watch block gives.
 ConfigError check_given_names(const Config &config) {
   for (const ListenerEntry &entry : config.listeners.entries())
     if (entry.is_given_name() && !is_given(config, entry.text()))
@@ -356,7 +356,7 @@ ConfigError check_given_names(const Config &config) {
   return std::nullopt;
 }
 
-/// Whether both can be of one listener.
+/// Whether one listener can match both entries.
 bool can_meet(const ListenerEntry &one, const ListenerEntry &other) {
   const auto &names = one.names();
   const auto &others = other.names();
@@ -365,7 +365,7 @@ bool can_meet(const ListenerEntry &one, const ListenerEntry &other) {
              names.end();
 }
 
-/// Two listeners under one name, as far as the configuration tells.
+/// Refuses a Name that the configuration would give to two listeners.
 ConfigError check_shown_name(const Config &config, const Watch &watch) {
   const std::string where = "in <Watch \"" + watch.entry.text() + "\">: option Name: \"" +
                             *watch.name + "\" is not allowed; allowed is a name ";

@@ -13,7 +13,7 @@
 #include <sys/types.h>
 #include <vector>
 
-struct oconfig_item_s; // of liboconfig/oconfig.h
+struct oconfig_item_s; // defined in liboconfig/oconfig.h
 
 namespace backlog {
 
@@ -23,16 +23,16 @@ constexpr const char *default_table_group = "backlog"; // which the packages mak
 enum class ValueSet : std::uint8_t { basic, full };
 enum class EventUse : std::uint8_t { automatic, off };
 
-/// A <Watch> block: what is said of some listeners.
+/// A <Watch> block.
 struct Watch {
   ListenerEntry entry;
-  std::optional<std::string> name;       ///< Name: the one to be shown
+  std::optional<std::string> name;       ///< Name: shown in place of the listener's own
   std::optional<double> warning_percent; ///< WarningPercent
   std::optional<bool> expected;          ///< Expected
 };
 
-/// Of which states notifications are sent; the initial values are the defaults. A state of which
-/// none is sent counts as ok.
+/// Which states send notifications; the initial values are the defaults. A state that sends none
+/// counts as ok.
 struct NotifyStates {
   bool high = true;
   bool overflow = true;
@@ -42,7 +42,7 @@ struct NotifyStates {
   bool contains(layout::State state) const;
 };
 
-/// What <Plugin backlog> says; the initial values are the defaults.
+/// The configuration in <Plugin backlog>; the initial values are the defaults.
 struct Config {
   using Seconds = std::chrono::duration<double>;
 
@@ -50,12 +50,12 @@ struct Config {
   bool report_unix = true;      ///< ReportUnix
   bool report_syn_queue = true; ///< ReportSynQueue
   bool report_owner = true;     ///< ReportOwner
-  NameFilter net_namespaces;    ///< NetNamespace; without an entry only collectd's own
+  NameFilter net_namespaces;    ///< NetNamespace; without one, only collectd's own
   ValueSet values = ValueSet::basic;
-  EventUse events = EventUse::automatic;            ///< Events
-  std::size_t max_listeners = 200;                  ///< MaxListeners: series for at most so many
-  double sampler_budget_percent = 1;                ///< SamplerBudget: of one CPU, over any minute
-  Seconds sample_interval{0.025};                   ///< SampleInterval
+  EventUse events = EventUse::automatic; ///< Events
+  std::size_t max_listeners = 200;       ///< MaxListeners: at most so many have series
+  double sampler_budget_percent = 1;     ///< SamplerBudget, percent of one CPU over any minute
+  Seconds sample_interval{0.025};        ///< SampleInterval
   std::optional<Seconds> configured_burst_interval; ///< BurstInterval
   double warning_percent = 80;                      ///< WarningPercent
   std::size_t warning_minimum = 16;                 ///< WarningMinimum, connections
@@ -68,7 +68,7 @@ struct Config {
   std::optional<gid_t> table_group;                 ///< TableGroup; empty: that of the process
   bool table_group_given = false;                   ///< whether TableGroup was said
 
-  /// 5 ms by default, or SampleInterval if that is shorter.
+  /// BurstInterval, by default 5 ms or SampleInterval if that is shorter.
   Seconds burst_interval() const {
     return configured_burst_interval.value_or(std::min(sample_interval, Seconds(0.005)));
   }
@@ -81,29 +81,30 @@ std::optional<gid_t> table_group(const Config &config);
 
 /// What the Watch blocks say of a listener together; of what several say, the last holds.
 struct WatchFacts {
-  std::vector<std::size_t> watches; ///< those that are for it, as indexes
+  std::vector<std::size_t> watches; ///< positions of the matching blocks
   std::optional<std::string> name;
   double warning_percent = 0;
   bool expected = false;
 
   bool watched() const { return !watches.empty(); }
 };
-/// A block can also be for the name that another one gives. listener.given_name is not asked for.
+/// Finds the matching blocks. A block can match the Name that an earlier block gives, so
+/// listener.given_name is ignored.
 WatchFacts watch_facts(const Config &config, ListenerView listener);
 
-/// What is watched is selected, whatever Listener says.
+/// A watched listener is selected, whatever Listener says.
 bool is_selected(const Config &config, const ListenerView &listener, const WatchFacts &facts);
 
-/// Whether any net namespace but collectd's own can be selected.
+/// Whether the configuration can select a net namespace other than collectd's own.
 bool selects_net_namespaces(const Config &config);
-/// One is also selected by a watch on the name of a listener in it.
+/// A Watch on the name of a listener in a namespace selects the namespace too.
 bool selects_net_namespace(const Config &config, const std::string &name);
 
-/// Takes over one <Plugin backlog> block; several add up. The error names option, value and
-/// what is allowed. A name that a Watch gives can be used in its block and in those behind it.
+/// Adds one <Plugin backlog> block to config; several blocks add up. The error names the option,
+/// its value and what is allowed. A Name can be used in its own Watch block and in later ones.
 std::optional<std::string> apply_config(const oconfig_item_s &block, Config &config);
 
-/// What options of several blocks say together, after the last of them; errors as above.
+/// Checks options that depend on each other, after the last block; errors as above.
 std::optional<std::string> check_config(const Config &config);
 
 } // namespace backlog

@@ -4,7 +4,7 @@
 
 namespace backlog {
 
-/// Of a listening socket. Unix sockets have no drop counters, no SYN queue and no port.
+/// The family of a listening socket. Unix sockets have no drop counters, no SYN queue and no port.
 enum class Family : std::uint8_t { tcp, unix_socket };
 
 } // namespace backlog

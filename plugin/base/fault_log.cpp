@@ -26,7 +26,8 @@ void FaultLog::forget(const std::string &net_namespace) {
   const std::string end = of_net_namespace(net_namespace);
   std::erase_if(standing_, [&](const std::string &part) {
     const std::size_t begin = part.find(end);
-    // What follows is of a part such as "SYN queues of net namespace blue in every interval".
+    // The namespace's name can be followed by more, as in "SYN queues of net namespace blue in
+    // every interval".
     return begin != std::string::npos &&
            (begin + end.size() == part.size() || part[begin + end.size()] == ' ');
   });

@@ -6,16 +6,16 @@
 
 namespace backlog {
 
-/// A part of the output that cannot be had at present.
+/// A part of the output that is not available at present.
 struct Fault {
-  std::string part;   ///< what is absent, e.g. "TCP listeners"
+  std::string part;   ///< e.g. "TCP listeners"
   std::string reason; ///< e.g. "open sock_diag socket: Protocol not supported"
 };
 
-/// Follows the part in the faults of a net namespace that is not collectd's own.
+/// Suffix of the part, for a net namespace other than collectd's own.
 std::string of_net_namespace(const std::string &name);
 
-/// Turns the faults of each interval into one line when a part goes and one when it is back.
+/// Turns the faults of each interval into one line when a fault begins and one when it ends.
 class FaultLog {
 public:
   struct Line {
@@ -24,11 +24,11 @@ public:
   };
 
   std::vector<Line> update(const std::vector<Fault> &faults);
-  /// Of a net namespace that has ended: its faults end without a line.
+  /// Forgets the faults of a net namespace that is gone; they end without a line.
   void forget(const std::string &net_namespace);
 
 private:
-  std::set<std::string> standing_; ///< parts
+  std::set<std::string> standing_; ///< names of the faulty parts
 };
 
 } // namespace backlog

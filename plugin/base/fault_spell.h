@@ -2,20 +2,20 @@
 
 namespace backlog {
 
-/// A fault that comes and goes, such as memory that runs out: it begins once, and ends when things
-/// have gone well for some times in a row. Needs no memory itself.
+/// A fault that comes and goes, such as a shortage of memory. It begins with the first failure and
+/// ends after several successes in a row. It allocates nothing.
 class FaultSpell {
 public:
-  static constexpr int calm = 3; ///< so many times
+  static constexpr int calm = 3; ///< successes in a row that end the fault
 
-  /// Whether it begins with this.
+  /// Notes a failure; returns whether the fault begins with it.
   bool fails() noexcept {
     well_ = 0;
     const bool begins = !goes_on_;
     goes_on_ = true;
     return begins;
   }
-  /// Whether it ends with this.
+  /// Notes a success; returns whether the fault ends with it.
   bool goes_well() noexcept {
     if (!goes_on_ || ++well_ < calm)
       return false;
@@ -25,7 +25,7 @@ public:
 
 private:
   bool goes_on_ = false;
-  int well_ = 0; ///< times in a row
+  int well_ = 0; ///< successes in a row
 };
 
 } // namespace backlog

@@ -6,10 +6,10 @@
 
 namespace backlog {
 
-/// What a TCP socket listens on.
+/// The address that a TCP socket listens on.
 struct TcpAddress {
   std::array<std::uint8_t, 16> bytes{}; ///< network order; IPv4 uses the first four
-  std::uint32_t device = 0;             ///< index of the bound device, 0: any
+  std::uint32_t device = 0;             ///< interface index of the bound device, 0 for any
   std::uint16_t port = 0;               ///< host order
   bool ipv6 = false;
   bool v6only = false; ///< IPV6_V6ONLY of an IPv6 socket
@@ -17,11 +17,11 @@ struct TcpAddress {
   bool operator==(const TcpAddress &) const = default;
   bool is_any() const { return bytes == std::array<std::uint8_t, 16>{}; }
 
-  /// IPv4 in IPv6: ::ffff:a.b.c.d.
+  /// Whether it is an IPv4 address inside IPv6: ::ffff:a.b.c.d.
   bool is_ipv4_mapped() const {
     return ipv6 && std::equal(ipv4_prefix.begin(), ipv4_prefix.end(), bytes.begin());
   }
-  /// With such an address made plain.
+  /// Returns a mapped address as plain IPv4, any other unchanged.
   TcpAddress unmapped() const {
     if (!is_ipv4_mapped())
       return *this;
@@ -29,7 +29,7 @@ struct TcpAddress {
     std::copy(bytes.begin() + ipv4_prefix.size(), bytes.end(), plain.bytes.begin());
     return plain;
   }
-  /// Of one link: without a device nobody knows which (IPv6 fe80::/10).
+  /// Whether it is valid on one link only and so needs a device (IPv6 fe80::/10).
   bool is_link_local() const { return ipv6 && bytes[0] == 0xfe && (bytes[1] & 0xc0U) == 0x80; }
 
 private:

@@ -24,7 +24,7 @@ bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
 bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
 bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 
-/// '_' and the FNV-1a hash (32 bits) of the raw bytes.
+/// Returns '_' and the FNV-1a hash (32 bits) of the raw bytes.
 std::string hash_suffix(std::string_view raw) {
   std::uint32_t hash = 2166136261U;
   for (const char c : raw)
@@ -50,7 +50,7 @@ bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
-/// The raw text in the alphabet, with a hash of it where others could have become the same.
+/// Converts raw text to the alphabet; adds a hash if other text could give the same result.
 std::string name_part(std::string_view raw, bool ambiguous = false) {
   std::string part;
   for (const char c : raw)
@@ -186,7 +186,7 @@ bool is_listener_name(std::string_view name) {
   const bool ipv6 = name.starts_with(tcp6);
   if (!ipv6 && !name.starts_with(tcp))
     return false;
-  if (name.size() == listener_name_max_bytes) // may be cut anywhere
+  if (name.size() == listener_name_max_bytes) // it may be cut anywhere
     return true;
   return begins_with_tcp_name(name.substr(ipv6 ? tcp6.size() : tcp.size()), ipv6);
 }
@@ -235,12 +235,13 @@ ListenerName name_unix_listener(std::string_view address, std::string_view net_n
   } else {
     id = id || is_temporary_path(address);
     const bool absolute = !address.empty() && address.front() == '/';
-    std::string part = name_part(address, !absolute || address == "/unstable"); // unix_aggregate
+    std::string part = name_part(
+        address, !absolute || address == "/unstable"); // "/unstable" would give unix_aggregate
     text += absolute ? part.substr(1) : part;
   }
   if (!owned_by.empty()) {
     std::string owner(owned_by);
-    std::replace(owner.begin(), owner.end(), ' ', '-'); // "docker 0a1b2c3d4e5f"
+    std::replace(owner.begin(), owner.end(), ' ', '-'); // e.g. "docker 0a1b2c3d4e5f"
     text.append(owner_separator).append(name_part(owner));
   }
   return {bounded(with_net_namespace(std::move(text), net_namespace)), id};

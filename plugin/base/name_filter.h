@@ -10,11 +10,12 @@
 
 namespace backlog {
 
-/// The entries of collectd's ignorelist (collectd.conf(5), IGNORELISTS): whole names, case counts,
-/// or /regexes/ (POSIX extended, unanchored). The daemon does not export its own.
+/// A filter with the semantics of collectd's ignorelist (collectd.conf(5), IGNORELISTS): whole
+/// names, case-sensitive, or /regexes/ (POSIX extended, not anchored). The daemon does not export
+/// its own.
 class NameFilter {
 public:
-  /// The error's text says what is wrong with a regex.
+  /// Returns what is wrong with a regex.
   std::optional<std::string> add(const std::string &entry);
   std::optional<std::string> add_regex(const std::string &pattern);
   static bool is_regex(std::string_view entry);
@@ -22,7 +23,7 @@ public:
   bool has_regex() const { return !regexes_.empty(); }
   bool empty() const { return exact_.empty() && regexes_.empty(); }
 
-  /// Whether an entry matches the name, or there is none.
+  /// Whether an entry matches the name, or there are no entries.
   bool selects(std::string_view name) const;
 
 private:

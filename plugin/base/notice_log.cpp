@@ -4,7 +4,7 @@ namespace backlog {
 
 namespace {
 constexpr std::chrono::hours day{24};
-constexpr std::size_t most_remembered = 1000; // of a kind
+constexpr std::size_t most_remembered = 1000; // per kind
 } // namespace
 
 std::optional<std::string> NoticeLog::say(std::string_view kind, const std::string &text,

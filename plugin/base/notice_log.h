@@ -11,23 +11,23 @@
 
 namespace backlog {
 
-/// What is to be said once only. So many lines of one kind are said in a day: whoever can make them
-/// come again and again neither fills the log with them nor silences those of another kind.
+/// Messages that are logged once. Each kind has a daily limit, so that whoever can provoke one kind
+/// again and again neither fills the log nor silences other kinds.
 class NoticeLog {
 public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  static constexpr std::size_t lines_a_day = 100; ///< of a kind
+  static constexpr std::size_t lines_a_day = 100; ///< per kind
 
-  /// The line to log; nullopt: it was said, or is one too many.
+  /// Returns the line to log; nullopt if it was logged before or the limit is reached.
   std::optional<std::string> say(std::string_view kind, const std::string &text, TimePoint now);
 
 private:
   struct Kind {
     std::set<std::string> said;
-    std::deque<std::string> order; ///< the same, the oldest first
+    std::deque<std::string> order; ///< the remembered texts, oldest first
     TimePoint day_began;
-    std::size_t lines = 0; ///< on that day
+    std::size_t lines = 0; ///< logged on that day
   };
 
   std::map<std::string, Kind, std::less<>> kinds_;

@@ -7,8 +7,8 @@
 
 namespace backlog {
 
-/// The number that the whole text is, without sign + or white space; nullopt: it is none, or Number
-/// cannot hold it.
+/// Parses the whole text as a number, without a + sign or white space; nullopt if that fails or
+/// Number cannot hold it.
 template <class Number> std::optional<Number> parse_number(std::string_view text) {
   Number number{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);

@@ -4,9 +4,9 @@
 
 namespace backlog {
 
-/// What a thread is going to ask the kernel for, for those who wait for the thread. A step is a
-/// text that stays, in the words of the manual; "" for nothing. Belongs to its Request and is no
-/// thread_local, whose memory a plugin's thread gets at first use, or aborts.
+/// The kernel request that a thread is busy with, for the threads that wait for it. A step is a
+/// text with static lifetime in the words of the manual, "" for none. It belongs to the Request
+/// because a plugin's thread_local is allocated at first use, and aborts when memory is short.
 class Progress {
 public:
   void note(const char *step) noexcept { step_ = step; }

@@ -4,8 +4,8 @@
 
 namespace backlog {
 
-/// Whether answers that are awaited once an interval do not come. A single late one is no trouble;
-/// while there has been none at all, the first one is.
+/// Decides whether answers due once an interval are failing to come. A single late one is no
+/// trouble, except that the very first must come in time.
 class ReplyWatchdog {
 public:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -13,7 +13,7 @@ public:
 
   explicit ReplyWatchdog(Duration patience) : patience_(patience) {}
 
-  /// At the end of each wait. answered: since the end of the one before.
+  /// Notes the end of a wait. answered: an answer has come since the end of the previous wait.
   void note(bool answered, TimePoint begin, TimePoint end) {
     if (answered) {
       ever_answered_ = true;
@@ -28,8 +28,8 @@ public:
 private:
   Duration patience_;
   bool ever_answered_ = false;
-  unsigned in_vain_ = 0;    ///< waits in a row
-  TimePoint in_vain_since_; ///< the first of them
+  unsigned in_vain_ = 0;    ///< waits in a row without an answer
+  TimePoint in_vain_since_; ///< begin of the first of them
   bool is_overdue_ = false;
 };
 

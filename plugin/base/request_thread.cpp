@@ -18,13 +18,13 @@ struct PluginThread::State {
   std::condition_variable ended;
   bool has_ended = false;
   bool has_failed = false;
-  std::array<char, 128> failure{}; // memory may be what has failed
+  std::array<char, 128> failure{}; // fixed size, since memory may be what has run out
   std::thread thread;
 };
 
 namespace {
 
-/// Blocks all signals of the calling thread; threads that it makes meanwhile inherit that.
+/// Blocks all signals for the calling thread and for threads that it starts meanwhile.
 class SignalsBlocked {
 public:
   SignalsBlocked() {
@@ -40,14 +40,14 @@ private:
   sigset_t before_{};
 };
 
-/// Copies what fits.
+/// Copies text, cut to fit.
 template <std::size_t size> void copy_text(const char *text, std::array<char, size> &target) {
   const std::size_t length = std::min(std::strlen(text), size - 1);
   std::copy_n(text, length, target.begin());
   target[length] = '\0';
 }
 
-/// Returns whether the body ended by an exception, whose text is put into failure.
+/// Runs body; returns whether it ended with an exception, whose text is in failure.
 template <std::size_t size>
 bool fails(const std::function<void()> &body, std::array<char, size> &failure) {
   try {

@@ -18,36 +18,36 @@
 
 namespace backlog {
 
-/// One question and one answer between a thread of ours and collectd's read thread.
+/// One request and its answer, between one of our threads and collectd's read thread.
 template <class Answer> class Request {
 public:
   using TimePoint = std::chrono::steady_clock::time_point;
   enum class Wake { due, asked, stopping };
 
-  /// Asks, unless an answer is still owed, or waits to be taken: the next one would replace it.
+  /// Asks, unless an answer is still due or not yet taken, since the next answer would replace it.
   void ask() {
     const std::lock_guard lock(mutex_);
     if (!answer_)
       wake(asked);
   }
 
-  /// The answer, if it comes in time; it stays here for the next call otherwise.
+  /// Returns the answer if it comes in time; a later one stays for the next call.
   std::optional<Answer> take_until(TimePoint deadline) {
     std::unique_lock lock(mutex_);
     answered_.wait_until(lock, deadline, [&] { return answer_.has_value() || stopping_; });
     return std::exchange(answer_, std::nullopt);
   }
 
-  /// The answer, if it is there.
+  /// Returns the answer if it has come.
   std::optional<Answer> try_take() {
     const std::lock_guard lock(mutex_);
     return std::exchange(answer_, std::nullopt);
   }
 
-  /// The thread that answers is woken as if it were due.
+  /// Wakes the answering thread as if it were due.
   void nudge() { wake_.set(nudged); }
 
-  /// For the thread that answers: sleeps until it is asked, or nudged, or until `due`.
+  /// For the answering thread: sleeps until it is asked or nudged, or until `due`.
   Wake sleep_until(std::optional<TimePoint> due) {
     progress_.note("");
     const std::uint32_t bits = wake_.sleep_until(due);
@@ -55,7 +55,7 @@ public:
     return reason_of(bits);
   }
 
-  /// The same, until `descriptor` can be read, in place of a time.
+  /// The same, but waits for `descriptor` to become readable instead of for a time.
   Wake sleep_until_readable(int descriptor) {
     progress_.note("");
     for (;;) {
@@ -69,7 +69,7 @@ public:
         return reason;
     }
   }
-  /// Whether that can be done.
+  /// Whether sleep_until_readable() works.
   bool has_bell() const { return static_cast<bool>(bell_); }
 
   void deliver(Answer answer) {
@@ -105,18 +105,19 @@ private:
       (void)eventfd_write(bell_.get(), 1);
   }
 
-  Progress progress_; ///< of the thread that answers
-  WakeSignal wake_;   ///< of the thread that answers, while it waits for a time
-  UniqueFd bell_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)}; ///< while it waits for a descriptor
+  Progress progress_; ///< of the answering thread
+  WakeSignal wake_;   ///< wakes the answering thread when it waits for a time
+  UniqueFd bell_{
+      eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)}; ///< wakes it when it waits for a descriptor
   std::mutex mutex_;
   std::condition_variable answered_;
   bool stopping_ = false;
   std::optional<Answer> answer_;
 };
 
-/// A thread of ours inside collectd: it blocks all signals, and it cannot hold up the daemon's
-/// shutdown. What its body uses must be owned by the body, since a thread that is late, deep in
-/// the kernel, is left behind. An exception ends the body, never the daemon.
+/// A thread of ours inside collectd. It blocks all signals and cannot delay the daemon's shutdown:
+/// a thread stuck in the kernel is left behind, so its body must own everything that it uses. An
+/// exception ends the body, never the daemon.
 class PluginThread {
 public:
   PluginThread() = default;
@@ -124,13 +125,13 @@ public:
   PluginThread &operator=(const PluginThread &) = delete;
   ~PluginThread();
 
-  /// Starts it, also again when it has ended. name: at most 15 bytes. The error's code is that of
+  /// Starts the thread, also again after it has ended. name: at most 15 bytes. The error is that of
   /// pthread_create(), or ENOMEM.
   std::optional<int> start(const std::string &name, std::function<void()> body);
   bool is_running() const;
-  /// What ended the body, if that was an exception.
+  /// The exception that ended the body, if one did.
   std::optional<std::string> failure() const;
-  /// Waits for the body to return; false: it did not in time, and was left behind.
+  /// Waits for the body to return; returns false if the thread was left behind.
   bool finish(std::chrono::milliseconds patience);
 
 private:
@@ -146,7 +147,7 @@ public:
   RequestThread &operator=(const RequestThread &) = delete;
   using TimePoint = typename Request<Answer>::TimePoint;
 
-  /// A thread that was left alone ends when it can.
+  /// A thread that is left behind ends when it can.
   ~RequestThread() { request_->stop(); }
 
   bool is_running() const { return thread_.is_running(); }
@@ -156,14 +157,14 @@ public:
   std::optional<Answer> take_until(TimePoint deadline) { return request_->take_until(deadline); }
   std::optional<Answer> try_take() { return request_->try_take(); }
 
-  /// False: the thread did not end in time and was left behind.
+  /// Returns false if the thread did not end in time and was left behind.
   bool stop(std::chrono::milliseconds patience) {
     request_->stop();
     return thread_.finish(patience);
   }
 
 protected:
-  /// loop runs in the thread until the request says that it is stopping.
+  /// Runs loop in the thread until the request reports stopping.
   std::optional<int> start(const std::string &name, std::function<void(Request<Answer> &)> loop) {
     return thread_.start(name, [loop = std::move(loop), request = request_] { loop(*request); });
   }

@@ -8,19 +8,19 @@
 
 namespace backlog {
 
-/// Why something could not be had.
+/// Why an operation failed.
 struct Error {
   int code = 0;     ///< errno value
-  std::string what; ///< what was tried, e.g. "open /proc/thread-self/net/netstat"
+  std::string what; ///< the operation, e.g. "open /proc/thread-self/net/netstat"
 
   /// "what: text of the code"
   std::string message() const { return what + ": " + std::generic_category().message(code); }
 };
 
-/// A value, or the reason why there is none.
+/// A value, or the error that prevented it.
 template <class T> class [[nodiscard]] Result {
 public:
-  // Both conversions are what makes `return value;` and `return Error{...};` read alike.
+  // Both conversions are implicit so that `return value;` and `return Error{...};` read alike.
   Result(T value) : state_(std::move(value)) {}     // NOLINT(google-explicit-constructor)
   Result(Error error) : state_(std::move(error)) {} // NOLINT(google-explicit-constructor)
 
@@ -36,7 +36,7 @@ private:
   std::variant<T, Error> state_;
 };
 
-/// Success, or the reason of the failure.
+/// Empty on success, else the error.
 using Failure = std::optional<Error>;
 
 } // namespace backlog

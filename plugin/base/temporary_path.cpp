@@ -8,10 +8,10 @@ namespace backlog {
 
 namespace {
 
-// __gen_tempname() in glibc puts in 6 or more of 62 characters; programs of their own up to 16.
+// __gen_tempname() in glibc inserts at least 6 of 62 characters; other programs up to 16.
 constexpr std::size_t min_random_bytes = 6;
 constexpr std::size_t max_random_bytes = 16;
-// tempfile.mkdtemp() of Python puts 8 of [a-z0-9_] behind "tmp".
+// Python's tempfile.mkdtemp() appends 8 of [a-z0-9_] to "tmp".
 constexpr std::string_view python_prefix = "tmp";
 constexpr std::size_t python_bytes = 8;
 
@@ -24,7 +24,7 @@ bool is_number(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), is_digit);
 }
 
-/// How often a reader would draw breath: words ("server", "Server", "TLS") and numbers in a row.
+/// Counts the pieces a reader would see: words ("server", "Server", "TLS") and numbers.
 std::size_t count_segments(std::string_view text) {
   std::size_t segments = 0;
   for (std::size_t i = 0; i < text.size(); ++segments) {
@@ -47,7 +47,7 @@ std::size_t count_segments(std::string_view text) {
   return segments;
 }
 
-/// A word, words in CamelCase, or those with a number at their end.
+/// Whether it is a word, or words in CamelCase, with an optional number at the end.
 bool is_plain(std::string_view text) {
   while (!text.empty() && is_digit(text.back()))
     text.remove_suffix(1);
@@ -58,8 +58,8 @@ bool is_plain(std::string_view text) {
   return !has_lower || !has_upper || count_segments(text) * 4 <= text.size();
 }
 
-/// in_shared_folder: where programs make folders for one start, rather than where an administrator
-/// chooses names.
+/// in_shared_folder: the folder is one where programs make folders per start, not one where an
+/// administrator chooses names.
 bool looks_random(std::string_view text, bool in_shared_folder) {
   if (text.size() < min_random_bytes || text.size() > max_random_bytes || is_plain(text))
     return false;
@@ -78,7 +78,7 @@ bool is_of_python(std::string_view part) {
          std::any_of(part.begin(), part.end(), is_no_letter);
 }
 
-/// "agent.PID", and "NAME.PID.tmp", which is to be renamed.
+/// Matches "agent.PID", and "NAME.PID.tmp", which servers rename.
 bool ends_with_pid(std::string_view part) {
   constexpr std::string_view agent = "agent.";
   if (part.starts_with(agent) && is_number(part.substr(agent.size())))

@@ -4,8 +4,8 @@
 
 namespace backlog {
 
-/// Whether a part of the path of a Unix socket has the shape of a name that is made for one start
-/// of a program only: what mkdtemp() and the like put in for XXXXXX, "agent.PID", "NAME.PID.tmp".
+/// Whether a part of a Unix socket's path looks as if it was made for one start of a program:
+/// random letters of mkdtemp() and the like, "agent.PID", "NAME.PID.tmp".
 bool is_temporary_path(std::string_view path);
 
 } // namespace backlog

@@ -5,7 +5,7 @@
 
 namespace backlog {
 
-/// CPU time that the calling thread has taken, in user and in kernel mode.
+/// The CPU time of the calling thread, user and kernel.
 inline std::chrono::nanoseconds thread_cpu_time() {
   timespec time{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);

@@ -6,7 +6,7 @@ namespace backlog {
 
 namespace {
 
-/// Of C1, marks of direction, separators of lines, and what has no width.
+/// Covers C1 controls, direction marks, line separators, and characters without width.
 bool is_control(std::uint32_t code) {
   return code < 0xa0 || (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
          (code >= 0x2060 && code <= 0x206f) || code == 0xfeff;
@@ -17,7 +17,7 @@ bool is_control(std::uint32_t code) {
 std::size_t utf8_character(std::string_view text) {
   struct Form {
     std::uint8_t mask, lead;
-    std::uint32_t first; ///< shorter forms are for what is below it
+    std::uint32_t first; ///< smaller code points must use a shorter form
   };
   constexpr Form forms[] = {{0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
   std::size_t bytes = 2;

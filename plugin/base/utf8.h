@@ -6,11 +6,11 @@
 
 namespace backlog {
 
-/// Bytes of the character that the text begins with, where it is valid UTF-8, not ASCII and of use
-/// in a line: no control, and none that changes the direction of what follows. 0: it is not.
+/// Returns the length in bytes of a non-ASCII UTF-8 character at the start of the text that is safe
+/// in a line: no control, no change of direction. 0 if there is none.
 std::size_t utf8_character(std::string_view text);
 
-/// What others have written, fit for one line of any message: ? for each byte that is neither
+/// Makes foreign text safe for one line of a message: replaces every byte with ? that is neither
 /// printable ASCII nor part of such a character.
 std::string printable(std::string_view raw);
 

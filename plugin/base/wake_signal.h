@@ -13,8 +13,8 @@
 
 namespace backlog {
 
-/// Bits that one thread sleeps on and others set. To sleep and to wake up is one system call and no
-/// lock: a condition variable takes three times the code, which a thread that wakes up on an idle
+/// Bits that one thread sleeps on and others set. Sleeping and waking takes one system call and no
+/// lock. A condition variable takes three times the code, which a thread that wakes on an idle
 /// machine finds in no cache.
 class WakeSignal {
 public:
@@ -27,7 +27,7 @@ public:
   std::uint32_t bits() const { return bits_.load(std::memory_order_acquire); }
   void clear(std::uint32_t bits) { bits_.fetch_and(~bits, std::memory_order_relaxed); }
 
-  /// The bits that are set, or 0 when it is `due`. For one thread at a time.
+  /// Returns the bits that are set, or 0 at `due`. Only one thread may call it at a time.
   std::uint32_t sleep_until(std::optional<TimePoint> due) {
     timespec until{};
     if (due)
@@ -42,14 +42,14 @@ public:
   }
 
 private:
-  /// Of CLOCK_MONOTONIC, which the steady clock is.
+  /// Converts to CLOCK_MONOTONIC, which the steady clock is.
   static timespec clock_time(TimePoint time) {
     const auto ns = std::max<std::chrono::nanoseconds::rep>(
         std::chrono::nanoseconds(time.time_since_epoch()).count(), 0);
     return {.tv_sec = ns / 1'000'000'000, .tv_nsec = ns % 1'000'000'000};
   }
 
-  /// Returns errno or 0.
+  /// Returns errno, or 0.
   int futex(int operation, std::uint32_t value, const timespec *until) {
     const long result =
         syscall(SYS_futex, &bits_, operation, value, until, nullptr, FUTEX_BITSET_MATCH_ANY);

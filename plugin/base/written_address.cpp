@@ -9,14 +9,16 @@ namespace backlog {
 
 namespace {
 
-/// dev_valid_name() in net/core/dev.c; a second % would leave open where the device begins.
+/// As dev_valid_name() in net/core/dev.c; a % is refused because it would leave open where the
+/// device begins.
 bool is_device_name(std::string_view name) {
   constexpr std::string_view forbidden = "%/: \t\n\v\f\r";
   return !name.empty() && name.size() < IF_NAMESIZE && name != "." && name != ".." &&
          name.find_first_of(forbidden) == std::string_view::npos;
 }
 
-/// Cuts %DEVICE off the end, where it is there; false: it is no device, or there is one already.
+/// Moves %DEVICE from the end of the text to device; returns false if it is invalid or the second
+/// one.
 bool take_device(std::string_view &text, std::string &device) {
   const std::size_t at = text.find('%');
   if (at == std::string_view::npos)

@@ -48,8 +48,8 @@ constexpr std::string_view usage =
     "Called as check_backlog it is a monitoring plugin; see check_backlog -h.\n";
 
 constexpr std::chrono::seconds watch_period{1};
-constexpr std::chrono::milliseconds signal_period{100}; // how soon a signal is seen
-constexpr const char *clear_screen = "\x1b[H\x1b[J";    // what has scrolled away stays
+constexpr std::chrono::milliseconds signal_period{100}; // how soon a signal is noticed
+constexpr const char *clear_screen = "\x1b[H\x1b[J";    // keeps what has scrolled away
 constexpr double shortest_live_seconds = 0.001;
 constexpr double longest_live_seconds = 3600;
 
@@ -89,8 +89,8 @@ constexpr std::array known_options{CommandOption{'f', "table", CommandOption::Va
                                    CommandOption{'V', "version"},
                                    CommandOption{'h', "help"}};
 
-/// Returns the exit status if there is nothing to show. `--live 5` and `--live=5` are alike, since
-/// no listener has a number for its name.
+/// Returns the exit status if there is nothing to show. `--live 5` works like `--live=5`, because
+/// no listener's name is a number.
 std::optional<int> take_live(CommandLine &line, std::optional<std::string> value,
                              Options &options) {
   if (!value)
@@ -106,7 +106,7 @@ std::optional<int> take_live(CommandLine &line, std::optional<std::string> value
   return std::nullopt;
 }
 
-/// What no listener can be called has no index.
+/// Refuses a name that no listener can have.
 std::optional<int> take_oid(const std::string &name, Options &options) {
   if (name.size() > listener_name_max_bytes ||
       name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-") != std::string::npos)
@@ -147,7 +147,7 @@ std::optional<int> take(CommandLine &line, const CommandLine::Given &given, Opti
   }
 }
 
-/// Likewise.
+/// Returns the exit status if there is nothing to show.
 std::optional<int> parse(const std::vector<std::string> &arguments, Options &options) {
   CommandLine line(arguments, known_options);
   while (const auto given = line.next())
@@ -163,7 +163,7 @@ std::optional<int> parse(const std::vector<std::string> &arguments, Options &opt
 
 bool is_terminal() { return ::isatty(STDOUT_FILENO) != 0; }
 
-/// NO_COLOR: no-color.org.
+/// Honours NO_COLOR (no-color.org).
 bool has_colours() {
   const char *no_colour = std::getenv("NO_COLOR");
   const char *terminal = std::getenv("TERM");
@@ -171,7 +171,7 @@ bool has_colours() {
          (terminal == nullptr || std::string_view(terminal) != "dumb");
 }
 
-/// As wide as it is; only what is shown again and again has to fit into its height.
+/// The size of the terminal. The height matters only for what is shown again and again.
 Screen screen(const Options &options) {
   Screen screen;
   screen.colours = has_colours();
@@ -210,7 +210,7 @@ int show(TableContents contents, const Options &options) {
   return clear(options) && print(shown(contents, options)) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/// False: a signal has asked for the end.
+/// Returns false if a signal has asked the program to end.
 bool pause(std::chrono::milliseconds time) {
   const auto end = std::chrono::steady_clock::now() + time;
   while (ended == 0 && std::chrono::steady_clock::now() < end)
@@ -219,7 +219,7 @@ bool pause(std::chrono::milliseconds time) {
   return ended == 0;
 }
 
-/// The index of the listener in the table, or what it would be without others.
+/// Prints the listener's index in the table, or the index that it would have alone.
 int print_index(const std::string &name, const Options &options) {
   std::uint32_t index = layout::name_index(name);
   const auto [contents, refusal] = read_table_file(options.table);
@@ -265,7 +265,7 @@ int show_table(const Options &options) {
   return fail(why_unreadable(options.table, refusal));
 }
 
-/// Also while there is no table: collectd may come back.
+/// Goes on while there is no table, since collectd may come back.
 int watch_table(const Options &options) {
   std::string said;
   do {
@@ -299,7 +299,7 @@ int run(const std::vector<std::string> &arguments) {
   return ended != 0 ? EXIT_SUCCESS : status;
 }
 
-/// What a monitoring system shows when the time is up.
+/// Reports UNKNOWN to the monitoring system when the time is up.
 void end_late(int) {
   constexpr std::string_view text = "BACKLOG UNKNOWN - no answer in time\n";
   [[maybe_unused]] const ssize_t written = ::write(STDOUT_FILENO, text.data(), text.size());

@@ -46,7 +46,7 @@ constexpr std::string_view usage =
     "  -h, --help            this text\n"
     "A RANGE is 90 (0 to 90), 10: (10 or more), ~:90 (90 or less), 10:90; @ in front: inside.\n";
 
-/// A threshold range of the Monitoring Plugins guidelines.
+/// A threshold range as the Monitoring Plugins guidelines define it.
 struct Range {
   double first = 0;
   double last = std::numeric_limits<double>::infinity();
@@ -95,11 +95,11 @@ struct CheckOptions {
   NameFilter names;
   unsigned long perfdata = default_perfdata; ///< listeners
   int verbosity = 0;
-  bool last = false;                  ///< by the last interval alone
-  std::optional<CheckResult> at_once; ///< nothing to check
+  bool last = false;                  ///< judges the last interval alone
+  std::optional<CheckResult> at_once; ///< the result, if there is nothing to check
 };
 
-/// Where the text is shown '|' would begin perfdata.
+/// Replaces '|', which would begin the perfdata.
 std::string without_bars(std::string text) {
   for (char &c : text)
     if (c == '|')
@@ -205,10 +205,10 @@ Status status_of(State state) {
   return state == State::high ? warning : critical;
 }
 
-/// An interval or more of a listener, as it is judged.
+/// What is judged of a listener: one interval, or the last minutes.
 struct Judged {
   State state = State::ok;
-  layout::Severity severity = layout::Severity::okay; ///< of the alarm
+  layout::Severity severity = layout::Severity::okay; ///< of the active alarm
   double used_percent = 0;
 };
 
@@ -216,7 +216,7 @@ Judged last_of(const Listener &listener) {
   return {listener.state, layout::Severity::okay, listener.used_percent};
 }
 
-/// What stands, and the worst of the last minutes.
+/// The active alarm and the worst of the last minutes.
 Judged recent_of(const Listener &listener) {
   Judged judged{std::max(listener.state, listener.alarm_state), listener.severity,
                 listener.used_percent};
@@ -232,9 +232,9 @@ Judged judged(const Listener &listener, const CheckOptions &options) {
   return options.last ? last_of(listener) : recent_of(listener);
 }
 
-/// Where there is no alarm the state decides: Notify can leave states out.
+/// Without an alarm the state decides, because Notify can leave states out.
 Status status_of(const Judged &judged, bool has_queue, const CheckOptions &options) {
-  if (judged.state >= State::stalled) // which no use of a queue expresses
+  if (judged.state >= State::stalled) // stalled and missing do not show in the use of the queue
     return critical;
   if (!has_queue || (!options.warning && !options.critical)) {
     if (judged.severity == layout::Severity::okay)
@@ -252,7 +252,8 @@ Status status_of(const Listener &listener, const CheckOptions &options) {
   return status_of(judged(listener, options), has_queue(listener), options);
 }
 
-/// Whether the status is one of the last minutes, and neither the interval nor an alarm tells it.
+/// Whether the status comes from the last minutes only: neither the last interval nor an alarm
+/// gives it.
 bool is_over(const Listener &listener, const CheckOptions &options) {
   if (options.last || (listener.has & layout::has_recent) == 0)
     return false;

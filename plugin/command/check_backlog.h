@@ -10,7 +10,7 @@ struct CheckResult {
   std::string output;
 };
 
-/// check_backlog: a monitoring plugin by the Monitoring Plugins guidelines.
+/// check_backlog: a check as the Monitoring Plugins guidelines define it.
 CheckResult check_backlog(const std::vector<std::string> &arguments);
 
 } // namespace backlog

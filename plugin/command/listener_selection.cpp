@@ -16,7 +16,8 @@ TcpAddress address_of(const layout::Listener &listener) {
           .v6only = layout::text_of(listener.name).starts_with("tcp6_any_")};
 }
 
-/// Its name has it: the index in the table is of its own net namespace.
+/// Takes the device from the name, because the index in the table belongs to the listener's own net
+/// namespace.
 std::string_view device_of(const layout::Listener &listener) {
   constexpr std::string_view before = "__dev_";
   std::string_view name = layout::text_of(listener.name);

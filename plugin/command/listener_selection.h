@@ -10,11 +10,11 @@
 
 namespace backlog {
 
-/// Which listeners of a table somebody asks for, as people write them: a name, a /regex/ over
-/// names, a WrittenAddress, a Unix path, or @name; in any net namespace. Without any, all.
+/// Selects listeners of a table as people write them: a name, a /regex/ over names, a TCP address,
+/// a Unix path, or @name, in any net namespace. Without arguments it selects all.
 class ListenerSelection {
 public:
-  /// The error says which argument, and what is allowed.
+  /// The error says which argument is wrong and what is allowed.
   std::optional<std::string> add(const std::string &argument);
   bool empty() const { return empty_; }
   bool selects(const layout::Listener &listener) const;
@@ -23,7 +23,7 @@ public:
 private:
   bool empty_ = true;
   NameFilter names_;
-  std::vector<std::string> paths_; ///< as the table has them
+  std::vector<std::string> paths_; ///< in the form that the table has
   std::vector<WrittenAddress> addresses_;
 };
 

@@ -17,11 +17,11 @@ LiveTable::LiveTable() : collector_(std::make_shared<Config>()) {}
 LiveTable::~LiveTable() { collector_.stop(stop_patience); }
 
 Failure LiveTable::start() {
-  // Longer than any sample's distance: never one sample per interval.
+  // Longer than any sampling interval, so that sampling is never reduced to one sample per read.
   constexpr std::chrono::hours longest_distance{1};
   if (!collector_.start(longest_distance).empty())
     return Error{EAGAIN, "start a thread"};
-  (void)collector_.read(longest_distance, longest_wait); // the interval begins here
+  (void)collector_.read(longest_distance, longest_wait); // begins the interval
   return std::nullopt;
 }
 
@@ -34,7 +34,7 @@ Result<TableContents> LiveTable::take(std::chrono::milliseconds time) {
     return Error{EPROTONOSUPPORT, report.harvest.faults.empty()
                                       ? "read listeners"
                                       : report.harvest.faults.front().reason};
-  if (!report.contents) // the first interval came late
+  if (!report.contents) // the first interval was late
     return Error{ETIMEDOUT, "read listeners"};
   return std::move(*report.contents);
 }

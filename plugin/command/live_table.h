@@ -8,7 +8,7 @@
 
 namespace backlog {
 
-/// Samples this host without collectd, as the plugin does.
+/// Samples this host without collectd, the way the plugin does.
 class LiveTable {
 public:
   LiveTable();
@@ -16,10 +16,10 @@ public:
   LiveTable &operator=(const LiveTable &) = delete;
   ~LiveTable();
 
-  /// Begins to sample.
+  /// Starts sampling.
   Failure start();
-  /// What happened since the call before, or since the start, which was that time ago. The error
-  /// says why no listener can be read.
+  /// Returns the table since the previous call or the start, which was `time` ago. The error says
+  /// why no listener can be read.
   Result<TableContents> take(std::chrono::milliseconds time);
 
 private:

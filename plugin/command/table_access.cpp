@@ -11,7 +11,7 @@ namespace backlog {
 
 namespace {
 
-// What the packages and TableGroup's example call it.
+// The name in the packages and in the example of TableGroup.
 constexpr const char *usual_group = "backlog";
 
 std::string user_name() {
@@ -19,7 +19,7 @@ std::string user_name() {
   return user != nullptr ? user->pw_name : std::to_string(::geteuid());
 }
 
-/// Of the file; "": root's, or it cannot be known.
+/// The group of the file; "" for root's, or if unknown.
 std::string group_name(const std::string &path) {
   struct stat file {};
   if (::stat(path.c_str(), &file) != 0 || file.st_gid == 0)

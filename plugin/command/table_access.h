@@ -4,7 +4,7 @@
 
 namespace backlog {
 
-/// Why the table file cannot be read, and what to do about it.
+/// Why the table file cannot be read, and what to do.
 std::string why_unreadable(const std::string &path, const std::string &refusal);
 
 } // namespace backlog

@@ -27,7 +27,7 @@ __attribute__((format(printf, 1, 2))) std::string formatted(const char *format, 
   std::array<char, 1024> text{};
   va_list arguments;
   va_start(arguments, format);
-  // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is not seen through va_start()
+  // clang-tidy does not see through va_start()
   (void)std::vsnprintf(text.data(), text.size(), format, arguments);
   va_end(arguments);
   return text.data();
@@ -39,7 +39,7 @@ std::string count_text(bool known, std::uint64_t count) {
   return known ? std::to_string(count) : "-";
 }
 
-/// The length as #, up to the peak as +, and free room as dots.
+/// Draws the length as #, the rest up to the peak as +, and free room as dots.
 std::string bar(const Listener &listener) {
   if (!has(listener, layout::has_queue))
     return std::string(bar_columns, ' ');
@@ -57,7 +57,7 @@ std::string bar(const Listener &listener) {
 
 bool begins_character(char byte) { return (static_cast<unsigned char>(byte) & 0xc0U) != 0x80; }
 
-/// Each character takes one column.
+/// Cuts to columns, counting one per character.
 std::string cut(std::string text, std::size_t columns) {
   if (columns == 0)
     return text;
@@ -83,7 +83,7 @@ std::string padded(std::string_view text, std::size_t columns) {
   return result;
 }
 
-/// What is no UTF-8 stays escaped.
+/// Invalid UTF-8 stays escaped.
 std::string json_text(std::string_view text) {
   std::string result = "\"";
   for (const char c : people_text(text, true)) {
@@ -207,7 +207,7 @@ template <class Items, class Text> std::string json_list(const Items &items, Tex
   return "[" + list + "]";
 }
 
-/// What stands below a listener.
+/// The lines below a listener.
 std::vector<std::string> remarks(const Listener &listener, bool utf8) {
   std::vector<std::string> lines;
   if (const std::string text = to_say(listener); !text.empty()) {
@@ -220,7 +220,7 @@ std::vector<std::string> remarks(const Listener &listener, bool utf8) {
 
 std::size_t lines_of(const Listener &listener) { return 1 + remarks(listener, false).size(); }
 
-/// What all is about, and whether it is to be trusted.
+/// The first lines: the age of the table, and whether it can be trusted.
 std::string heading(const TableContents &contents, std::int64_t now_ns, const Screen &screen) {
   const std::size_t count = contents.listeners.size();
   return formatted("%zu listener%s, %s ago, over %s%s%s%s", count, count == 1 ? "" : "s",
@@ -235,13 +235,13 @@ std::string line(const std::string &text, const Screen &screen) {
   return cut(text, screen.columns) + "\n";
 }
 
-/// Takes off what does not find room below so many lines of a head, and says how many.
+/// Drops the listeners that do not fit below the head, and says how many.
 template <class Lines>
 std::string leave_out(std::vector<const Listener *> &listeners, const Screen &screen,
                       std::size_t head, Lines lines) {
   if (screen.rows == 0)
     return "";
-  const std::size_t others = head + 2; // and what was left out, and the cursor
+  const std::size_t others = head + 2; // the line that says so, and the cursor
   std::size_t used = 0;
   const auto first_without_room =
       std::find_if(listeners.begin(), listeners.end(), [&](const Listener *listener) {
@@ -321,7 +321,7 @@ std::string_view colour_of(const Listener &listener) {
   return listener.state == State::ok ? green : red;
 }
 
-/// The line, with the state that begins there in its colour.
+/// Colours the state, which begins at `begin`.
 std::string coloured(std::string line, std::size_t begin, const Listener &listener) {
   constexpr std::string_view plain = "\x1b[0m";
   const std::size_t end = begin + name_of(listener.state).size();

@@ -9,40 +9,39 @@
 
 namespace backlog {
 
-/// False: there are listeners that could not be read, and are not in it.
+/// Whether the table has all listeners; false if some could not be read.
 bool is_complete(const TableContents &contents);
 
-/// What is to be said of a listener besides its figures: of its alarm where that stands on, else of
-/// its interval. "": nothing.
+/// The message for a listener besides its figures: of its alarm while that is active, else of its
+/// interval. "" if there is none.
 std::string to_say(const layout::Listener &listener);
 
 /// "in the last 5 min: 100% used, peak 9 of 9, 12 overflows"
 std::string recent_text(const layout::Listener &listener);
 
-/// Text of the table for people: where utf8 is true with the characters that the escapes stand
-/// for, as long as they are printable.
+/// Text of the table for people: with utf8, printable characters replace the escapes.
 std::string people_text(std::string_view field, bool utf8);
-/// Whether the locale (setlocale()) is of UTF-8.
+/// Whether the locale (setlocale()) uses UTF-8.
 bool locale_is_utf8();
 
-/// Without an exponent, and without zeros at its end.
+/// Writes without an exponent and without trailing zeros.
 std::string number_text(double value);
 
 /// The listeners of a table, the worst first: by severity, state, use and name.
 std::vector<const layout::Listener *> worst_first(const TableContents &contents);
 
-/// Where a table is shown.
+/// What the table is shown on.
 struct Screen {
-  std::size_t columns = 0; ///< to which it is cut; 0: it is not
-  std::size_t rows = 0;    ///< likewise
+  std::size_t columns = 0; ///< 0 for no limit
+  std::size_t rows = 0;    ///< 0 for no limit
   bool utf8 = false;
   bool colours = false;     ///< of the states
-  bool ends_by_key = false; ///< it is shown again until somebody ends it
+  bool ends_by_key = false; ///< the table is shown repeatedly until somebody ends it
 };
 
-/// A table for people.
+/// The table for people.
 std::string table_text(const TableContents &contents, std::int64_t now_ns, const Screen &screen);
-/// Limits and who set them.
+/// The audit: limits and what set them.
 std::string audit_text(const TableContents &contents, std::int64_t now_ns, const Screen &screen);
 std::string table_json(const TableContents &contents, std::int64_t now_ns);
 
