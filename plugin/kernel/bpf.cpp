@@ -16,8 +16,9 @@ namespace {
 
 constexpr std::uint32_t batch_entries = 256;
 
-/// What the kernel's loader reads and fills in (struct bpf_loader_ctx, bpf_map_desc and
-/// bpf_prog_desc in tools/lib/bpf/skel_internal.h); maps and programs follow it.
+/// The structs that the kernel's loader reads and fills in (bpf_loader_ctx, bpf_map_desc and
+/// bpf_prog_desc in tools/lib/bpf/skel_internal.h); descriptors of maps and programs follow the
+/// context.
 struct LoaderContext {
   std::uint32_t size = 0;
   std::uint32_t flags = 0;
@@ -28,18 +29,18 @@ struct LoaderContext {
 struct MapDescriptor {
   std::int32_t fd = 0;
   std::uint32_t max_entries = 0;
-  std::uint64_t initial_value = 0; ///< 0: that of the object
+  std::uint64_t initial_value = 0; ///< 0 keeps the object's own value
 };
 using ProgramDescriptor = std::int32_t;
 
 std::uint64_t address_of(const void *pointer) { return reinterpret_cast<std::uintptr_t>(pointer); }
 
-/// -1 and errno. The kernel takes a shorter attribute of an older header for one filled up with 0.
+/// Returns -1 and sets errno on failure. A kernel with a longer bpf_attr takes the rest as 0.
 int call_bpf(bpf_cmd command, bpf_attr &attribute) {
   return static_cast<int>(syscall(SYS_bpf, command, &attribute, sizeof(attribute)));
 }
 
-/// Members of the union that are not named are 0.
+/// Also clears the members of the union that the initializer does not reach.
 bpf_attr empty_attribute() {
   bpf_attr attribute{};
   std::memset(&attribute, 0, sizeof(attribute));
@@ -77,7 +78,7 @@ Result<UniqueFd> make_loader(std::string_view instructions, int map) {
   return program;
 }
 
-/// Runs the loader once; it fills in the descriptors.
+/// Runs the loader program once; it fills in the descriptors.
 Failure run_loader(const BpfObject &object, std::vector<std::byte> &context) {
   const Result<UniqueFd> map = make_loader_map(object.data);
   if (!map)

@@ -11,30 +11,30 @@
 
 namespace backlog {
 
-/// BPF programs and their maps, as `bpftool gen skeleton -L` has prepared them: a program that the
-/// kernel runs once and that makes the maps and loads the programs, and the data that it reads.
+/// BPF programs and their maps, as `bpftool gen skeleton -L` prepares them: a loader program that
+/// the kernel runs once to make the maps and load the programs, and the data that it reads.
 struct BpfObject {
   std::span<const std::string_view> maps;     ///< in the order of the skeleton
-  std::span<const std::string_view> programs; ///< likewise
+  std::span<const std::string_view> programs; ///< in the order of the skeleton
   std::string_view data;
   std::string_view instructions;
 };
 
-/// Such an object in the kernel. Nothing of it is pinned, and its descriptors are close-on-exec: it
-/// is gone with the process, however that ends. The errors are those of bpf(2): EPERM also where
-/// the kernel does not let programs be attached to functions, ESRCH for a tracepoint that it has
-/// not, EACCES for an argument that the tracepoint has not.
+/// A BpfObject loaded into the kernel. Nothing of it is pinned and its descriptors are
+/// close-on-exec, so it ends with the process, however that ends. The errors are those of bpf(2):
+/// also EPERM where the kernel does not let programs attach to functions, ESRCH for a tracepoint
+/// that the kernel lacks, EACCES for an argument that the tracepoint lacks.
 class LoadedBpf {
 public:
   static Result<LoadedBpf> load(const BpfObject &object);
 
-  /// All programs, each to the tracepoint or function that it names, in the order of the object.
+  /// Attaches each program, in the order of the object, to the tracepoint or function it names.
   Failure attach();
-  /// -1: the object has no such map.
+  /// Returns -1 if the object has no such map.
   int map(std::string_view name) const;
-  /// How often the kernel skipped a program, since it was running on that CPU already
-  /// (recursion_misses of bpf_prog_info); the least of all programs: two of them see for each
-  /// other.
+  /// How often the kernel skipped a program because it was already running on that CPU
+  /// (recursion_misses of bpf_prog_info). This is the smallest count of all programs, since an
+  /// event that one of two programs misses is seen by the other.
   std::uint64_t missed() const;
 
 private:
@@ -48,13 +48,13 @@ private:
 
 /// Sets the value of a key in a map.
 Failure update_bpf_map(int map, const void *key, const void *value);
-/// False: it is not there, or cannot be read.
+/// Returns false if the key is absent or cannot be read.
 bool look_up_bpf_map(int map, const void *key, void *value);
-/// A key that is not there is no failure.
+/// A missing key is not a failure.
 Failure delete_from_bpf_map(int map, const void *key);
 
-/// All entries of a hash map whose keys are u64; entries that come or go meanwhile may be missing.
-/// values: behind each other, as the keys are.
+/// All entries of a hash map with u64 keys; entries that come or go during the reading may be
+/// missing. values: one after another, in the order of keys.
 struct BpfEntries {
   std::vector<std::uint64_t> keys;
   std::vector<std::byte> values;

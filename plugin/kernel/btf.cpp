@@ -16,7 +16,8 @@ constexpr std::uint32_t kfree_skb_arguments = 5; // with the data of the tracepo
 constexpr std::size_t bytes_of_a_type = 24;      // some, with what is behind it
 constexpr std::uint32_t kind_enum64 = 19;        // BTF_KIND_ENUM64, in headers of 6.0 and later
 
-/// Of all kinds known; nullopt: one that is not, behind which nothing can be found.
+/// Bytes that follow a type's header; nullopt for an unknown kind, after which nothing can be
+/// found.
 std::optional<std::size_t> bytes_behind(std::uint32_t kind, std::uint32_t count) {
   switch (kind) {
   case BTF_KIND_INT:
@@ -59,8 +60,8 @@ template <class T> std::optional<T> read_at(std::span<const std::byte> bytes, st
   return value;
 }
 
-/// Walks the types once. A tracepoint is the typedef btf_trace_NAME of a pointer to a FUNC_PROTO,
-/// and both of them come before the typedef or after it.
+/// Walks the types once. A tracepoint is the typedef btf_trace_NAME of a pointer to a FUNC_PROTO;
+/// either of these can come before or after the typedef.
 class Walk {
 public:
   explicit Walk(std::span<const std::byte> btf) {
@@ -136,7 +137,7 @@ private:
     reasons_found_ = found;
   }
 
-  /// Of the function that the pointer is of.
+  /// Counts the arguments of the function that the pointer points to.
   std::uint32_t arguments_of(std::uint32_t pointer) const {
     const auto to = type_at(pointer, BTF_KIND_PTR);
     const auto function = to ? type_at(to->type, BTF_KIND_FUNC_PROTO) : std::nullopt;

@@ -5,7 +5,7 @@
 
 namespace backlog {
 
-/// What a kernel has that a program of events can hang on, as its BTF tells
+/// What the events programs can attach to in a kernel, according to its BTF
 /// (/sys/kernel/btf/vmlinux).
 struct EventHooks {
   bool sk_data_ready = false;   ///< tracepoint; 6.3 and later
@@ -18,10 +18,10 @@ struct EventHooks {
   bool operator==(const EventHooks &) const = default;
 };
 
-/// Nothing of what is damaged.
+/// Returns no hooks if the BTF is damaged.
 EventHooks find_event_hooks(std::span<const std::byte> btf);
 
-/// Which programs are worth loading.
+/// Which programs to load.
 struct EventPlan {
   enum class Additions { none, data_ready, hashdance };
 

@@ -11,15 +11,15 @@ namespace {
 constexpr unsigned readings_until_dead = 2;
 constexpr double us_per_s = 1e6;
 constexpr std::uint64_t ns_per_s = 1000000000;
-// CONFIG_HZ of kernel/Kconfig.hz, and those of other architectures.
+// Values of CONFIG_HZ in kernel/Kconfig.hz, and those of other architectures.
 constexpr std::array<std::uint32_t, 9> possible_rates{24, 48, 64, 100, 128, 250, 300, 1000, 1024};
 
-/// A counter of an entry that was made anew has begun with 0.
+/// How much a counter rose. The counter of an entry that was made anew began with 0.
 std::uint64_t risen(std::uint64_t before, std::uint64_t now) {
   return now >= before ? now - before : now;
 }
 
-/// Where the share lies among the buckets, each of which is [2^(i-1), 2^i) jiffies, the first [0,
+/// The quantile in jiffies. Bucket i counts waits of [2^(i-1), 2^i) jiffies, bucket 0 those of [0,
 /// 1).
 double quantile(const std::array<std::uint64_t, EVENT_WAIT_BUCKETS> &buckets, double share) {
   std::uint64_t all = 0;

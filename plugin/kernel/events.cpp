@@ -233,7 +233,7 @@ std::uint64_t Events::freed_of(std::uint64_t cookie) const {
 
 void Events::forget_dead(const EventReading &reading) {
   for (const std::uint64_t cookie : book_.forget_dead(reading)) {
-    // What cannot be deleted is met again at the next reading.
+    // If the deletion fails, the next reading finds the entry again.
     (void)delete_from_bpf_map(additions_->bpf.map("listeners"), &cookie);
     if (frees_)
       (void)delete_from_bpf_map(frees_->bpf.map("frees"), &cookie);
@@ -260,7 +260,7 @@ void Events::look_into(const std::set<std::uint64_t> &net_cookies) {
   for (const std::uint64_t cookie : looked_into_)
     if (!net_cookies.contains(cookie))
       (void)delete_from_bpf_map(map, &cookie);
-  // One that finds no room wakes nobody, and is looked at in the harvests.
+  // If the map is full, that namespace wakes nobody, and only the harvests look at it.
   for (const std::uint64_t cookie : net_cookies)
     if (!looked_into_.contains(cookie))
       (void)update_bpf_map(map, &cookie, &value);

@@ -27,8 +27,8 @@ struct EventExpense {
 /// thread uses it. Everything that it has in the kernel ends with it, or with the process.
 class Events {
 public:
-  /// Loads what this kernel can run, and attaches it. The error says why there is nothing; of parts
-  /// that cannot be had, refusals() tells.
+  /// Loads and attaches what this kernel can run. The error says why nothing could be loaded;
+  /// refusals() says which parts are missing.
   static Result<std::unique_ptr<Events>> start();
   Events(const Events &) = delete;
   Events &operator=(const Events &) = delete;
@@ -36,33 +36,34 @@ public:
 
   bool tells_drops() const { return frees_.has_value(); }
   bool tells_waits() const { return waits_.has_value(); }
-  /// What is in use and what is not, for people.
+  /// Describes for people which parts are in use.
   std::string summary() const;
 
-  /// Ends an interval and reads it.
+  /// Ends an interval and reads its counts.
   Result<EventReading> read();
-  /// Whether the next reading has additions to the queue of that socket.
+  /// Whether the next reading will have additions to that socket's queue.
   bool has_added(std::uint64_t cookie) const;
-  /// What was freed for that socket since the programs were attached, of what sk_drops counts.
+  /// Segments freed for that socket since the programs were attached that sk_drops counted.
   std::uint64_t freed_of(std::uint64_t cookie) const;
-  /// After the dumps have marked their sockets in it.
+  /// Call it after the dumps have marked their sockets in the reading.
   void forget_dead(const EventReading &reading);
 
-  /// Readable when a queue of a net namespace that is looked into has asked for a look since
-  /// begin_rest(): one above an eighth of its limit, or from which nobody was accepted for 20 ms,
-  /// with two connections or more.
+  /// Becomes readable when a queue in a selected net namespace needs a look since begin_rest(): two
+  /// connections or more wait, and the queue is above an eighth of its limit or nothing was
+  /// accepted for 20 ms.
   int wake_fd() const;
-  /// From here on. Who rests looks at the queues once more, since an addition may just have been.
+  /// Starts a rest. The caller then looks at the queues once more, since an addition may have come
+  /// just before.
   void begin_rest();
   void end_rest();
-  /// net_cookies: as of net_cookie().
+  /// Selects the net namespaces whose queues wake the reader, as net_cookie() identifies them.
   void look_into(const std::set<std::uint64_t> &net_cookies);
 
   /// Since the last call.
   EventExpense take_expense();
 
 private:
-  /// A loaded object and the memory that its programs share with this process.
+  /// A loaded object and the memory that it shares with this process.
   struct Part {
     LoadedBpf bpf;
     struct Unmap {
@@ -99,7 +100,7 @@ private:
   BpfEntries waits_entries_;
 };
 
-/// Identifies the calling thread's net namespace (SO_NETNS_COOKIE, 5.14 and later).
+/// Identifies the calling thread's net namespace (SO_NETNS_COOKIE, Linux 5.14 and later).
 Result<std::uint64_t> net_cookie();
 
 } // namespace backlog

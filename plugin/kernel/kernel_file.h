@@ -7,13 +7,13 @@
 
 namespace backlog {
 
-/// A text file of /proc or /proc/sys, opened anew for each reading: a descriptor of
-/// /proc/thread-self/net that is held keeps a deleted net namespace alive.
+/// A text file of /proc or /proc/sys. It is opened anew for each reading, because an open
+/// descriptor of /proc/thread-self/net keeps a deleted net namespace alive.
 class KernelFile {
 public:
   explicit KernelFile(std::string path) : path_(std::move(path)) {}
 
-  /// The whole text, valid until the next read(). Allocates only when the file has grown.
+  /// Returns the whole text, valid until the next read(). Allocates only when the file has grown.
   Result<std::string_view> read();
 
   const std::string &path() const { return path_; }

@@ -10,7 +10,7 @@ namespace backlog {
 
 namespace {
 
-/// The device's name in the calling thread's net namespace.
+/// Looks up a device's name in the calling thread's net namespace.
 std::string device_name(std::uint32_t index) {
   std::array<char, IF_NAMESIZE> name{};
   if (index == 0)

@@ -10,16 +10,16 @@
 
 namespace backlog {
 
-/// Who a listener is, found out once, when its first member is seen.
+/// What identifies a listener; determined once, when its first member is seen.
 struct ListenerIdentity {
   std::string name;
-  std::string address;          ///< where others could have the same name: told apart by this
-  std::uint16_t port = 0;       ///< 0: none
-  bool has_id = false;          ///< as in ListenerName
-  TcpAddress tcp = {};          ///< of a TCP listener
-  bool is_in_own_mounts = true; ///< false: the address is a path of another mount namespace
+  std::string address;          ///< tells apart listeners that could have the same name
+  std::uint16_t port = 0;       ///< 0 for none
+  bool has_id = false;          ///< see ListenerName
+  TcpAddress tcp = {};          ///< for a TCP listener
+  bool is_in_own_mounts = true; ///< false if the address is a path of another mount namespace
 
-  /// is_own: in collectd's own net namespace.
+  /// is_own: the listener is in collectd's own net namespace.
   ListenerView view(bool is_own) const {
     return {.name = name,
             .address = address,
@@ -28,10 +28,10 @@ struct ListenerIdentity {
   }
 };
 
-/// Who a TCP listener of the calling thread's net namespace is.
+/// Identifies a TCP listener of the calling thread's net namespace.
 ListenerIdentity identify_tcp_listener(const TcpAddress &address, const NamespaceLabel &label);
 
-/// A Unix address for people: @ for the NUL of an abstract name, ? for what is not printable.
+/// A Unix address for people: @ for the NUL of an abstract name, ? for unprintable bytes.
 std::string shown_address(std::string_view address);
 
 } // namespace backlog

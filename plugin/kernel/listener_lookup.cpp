@@ -8,7 +8,7 @@ namespace backlog {
 
 namespace {
 
-/// Connections do not tell v6only.
+/// Connections have no v6only flag, so the key leaves it out.
 TcpAddress key_of(TcpAddress address) {
   address.v6only = false;
   return address;

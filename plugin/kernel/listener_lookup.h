@@ -10,19 +10,19 @@
 
 namespace backlog {
 
-/// Finds the listener of a connection that does not name it: the one of its family, port and
-/// device with the very address, else the one with the wildcard (inet_lookup_listener() and
-/// inet6_lookup_listener() look in that order). The members of a SO_REUSEPORT group cannot be
-/// told apart. IPv4 clients are none of a v6only listener; to IPv6 ones, that and a dual-stack one
-/// of the same address are alike: the kernel takes the one that comes first, also in a dump.
+/// Finds the listener of a connection. Like inet_lookup_listener() and inet6_lookup_listener(), it
+/// takes the listener of the same family, port and device that has the exact address, else the one
+/// with the wildcard. It cannot tell apart the members of a SO_REUSEPORT group. A v6only listener
+/// never gets IPv4 clients. If a v6only and a dual-stack listener share an address, the kernel
+/// gives IPv6 clients to the one that comes first, also in a dump.
 class ListenerLookup {
 public:
-  /// All listeners come before the first connection. Returns its index into listeners().
+  /// Add all listeners before the first find(). Returns the index into listeners().
   std::size_t add(const TcpAddress &listener);
-  /// The index into listeners().
+  /// Returns the index into listeners().
   std::optional<std::size_t> find(const TcpAddress &local) const;
 
-  /// Each address once.
+  /// Each address occurs once.
   const std::vector<TcpAddress> &listeners() const { return listeners_; }
 
 private:
@@ -31,7 +31,7 @@ private:
   };
 
   std::vector<TcpAddress> listeners_;
-  /// Indexes of those with one address.
+  /// Indexes of the listeners with one address.
   struct Found {
     std::optional<std::size_t> v6only;
     std::optional<std::size_t> other;
@@ -43,7 +43,7 @@ private:
       return v6only && other ? std::min(v6only, other) : v6only ? v6only : other;
     }
   };
-  std::unordered_map<TcpAddress, Found, Hash> index_; ///< v6only left out
+  std::unordered_map<TcpAddress, Found, Hash> index_; ///< key without v6only
 };
 
 } // namespace backlog

@@ -7,7 +7,7 @@ namespace backlog {
 
 namespace {
 
-/// Cuts a port and the white space before it off the front of the text.
+/// Removes a port and the white space before it from the start of the text.
 std::optional<std::uint16_t> take_port(std::string_view &text) {
   text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
   std::uint16_t port = 0;

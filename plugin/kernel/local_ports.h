@@ -8,7 +8,7 @@
 
 namespace backlog {
 
-/// Both ends belong to the range.
+/// The range includes both ends.
 struct PortRange {
   std::uint16_t first = 0;
   std::uint16_t last = 0;
@@ -17,8 +17,8 @@ struct PortRange {
   bool operator==(const PortRange &) const = default;
 };
 
-/// Local ports that the kernel gives out by itself (inet_csk_find_open_port()): those of
-/// ip_local_port_range that are not in ip_local_reserved_ports.
+/// Ports that the kernel assigns by itself (inet_csk_find_open_port()): those in
+/// ip_local_port_range and not in ip_local_reserved_ports.
 struct LocalPorts {
   PortRange range;
   std::vector<PortRange> reserved;
@@ -27,15 +27,15 @@ struct LocalPorts {
   bool operator==(const LocalPorts &) const = default;
 };
 
-/// As in /proc/sys/net/ipv4: "32768 60999" and "8080,9000-9010".
+/// Parses the formats of /proc/sys/net/ipv4: "32768 60999" and "8080,9000-9010".
 std::optional<PortRange> parse_port_range(std::string_view text);
 std::optional<std::vector<PortRange>> parse_reserved_ports(std::string_view text);
 
-/// Who has listened for so long is expected to listen on.
+/// A listener that has listened this long is expected to stay.
 constexpr std::chrono::minutes settling_time{10};
 
-/// Whether the next start of the same service is likely to have another name: an id in it, or a
-/// port that the kernel gives out, unless somebody has been listening there for long.
+/// Whether the service's next start is likely to have another name: the name has an id, or the
+/// kernel assigned the port and the listener has not been there for settling_time.
 bool is_unstable(bool has_id, bool port_is_given_out, std::chrono::nanoseconds listening_for);
 
 } // namespace backlog

@@ -6,7 +6,7 @@ namespace backlog {
 
 namespace {
 
-/// Where /proc/net/netstat or /proc/net/snmp has it.
+/// Returns the section of /proc/net/netstat or /proc/net/snmp that has the counter.
 constexpr std::string_view section_of(Counter counter) {
   switch (counter) {
   case Counter::RetransSegs:
@@ -18,7 +18,7 @@ constexpr std::string_view section_of(Counter counter) {
   }
 }
 
-/// Cuts the text up to the separator off its front.
+/// Removes the text before the separator from the start, and returns it.
 std::string_view next(std::string_view &text, char separator) {
   const std::size_t end = text.find(separator);
   const std::string_view head = text.substr(0, end);
@@ -55,7 +55,7 @@ void parse_net_counters(std::string_view text, NetCounters &counters) {
   }
 }
 
-// /proc/net is that of the process's main thread, not of the thread that reads.
+// /proc/net belongs to the process's main thread, so thread-self is read instead.
 NetCountersReader::NetCountersReader()
     : netstat_("/proc/thread-self/net/netstat"), snmp_("/proc/thread-self/net/snmp") {}
 

@@ -14,7 +14,7 @@ namespace backlog {
 using layout::Counter;
 
 struct NetCounters {
-  /// By Counter; empty where this kernel has no such counter.
+  /// Indexed by Counter; empty where this kernel lacks the counter.
   std::array<std::optional<std::uint64_t>, layout::counter_names.size()> values;
 
   std::optional<std::uint64_t> operator[](Counter counter) const {
@@ -22,8 +22,8 @@ struct NetCounters {
   }
 };
 
-/// Takes over what a text in the format of /proc/net/netstat and /proc/net/snmp (pairs of
-/// lines, names and values) has of the counters; columns are found by name.
+/// Reads the counters from text in the format of /proc/net/netstat and /proc/net/snmp: pairs of
+/// lines with names and values. Columns are found by name.
 void parse_net_counters(std::string_view text, NetCounters &counters);
 
 /// Reads the counters of the calling thread's net namespace.
@@ -31,7 +31,7 @@ class NetCountersReader {
 public:
   NetCountersReader();
 
-  /// All counters. What only /proc/net/snmp has stays empty where that cannot be read.
+  /// Reads all counters. Those only in /proc/net/snmp stay empty if it cannot be read.
   Result<NetCounters> read();
   /// PassiveOpens alone; empty: it cannot be read.
   std::optional<std::uint64_t> read_passive_opens();

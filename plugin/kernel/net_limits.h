@@ -10,11 +10,12 @@
 
 namespace backlog {
 
-/// Sysctls of a net namespace that decide about its queues; empty where they cannot be read.
+/// Sysctls of a net namespace that limit its queues; empty where they cannot be read.
 struct NetLimits {
-  std::optional<std::int64_t> somaxconn;           ///< clamps listen()'s backlog, connections
-  std::optional<std::int64_t> tcp_max_syn_backlog; ///< half-open ones; matters without cookies
-  std::optional<std::int64_t> tcp_syncookies; ///< 0 off, 1 when the SYN queue is full, 2 always
+  std::optional<std::int64_t> somaxconn; ///< connections; the kernel caps listen()'s backlog at it
+  /// Half-open connections; has effect without cookies only.
+  std::optional<std::int64_t> tcp_max_syn_backlog;
+  std::optional<std::int64_t> tcp_syncookies; ///< 0: off, 1: when the SYN queue is full, 2: always
   std::optional<std::int64_t> tcp_abort_on_overflow; ///< 0 or 1
 };
 

@@ -27,7 +27,7 @@ namespace backlog {
 
 namespace {
 
-constexpr std::size_t most_paths = 4; // any of those processes may end
+constexpr std::size_t most_paths = 4; // several, because any process may end
 
 std::optional<NetNamespaceId> id_at(const std::string &path) {
   struct stat status {};
@@ -38,15 +38,15 @@ std::optional<NetNamespaceId> id_at(const std::string &path) {
   return NetNamespaceId{status.st_dev, status.st_ino};
 }
 
-/// Of the process or of the host: it says nothing of what was to be opened.
+/// Whether the error is a shortage of the process or host, so that it says nothing about the file.
 bool is_shortage(int code) { return code == EMFILE || code == ENFILE || code == ENOMEM; }
 
 struct CloseFolder {
   void operator()(DIR *folder) const { closedir(folder); }
 };
 
-/// Not by std::filesystem::directory_iterator: what it has that does not throw is noexcept, and
-/// makes paths, so that want of memory would end the daemon.
+/// Not std::filesystem::directory_iterator: its functions that do not throw are noexcept but
+/// allocate paths, so that a shortage of memory would end the daemon.
 Result<std::vector<std::string>> entries_of(const std::string &folder) {
   const std::unique_ptr<DIR, CloseFolder> open(opendir(folder.c_str()));
   if (!open)
@@ -65,7 +65,7 @@ Result<std::vector<std::string>> entries_of(const std::string &folder) {
   }
 }
 
-/// Processes in order of their numbers.
+/// Returns the numbers of all processes, sorted.
 Result<std::vector<int>> processes_in(const std::string &proc) {
   const auto names = entries_of(proc);
   if (!names)
@@ -81,7 +81,7 @@ Result<std::vector<int>> processes_in(const std::string &proc) {
 
 UniqueFd open_namespace(const std::string &path) {
   UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  // Of a process that ends meanwhile (proc_ns_get_link()); after that it is not found.
+  // The process is ending (proc_ns_get_link()); afterwards it is ENOENT.
   if (!fd && (errno == EACCES || errno == ESRCH))
     fd = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   return fd;
@@ -92,7 +92,7 @@ UniqueFd open_namespace(const std::string &path) {
 NetNamespaceFinder::NetNamespaceFinder(std::vector<std::string> folders, std::string proc)
     : folders_(std::move(folders)), proc_(std::move(proc)) {}
 
-// A mount with hidepid does not list what is refused.
+// A mount of /proc with hidepid does not list what it refuses.
 bool NetNamespaceFinder::refused() const {
   if (has_capability(CAP_SYS_PTRACE))
     return false;
@@ -182,7 +182,7 @@ Failure NetNamespaceFinder::find_by_processes(std::vector<NetNamespace> &found, 
 }
 
 NetNamespaceFinder::Listed NetNamespaceFinder::state_of(const std::string &folder) {
-  // More than a tick of the clock by which a folder's change is noted.
+  // Longer than a tick of the clock that stamps a folder's change.
   constexpr std::chrono::milliseconds moment{50};
   const auto since_epoch = [](const timespec &time) {
     return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
@@ -233,7 +233,7 @@ std::size_t keep_most(std::vector<NetNamespace> &namespaces,
 
 void make_names_unique(std::vector<NetNamespace> &namespaces,
                        const std::map<NetNamespaceId, std::string> &before) {
-  std::set<std::string> taken; // as names of listeners show them
+  std::set<std::string> taken; // in the form that listeners' names show
   const auto take = [&taken](NetNamespace &entry, const std::string &name) {
     if (!taken.insert(net_namespace_part(name)).second)
       return false;
@@ -260,7 +260,7 @@ void make_names_unique(std::vector<NetNamespace> &namespaces,
 std::string container_id(std::string_view cgroup) {
   std::string_view innermost;
   std::size_t deepest = 0;
-  std::size_t depth = 0; // in a line, of which cgroup v1 has one for each hierarchy
+  std::size_t depth = 0; // within a line; cgroup v1 has a line for each hierarchy
   std::size_t digits = 0;
   for (std::size_t i = 0; i <= cgroup.size(); ++i) {
     if (i < cgroup.size() && is_id_digit(cgroup[i])) {

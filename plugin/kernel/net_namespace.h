@@ -17,7 +17,7 @@
 
 namespace backlog {
 
-/// Identity of a net namespace while it lives: its file in nsfs.
+/// Identifies a net namespace while it lives, by its file in nsfs.
 struct NetNamespaceId {
   dev_t device = 0;
   ino_t inode = 0;
@@ -28,21 +28,21 @@ struct NetNamespaceId {
 /// A net namespace other than collectd's own.
 struct NetNamespace {
   NetNamespaceId id;
-  std::string name;    ///< no other's: of its file, else its container's id, else its inode
-  bool has_id = false; ///< not named by a file alone: the next one has another name
+  std::string name;    ///< unique: from its file, else its container's id, else its inode
+  bool has_id = false; ///< it has no file, so that its successor will have another name
   std::vector<std::string> paths; ///< where it can be opened: its file, or some of its processes
 
   bool operator==(const NetNamespace &) const = default;
 };
 
-/// How a net namespace shows in names.
+/// How a net namespace appears in names.
 struct NamespaceLabel {
   std::string name;    ///< "" for collectd's own
-  bool has_id = false; ///< as in NetNamespace
+  bool has_id = false; ///< see NetNamespace
 };
 
-/// Finds namespaces by their files and by the processes that live in them. What may not be looked
-/// at (that takes ptrace access) is passed over, and remembered.
+/// Finds net namespaces by their files and by the processes in them. It skips what it may not look
+/// at, which takes ptrace access, and remembers that.
 class NetNamespaceFinder {
 public:
   explicit NetNamespaceFinder(std::vector<std::string> folders = {"/run/netns",
@@ -51,28 +51,29 @@ public:
 
   enum class Look : std::uint8_t {
     everywhere,
-    at_files, ///< those without a file are as in the last list: to look at all processes takes long
+    /// Keeps those without a file from the last list, since looking at all processes takes long.
+    at_files,
   };
-  /// All but the calling thread's own, in order of names. It fails for want of descriptors or
-  /// memory only.
+  /// Returns all but the calling thread's own, sorted by name. It fails only for lack of
+  /// descriptors or memory.
   Result<std::vector<NetNamespace>> find(Look look = Look::everywhere);
-  /// Whether there may be other files than in the last list.
+  /// Whether the files may have changed since the last list.
   bool files_changed() const;
-  /// Whether some of no file may have been missed.
+  /// Whether namespaces without a file may have been missed.
   bool refused() const;
-  /// Why some with a file were missed in the last list; what: the folder.
+  /// Why the last list misses some that have a file; what: the folder.
   const Failure &folder_refusal() const { return folder_refusal_; }
 
 private:
-  /// A folder when it was listed.
+  /// State of a folder when it was listed.
   struct Listed {
-    dev_t device = 0; ///< and inode 0: it was not there
+    dev_t device = 0; ///< 0, like inode, if the folder did not exist
     ino_t inode = 0;
     std::chrono::nanoseconds changed{0}; ///< since the epoch, by the kernel's coarse clock
-    /// False: a change of the same moment would not show, or a file is still to become a namespace.
+    /// False if a change within the clock's tick would not show, or a file is not a namespace yet.
     bool is_settled = false;
   };
-  using Places = std::map<NetNamespaceId, std::size_t>; ///< in a list
+  using Places = std::map<NetNamespaceId, std::size_t>; ///< positions in a list
 
   Failure find_files(std::vector<NetNamespace> &found, Places &places);
   Failure find_by_processes(std::vector<NetNamespace> &found, Places &places);
@@ -80,41 +81,40 @@ private:
 
   std::vector<std::string> folders_;
   std::string proc_;
-  std::vector<Listed> listed_;             ///< of each folder
-  std::vector<NetNamespace> without_file_; ///< of the last list
+  std::vector<Listed> listed_;             ///< one for each folder
+  std::vector<NetNamespace> without_file_; ///< from the last list
   bool refused_ = false;
   Failure folder_refusal_;
-  std::map<NetNamespaceId, std::string> names_; ///< of the last list
+  std::map<NetNamespaceId, std::string> names_; ///< from the last list
 };
 
-/// The id of a container in the text of /proc/PID/cgroup: the first 12 of its 64 hex digits, and of
-/// containers within each other the innermost one's; empty: none.
+/// The id of a container in the text of /proc/PID/cgroup: the first 12 of its 64 hex digits; of
+/// nested containers the innermost. Empty if there is none.
 std::string container_id(std::string_view cgroup);
 
-/// Keeps at most so many: first those with a file, then those that were there before, then the
-/// others in their order. Returns how many were left out.
+/// Keeps at most `most` namespaces: first those with a file, then those kept before, then the
+/// others in order. Returns how many it dropped.
 std::size_t keep_most(std::vector<NetNamespace> &namespaces,
                       const std::vector<NetNamespace> &before, std::size_t most);
 
-/// Appends - and its inode to a name that another has, too, or that shows as another's does. Of
-/// those that want a name, the one that had it before has it, else the first of them; and what was
-/// given before is kept as long as the same name is wanted.
+/// Makes names unique by appending - and the inode. Of namespaces with one name, the one that had
+/// it before keeps it, else the first. A changed name stays the same as long as the conflict lasts.
 void make_names_unique(std::vector<NetNamespace> &namespaces,
                        const std::map<NetNamespaceId, std::string> &before);
 
-/// The thread is in a net namespace that it cannot leave, and must end.
+/// The thread is in a net namespace that it cannot leave, so it must end.
 class NamespaceLost : public std::runtime_error {
 public:
   using std::runtime_error::runtime_error;
 };
 
-/// Takes the calling thread into other namespaces and back into the one in which the switch was
-/// made. Nothing of another namespace stays open: that would keep a deleted one alive.
+/// Takes the calling thread into other net namespaces and back to the one in which the switch was
+/// made. It keeps nothing of another namespace open, since that would keep a deleted one alive.
 class NetNamespaceSwitch {
 public:
   static Result<NetNamespaceSwitch> make();
 
-  /// Calls run() in there. ENOENT: there is no such namespace any more. Throws NamespaceLost.
+  /// Calls run() inside the namespace. Returns ENOENT if it is gone. Throws NamespaceLost.
   template <class Run> Failure run_in(const NetNamespace &net_namespace, Run run) {
     if (Failure failure = enter(net_namespace))
       return failure;

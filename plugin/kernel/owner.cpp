@@ -31,14 +31,14 @@ namespace {
 
 constexpr unsigned scans_with_others = 2;
 constexpr std::chrono::minutes look_for_services_every{1};
-constexpr std::uint64_t cgroup_root_id = 1; // also what hosts with version 1 tell of all sockets
-constexpr std::size_t short_uid_bytes = shown_container_id_digits + 1; // a dash
+constexpr std::uint64_t cgroup_root_id = 1; // hosts with version 1 report it for all sockets
+constexpr std::size_t short_uid_bytes = shown_container_id_digits + 1; // with a dash
 
 UniqueFd open_directory(int at, const char *path) {
   return UniqueFd(openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
-/// Gives every entry but "." and ".." to sink, until that says false.
+/// Passes every entry but "." and ".." to sink until sink returns false.
 void read_directory(int fd, std::vector<std::byte> &buffer,
                     FunctionRef<bool(const dirent64 &)> sink) {
   constexpr std::size_t buffer_bytes = 32768; // as in glibc's readdir()
@@ -57,7 +57,7 @@ void read_directory(int fd, std::vector<std::byte> &buffer,
   }
 }
 
-/// The inode of the socket that a link of /proc/PID/fd leads to: "socket:[123]".
+/// Returns the socket's inode from a link of /proc/PID/fd: "socket:[123]".
 std::optional<std::uint32_t> socket_inode(int at, const char *link) {
   constexpr std::string_view prefix = "socket:[";
   std::array<char, 32> target{};
@@ -76,12 +76,12 @@ bool is_manager(pid_t pid, std::string_view process) {
   return process == "systemd" || (pid == 1 && process == "init");
 }
 
-/// Without what setproctitle() adds: "gunicorn: master" is a gunicorn.
+/// Cuts what setproctitle() adds: the program of "gunicorn: master" is gunicorn.
 std::string_view program_of(std::string_view process) {
   return process.substr(0, process.find_first_of(": "));
 }
 
-/// The comm of a process; empty: it has ended.
+/// Reads the comm of a process; empty if it has ended.
 std::string process_name(int proc, pid_t pid) {
   std::array<char, 32> path{};
   (void)std::snprintf(path.data(), path.size(), "%d/comm", pid);
@@ -96,7 +96,7 @@ std::string process_name(int proc, pid_t pid) {
   return printable(name);
 }
 
-/// The text of its /proc/PID/cgroup.
+/// Reads /proc/PID/cgroup of a process.
 std::string cgroups_of_process(int proc, pid_t pid) {
   std::array<char, 32> path{};
   (void)std::snprintf(path.data(), path.size(), "%d/cgroup", pid);
@@ -108,20 +108,21 @@ std::string cgroups_of_process(int proc, pid_t pid) {
   return text;
 }
 
-/// Who has a socket open, and by which descriptor.
+/// A process that has a socket open, and its descriptor.
 struct Holder {
   pid_t pid = 0;
   int fd = -1;
   std::string process;
 
   /// Another process that has it open, too, is rather the one that accepts: the first process of
-  /// the host, or a manager, may have made the socket for it.
+  /// Whether another holder is more likely to accept: process 1 or a service manager may have made
+  /// the socket for a service.
   bool is_provisional() const { return pid == 0 || pid == 1 || is_manager(pid, process); }
   bool gives_way_to(std::string_view other_process) const {
     return pid == 0 || is_manager(pid, process) || program_of(process) != program_of(other_process);
   }
 };
-using Holders = std::unordered_map<std::uint32_t, Holder>; ///< by inode of the socket
+using Holders = std::unordered_map<std::uint32_t, Holder>; ///< keyed by the socket's inode
 
 /// One scan of /proc.
 class ProcessScan {
@@ -170,7 +171,7 @@ private:
       name_hits(pid);
   }
 
-  /// A process that has no name any more has ended, and its sockets are somebody else's.
+  /// Names the new holder. A process without a name has ended, and others may hold its sockets.
   void name_hits(pid_t pid) {
     const std::string name = process_name(proc_, pid);
     for (Hit &hit : hits_) {
@@ -186,7 +187,7 @@ private:
     }
   }
 
-  /// What a process takes over, and from whom.
+  /// A socket that the process holds, and its holder before.
   struct Hit {
     Holder *holder;
     Holder before;
@@ -199,8 +200,9 @@ private:
   std::vector<std::byte> buffer_;
 };
 
-/// The errors of a scan tell less: a mount with hidepid does not list what is refused, and what has
-/// just ended is refused, too (proc_fd_access_allowed() in fs/proc/base.c).
+/// Whether the thread may see every process. The scan's errors do not show that: a mount with
+/// hidepid leaves out what it refuses, and an ending process is refused too
+/// (proc_fd_access_allowed() in fs/proc/base.c).
 bool may_see_all() { return has_capability(CAP_SYS_PTRACE) && has_capability(CAP_DAC_READ_SEARCH); }
 
 bool still_has(int proc, pid_t pid, int fd, std::uint32_t inode) {
@@ -209,7 +211,8 @@ bool still_has(int proc, pid_t pid, int fd, std::uint32_t inode) {
   return socket_inode(proc, path.data()) == inode;
 }
 
-using CgroupPaths = std::unordered_map<std::uint64_t, std::string>; ///< by id, below the mount
+/// Keyed by id; paths are relative to the mount.
+using CgroupPaths = std::unordered_map<std::uint64_t, std::string>;
 
 bool is_cgroup2(int fd) {
   struct statfs status {};
@@ -224,10 +227,10 @@ std::string path_of(int fd) {
   return {path.data(), length < 0 ? 0 : static_cast<std::size_t>(length)};
 }
 
-/// An O_PATH descriptor of a cgroup; errno is ESTALE if it has been removed, EPERM without
+/// Opens a cgroup with O_PATH. errno is ESTALE if it was removed, EPERM without
 /// CAP_DAC_READ_SEARCH.
 UniqueFd open_by_id(int mount, std::uint64_t id) {
-  constexpr int fileid_kernfs = 0xfe; // include/linux/exportfs.h
+  constexpr int fileid_kernfs = 0xfe; // defined in include/linux/exportfs.h
   alignas(file_handle) std::array<std::byte, sizeof(file_handle) + sizeof id> storage{};
   auto *handle = reinterpret_cast<file_handle *>(storage.data());
   handle->handle_bytes = sizeof id;
@@ -236,7 +239,7 @@ UniqueFd open_by_id(int mount, std::uint64_t id) {
   return UniqueFd(open_by_handle_at(mount, handle, O_PATH | O_CLOEXEC));
 }
 
-/// False if that is not permitted, or not known to the kernel.
+/// Returns false if that is not permitted, or the kernel does not support it.
 bool open_cgroups(int mount, CgroupPaths &paths) {
   const std::string mount_path = path_of(mount);
   for (auto &[id, path] : paths) {
@@ -250,7 +253,7 @@ bool open_cgroups(int mount, CgroupPaths &paths) {
   return true;
 }
 
-/// Looks for them by inode number, which is their id, until all are found.
+/// Looks for cgroups by inode number, which is their id, until it has found all.
 void walk_cgroups(int mount, CgroupPaths &paths) {
   std::vector<std::byte> buffer;
   std::vector<std::string> folders;
@@ -286,7 +289,7 @@ std::vector<std::string_view> components(std::string_view path) {
   std::vector<std::string_view> parts;
   while (!path.empty()) {
     const std::string_view part = path.substr(0, path.find('/'));
-    // ".." leads out of collectd's own cgroup namespace.
+    // ".." would lead out of collectd's own cgroup namespace.
     if (!part.empty() && part != "..")
       parts.push_back(part);
     path.remove_prefix(std::min(path.size(), part.size() + 1));
@@ -294,8 +297,8 @@ std::vector<std::string_view> components(std::string_view path) {
   return parts;
 }
 
-/// "docker-ID.scope" by systemd, "docker/ID" without it, "x.slice:docker:ID" by a runtime that
-/// takes one's syntax for the other's.
+/// Recognises systemd's "docker-ID.scope", "docker/ID" without systemd, and "x.slice:docker:ID" by
+/// a runtime that mixes up the two.
 std::string container_of(std::string_view part, std::string_view parent) {
   static constexpr std::array<std::pair<std::string_view, const char *>, 7> runtimes{{
       {"docker", "docker"},
@@ -327,7 +330,7 @@ std::string container_of(std::string_view part, std::string_view parent) {
   return bare ? "container" + name : "";
 }
 
-/// "lxc.payload.NAME", formerly "/lxc/NAME".
+/// Recognises "lxc.payload.NAME" and the older "/lxc/NAME".
 std::string lxc_of(const std::vector<std::string_view> &parts) {
   constexpr std::string_view payload = "lxc.payload.";
   if (parts.size() > 1 && parts[0] == "lxc")
@@ -338,10 +341,10 @@ std::string lxc_of(const std::vector<std::string_view> &parts) {
   return "";
 }
 
-/// "podUID", or "kubepods-burstable-podUID.slice" with '_' for '-'.
+/// Recognises "podUID" and "kubepods-burstable-podUID.slice", which has '_' for '-'.
 std::string pod_of(std::string_view part) {
   constexpr std::string_view mark = "pod";
-  constexpr std::size_t uid_min_bytes = 32; // without dashes: that of a static pod
+  constexpr std::size_t uid_min_bytes = 32; // without dashes, as in the uid of a static pod
   part = without_suffix(part, ".slice");
   const std::size_t at = part.rfind(mark);
   if (at == std::string_view::npos || (at != 0 && !part.starts_with("kube")))
@@ -355,8 +358,8 @@ std::string pod_of(std::string_view part) {
   return "pod " + uid.substr(0, uid == digits ? shown_container_id_digits : short_uid_bytes);
 }
 
-/// As cg_path_get_unit() and cg_path_get_user_unit() in systemd's src/basic/cgroup-util.c do it:
-/// the first that is no slice; below a user's manager, the next one.
+/// Works like cg_path_get_unit() and cg_path_get_user_unit() in systemd's src/basic/cgroup-util.c:
+/// takes the first part that is not a slice, and below a user's manager the next one.
 std::string systemd_unit(const std::vector<std::string_view> &parts) {
   const auto is_unit = [](std::string_view part) { return !part.ends_with(".slice"); };
   auto unit = std::find_if(parts.begin(), parts.end(), is_unit);
@@ -392,7 +395,7 @@ std::string unit_of_cgroup(std::string_view path) {
 }
 
 std::string unit_of_process(std::string_view cgroup) {
-  std::string systemd; // of version 1
+  std::string systemd; // the hierarchy of version 1
   while (!cgroup.empty()) {
     const std::string_view line = cgroup.substr(0, cgroup.find('\n'));
     cgroup.remove_prefix(std::min(cgroup.size(), line.size() + 1));
@@ -491,7 +494,7 @@ void OwnerCache::forget_gone() {
   std::erase_if(units_, [&](const auto &unit) { return !in_use.contains(unit.first); });
 }
 
-/// The names of processes, each read once.
+/// The names of processes; it reads each once.
 struct OwnerCache::ProcessNames {
   int proc;
   std::unordered_map<pid_t, std::string> names;
@@ -504,7 +507,8 @@ struct OwnerCache::ProcessNames {
   }
 };
 
-/// A process may end or close the socket, and others that have it from fork() remain.
+/// Looks for holders that have closed the socket or ended. Processes that inherited it by fork()
+/// may remain.
 void OwnerCache::review(int proc) {
   ProcessNames names{proc, {}};
   for (auto &[cookie, entry] : entries_) {
@@ -528,7 +532,7 @@ void OwnerCache::review(int proc) {
   }
 }
 
-// What a manager makes for a service it makes in its own cgroup, or in that of the socket's unit
+// A manager makes a service's socket in its own cgroup or in that of the socket unit
 // (socket_address_listen_in_cgroup() in systemd's src/core/socket.c).
 void OwnerCache::Entry::choose_unit() {
   const bool by_process = !process_unit.empty() && !owner.is_manager &&
@@ -548,7 +552,7 @@ void OwnerCache::find_processes(int proc) {
   scan.run();
   ++scans_;
 
-  std::unordered_map<pid_t, std::string> units; // by process
+  std::unordered_map<pid_t, std::string> units; // keyed by process
   for (auto &[cookie, entry] : entries_) {
     if (entry.search == Search::over)
       continue;
@@ -563,7 +567,7 @@ void OwnerCache::find_processes(int proc) {
         unit->second = unit_of_process(cgroups_of_process(proc, holder.pid));
       entry.process_unit = unit->second;
       entry.choose_unit();
-      // Who will accept may come later.
+      // The process that will accept may start later.
       entry.search = entry.owner.is_manager ? Search::with_others : Search::over;
       entry.scans_left = std::numeric_limits<unsigned>::max();
     } else if (entry.search == Search::wanted) {

@@ -18,15 +18,15 @@ namespace backlog {
 
 namespace {
 
-// netlink_recvmsg() caps the datagrams of a dump at 32 KiB whatever the buffer.
+// netlink_recvmsg() limits the datagrams of a dump to 32 KiB, whatever the buffer.
 constexpr std::size_t dump_buffer_bytes = 32768;
 constexpr timeval answer_timeout{.tv_sec = 1, .tv_usec = 0};
 constexpr std::uint32_t listen_only = 1U << TCP_LISTEN;
 constexpr std::uint8_t with_memory = 1U << (INET_DIAG_SKMEMINFO - 1);
 constexpr int highest_errno = 4095;    // MAX_ERRNO in include/linux/err.h
 constexpr std::size_t drops_index = 8; // SK_MEMINFO_DROPS, since Linux 4.7
-// The kernel compares each connection with one port after the other: some 5 ns each, where to
-// describe one takes 700 ns.
+// The kernel compares each connection with one port after another, about 5 ns each; describing a
+// connection takes 700 ns.
 constexpr std::size_t most_filtered_ports = 64;
 constexpr std::size_t filter_ops_per_port = 3;
 
@@ -47,8 +47,8 @@ template <class Entry> const Entry *entry_of(const nlmsghdr &message) {
   return static_cast<const Entry *>(mnl_nlmsg_get_payload(&message));
 }
 
-/// Calls take(type, payload) for each attribute behind the fixed part. libmnl's own accessors are
-/// calls into the library, four for each attribute of each listener of each sample.
+/// Calls take(type, payload) for each attribute after the fixed part. libmnl's accessors would need
+/// four calls into the library for each attribute of each listener in each sample.
 template <class Entry, class Take> void for_each_attribute(const nlmsghdr &message, Take take) {
   const auto *at =
       reinterpret_cast<const std::byte *>(&message) + NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(Entry));
@@ -102,7 +102,7 @@ void take_attribute(int type, Payload payload, TcpListener &listener) {
   }
 }
 
-/// The negative errno that NLMSG_ERROR and NLMSG_DONE begin with, 0 for success.
+/// Reads the error at the start of NLMSG_ERROR and NLMSG_DONE, a negative errno or 0 for success.
 Failure control_result(const nlmsghdr &message) {
   int result = 0;
   if (mnl_nlmsg_get_payload_len(&message) < sizeof result) {
@@ -118,7 +118,7 @@ Failure control_result(const nlmsghdr &message) {
   return Error{-result, "dump sockets by sock_diag"};
 }
 
-/// A request with its fixed part, all zero but for the type, and room for a filter.
+/// A request, zeroed apart from its type, with room for a filter.
 template <class Body> class RequestBuffer {
 public:
   explicit RequestBuffer(std::uint16_t type)
@@ -139,9 +139,9 @@ private:
   Body *body_;
 };
 
-/// Adds the bytecode that lets pass what has one of the local ports (inet_diag_bc_run() in
-/// net/ipv4/inet_diag.c): offsets count from their own op, one to the very end accepts, and one
-/// to the op beyond it rejects.
+/// Adds bytecode that accepts connections with one of the local ports (inet_diag_bc_run() in
+/// net/ipv4/inet_diag.c). Offsets count from their own op; a jump to the very end accepts, and a
+/// jump one op further rejects.
 void put_port_filter(nlmsghdr &request, std::span<const std::uint16_t> ports) {
   if (ports.empty() || ports.size() > most_filtered_ports)
     return;
@@ -162,7 +162,7 @@ void put_port_filter(nlmsghdr &request, std::span<const std::uint16_t> ports) {
   mnl_attr_put(&request, INET_DIAG_REQ_BYTECODE, end * op_bytes, ops.data());
 }
 
-/// Runs a dump whose messages go through parse to the sink. A damaged one fails the dump.
+/// Runs a dump and passes each parsed message to the sink. A damaged message fails the dump.
 template <class Parse, class Sink, class Dump>
 Failure parsed(Parse parse, const Sink &sink, Dump dump) {
   Failure damage;
@@ -181,7 +181,7 @@ Failure parsed(Parse parse, const Sink &sink, Dump dump) {
 
 Result<DumpReader::Progress> DumpReader::take(std::span<const std::byte> datagram,
                                               Sink sink) const {
-  // Not by mnl_nlmsg_ok(): that takes a length of 2^31 and more for a negative one, which fits.
+  // Not mnl_nlmsg_ok(), which treats a length of 2^31 and more as negative and accepts it.
   while (!datagram.empty()) {
     const auto *message = reinterpret_cast<const nlmsghdr *>(datagram.data());
     if (datagram.size() < sizeof *message || message->nlmsg_len < sizeof *message ||
@@ -208,7 +208,7 @@ Result<TcpListener> parse_tcp_listener(const nlmsghdr &message) {
   const auto *entry = entry_of<inet_diag_msg>(message);
   if (entry == nullptr)
     return damaged_message();
-  // Filled where it is returned: a copy would read back what has just been stored in pieces.
+  // The result is filled in place, since a copy would read back what was just stored in pieces.
   Result<TcpListener> result{std::in_place};
   TcpListener &listener = *result;
   take_local_address(*entry, listener.address);
@@ -256,7 +256,7 @@ Result<UnixListener> parse_unix_listener(const nlmsghdr &message) {
   });
   if (!has_queue)
     return damaged_message();
-  // A path comes with its NUL, an abstract name begins with one.
+  // A path arrives with its NUL; an abstract name begins with one.
   if (!listener.address.empty() && listener.address.front() != '\0')
     listener.address = listener.address.substr(0, listener.address.find('\0'));
   return listener;
@@ -282,7 +282,7 @@ Result<std::optional<HalfOpen>> parse_half_open(const nlmsghdr &message) {
   const auto *entry = entry_of<inet_diag_msg>(message);
   if (entry == nullptr)
     return damaged_message();
-  // inet_req_diag_fill() sends nothing of what every full socket has.
+  // inet_req_diag_fill() leaves out an attribute that every full socket has.
   bool is_full_socket = false;
   for_each_attribute<inet_diag_msg>(message, [&](int type, Payload) {
     is_full_socket = is_full_socket || type == INET_DIAG_SHUTDOWN;
@@ -300,7 +300,7 @@ Result<std::optional<WaitingConnection>> parse_waiting(const nlmsghdr &message) 
     return damaged_message();
   if (entry->idiag_inode != 0)
     return std::optional<WaitingConnection>();
-  // tcp_create_openreq_child() starts lsndtime, and no one can send before accept().
+  // tcp_create_openreq_child() starts lsndtime, and nobody can send before accept().
   constexpr std::size_t age_index = offsetof(tcp_info, tcpi_last_data_sent) / sizeof(std::uint32_t);
   std::optional<std::uint32_t> age_ms;
   for_each_attribute<inet_diag_msg>(message, [&](int type, Payload payload) {
@@ -333,8 +333,8 @@ Result<SockDiag> SockDiag::open(Buffer buffer) {
   if (setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_RCVTIMEO, &answer_timeout,
                  sizeof answer_timeout) < 0)
     return Error{errno, "set timeout of sock_diag socket"};
-  // The first datagram of a dump is made inside sendmsg(), no larger than what was asked for
-  // before; one receive with the full buffer tells the kernel the size.
+  // The kernel makes the first datagram of a dump inside sendmsg(), no larger than the previous
+  // receive asked for. One receive with the full buffer tells it the size.
   if (recv(mnl_socket_get_fd(socket), diag.buffer_.data(), diag.buffer_.size(), MSG_DONTWAIT) < 0 &&
       errno != EAGAIN)
     return Error{errno, "receive from sock_diag socket"};
@@ -375,7 +375,7 @@ Failure SockDiag::dump_unix_listeners(UnixSink sink) {
     RequestBuffer<unix_diag_req> request(SOCK_DIAG_BY_FAMILY);
     request.body().sdiag_family = AF_UNIX;
     request.body().udiag_states = listen_only;
-    // UDIAG_SHOW_ICONS would cut the whole dump short at a queue of some thousands.
+    // UDIAG_SHOW_ICONS would cut the whole dump short at a queue with thousands of clients.
     request.body().udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_RQLEN;
     return dump(request.header(), each);
   });
@@ -394,7 +394,7 @@ Result<UnixPeers> SockDiag::unix_peers(std::uint32_t inode, std::uint64_t cookie
   const auto progress = receive(reader(), DumpReader::Sink(take));
   if (progress)
     return peers;
-  // unix_diag_get_exact() has room for some 1900 at most, one datagram of a dump for 8000.
+  // unix_diag_get_exact() has room for about 1900 clients, one datagram of a dump for 8000.
   if (progress.error().code == EMSGSIZE)
     return unix_peers_by_dump(cookie);
   return progress.error();
@@ -405,7 +405,7 @@ Result<UnixPeers> SockDiag::unix_peers_by_dump(std::uint64_t cookie) {
   request.body().sdiag_family = AF_UNIX;
   request.body().udiag_states = listen_only;
   request.body().udiag_show = UDIAG_SHOW_ICONS;
-  // Such a dump ends, without an error, before the first queue for which there is no room.
+  // The dump ends without an error before the first queue that does not fit.
   Result<UnixPeers> peers = Error{EMSGSIZE, "dump who waits at a Unix socket"};
   const auto take = [&](const nlmsghdr &message) {
     const auto *entry = entry_of<unix_diag_msg>(message);
@@ -428,7 +428,7 @@ Failure SockDiag::dump_tcp(TcpQuery query, DumpReader::Sink sink) {
   if (Failure failure = dump_tcp_family(AF_INET, query, sink))
     return failure;
   Failure failure = dump_tcp_family(AF_INET6, query, sink);
-  // A kernel without IPv6 answers ENOENT where it has just answered for IPv4.
+  // A kernel without IPv6 returns ENOENT after it has answered for IPv4.
   if (failure && failure->code == ENOENT)
     return std::nullopt;
   return failure;
@@ -492,7 +492,7 @@ Result<DumpReader::Progress> SockDiag::receive(const DumpReader &reader, DumpRea
       continue;
     if (length < 0)
       return Error{errno == EAGAIN ? ETIMEDOUT : errno, "receive sock_diag answer"};
-    if (sender.nl_pid != 0) // not the kernel
+    if (sender.nl_pid != 0) // sent by a process, not by the kernel
       continue;
     if ((envelope.msg_flags & MSG_TRUNC) != 0)
       return Error{EMSGSIZE, "receive sock_diag answer"};

@@ -9,7 +9,7 @@ namespace backlog {
 
 namespace {
 
-/// Cuts a word and the white space before it off the front of the text.
+/// Removes a word and the white space before it from the start of the text.
 std::string_view next_word(std::string_view &text) {
   text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
   const std::string_view word = text.substr(0, text.find_first_of(" \t"));
@@ -36,7 +36,7 @@ std::optional<std::uint64_t> parse_tcp_sockets(std::string_view sockstat) {
     const auto value = parse_number<std::uint64_t>(word);
     if (!value)
       continue;
-    // sockstat_seq_show() in net/ipv4/proc.c: `alloc` counts both families and all namespaces.
+    // sockstat_seq_show() in net/ipv4/proc.c: `alloc` counts both families in all namespaces.
     if (name == "alloc")
       allocated = value;
     else if (name == "tw")

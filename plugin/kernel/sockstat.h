@@ -9,11 +9,11 @@
 
 namespace backlog {
 
-/// TCP sockets that a scan of all connections meets, from a text in the format of
-/// /proc/net/sockstat: those of the whole host, and one net namespace's in TIME_WAIT.
+/// The number of TCP sockets that a scan of all connections visits, from text in the format of
+/// /proc/net/sockstat: those of the whole host, and TIME_WAIT of one net namespace.
 std::optional<std::uint64_t> parse_tcp_sockets(std::string_view sockstat);
 
-/// Reads that number in the calling thread's net namespace.
+/// Reads that number for the calling thread's net namespace.
 class TcpSocketsReader {
 public:
   TcpSocketsReader();

@@ -23,16 +23,16 @@ namespace backlog {
 
 namespace {
 
-// Of an update, which takes some 3 us each.
+// Looks in one update; each takes about 3 us.
 constexpr std::size_t most_looks = 2000;
-// Of an update; and of a folder.
+// Folders searched in one update, and entries read of a folder.
 constexpr unsigned most_folders = 16;
 constexpr std::size_t most_entries = 4096;
 constexpr unsigned most_looks_without_owner = 3;
 
 enum class Lookup : std::uint8_t { leads_to_it, leads_elsewhere, refused };
 
-/// Those of which stat() tells another device than the kernel has in its super block.
+/// Whether the file system shows in stat() another device than the one in the kernel's super block.
 bool has_devices_of_its_own(int fd) {
   constexpr auto btrfs = static_cast<decltype(statfs::f_type)>(BTRFS_SUPER_MAGIC);
   constexpr auto overlayfs = static_cast<decltype(statfs::f_type)>(OVERLAYFS_SUPER_MAGIC);
@@ -41,9 +41,9 @@ bool has_devices_of_its_own(int fd) {
          (file_system.f_type == btrfs || file_system.f_type == overlayfs);
 }
 
-/// sock_unix_diag.c tells 32 bits of the inode, and the device in the kernel's encoding.
+/// sock_unix_diag.c sends 32 bits of the inode, and the device in the kernel's encoding.
 bool is_file(int fd, const struct stat &status, const UnixFile &file) {
-  constexpr unsigned minor_bits = 20; // include/linux/kdev_t.h
+  constexpr unsigned minor_bits = 20; // defined in include/linux/kdev_t.h
   if (!S_ISSOCK(status.st_mode) || static_cast<std::uint32_t>(status.st_ino) != file.inode)
     return false;
   const auto device =
@@ -62,7 +62,7 @@ std::string link_text(const std::string &link) {
   return {text.data(), length < 0 ? 0 : static_cast<std::size_t>(length)};
 }
 
-/// The inode in the text of a link to a namespace: "mnt:[4026531841]".
+/// The inode in the link of a namespace: "mnt:[4026531841]".
 std::string namespace_inode(const std::string &link) {
   const std::string text = link_text(link);
   const std::size_t begin = text.find('[');
@@ -75,16 +75,16 @@ bool is_number(std::string_view text) {
 
 } // namespace
 
-/// The paths of the calling thread, or those of a process, which may have another root and other
-/// mounts.
+/// The file system as the calling thread sees it, or as a process sees it, which may have another
+/// root and other mounts.
 struct UnixPaths::View {
-  UniqueFd root; ///< none: the calling thread's
+  UniqueFd root; ///< empty for the calling thread's
 
-  /// A descriptor that only stands for the file.
+  /// Opens a descriptor that only refers to the file.
   UniqueFd open(const std::string &path, int flags) const {
     if (!root)
       return UniqueFd(::open(path.c_str(), flags | O_CLOEXEC));
-    // Links of others lead to where they lead for them.
+    // Another process's symbolic links must be resolved below its root.
     open_how how{};
     how.flags = static_cast<decltype(how.flags)>(flags | O_CLOEXEC);
     how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
@@ -103,7 +103,7 @@ struct UnixPaths::View {
                                                                  : Lookup::refused;
   }
 
-  /// The first one in order of names.
+  /// Returns the first match in order of names.
   std::string find_in_folder(const std::string &folder, const UnixFile &file) const {
     const UniqueFd fd = open(folder, O_RDONLY | O_DIRECTORY);
     const int copy = fd ? fcntl(fd.get(), F_DUPFD_CLOEXEC, 0) : -1;
@@ -211,7 +211,7 @@ void UnixPaths::look_at_watched() {
       watched_files_.emplace(static_cast<std::uint32_t>(status.st_ino), path);
 }
 
-/// Whether the place is known by that.
+/// Looks from collectd's mount namespace; returns whether that settles the place.
 bool UnixPaths::look_in_own_view(Entry &entry) {
   const View own;
   const auto found_at = [&entry](std::string path) {
@@ -224,7 +224,7 @@ bool UnixPaths::look_in_own_view(Entry &entry) {
        ++watched)
     if (own.look_at(watched->second, entry.file) == Lookup::leads_to_it)
       return found_at(watched->second);
-  // It stays where it was, though it has a second name since.
+  // A further name of the file does not move the listener.
   if (entry.is_sure && entry.found->owned_by.empty() && entry.found->path != entry.file.path &&
       own.look_at(entry.found->path, entry.file) == Lookup::leads_to_it)
     return found_at(entry.found->path);
@@ -241,11 +241,11 @@ bool UnixPaths::look_in_own_view(Entry &entry) {
   return false;
 }
 
-/// Returns whether it need not know the owner for more.
+/// Looks for the file; returns whether it can do without the owner.
 bool UnixPaths::look(Entry &entry, FindOwner find_owner) {
   if (look_in_own_view(entry))
     return true;
-  if (entry.is_sure && entry.found->owned_by.empty()) { // it was here
+  if (entry.is_sure && entry.found->owned_by.empty()) { // found there before
     entry.is_gone = true;
     return true;
   }
@@ -289,7 +289,7 @@ void UnixPaths::look_as_owner(Entry &entry, const UnixFileOwner &owner) {
     return;
   }
   entry.is_sure = true;
-  // Of who has changed its root only, the file is in collectd's mount namespace, too.
+  // If a process has changed its root only, the file is in collectd's mount namespace too.
   if (const std::string whole = link_text(process + "/root") + path;
       own.look_at(whole, file) == Lookup::leads_to_it)
     entry.found = UnixPlace{whole, "", true};
@@ -307,8 +307,8 @@ std::string UnixPaths::moved_to(const View &view, const UnixFile &file) {
   return view.find_in_folder(std::string(folder_of(file.path)), file);
 }
 
-/// Which of several listeners of one path count. Of one mount namespace, only one is what the path
-/// leads to; where a unit has several mount namespaces, each is another listener.
+/// Decides which of several listeners on one path count. Within a mount namespace only the one that
+/// the path leads to does. If a unit has several mount namespaces, each is a separate listener.
 void UnixPaths::tell_apart() {
   std::map<std::tuple<std::uint64_t, std::string_view, std::string_view>, std::vector<Entry *>>
       groups;
