@@ -8,7 +8,7 @@ namespace {
 
 constexpr unsigned intervals_in_a_row = 2;
 constexpr std::chrono::minutes longest_retry{60};
-// Some connections come without the accept queue: further subflows of MPTCP. A program that does
+// Some connections bypass the accept queue, such as further subflows of MPTCP. A program that does
 // not fire sees none at all.
 constexpr double least_arrived_share = 0.5;
 constexpr std::uint64_t least_opened = 20;

@@ -7,16 +7,16 @@
 
 namespace backlog {
 
-/// What an interval tells of the BPF programs, beside what the kernel counts by itself. Of
-/// collectd's own net namespace, TCP.
+/// Counts of the BPF programs and of the kernel itself for TCP in collectd's own net namespace, for
+/// one interval.
 struct EventInterval {
   std::chrono::nanoseconds measured{0};
-  std::chrono::nanoseconds cost{0}; ///< CPU time of the programs, all CPUs together
-  std::uint64_t arrived = 0;        ///< connections, as the programs counted them
-  /// ... and as PassiveOpens did (tcp_create_openreq_child()); empty: not known.
+  std::chrono::nanoseconds cost{0}; ///< CPU time of the programs on all CPUs
+  std::uint64_t arrived = 0;        ///< connections that the programs counted
+  /// The same by PassiveOpens (tcp_create_openreq_child()); empty if unknown.
   std::optional<std::uint64_t> opened;
-  std::uint64_t dropped = 0; ///< segments, by sk_drops less the frees
-  /// ... and as ListenDrops counted them; empty: not known, or frees are not counted.
+  std::uint64_t dropped = 0; ///< segments: sk_drops less the frees
+  /// The same by ListenDrops; empty if unknown, or if the frees are not counted.
   std::optional<std::uint64_t> counted;
   std::uint64_t seen = 0;    ///< events, of whatever socket
   std::uint64_t missed = 0;  ///< of those, may be as many: no program saw them
@@ -24,7 +24,7 @@ struct EventInterval {
   bool sockets_left = false; ///< listening sockets went, and what they had dropped last with them
 };
 
-/// Decides whether the programs are to be believed, and whether they are worth their cost.
+/// Decides whether the programs can be trusted and are worth their cost.
 class EventGuard {
 public:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -37,13 +37,13 @@ public:
     wrong_drops ///< drops are not what ListenDrops says: find out by sampling whose they are
   };
 
-  /// budget_percent: of one CPU.
+  /// budget_percent: percent of one CPU.
   explicit EventGuard(double budget_percent) : budget_percent_(budget_percent) {}
 
   /// After each whole interval. What is seen in two intervals in a row is no accident of reading
   /// one counter after the other; for want of room one is enough.
   Verdict note(const EventInterval &interval);
-  /// They were detached: when to try again; later each time.
+  /// Notes that the programs were detached; each time the next try is later.
   void detached(TimePoint now);
   bool may_attach(TimePoint now) const { return !retry_at_ || now >= *retry_at_; }
 

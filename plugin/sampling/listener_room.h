@@ -5,31 +5,32 @@
 
 namespace backlog {
 
-/// How many sockets are kept account of, so that nobody can blind the plugin, or make it large, by
-/// listening at very many. Several sets can share one. Who is in stays in.
+/// How many sockets may be sampled, so that nobody can blind the plugin or fill its memory by
+/// listening on very many. Several sets can share one room. A socket that has a place keeps it.
 struct ListenerRoom {
   std::size_t most = 0;
   std::size_t taken = 0;
-  std::size_t waiting = 0; ///< Unix sockets of which nobody knows yet where they are
+  std::size_t waiting = 0; ///< Unix sockets whose place is not known yet
 
-  /// Beyond `most` an eighth more has room for sockets whose queue is not empty, and another eighth
-  /// for those that a Listener or Watch names: a few that come late among many idle ones.
+  /// Above `most`, an eighth more is reserved for sockets whose queue is not empty, and another
+  /// eighth for those that a Listener or Watch names, so that a few latecomers find room among many
+  /// idle ones.
   bool has_place(bool is_used, bool is_named) const {
     const std::size_t reserve = most / 8 * (std::size_t{is_used} + 2 * std::size_t{is_named});
     return taken < most + reserve;
   }
-  /// Beyond, they come when others have their places.
+  /// Further sockets may wait until the places of others are known.
   bool can_wait() const { return waiting < most; }
 };
 
-/// The room of each kind.
+/// The room of each family.
 struct ListenerRooms {
   std::shared_ptr<ListenerRoom> tcp;
   std::shared_ptr<ListenerRoom> unix_sockets;
 
-  // A listener takes 3 kB, with its row in two tables. So all together stay below 100 MB, and a
-  // host with 10 000 services (DESIGN's measure) has room for all of them. Collectd's own namespace
-  // has a room of its own, thus no container's listeners take its place.
+  // A listener takes 3 kB with its rows in two tables. These limits keep all together below 100 MB
+  // and leave room for a host with 10 000 services. collectd's own namespace has a room of its own,
+  // so that containers cannot fill it.
   static ListenerRooms of_own_namespace() { return make(20000, 5000); }
   static ListenerRooms of_all_others() { return make(5000, 2500); }
 

@@ -14,20 +14,21 @@ namespace {
 constexpr double ns_per_s = 1e9;
 constexpr double hot_percent = 90;
 constexpr std::uint32_t filling_min_connections = 4;
-constexpr std::uint32_t filling_share = 8; // of the limit
+constexpr std::uint32_t filling_share = 8; // one part in so many of the limit
 constexpr std::size_t most_kept_listeners = 10000;
 constexpr std::size_t most_departed = 1024;
-constexpr std::size_t most_collisions = 100; // an interval
+constexpr std::size_t most_collisions = 100; // per interval
 constexpr std::size_t most_unnamed = 100000; // 5 MB
 constexpr std::size_t most_gone_names = 10000;
 constexpr std::size_t most_settled_names = 10000;
 
-/// No name has a NUL.
+/// Joins them with a NUL, which no name contains.
 std::string name_and_address(const std::string &name, const std::string &address) {
   return name + '\0' + address;
 }
 
-/// Quantiles of several sockets together are not known; the longest is that of one of them.
+/// Adds the waits of another socket. The quantiles of several sockets together are unknown; the
+/// longest wait is the longest of one of them.
 void add_waits(const Waits &more, std::optional<Waits> &waits) {
   if (!waits) {
     waits = more;
@@ -132,7 +133,7 @@ void ListenerSet::move_out(std::uint64_t cookie) {
   if (const auto found = by_cookie_.find(cookie); found != by_cookie_.end())
     remove(members_[found->second]);
   gone_members_.clear();
-  // Where it is met next, its events are told.
+  // Its new listener will report its events.
   std::erase_if(gone_with_events_,
                 [cookie](const GoneMember &member) { return member.cookie == cookie; });
 }
@@ -147,7 +148,7 @@ void ListenerSet::count(Member &member, bool counted) {
   member.counted = counted;
 }
 
-// Dumps keep their order while nobody comes or goes.
+// Tries the dump's previous order first, which stays the same while no socket comes or goes.
 ListenerSet::Member *ListenerSet::find(std::uint64_t cookie) {
   if (predecessor_ < members_.size()) {
     const std::uint32_t guess = members_[predecessor_].successor;
@@ -184,7 +185,7 @@ ListenerSet::Member &ListenerSet::admit(const MemberState &state, ListenerIdenti
   member.begin_length = samples_ == 0 ? state.length : 0;
   if (samples_ == 0 && frees_of_)
     member.freed = frees_of_(state.cookie).value_or(0);
-  // What the sockets of the first sample dropped earlier is nobody's business of this interval.
+  // Earlier drops of the sockets in the first sample do not belong to this interval.
   member.drops = samples_ == 0 ? state.drops.value_or(0) : known_drops(state.cookie);
   member.has_drops = state.drops.has_value();
   by_cookie_.emplace(state.cookie, slot);
@@ -200,13 +201,13 @@ ListenerSet::Member &ListenerSet::admit(const MemberState &state, ListenerIdenti
   return member;
 }
 
-/// 0 if it was never here, or long ago.
+/// Returns sk_drops when the socket was last seen here; 0 if it never was, or long ago.
 std::uint32_t ListenerSet::known_drops(std::uint64_t cookie) {
   const auto found = std::find_if(departed_.begin(), departed_.end(),
                                   [&](const Departed &socket) { return socket.cookie == cookie; });
   if (found == departed_.end())
     return 0;
-  found->cookie = 0; // no socket's
+  found->cookie = 0; // frees the slot
   return found->drops;
 }
 
@@ -227,7 +228,7 @@ std::uint32_t ListenerSet::listener_for(ListenerIdentity identity) {
       --kept_listeners_;
     if (listener.members == 0)
       listener.since = last_;
-    // Of a group of 0.0.0.0 and [::], whichever came first.
+    // 0.0.0.0 and [::] can share a name; [::] stands for both, whichever came first.
     if (identity.tcp.is_any() && identity.tcp.ipv6)
       listener.identity.tcp = identity.tcp;
     return *known;
@@ -252,7 +253,7 @@ std::uint32_t ListenerSet::listener_for(ListenerIdentity identity) {
   return index;
 }
 
-// Who has to leave a name to another may displace a third from the next one.
+// A listener that loses its name may take another's next choice, so this goes on until all fit.
 void ListenerSet::give_name(std::uint32_t index) {
   std::string name = listeners_[index].identity.name;
   for (;;) {
@@ -291,12 +292,12 @@ void ListenerSet::note_collision(Collision collision) {
 }
 
 void ListenerSet::note_drops(Member &member, const MemberState &state) {
-  std::uint32_t moved = *state.drops - member.drops; // sk_drops wraps
+  std::uint32_t moved = *state.drops - member.drops; // sk_drops wraps around
   if (frees_of_ && moved != 0)
     moved = less_frees(member, moved);
   if (member.has_drops && moved != 0) {
     moved_ += moved;
-    // What is counted exactly is a drop, however empty the queue seems.
+    // With exact counts every claim is a drop, however empty the queue seemed.
     drops_moved_.push_back(
         {member.listener, moved,
          frees_of_ || is_full(member.length, member.limit) || is_full(state.length, state.limit),
@@ -307,7 +308,8 @@ void ListenerSet::note_drops(Member &member, const MemberState &state) {
   member.has_drops = true;
 }
 
-/// What is freed after the dump and before this is taken from what moves next.
+/// Subtracts the frees from what sk_drops moved by. Frees between the dump and this call are
+/// subtracted from the next move.
 std::uint32_t ListenerSet::less_frees(Member &member, std::uint32_t moved) const {
   const std::uint64_t freed = frees_of_(member.cookie).value_or(member.freed);
   member.freed_more += freed >= member.freed ? freed - member.freed : freed;
@@ -441,7 +443,7 @@ void ListenerSet::note_gone(const Member &member) {
   if (!member.has_drops)
     return;
   const bool full = is_full(member.length, member.limit);
-  // The members of a group are mostly next to each other.
+  // Members of a group are mostly next to each other.
   if (gone_sockets_.empty() || gone_sockets_.back().listener != member.listener)
     gone_sockets_.push_back({.listener = member.listener, .full = false});
   gone_sockets_.back().full = gone_sockets_.back().full || full;
@@ -489,7 +491,7 @@ void ListenerSet::note_departed(Departed socket) {
 void ListenerSet::forget_gone(MayForget may_forget) {
   for (const std::uint32_t index : gone_listeners_) {
     Listener &listener = listeners_[index];
-    // The samples of a unstable listener's queue are in the aggregate's window, not in its own.
+    // A unstable listener's samples go into the aggregate's window, not into its own.
     const bool was_seen =
         listener.unstable ? was_full(index) : listener.window.samples_not_empty > 0;
     const bool tells = was_seen || listener.has_gone_events;
@@ -550,8 +552,8 @@ void ListenerSet::take_events(EventReading &events) {
     member.peak_percent =
         std::max(member.peak_percent,
                  static_cast<float>(used_percent(socket.peak.value_or(0), member.limit)));
-    // Accepted from, though no sample has seen it fall. One may have come between the last reading
-    // and its dump.
+    // Connections were accepted, though no sample saw the queue fall. The 1 is an addition between
+    // the last reading and its dump.
     if (events.is_whole && last_ && socket.added + begin_length > member.length + 1ULL) {
       member.run_begin = *last_;
       member.run_length = member.length;
@@ -576,7 +578,7 @@ void ListenerSet::take_socket(const SocketEvents &socket, const GoneMember &memb
   }
   if (!is_whole)
     return;
-  // An addition between the reading and the dump is told with the next interval's.
+  // Additions between the reading and the dump belong to the next interval.
   const std::uint64_t taken = socket.added + member.begin_length;
   listener.flow->arrived += socket.added;
   listener.flow->waited += socket.waited;
@@ -612,7 +614,7 @@ void ListenerSet::find_member_figures() {
     listener.median_member_percent = 0;
     listener.longest_hot_member = Duration(0);
   }
-  std::vector<std::pair<std::uint32_t, float>> peaks; // by listener
+  std::vector<std::pair<std::uint32_t, float>> peaks; // keyed by listener
   for (Member &member : members_) {
     if (!member.used)
       continue;
@@ -670,7 +672,7 @@ ListenerSet::Interval ListenerSet::harvest() {
   interval.without_room = without_room_;
   std::erase_if(unnamed_, [this](const auto &socket) { return socket.second != sample_; });
   if (unnamed_.empty())
-    unnamed_ = {}; // and what its table takes
+    unnamed_ = {}; // gives its table's memory back too
   return interval;
 }
 

@@ -31,21 +31,21 @@ struct MemberState {
   std::uint32_t length = 0; ///< connections
   std::uint32_t limit = 0;  ///< connections
   std::optional<std::uint32_t> drops;
-  bool counted = true; ///< false: a socket more, no queue
+  bool counted = true; ///< false for a further socket of the path that has no queue of its own
 };
 
 /// One listener's interval.
 struct ListenerInterval {
   ListenerIdentity identity;
-  std::uint32_t index = 0;          ///< as in DropsMoved
-  bool unstable = false;            ///< counted in the set's aggregate
-  std::uint32_t members = 0;        ///< at the end; 0: the listener went during the interval
-  std::uint32_t counted = 0;        ///< of the members: those that the figures are of
-  std::uint64_t limit = 0;          ///< sum over members, connections
-  std::uint32_t lowest_limit = 0;   ///< of a member
-  std::uint64_t cookie = 0;         ///< the lowest of its members'
-  double worst_member_percent = 0;  ///< the most used in the interval, of the worst member
-  double median_member_percent = 0; ///< likewise, of the median member (the lower one of two)
+  std::uint32_t index = 0;          ///< see DropsMoved
+  bool unstable = false;            ///< part of the set's aggregate
+  std::uint32_t members = 0;        ///< at the end; 0 if the listener closed during the interval
+  std::uint32_t counted = 0;        ///< members that the figures describe
+  std::uint64_t limit = 0;          ///< sum over the members, connections
+  std::uint32_t lowest_limit = 0;   ///< smallest limit of a member
+  std::uint64_t cookie = 0;         ///< lowest cookie of the members
+  double worst_member_percent = 0;  ///< the highest use in the interval, of the most used member
+  double median_member_percent = 0; ///< the same of the median member (the lower of two)
   WindowFigures queue;
   QueueRuns runs;
   std::vector<WaitingMember> waiting; ///< counted ones
@@ -57,101 +57,100 @@ struct ListenerInterval {
   QueueRuns::Duration longest_hot_member{0};
 };
 
-/// All listeners of one kind in one net namespace, with the windows of the interval that is
-/// under way. Listening sockets with one name are members of one listener; a member is known by
-/// its cookie, and gone when two dumps in a row have missed it (a dump can miss a living socket
-/// while others come and go). Allocates only when members come or go.
+/// All listeners of one family in one net namespace, with the windows of the current interval.
+/// Listening sockets with one name are members of one listener. A member is identified by its
+/// cookie, and counts as closed when two dumps in a row have missed it, because a single dump can
+/// miss a living socket while others come and go. Allocates only when members come or go.
 class ListenerSet {
 public:
   using TimePoint = std::chrono::steady_clock::time_point;
   using Duration = std::chrono::nanoseconds;
   using Identify = FunctionRef<std::optional<ListenerIdentity>()>;
-  /// Whether a listener that has been there for so long, without a break, counts as a member of the
-  /// aggregate, the sum of those that make no series of their own. Duration::max(): it was settled
-  /// once.
+  /// Whether a listener is unstable, so that it is counted in the aggregate, when it has been there
+  /// without a break for that time. Duration::max() means that it was settled before.
   using IsUnstable = std::function<bool(const ListenerIdentity &, Duration listening_for)>;
 
-  /// room: of its members; nullptr: as much as they want.
+  /// room: limits the members; nullptr for no limit.
   explicit ListenerSet(IsUnstable is_unstable, std::shared_ptr<ListenerRoom> room = nullptr);
   ListenerSet(const ListenerSet &) = delete;
   ListenerSet &operator=(const ListenerSet &) = delete;
   ~ListenerSet();
 
-  /// What was freed for a socket ever, of what sk_drops counts; empty: not known now. With it the
-  /// drops that moved are exact: those that ListenDrops counts, whatever the queue was like.
+  /// Segments freed for a socket that sk_drops counts and ListenDrops does not, since the programs
+  /// run; empty if unknown. With it the drops are exact, whatever the queue's length.
   using FreesOf = std::function<std::optional<std::uint64_t>(std::uint64_t cookie)>;
   void ask_frees(FreesOf frees_of) { frees_of_ = std::move(frees_of); }
-  /// Sum of all drops moved since the last call.
+  /// Returns the sum of all drops moved since the last call.
   std::uint64_t take_moved() { return std::exchange(moved_, 0); }
-  /// Whether a member went since the last call.
+  /// Whether a member closed since the last call.
   bool take_has_lost() { return std::exchange(has_lost_, false); }
 
   void begin_sample();
   using IsNamed = FunctionRef<bool()>;
-  /// identify is called for new members only; nullopt: it is not to be one yet. is_named, whether a
-  /// Listener or Watch names it, is called for new ones where there is no room for all.
+  /// identify is called for new members only; nullopt defers the member. is_named, called for new
+  /// members when room is short, says whether a Listener or Watch names it.
   void see(const MemberState &state, Identify identify, IsNamed is_named);
   void see(const MemberState &state, Identify identify) {
     see(state, identify, [] { return false; });
   }
-  /// Of a member of the sample under way: it is not counted after all.
+  /// Stops counting a member of the current sample.
   void discount(std::uint64_t cookie);
-  /// Between samples: the next one meets it as new, since it is another listener's now. To be
-  /// followed by forget_gone().
+  /// Removes a member between samples, because it belongs to another listener now; the next sample
+  /// adds it anew. Call forget_gone() afterwards.
   void move_out(std::uint64_t cookie);
-  /// max_weight: the most time that this sample may stand for.
+  /// max_weight: the longest time that this sample may stand for.
   void end_sample(TimePoint now, Duration max_weight);
-  /// Nobody looked from the last sample to now, since nothing happened: the queues are taken to
-  /// have been as they were.
+  /// Covers the time from the last sample to now, in which events showed that nothing happened: the
+  /// queues are assumed unchanged.
   void pass_rest(TimePoint now);
-  /// Whether two connections or more have waited for so long, and nobody was seen to be accepted.
+  /// Whether two or more connections have waited for that time and none was seen to be accepted.
   bool is_stuck(Duration time) const;
-  /// The dump broke off: who was not seen is not missing, and the drops that were seen are told
-  /// with those of the next sample.
+  /// Ends a sample whose dump broke off: members not seen are not missing, and the drops seen are
+  /// reported with the next sample.
   void abandon_sample();
 
-  /// Of the last sample.
+  /// Drops moved in the last sample.
   std::span<const DropsMoved> drops_moved() const { return drops_moved_; }
-  /// Whether a member came in it, or was missing from it.
+  /// Whether a member came in the last sample, or was missing from it.
   bool members_changed() const { return members_changed_; }
-  /// Of the members that are gone with the last sample those that could have drops to tell; several
-  /// of one listener can be told as one.
+  /// The members that closed with the last sample and may have unreported drops; several of one
+  /// listener can be reported as one.
   std::span<const GoneSocket> gone_sockets() const { return gone_sockets_; }
   /// Whether a member was missing from the last sample but not yet from two.
   bool has_missed() const { return missed_members_ > 0; }
   /// Whether a member's queue is at or above an eighth of its limit and at least 4.
   bool filling() const { return filling_members_ > 0; }
-  /// Sockets in the last sample that there was no room for.
+  /// Sockets in the last sample for which there was no room.
   std::size_t without_room() const { return without_room_; }
-  /// What the last sample has seen.
+  /// How busy the queues were in the last sample.
   QueueActivity activity() const;
-  /// Those that the last sample has given up, by cookie.
+  /// Cookies of the members that closed with the last sample.
   std::span<const std::uint64_t> gone_members() const { return gone_members_; }
 
-  /// crowded: for want of room, whatever is still to be told of it.
+  /// crowded: there is no room for the listener, even if it has something to report.
   using MayForget = FunctionRef<bool(std::uint32_t listener, bool unstable, bool crowded)>;
-  /// Forgets the listeners that the last sample has given up and of which the interval has nothing
-  /// to tell, as far as the answer is yes; their indexes may be given to others from here on. So
-  /// many listeners can come and go in an interval as may.
+  /// Forgets the listeners that closed with the last sample, have nothing to report in this
+  /// interval, and for which may_forget returns true. Their indexes may be reused. So any number of
+  /// listeners can come and go in an interval.
   void forget_gone(MayForget may_forget);
-  /// Whether take_events() will have something of a socket that has gone; nullptr: never.
+  /// Whether take_events() will have something for a closed socket; nullptr for never.
   using HasEvents = std::function<bool(std::uint64_t cookie)>;
   void ask_events(HasEvents has_events) { has_events_ = std::move(has_events); }
-  /// What the kernel told of the interval that the next harvest() ends; marks in it the sockets
-  /// that the set knows. After the last sample. No peak of events is above the truth, so that the
-  /// higher of both counts.
+  /// Adds the events of the interval that the next harvest() ends, after the last sample, and marks
+  /// the sockets that the set knows. Peaks of events are never above the truth, so the higher of
+  /// both peaks counts.
   void take_events(EventReading &events);
-  /// Listeners there is room for, taken or free.
+  /// Size of the index space, in use or free.
   std::size_t capacity() const { return listeners_.size(); }
 
   /// Whether a member of the listener was full in the interval so far.
   bool was_full(std::uint32_t index) const;
 
-  /// Two addresses that meet in one name. The one that does not keep it has another one.
+  /// Two addresses that collide in one name. The other one gets an alternative name.
   struct Collision {
     std::string name;
-    std::string keeper; ///< address; it may be gone
-    std::string other;  ///< address
+    std::string keeper; ///< address that keeps the name; it may be closed
+    std::string other;  ///< address with the alternative name
     std::string other_name;
 
     bool operator==(const Collision &) const = default;
@@ -159,14 +158,14 @@ public:
   struct Interval {
     std::vector<ListenerInterval> listeners;
     std::vector<Collision> collisions; ///< found in this interval
-    ListenerInterval aggregate;        ///< members 0: none
+    ListenerInterval aggregate;        ///< members is 0 if there is none
     std::size_t without_room = 0;      ///< sockets in the last sample
   };
-  /// Ends the interval. Indexes of listeners that went may be given to others from here on.
+  /// Ends the interval. Indexes of closed listeners may be reused afterwards.
   Interval harvest();
-  /// Asks `is_unstable` again for every listener; between harvest() and the next sample.
+  /// Calls is_unstable again for every listener; between harvest() and the next sample.
   void aggregate_again();
-  /// Asks `is_unstable` again for those that have been there for settling_time since; likewise.
+  /// Calls it again for those that have reached settling_time since the last call; likewise.
   void settle();
 
 private:
@@ -176,26 +175,27 @@ private:
     std::uint32_t length = 0;
     std::uint32_t limit = 0;
     std::uint32_t drops = 0;
-    float peak_percent = 0;             ///< used, the most in the interval
-    std::uint32_t run_length = 0;       ///< as WaitingMember::not_shrinking_from
-    std::uint32_t last_length = 0;      ///< at the end of the interval before, if in the same run
-    TimePoint hot_since;                ///< if it is hot
-    QueueRuns::Duration longest_hot{0}; ///< of this interval
-    TimePoint run_begin;                ///< of the sample that run_length is of
-    std::uint32_t sample = 0;           ///< the last one in which it was seen
-    std::uint32_t successor = 0;        ///< the member that followed it in the last dump
+    float peak_percent = 0;       ///< highest use in the interval
+    std::uint32_t run_length = 0; ///< see WaitingMember::not_shrinking_from
+    /// At the end of the previous interval, if it was in the same run.
+    std::uint32_t last_length = 0;
+    TimePoint hot_since;                ///< valid while it is hot
+    QueueRuns::Duration longest_hot{0}; ///< in this interval
+    TimePoint run_begin;                ///< sample in which run_length was taken
+    std::uint32_t sample = 0;           ///< last sample that showed it
+    std::uint32_t successor = 0;        ///< member that followed it in the last dump
     bool has_drops = false;
-    bool missed = false; ///< in the last dump
+    bool missed = false; ///< missing from the last dump
     bool counted = true;
-    bool fell = false;              ///< in the sample under way, or it was empty before
-    bool changed = false;           ///< in changed_members_
+    bool fell = false;              ///< the queue fell in the current sample, or was empty before
+    bool changed = false;           ///< it is in changed_members_
     bool hot = false;               ///< at 90 % or more
-    bool used = false;              ///< the slot is taken
+    bool used = false;              ///< the slot is in use
     std::uint32_t begin_length = 0; ///< at the last harvest
-    std::uint64_t freed = 0;        ///< as of the last sample in which drops moved
-    std::uint64_t freed_more = 0;   ///< than drops have moved by
+    std::uint64_t freed = 0;        ///< at the last sample in which drops moved
+    std::uint64_t freed_more = 0;   ///< frees beyond what drops have moved by
   };
-  /// A member that went in this interval.
+  /// A member that closed in this interval.
   struct GoneMember {
     std::uint64_t cookie = 0;
     std::uint32_t listener = 0;
@@ -208,21 +208,22 @@ private:
     std::uint32_t members = 0;
     std::uint32_t counted = 0;
     std::uint32_t full_members = 0;
-    std::uint64_t length = 0;                  ///< sum over members
-    std::uint64_t limit = 0;                   ///< sum over members
-    std::uint32_t lowest_limit = 0;            ///< of a member, as of the last harvest
-    std::uint64_t lowest_cookie = 0;           ///< likewise
-    double worst_member_percent = 0;           ///< likewise, as in ListenerInterval
-    double median_member_percent = 0;          ///< likewise
-    QueueRuns::Duration longest_hot_member{0}; ///< likewise
-    std::vector<WaitingMember> waiting;        ///< likewise
+    std::uint64_t length = 0;                  ///< sum over the members
+    std::uint64_t limit = 0;                   ///< sum over the members
+    std::uint32_t lowest_limit = 0;            ///< of a member at the last harvest
+    std::uint64_t lowest_cookie = 0;           ///< at the last harvest
+    double worst_member_percent = 0;           ///< at the last harvest; see ListenerInterval
+    double median_member_percent = 0;          ///< at the last harvest
+    QueueRuns::Duration longest_hot_member{0}; ///< at the last harvest
+    std::vector<WaitingMember> waiting;        ///< at the last harvest
     bool unstable = false;
-    bool settled = false;           ///< there for settling_time, now or before
-    std::optional<TimePoint> since; ///< there without a break; nullopt: since the first sample
-    std::string address_name;       ///< by its address alone, where another one keeps that
-    bool active = false;            ///< in active_
-    bool is_kept = false;           ///< though it has no members
-    bool has_gone_events = false;   ///< a member that went had some
+    bool settled = false; ///< has been there for settling_time, now or before
+    /// There without a break since then; nullopt for the first sample.
+    std::optional<TimePoint> since;
+    std::string address_name;     ///< name of its address alone, if another listener keeps that
+    bool active = false;          ///< it is in active_
+    bool is_kept = false;         ///< kept without members
+    bool has_gone_events = false; ///< a closed member had events
     Window window;
     RunClock run;
     std::optional<ListenerFlow> flow; ///< of take_events()
@@ -256,23 +257,23 @@ private:
 
   IsUnstable is_unstable_;
   std::shared_ptr<ListenerRoom> room_;
-  /// Those without room, so that none is asked for its name twice, and the last sample with each.
+  /// Sockets without room and the last sample that showed each, so that none is identified twice.
   std::unordered_map<std::uint64_t, std::uint32_t> unnamed_;
-  std::size_t without_room_ = 0; ///< in the sample under way
+  std::size_t without_room_ = 0; ///< in the current sample
   std::vector<Member> members_;
   std::vector<std::uint32_t> free_members_;
   std::unordered_map<std::uint64_t, std::uint32_t> by_cookie_;
   std::vector<Listener> listeners_;
   std::vector<std::uint32_t> free_listeners_;
   std::unordered_map<std::string, std::uint32_t> by_name_;
-  /// Those whose name another address keeps, by that name and their address.
+  /// Listeners whose name another address keeps, keyed by that name and their address.
   std::unordered_map<std::string, std::uint32_t> renamed_;
-  /// Names of listeners that are gone, and their addresses: who has the lesser claim does not get
-  /// one while its service is restarted. At most most_gone_names, the last ones.
+  /// Names and addresses of closed listeners, so that a listener with the lesser claim does not get
+  /// a name while its service restarts. At most most_gone_names, the newest.
   std::unordered_map<std::string, std::string> gone_names_;
-  std::vector<std::string> gone_names_in_order_; ///< a ring
+  std::vector<std::string> gone_names_in_order_; ///< ring buffer
   std::size_t next_gone_name_ = 0;
-  std::unordered_set<std::string> settled_names_; ///< of those that were unstable before
+  std::unordered_set<std::string> settled_names_; ///< names that were unstable before they settled
   std::vector<std::uint32_t> active_;             ///< listeners whose queue is not empty
   Listener aggregate_;
   std::vector<Collision> collisions_;
@@ -281,17 +282,18 @@ private:
   std::vector<GoneSocket> gone_sockets_;
   std::vector<std::uint64_t> gone_members_;
   std::vector<std::uint32_t> gone_listeners_; ///< in the last sample
-  std::size_t kept_listeners_ = 0;            ///< those without members
-  /// What sockets had dropped that were given up lately: shutdown() and listen() bring one back.
+  std::size_t kept_listeners_ = 0;            ///< kept listeners that have no members
+  /// sk_drops of sockets that closed lately; a socket comes back after shutdown() and listen().
   struct Departed {
     std::uint64_t cookie;
     std::uint32_t drops;
   };
   void note_departed(Departed socket);
   void note_collision(Collision collision);
-  std::vector<Departed> departed_; ///< a ring
+  std::vector<Departed> departed_; ///< ring buffer
   std::size_t next_departed_ = 0;
-  std::vector<std::uint32_t> changed_members_; ///< whose queue did, in the sample under way
+  /// Members whose queue changed in the current sample.
+  std::vector<std::uint32_t> changed_members_;
   HasEvents has_events_;
   FreesOf frees_of_;
   std::uint64_t moved_ = 0;
@@ -300,14 +302,14 @@ private:
   std::uint32_t filling_members_ = 0;
   std::uint32_t missed_members_ = 0;
 
-  std::uint32_t sample_ = 0;      ///< number of the sample under way
-  bool broken_off_ = false;       ///< the sample before
-  std::uint32_t seen_ = 0;        ///< members seen in it
-  std::uint32_t predecessor_ = 0; ///< the member seen last in it
+  std::uint32_t sample_ = 0;      ///< number of the current sample
+  bool broken_off_ = false;       ///< the previous sample broke off
+  std::uint32_t seen_ = 0;        ///< members seen in the current sample
+  std::uint32_t predecessor_ = 0; ///< member seen last in the current sample
   std::optional<TimePoint> last_; ///< end of the last complete sample
-  TimePoint weighed_until_;       ///< what the weights are of
-  Duration elapsed_{0};           ///< weights of all samples
-  std::uint64_t samples_ = 0;     ///< complete ones
+  TimePoint weighed_until_;       ///< end of the time that the weights cover
+  Duration elapsed_{0};           ///< sum of the weights of all samples
+  std::uint64_t samples_ = 0;     ///< complete samples
 };
 
 } // namespace backlog

@@ -17,10 +17,10 @@ constexpr int samples_until_gone = 2; // of a ListenerSet
 // A sample that stands for so long is worth a reading of PassiveOpens, before and after.
 constexpr std::chrono::milliseconds long_gap{200};
 
-/// Whether the kernel has no module that knows such listeners.
+/// Whether the kernel lacks the module that reports such listeners.
 bool lacks_module(const Failure &failure) { return failure && failure->code == ENOENT; }
 
-/// The reason why listeners could not be read.
+/// The fault of listeners that could not be read.
 Fault listeners_fault(std::string part, const Error &error, const char *module) {
   std::string reason = error.message();
   if (lacks_module(error))
@@ -35,7 +35,8 @@ Fault room_fault(std::string part, std::size_t beyond, const ListenerRoom &room)
               "or are named by Listener or Watch"};
 }
 
-/// An overflow means that a member was full, whether or not a sample saw it.
+/// Corrects the figures after an overflow, which proves that a member was full even if no sample
+/// saw it.
 void note_overflow(ListenerInterval &listener) {
   if (listener.members > 0)
     listener.queue.peak = std::max(listener.queue.peak, std::uint64_t{listener.lowest_limit} + 1);
@@ -169,7 +170,7 @@ void NamespaceSampler::take_unix_sample(Duration max_weight, bool at_harvest) {
 
 void NamespaceSampler::harvest_unix_samples(Duration max_weight) {
   take_unix_sample(max_weight, true);
-  // Without room for all a dump is dear, and somebody always comes or goes.
+  // Without room for all a dump is expensive, and some socket always comes or goes.
   if (unix_.has_missed() && unix_.without_room() == 0)
     take_unix_sample(max_weight, true);
   unix_members_.end_interval(unix_looks_);
@@ -180,7 +181,7 @@ void NamespaceSampler::follow(const std::shared_ptr<const UnixPlaces> &places,
   unix_looks_ = looks;
   for (const std::uint64_t cookie : unix_members_.follow(places))
     unix_.move_out(cookie);
-  // Before the next sample, in which another socket may have the name.
+  // Forgets them before the next sample, in which another socket may have the name.
   unix_.forget_gone([](std::uint32_t, bool, bool) { return true; });
   for (const std::uint64_t cookie : unix_members_.shadowed())
     unix_.discount(cookie);
@@ -242,7 +243,7 @@ std::optional<ListenerIdentity> NamespaceSampler::identify(const UnixListener &l
   return place != nullptr ? std::optional(identify_at(*place)) : std::nullopt;
 }
 
-/// While its place is not known, by the path that was bound.
+/// While the place is unknown, the path given to bind() counts.
 bool NamespaceSampler::is_named(const UnixListener &listener) const {
   if (const UnixPlace *place = unix_members_.known_place(listener.cookie))
     return is_named(identify_at(*place));
@@ -252,8 +253,8 @@ bool NamespaceSampler::is_named(const UnixListener &listener) const {
 ListenerIdentity NamespaceSampler::identify_at(const UnixPlace &place) const {
   ListenerIdentity identity;
   identity.address = shown_address(place.path);
-  // A path leads to a file of collectd's own mount namespace, and an abstract name to a socket of
-  // its own net namespace: in another they are another's.
+  // A path in another mount namespace leads to another file, and an abstract name in another net
+  // namespace to another socket, so no configured address means them.
   identity.is_in_own_mounts = place.owned_by.empty();
   ListenerName name = name_unix_listener(place.path, label_.name, place.owned_by);
   identity.name = std::move(name.text);
@@ -267,14 +268,14 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
   harvest.label = label_;
   harvest.counted_since = began_;
   take_tcp_sample(tcp_max_weight, true);
-  // A listener is gone after two dumps without it. Sampling on until then keeps one that has just
-  // gone out of the next interval.
+  // A listener counts as closed after two dumps without it. These further samples keep one that has
+  // just closed out of the next interval.
   for (int more = 0;
        more < most_more_samples && !tcp_failure_ && (tcp_.has_missed() || drops_.has_carried());
        ++more)
     take_tcp_sample(tcp_max_weight, true);
-  // The claims of what was dropped between the dump and the reading of the counters come with the
-  // next dump, and only such a one that no reading follows has them all.
+  // The claims for drops between the dump and the reading of the counters come with the next dump.
+  // Only a dump that no reading follows has them all.
   if (!tcp_failure_ && drops_.has_carried() && listen_counters())
     take_tcp_dump(tcp_max_weight);
   harvest.counters = counters_;
@@ -293,7 +294,7 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
     harvest.unix_sockets = harvest_unix();
     unix_harvest_cost_ = thread_cpu_time() - before;
   }
-  if (!tcp_failure_) { // it may aggregate again only what has been harvested
+  if (!tcp_failure_) { // which may aggregate only what has been harvested
     read_local_ports();
     tcp_.settle();
   }
@@ -344,8 +345,8 @@ FamilyHarvest NamespaceSampler::harvest_tcp() {
   FamilyHarvest family;
   if (tcp_failure_) {
     // The listeners' figures wait for the next harvest. The sum of their drops does not, because
-    // the namespace's counter is reported now. Drops that the counter gains until then are
-    // attributed to no listener.
+    // the namespace's counter is reported now. What the counter gains until then is attributed to
+    // no listener.
     drops_.settle([](std::uint32_t) { return false; });
     unlisted_unstable_ = {};
     family.unlisted_drops = std::exchange(unlisted_, {}).drops + drops_.take_unlisted_drops();

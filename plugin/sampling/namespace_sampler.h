@@ -19,57 +19,57 @@
 
 namespace backlog {
 
-/// Samples the listeners of the net namespace of the calling thread, which is to be the same at
-/// each call, and finds out whose its drops were. One thread uses it, and it stays where it is:
-/// its sets refer to it. Of a namespace that is not collectd's own, nothing stays open.
+/// Samples the listeners of the calling thread's net namespace, which must be the same at each
+/// call, and attributes its drops. Only one thread may use it, and it cannot move, because its sets
+/// refer to it. It keeps nothing open of a namespace other than collectd's own.
 class NamespaceSampler {
 public:
   using Duration = ListenerSet::Duration;
 
-  /// rooms: of its listeners; progress: nullptr: nobody asks for it.
+  /// rooms: limit its listeners. progress: nullptr if nobody asks for it.
   NamespaceSampler(std::shared_ptr<const Config> config, NamespaceLabel label,
                    const ListenerRooms &rooms = ListenerRooms::of_own_namespace(),
                    Progress *progress = nullptr);
   NamespaceSampler(const NamespaceSampler &) = delete;
   NamespaceSampler &operator=(const NamespaceSampler &) = delete;
 
-  /// max_weight: as in ListenerSet::end_sample(). Where the kernel has no module that tells of
-  /// these listeners, only harvests ask: each question has it look for one with modprobe.
+  /// max_weight: see ListenerSet::end_sample(). Where the kernel lacks the module for these
+  /// listeners, only harvests try again, because each request makes the kernel run modprobe.
   void sample_tcp(Duration max_weight);
   void sample_unix(Duration max_weight);
-  /// Takes over where the Unix listeners are; those of which that is not known are not sampled.
-  /// looks: how often the surveyor has looked.
+  /// Takes over where the Unix listeners are; those without a known place are not sampled. looks:
+  /// how often the surveyor has looked.
   void follow(const std::shared_ptr<const UnixPlaces> &places, std::uint64_t looks);
   bool has_unplaced() const { return unix_members_.has_waiting(); }
-  /// Those that came since the last call, and of which that is not known.
+  /// Returns the Unix listeners without a known place that came since the last call.
   std::vector<UnixFile> take_unplaced() { return unix_members_.take_unplaced(); }
   bool tcp_filling() const { return tcp_.filling(); }
   bool unix_filling() const { return unix_.filling(); }
-  /// As in ListenerSet, of all listeners.
+  /// See ListenerSet; for all listeners.
   void pass_rest(std::chrono::steady_clock::time_point now);
   bool is_stuck(Duration time) const { return tcp_.is_stuck(time) || unix_.is_stuck(time); }
-  /// What the last sample has seen.
+  /// How busy the queues were in the last sample.
   QueueActivity tcp_activity() const { return tcp_.activity(); }
   QueueActivity unix_activity() const { return unix_.activity(); }
   /// Whether the last sample failed.
   bool tcp_failed() const { return tcp_failure_.has_value(); }
   bool unix_failed() const { return unix_failure_.has_value(); }
-  /// As in NamespaceHarvest.
+  /// See NamespaceHarvest.
   std::chrono::steady_clock::time_point counted_since() const { return began_; }
 
-  /// As in ListenerSet.
+  /// See ListenerSet.
   void ask_events(const ListenerSet::HasEvents &has_events);
   void ask_frees(const ListenerSet::FreesOf &frees_of) { tcp_.ask_frees(frees_of); }
-  /// The namespace's, as events tell of it; empty: it cannot be had.
+  /// Identifies the namespace in events; empty if that is not available.
   std::optional<std::uint64_t> net_cookie() const { return net_cookie_; }
 
-  /// Samples once more and ends the interval. events: nullptr where there are none.
+  /// Takes one more sample and ends the interval. events: nullptr without events.
   NamespaceHarvest harvest(Duration tcp_max_weight, Duration unix_max_weight, EventReading *events,
                            std::vector<Fault> &faults);
-  /// CPU time that the Unix listeners took of the last harvest.
+  /// CPU time of the Unix listeners in the last harvest.
   Duration unix_harvest_cost() const { return unix_harvest_cost_; }
-  /// The interval of a namespace that has ended since the last harvest, wherever the thread is:
-  /// what the samples saw, of listeners that are gone.
+  /// Reports the interval of a namespace that is gone since the last harvest, from whatever
+  /// namespace the thread is in: what the samples saw, with all listeners closed.
   NamespaceHarvest harvest_ended(EventReading *events);
 
 private:
@@ -78,10 +78,10 @@ private:
   void dump_unix();
   std::optional<ListenCounters> listen_counters() const;
   bool drops_known() const { return drops_.has_baseline() && listen_counters().has_value(); }
-  // A dump that fails at a harvest is tried once more: a whole interval hangs on it. Not where a
-  // module is missing.
+  // A dump that fails at a harvest is tried once more, because a whole interval depends on it; not
+  // if a module is missing.
   void take_tcp_sample(Duration max_weight, bool at_harvest);
-  /// With the counters as they were read before it.
+  /// Uses the counters that were read before the dump.
   void take_tcp_dump(Duration max_weight);
   void take_unix_sample(Duration max_weight, bool at_harvest);
   void harvest_unix_samples(Duration max_weight);
@@ -106,7 +106,7 @@ private:
   ListenerRooms rooms_;
   Progress *progress_;
   std::optional<SockDiag> sock_diag_;
-  SockDiag::Buffer buffer_; ///< of the last one
+  SockDiag::Buffer buffer_; ///< from the previous SockDiag
   NetCountersReader counters_reader_;
   NetLimitsReader limits_reader_;
   std::optional<LocalPorts> local_ports_;
@@ -114,18 +114,18 @@ private:
   ListenerSet tcp_;
   ListenerSet unix_;
   UnixMembers unix_members_;
-  std::uint64_t unix_looks_ = 0; ///< of the surveyor
+  std::uint64_t unix_looks_ = 0; ///< looks of the surveyor
   DropLedger drops_;
   bool has_events_ = false;
   GapArrivals gap_arrivals_;         ///< without events
   ListenCounters unlisted_;          ///< drops of the interval that no listener in it tells
   ListenCounters unlisted_unstable_; ///< those of them that are the aggregate's
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
-  std::optional<NetCounters> counters_; ///< as of the last sample of a harvest
+  std::optional<NetCounters> counters_; ///< from the last sample of a harvest
   Duration unix_harvest_cost_{0};
-  Failure tcp_failure_;      ///< of the last sample
-  Failure unix_failure_;     ///< of the last sample
-  Failure counters_failure_; ///< of the last reading
+  Failure tcp_failure_;      ///< from the last sample
+  Failure unix_failure_;     ///< from the last sample
+  Failure counters_failure_; ///< from the last reading
 };
 
 } // namespace backlog

@@ -49,7 +49,7 @@ void OtherNamespaces::sample_next(Duration max_weight) {
     next_ = (next_ + 1) % entries_.size();
     if (entries_[next_].state != State::open)
       continue;
-    // The harvest tries again what could not be entered, and says why.
+    // The harvest tries again and reports why a namespace could not be entered.
     (void)run_in(entries_[next_], [&](NamespaceSampler &sampler) {
       sampler.sample_tcp(max_weight);
       if (config_->report_unix)
@@ -141,8 +141,8 @@ bool OtherNamespaces::follow_board() {
   };
   std::vector<Entry> entries;
   entries.reserve(entries_.size() + list->size());
-  // A namespace that has ended is kept until its last harvest. It comes first, because a new
-  // namespace may have got its id already.
+  // A namespace that is gone stays until its last harvest. It comes first, because a new namespace
+  // may already have its id.
   for (Entry &entry : entries_) {
     if (std::any_of(list->begin(), list->end(),
                     [&](const NetNamespace &listed) { return is_same(entry, listed); }))

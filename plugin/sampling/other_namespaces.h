@@ -15,34 +15,34 @@
 
 namespace backlog {
 
-/// Samples the net namespaces other than collectd's own, one after the other.
+/// Samples the net namespaces other than collectd's own, one after another.
 class OtherNamespaces {
 public:
   using Duration = NamespaceSampler::Duration;
 
   OtherNamespaces(std::shared_ptr<const Config> config, std::shared_ptr<SurveyBoard> board);
 
-  /// Takes over the board's list; false: it is the one already taken.
+  /// Takes over the board's list; returns false if it has not changed.
   bool follow_board();
-  /// Those that the board lists and that could be entered when they were last looked at.
+  /// Namespaces on the board's list that could be entered at the last attempt.
   std::size_t size() const;
-  /// Samples the one whose turn it is. max_weight: as in ListenerSet::end_sample().
+  /// Samples the next namespace in turn. max_weight: see ListenerSet::end_sample().
   void sample_next(Duration max_weight);
-  /// Samples each once more and ends its interval. A namespace that cannot be entered is unread;
-  /// one that is gone has one more harvest, of what was seen of it.
+  /// Takes one more sample of each and ends its interval. A namespace that cannot be entered is
+  /// unread; one that is gone has one more harvest, of what the samples saw.
   std::vector<NamespaceHarvest> harvest(Duration max_weight, EventReading *events,
                                         std::vector<Fault> &faults);
-  /// As in ListenerSet, for those that there are and those that come.
+  /// See ListenerSet; for present and future namespaces.
   void ask_events(ListenerSet::HasEvents has_events);
   void ask_frees(ListenerSet::FreesOf frees_of);
-  /// As in NamespaceSampler, of all of them as they were when last looked at.
+  /// See NamespaceSampler; for all namespaces, as they were at their last sample.
   void pass_rest(std::chrono::steady_clock::time_point now);
   bool is_busy(Duration stuck_after) const;
-  /// Of those that could be entered, as in NamespaceSampler.
+  /// See NamespaceSampler; for those that could be entered.
   void add_net_cookies(std::set<std::uint64_t> &net_cookies) const;
 
 private:
-  /// As it was when it was last looked at.
+  /// As of the last attempt to enter it.
   enum class State : std::uint8_t { open, unread, gone };
   struct Entry {
     NetNamespace net_namespace;
@@ -57,7 +57,8 @@ private:
 
   std::shared_ptr<const Config> config_;
   std::shared_ptr<SurveyBoard> board_;
-  std::shared_ptr<const SurveyBoard::Namespaces> list_; ///< taken over; nullptr: none yet
+  /// The list taken over; nullptr if none was.
+  std::shared_ptr<const SurveyBoard::Namespaces> list_;
   std::optional<NetNamespaceSwitch> switch_;
   ListenerRooms rooms_ = ListenerRooms::of_all_others();
   std::vector<Entry> entries_;

@@ -11,7 +11,7 @@ using Seconds = std::chrono::duration<double>;
 
 constexpr Seconds window{60};
 constexpr double held_share = 0.1;
-// At rest some of the rate is left over, so that the bucket has something when a burst comes.
+// At rest sampling leaves part of the rate unused, so that a burst finds a filled bucket.
 constexpr double rest_share = 0.9;
 constexpr std::chrono::milliseconds after_filling{50};
 constexpr std::chrono::minutes idle_after_waiting{1};

@@ -6,27 +6,27 @@
 
 namespace backlog {
 
-/// CPU time that may be spent: a token bucket, full at the beginning. It holds a tenth of a
-/// minute's worth and is filled at nine tenths of the share, so that no minute sees more than the
-/// share, but for a spending that is larger than the bucket.
+/// CPU time that may be spent: a token bucket that starts full. It holds a tenth of a minute's
+/// worth and refills at nine tenths of the share, so that no minute takes more than the share,
+/// unless one expense is larger than the bucket.
 class CpuBudget {
 public:
   using TimePoint = std::chrono::steady_clock::time_point;
   using Duration = std::chrono::nanoseconds;
 
-  /// share: of one CPU, 0.005 for half a percent.
+  /// share: of one CPU; 0.005 for half a percent.
   CpuBudget(double share, TimePoint now);
 
-  /// What is in the bucket stays there, as far as it has room.
+  /// Changes the share; the bucket keeps its contents, up to its new size.
   void change_share(double share, TimePoint now);
 
-  /// CPU time a second.
+  /// CPU seconds per second.
   double rate() const { return rate_; }
   void spend(Duration cpu_time, TimePoint now);
-  /// Lets no debt stand that takes longer than this to pay back, as it piles up where work that is
-  /// done in any case takes more than the share.
+  /// Cancels debt that would take longer than this to pay back. Such debt piles up where work that
+  /// must be done takes more than the share.
   void limit_debt(Duration pay_back, TimePoint now);
-  /// How long until so much is there; what cannot be held at all is there when the bucket is full.
+  /// Time until the bucket has cpu_time, or is full if it cannot hold that much.
   Duration until(Duration cpu_time, TimePoint now) const;
 
 private:
@@ -38,38 +38,38 @@ private:
   TimePoint as_of_;
 };
 
-/// What a sample costs: the median of the last three, or the last one if that is less. A single
-/// dear one, as an interrupt or cold caches make it, would else be followed by seconds without any,
-/// and so would the first cheap one; what each costs is spent all the same.
+/// The cost of a sample: the median of the last three, or the last one if that is less. Otherwise
+/// one expensive sample, after an interrupt or with cold caches, would be followed by seconds
+/// without samples. The budget still pays what each sample really costs.
 class SampleCost {
 public:
   using Duration = CpuBudget::Duration;
 
   void note(Duration cpu_time);
-  /// A sample was taken among other work, and cost no more than that.
+  /// Notes a sample that was taken along with other work and cost no more than cpu_time.
   void note_at_most(Duration cpu_time);
-  /// 0 before the first.
+  /// Returns 0 before the first sample.
   Duration typical() const;
 
 private:
   std::array<Duration, 3> last_{};
 };
 
-/// What a sample has seen of all queues of a kind: the most that holds.
+/// How busy all queues of a family were in a sample; the last that applies.
 enum class QueueActivity {
-  none,    ///< there are none
-  empty,   ///< all
+  none,    ///< there are no queues
+  empty,   ///< all queues are empty
   changed, ///< a member came or went
   waiting, ///< a queue is not empty
-  filling, ///< as in ListenerSet::filling()
+  filling, ///< see ListenerSet::filling()
 };
 
-/// When to take the next sample.
+/// The intervals between samples.
 struct PaceLimits {
   CpuBudget::Duration sample_interval; ///< at rest
-  CpuBudget::Duration burst_interval;  ///< while a queue is filling, and a while on
-  /// While there are no queues, or when all have been empty for a minute, and no member has come or
-  /// gone for ten seconds; nullopt: as at rest.
+  CpuBudget::Duration burst_interval;  ///< while a queue is filling, and for a while after
+  /// While there are no queues, or when all have been empty for a minute and no member came or went
+  /// for ten seconds; nullopt for sample_interval.
   std::optional<CpuBudget::Duration> idle_interval{};
 };
 
@@ -80,10 +80,10 @@ public:
 
   explicit Pace(PaceLimits limits) : limits_(limits) {}
 
-  /// The time from a sample that has just been taken to the next.
+  /// Returns the time from a sample just taken to the next.
   /// @param cost  CPU time of that sample
   /// @param rate  CPU time a second that samples at rest may take
-  /// @param affordable_in  how long until the budget has the cost of another sample
+  /// time until the budget has the cost of another sample
   Duration next(TimePoint now, Duration cost, QueueActivity activity, double rate,
                 Duration affordable_in);
 

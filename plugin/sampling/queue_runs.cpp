@@ -40,7 +40,7 @@ void RunClock::note_fall(std::uint64_t length, TimePoint before, TimePoint now) 
   untouched_full_ = false;
   if (!pause_end_ || !is_drained(length, full_length_))
     return;
-  // What comes from here on is another run, though the queue is never seen empty.
+  // The samples from here on are another run, even if the queue is never seen empty.
   if (now - *pause_end_ <= drained_within) {
     longest_pause_ = std::max(longest_pause_, pause_);
     held_full_ = false;

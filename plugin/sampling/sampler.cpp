@@ -22,27 +22,27 @@ using Clock = std::chrono::steady_clock;
 using Duration = std::chrono::nanoseconds;
 using Seconds = std::chrono::duration<double>;
 
-constexpr double unix_share = 0.5;   // of the own namespace's budget, at most
+constexpr double unix_share = 0.5;   // upper bound within the own namespace's budget
 constexpr double others_share = 0.5; // of the whole budget, for all other namespaces together
 constexpr int max_weight_periods = 2;
-// Two samples that are due within this of each other share a wake-up.
+// Samples due within this time of each other share a wake-up.
 constexpr std::chrono::microseconds together{1000};
 constexpr Duration after_failure = std::chrono::seconds(1);
-// So long after the last queue was busy the sampler rests, where events wake it.
+// The sampler rests, until an event wakes it, this long after the last queue was busy.
 constexpr std::chrono::milliseconds rest_after{100};
-// Two samples at rest that see nobody accepted, and more than what an event tells of.
+// Longer than the gap between two samples at rest, and than the time after which an event wakes.
 constexpr Duration stuck_after = std::chrono::milliseconds(60);
-// In the first harvest only.
+// in the first harvest only
 constexpr std::chrono::milliseconds wait_for_places{500};
 constexpr std::chrono::milliseconds look_for_places_every{2};
 constexpr Duration idle_unix_interval = std::chrono::seconds(1);
 
-/// One kind of dump: when its next sample is due and what one costs.
+/// One kind of dump: when its next sample is due, and its cost.
 struct Paced {
   explicit Paced(Duration sample_interval) : period(sample_interval) {}
 
   Duration max_weight() const { return max_weight_periods * period; }
-  /// CPU time a second that it takes as it goes now.
+  /// CPU seconds per second that it takes at present.
   double rate() const { return Seconds(cost.typical()).count() / Seconds(period).count(); }
 
   SampleCost cost;
@@ -50,8 +50,8 @@ struct Paced {
   std::optional<Clock::time_point> due;
 };
 
-/// What the thread owns. An exception leaves it half-changed, and ends the thread: another one
-/// begins with all anew.
+/// The thread's data. An exception can leave it inconsistent, so it ends the thread, and a new
+/// thread starts with new data.
 class SamplingLoop {
 public:
   SamplingLoop(std::shared_ptr<const Config> config, Seconds interval,
@@ -92,7 +92,7 @@ public:
   }
 
 private:
-  /// Of one CPU, for all sampling.
+  /// Share of one CPU for all sampling.
   double share() const { return config_->sampler_budget_percent / 100; }
 
   static PaceLimits limits_of(const Config &config) {
@@ -136,7 +136,7 @@ private:
     look_into_namespaces();
   }
 
-  /// nullptr: whose drops they are is found by looking often.
+  /// nullptr: drops are attributed by frequent sampling.
   void count_frees(const ListenerSet::FreesOf &frees_of) {
     counts_frees_ = frees_of != nullptr;
     own_.ask_frees(frees_of);
@@ -154,7 +154,7 @@ private:
     notices_.push_back("events: not in use for a while: " + reason);
   }
 
-  /// Believes the programs only as far as the kernel's own counters say the same.
+  /// Checks the programs against the kernel's own counters and drops the parts that differ.
   void judge_events(const EventReading &reading, const Harvest &harvest) {
     const auto before = std::exchange(counters_before_, harvest.own.counters);
     const EventExpense spent = events_->take_expense();
@@ -199,7 +199,7 @@ private:
     }
   }
 
-  /// nullptr: there is nothing to read.
+  /// Returns nullptr if there is nothing to read.
   EventReading *read_events(std::vector<Fault> &faults) {
     if (!events_)
       return nullptr;
@@ -224,8 +224,9 @@ private:
 
   Duration stuck_time() const { return std::max(stuck_after, 2 * tcp_.period); }
 
-  /// Not in the first two intervals, in which other namespaces are found and are to be looked at at
-  /// once. Without exact drops whose they are is found by looking often.
+  /// Whether the sampler may rest. Not in the first two intervals, in which other namespaces are
+  /// found and must be sampled at once. Not without exact drops, which sampling must then
+  /// attribute.
   bool may_rest() const {
     return harvests_ >= 2 && counts_frees_ && own_.net_cookie() && !only_at_harvests_ &&
            request_.has_bell();
@@ -240,7 +241,7 @@ private:
     if (resting_ || now < busy_until_)
       return;
     events_->begin_rest();
-    // What came just before woke nobody.
+    // An addition just before the rest has woken nobody.
     own_.sample_tcp(tcp_.max_weight());
     if (config_->report_unix)
       sample_own_unix();
@@ -264,7 +265,7 @@ private:
       others_.due = now;
   }
 
-  /// Takes what was not looked at into the interval.
+  /// Covers the time that was not sampled.
   void pass_rest() {
     const Clock::time_point now = Clock::now();
     rested_ += now - std::exchange(rest_begin_, now);
@@ -280,22 +281,22 @@ private:
     return next;
   }
 
-  /// Whether the Unix listeners wait for the wake-up that the TCP listeners make anyway: on an idle
-  /// machine the wake-up is the most of what a sample costs.
+  /// Whether the Unix listeners wait for the next wake-up of the TCP listeners. On an idle machine
+  /// the wake-up is the largest part of a sample's cost.
   bool unix_joins_tcp() const { return tcp_.due && *tcp_.due <= *unix_.due + unix_.period; }
 
   Duration::rep others_count() const {
     return static_cast<Duration::rep>(other_namespaces_.size());
   }
 
-  /// How much time a sample of one of the other namespaces may stand for: their turn comes once
-  /// in so many periods.
+  /// The longest time that a sample of another namespace may stand for; its turn comes once in so
+  /// many periods.
   Duration others_max_weight() const {
     return others_.max_weight() * std::max(others_count(), Duration::rep{1});
   }
 
   void sample() {
-    // At once: in its first whole interval, a namespace is sampled from the beginning.
+    // At once, so that a new namespace is sampled from the start of its first whole interval.
     if (other_namespaces_.follow_board()) {
       divide_budget();
       plan_others();
@@ -332,7 +333,7 @@ private:
     const Duration cpu_begin = interval_cpu_begin_;
     if (harvests_ == 0)
       wait_for_unix_places();
-    // Before the dumps: what is freed meanwhile is told with the next interval, as its drops are.
+    // Read before the dumps: later frees and drops both belong to the next interval.
     EventReading *events = read_events(harvest.faults);
     own_.follow(board_->unix_places(), board_->unix_looks());
     harvest.own = own_.harvest(tcp_.max_weight(), unix_.max_weight(), events, harvest.faults);
@@ -386,7 +387,8 @@ private:
     post_unplaced();
   }
 
-  /// The first harvest is to have those that were there before; the surveyor is asked with it.
+  /// The first harvest must have the Unix listeners that exist already; the surveyor runs at the
+  /// same time.
   void wait_for_unix_places() {
     if (!config_->report_unix)
       return;
@@ -436,7 +438,7 @@ private:
            static_cast<unsigned>(events_->tells_waits());
   }
 
-  /// CPU time of this thread since the last call, which includes waking up.
+  /// CPU time of this thread since the last call, including the wake-up.
   Duration spent_of(CpuBudget &budget) {
     const Duration now = thread_cpu_time();
     const Duration cost = now - std::exchange(cpu_seen_, now);
@@ -444,7 +446,7 @@ private:
     return cost;
   }
 
-  /// A part of the budget is the others' while there are any.
+  /// Gives the other namespaces part of the budget while there are any.
   void divide_budget() {
     const bool divided = others_count() > 0;
     if (std::exchange(budget_is_divided_, divided) == divided)
@@ -480,7 +482,7 @@ private:
     if (others_count() == 0)
       return;
     const Clock::time_point now = Clock::now();
-    // Each of them as often as the own one, if the budget has it.
+    // Each is sampled as often as the own namespace, if the budget allows.
     const Duration in_turn =
         std::chrono::duration_cast<Duration>(config_->sample_interval) / others_count();
     others_.period =
@@ -501,14 +503,14 @@ private:
   NamespaceSampler own_;
   std::shared_ptr<SurveyBoard> board_;
   OtherNamespaces other_namespaces_;
-  std::unique_ptr<Events> events_; ///< nullptr: not in use
-  EventReading last_reading_;      ///< while a harvest is taken
-  bool counts_frees_ = false;      ///< and they are believed
-  bool may_attach_ = false;        ///< they could be loaded
+  std::unique_ptr<Events> events_; ///< nullptr if events are not in use
+  EventReading last_reading_;      ///< valid during a harvest
+  bool counts_frees_ = false;      ///< frees are counted and trusted
+  bool may_attach_ = false;        ///< loading them worked
   EventGuard guard_{config_->sampler_budget_percent};
-  std::optional<NetCounters> counters_before_; ///< of the own namespace, at the last harvest
+  std::optional<NetCounters> counters_before_; ///< own namespace at the last harvest
   Duration events_cost_{0};                    ///< in this interval
-  bool resting_ = false;                       ///< until an event wakes the thread
+  bool resting_ = false;                       ///< waiting for an event
   Clock::time_point busy_until_;
   Clock::time_point rest_begin_;
   Duration rested_{0}; ///< in this interval
@@ -517,7 +519,7 @@ private:
   Duration interval_; ///< collectd's
   bool only_at_harvests_;
   CpuBudget own_budget_;
-  CpuBudget tcp_budget_; ///< the part of the own namespace's that Unix listeners cannot take
+  CpuBudget tcp_budget_; ///< part of the own namespace's budget that is reserved for TCP
   CpuBudget unix_budget_;
   CpuBudget others_budget_;
   bool budget_is_divided_ = false;

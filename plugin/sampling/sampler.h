@@ -11,13 +11,13 @@
 
 namespace backlog {
 
-/// The thread that looks at the queues, at its own pace. It answers with the interval that has
-/// passed since the answer before.
+/// The thread that samples the queues at its own pace. Each answer covers the time since the
+/// previous one.
 class Sampler : public RequestThread<Harvest> {
 public:
-  /// interval: collectd's; a SampleInterval that is not shorter means one sample per interval.
-  /// board: tells of the other namespaces to sample. The error is that of pthread_create(). The
-  /// thread ends by itself when it cannot return from another namespace, or is out of memory.
+  /// interval: collectd's; if SampleInterval is not shorter, there is one sample per interval.
+  /// board: lists the other namespaces. The error is that of pthread_create(). The thread ends when
+  /// it cannot leave another namespace, or runs out of memory.
   std::optional<int> start(const std::shared_ptr<const Config> &config,
                            std::chrono::duration<double> interval,
                            const std::shared_ptr<SurveyBoard> &board);

@@ -8,7 +8,7 @@ namespace backlog {
 
 namespace {
 
-/// Counters that move when a SYN queue has been full.
+/// Counters that rise when a SYN queue has been full.
 constexpr std::array syn_counters{Counter::TCPReqQFullDrop, Counter::TCPReqQFullDoCookies,
                                   Counter::SyncookiesSent};
 

@@ -10,24 +10,24 @@
 
 namespace backlog {
 
-/// From when on it is worth a scan of all connections to know how long a listener's oldest
-/// connection has waited.
+/// From when on a listener's oldest wait is worth a scan of all connections.
 struct WaitThresholds {
   std::chrono::nanoseconds stalled_after;
   double warning_percent;
 };
 
-/// The time since the queue was last seen empty bounds the oldest wait; no scan is needed where
-/// that is short and the queue is not in trouble, nor where no one waits any more.
+/// Whether to scan for the oldest wait. The time since the queue was last seen empty is an upper
+/// bound, so no scan is needed if that is short and the queue is not in trouble, or if nobody waits
+/// any more.
 bool asks_for_oldest_wait(const ListenerInterval &interval, const WaitThresholds &thresholds);
 
-/// Which scans of all connections an interval gives reason for.
+/// The scans of all connections that an interval gives reason for.
 struct ScanRequests {
-  std::chrono::steady_clock::time_point of; ///< the end of the interval, as Harvest::ended_at
-  /// Other net namespaces whose half-open connections are to be counted: a queue was not empty, or
-  /// a counter of full SYN queues moved.
+  std::chrono::steady_clock::time_point of; ///< end of that interval, see Harvest::ended_at
+  /// Other net namespaces in which to count half-open connections, because a queue was not empty or
+  /// a counter of full SYN queues rose.
   std::set<NetNamespaceId> syn_queues;
-  /// Ports whose oldest waiting connection is to be found, by net namespace; collectd's own is
+  /// Ports at which to find the oldest waiting connection, by net namespace; collectd's own is
   /// NetNamespaceId{}.
   std::map<NetNamespaceId, std::vector<std::uint16_t>> wait_ports;
 };
@@ -36,7 +36,7 @@ class ScanPlanner {
 public:
   explicit ScanPlanner(WaitThresholds thresholds) : thresholds_(thresholds) {}
 
-  /// Once a harvest.
+  /// Call it once a harvest.
   ScanRequests plan(const Harvest &harvest);
 
 private:

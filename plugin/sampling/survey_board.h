@@ -16,12 +16,12 @@
 
 namespace backlog {
 
-/// What the sampler and the surveyor tell each other.
+/// Messages between the sampler and the surveyor, besides their answers.
 class SurveyBoard {
 public:
   using Namespaces = std::vector<NetNamespace>;
 
-  /// By the surveyor: the other net namespaces that there are.
+  /// Called by the surveyor with the other net namespaces that exist.
   void post(Namespaces namespaces) {
     auto list = std::make_shared<const Namespaces>(std::move(namespaces));
     const std::lock_guard lock(mutex_);
@@ -32,7 +32,7 @@ public:
     return namespaces_;
   }
 
-  /// By the sampler: what the last interval gave reason for.
+  /// Called by the sampler with the scans that the last interval calls for.
   void post(ScanRequests requests) {
     const std::lock_guard lock(mutex_);
     std::swap(requests_, requests);
@@ -42,7 +42,7 @@ public:
     return requests_;
   }
 
-  /// By the surveyor: where Unix listeners are.
+  /// Called by the surveyor with the places of Unix listeners.
   void post(std::shared_ptr<const UnixPlaces> places) {
     const std::lock_guard lock(mutex_);
     unix_places_.swap(places);
@@ -52,7 +52,7 @@ public:
     return unix_places_;
   }
 
-  /// By the surveyor: it has looked, and goes on.
+  /// Called by the surveyor after each look.
   void note_unix_look() {
     const std::lock_guard lock(mutex_);
     ++unix_looks_;
@@ -62,10 +62,10 @@ public:
     return unix_looks_;
   }
 
-  /// By the sampler: Unix listeners that wait for their places.
+  /// Called by the sampler with Unix listeners whose places are unknown.
   void post_unplaced(std::vector<UnixFile> files) {
     const std::lock_guard lock(mutex_);
-    // The surveyor may hang, and finds all of them with its next list.
+    // Some may be left out: a surveyor that hangs takes none, and its next list has all of them.
     files.resize(std::min(files.size(), most_unplaced - unplaced_.size()));
     unplaced_.insert(unplaced_.end(), std::make_move_iterator(files.begin()),
                      std::make_move_iterator(files.end()));
@@ -76,7 +76,7 @@ public:
     const std::lock_guard lock(mutex_);
     return std::exchange(unplaced_, {});
   }
-  /// By the surveyor: how it is woken; nullptr: it ends.
+  /// Called by the surveyor with what wakes it; nullptr when it ends.
   void wake_surveyor_by(std::function<void()> wake) {
     const std::lock_guard lock(mutex_);
     wake_surveyor_.swap(wake);
@@ -88,7 +88,7 @@ private:
   mutable std::mutex mutex_;
   std::shared_ptr<const Namespaces> namespaces_ = std::make_shared<const Namespaces>();
   ScanRequests requests_;
-  std::shared_ptr<const UnixPlaces> unix_places_; ///< nullptr: none yet
+  std::shared_ptr<const UnixPlaces> unix_places_; ///< nullptr until the first
   std::uint64_t unix_looks_ = 0;
   std::vector<UnixFile> unplaced_;
   std::function<void()> wake_surveyor_;

@@ -103,7 +103,7 @@ void UnixMembers::end_interval(std::uint64_t looks) {
   intervals_without_look_ = looks == looks_ ? intervals_without_look_ + 1 : 0;
   looks_ = looks;
   const bool gives_up = intervals_without_look_ >= most_intervals_without_look;
-  // Those of which the dump has shown no more.
+  // The waiting listeners that the dump no longer shows.
   std::vector<std::uint64_t> gone;
   for (const auto &[cookie, placed] : placed_)
     if (!placed.is_member)

@@ -15,36 +15,36 @@
 
 namespace backlog {
 
-/// Which Unix listeners of a net namespace are sampled, and as what: each waits until its place is
-/// known, since no series is ever renamed.
+/// Decides which Unix listeners of a net namespace are sampled, and under which place. Each waits
+/// until its place is known, so that no series is ever renamed.
 class UnixMembers {
 public:
-  /// room: of those that wait; nullptr: as much as they want.
+  /// room: limits those that wait; nullptr for no limit.
   explicit UnixMembers(std::shared_ptr<ListenerRoom> room = nullptr) : room_(std::move(room)) {}
   UnixMembers(const UnixMembers &) = delete;
   UnixMembers &operator=(const UnixMembers &) = delete;
   ~UnixMembers();
 
-  /// Where a listener is that a dump shows, and that is to be a member; nullptr: that is not known
-  /// yet. Where it has no file, it is where its address says.
+  /// Returns the place of a listener in a dump that should become a member; nullptr while it is
+  /// unknown. A listener without a file is where its address says.
   const UnixPlace *place_of(const UnixListener &listener);
-  /// nullptr: not known.
+  /// Returns nullptr if the place is unknown.
   const UnixPlace *known_place(std::uint64_t cookie) const;
-  /// Whether it is no more than a socket, since nobody can connect to it by its path.
+  /// Whether it counts as a socket only, because its path leads to another listener.
   bool is_shadowed(std::uint64_t cookie) const {
     return !shadowed_.empty() && shadowed_.contains(cookie);
   }
   const std::unordered_set<std::uint64_t> &shadowed() const { return shadowed_; }
   void remove(std::span<const std::uint64_t> gone);
 
-  /// Takes over what the surveyor has found out. Returns those that have another place than before.
+  /// Takes over the surveyor's findings. Returns the listeners whose place has changed.
   std::vector<std::uint64_t> follow(const std::shared_ptr<const UnixPlaces> &places);
   bool has_waiting() const { return !waiting_.empty(); }
-  /// Those that came since the last call and have no place.
+  /// Returns the listeners without a place that came since the last call.
   std::vector<UnixFile> take_unplaced() { return std::exchange(unplaced_, {}); }
 
-  /// After a dump. looks: how often the surveyor has looked. What waits is where it was bound, if
-  /// that has not looked for some intervals.
+  /// Call it after a dump. looks: how often the surveyor has looked. If that has not looked for
+  /// some intervals, a waiting listener is taken to be where it was bound.
   void end_interval(std::uint64_t looks);
 
 private:
@@ -55,7 +55,7 @@ private:
 
   struct Placed {
     UnixPlace place;
-    bool is_member = false; ///< place_of() has told it
+    bool is_member = false; ///< place_of() has returned the place
   };
 
   void place(std::uint64_t cookie, UnixPlace place);
@@ -63,8 +63,8 @@ private:
 
   std::shared_ptr<ListenerRoom> room_;
   std::shared_ptr<const UnixPlaces> list_;
-  std::unordered_map<std::uint64_t, Placed> placed_;   ///< by cookie
-  std::unordered_map<std::uint64_t, Waiting> waiting_; ///< by cookie
+  std::unordered_map<std::uint64_t, Placed> placed_;   ///< keyed by cookie
+  std::unordered_map<std::uint64_t, Waiting> waiting_; ///< keyed by cookie
   std::unordered_set<std::uint64_t> shadowed_;
   std::vector<UnixFile> unplaced_;
   std::uint64_t looks_ = 0;

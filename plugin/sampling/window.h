@@ -6,9 +6,9 @@
 
 namespace backlog {
 
-/// Percent of a queue that is used. Its capacity is limit + 1, since sk_acceptq_is_full()
-/// (include/net/sock.h) tests length > limit; racing connects go beyond even that, and what is
-/// more than 100 % would be nan in collectd's type `percent`.
+/// Percent of a queue that is used. Its capacity is limit + 1, because sk_acceptq_is_full()
+/// (include/net/sock.h) tests length > limit. Racing connects can exceed even that, and collectd's
+/// type `percent` would turn more than 100 % into nan.
 constexpr double used_percent(std::uint64_t length, std::uint64_t limit) {
   return std::min(100.0, 100.0 * static_cast<double>(length) / (static_cast<double>(limit) + 1));
 }
@@ -19,15 +19,15 @@ constexpr bool is_half_full(std::uint64_t length, std::uint64_t limit) {
   return 2 * length >= limit + 1;
 }
 
-/// What one listener's accept queue did during an interval. Samples of an empty queue are not
-/// added one by one: the clock of its set goes on, and the window knows how much it missed.
+/// An accept queue during an interval. Samples of an empty queue are not added one by one: the
+/// set's clock goes on, and figures_of() accounts for them.
 struct Window {
   using Weight = std::chrono::nanoseconds;
 
-  std::uint64_t peak = 0;     ///< connections, the most over samples
-  double used_percent = 0;    ///< the most over samples and members
+  std::uint64_t peak = 0;     ///< connections, highest sample
+  double used_percent = 0;    ///< highest over samples and members
   double length_x_weight = 0; ///< connections x ns
-  Weight full_weight{0};      ///< of samples in which a member was full
+  Weight full_weight{0};      ///< time of the samples in which a member was full
   std::uint64_t samples_not_empty = 0;
 
   void add(std::uint64_t length, bool full, Weight weight) {
@@ -39,16 +39,16 @@ struct Window {
   }
 };
 
-/// A finished window, its empty samples counted in.
+/// A finished window, including its empty samples.
 struct WindowFigures {
   std::uint64_t last = 0; ///< connections waiting at the end
   std::uint64_t peak = 0;
-  double mean = 0;         ///< time-weighted
+  double mean = 0;         ///< weighted by time
   double full_percent = 0; ///< share of the time that its samples stand for
   double used_percent = 0;
 };
 
-/// elapsed: of the whole interval, or since the listener appeared in it.
+/// elapsed: length of the interval, or the time since the listener appeared in it.
 WindowFigures figures_of(const Window &window, std::uint64_t last, Window::Weight elapsed);
 
 } // namespace backlog

@@ -28,7 +28,7 @@ void OldestWaitFinder::add_waiting(const WaitingConnection &connection) {
 }
 
 std::vector<OldestWaitFinder::Oldest> OldestWaitFinder::oldest() && {
-  // Of those that came in one tick of the kernel's clock it is always the same that comes first.
+  // Connections of one tick have the same age; the cookie makes the order the same each time.
   constexpr auto comes_first = [](const WaitingConnection &a, const WaitingConnection &b) {
     return a.age != b.age ? a.age > b.age : a.cookie < b.cookie;
   };

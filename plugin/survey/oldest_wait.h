@@ -13,7 +13,7 @@ namespace backlog {
 /// Finds the connections that wait at each address that is listened on.
 class OldestWaitFinder {
 public:
-  /// All listeners come before the first connection. Those with one address add up.
+  /// Add all listeners before the first connection. Listeners with one address add up.
   void add_listener(const TcpAddress &address, std::uint32_t queue_length);
   void add_waiting(const WaitingConnection &connection);
 
@@ -21,7 +21,7 @@ public:
     TcpAddress listener;
     TcpWaits waits;
   };
-  /// One for each address.
+  /// Returns one entry for each address.
   std::vector<Oldest> oldest() &&;
 
 private:
@@ -30,7 +30,7 @@ private:
     std::vector<WaitingConnection> waiting;
   };
   ListenerLookup lookup_;
-  std::vector<Queue> queues_; ///< as lookup_ has its listeners
+  std::vector<Queue> queues_; ///< in the order of lookup_.listeners()
 };
 
 } // namespace backlog

@@ -9,11 +9,11 @@ namespace backlog {
 
 namespace {
 
-// Measured with a table of 262144 buckets; a scan that describes all connections at length.
+// Measured with a table of 262144 buckets, for a scan that describes all connections at length.
 constexpr std::chrono::microseconds assumed_walk{200};
 constexpr std::chrono::nanoseconds assumed_per_socket{500};
 
-// A scan that is left out every other time is one message, not one every other interval.
+// Keeps a scan that is left out every other time one fault, instead of one every other interval.
 constexpr std::uint64_t intervals_until_regular = 60;
 constexpr std::uint64_t intervals_until_forgotten = 360;
 
@@ -107,14 +107,14 @@ std::vector<Fault> ScanBudget::skipped() const {
   return faults;
 }
 
-/// What is not wanted needs no more than to be paid for.
+/// CPU time that the scan still lacks; a scan that is not wanted only has to be paid for.
 ScanBudget::Duration ScanBudget::missing(const Scan &scan) const {
   const Duration needed = scan.last_wanted == number_ ? scan.predicted : Duration(0);
   return needed - scan.saved;
 }
 
-/// In equal parts; what one does not need goes to the others, and of what no one needs an
-/// interval's worth is kept.
+/// Divides the spare time in equal parts. What one scan does not need goes to the others, and an
+/// interval's worth of what nobody needs is kept.
 void ScanBudget::hand_out_spare() {
   std::vector<Scan *> needy;
   for (auto &[kind, scan] : scans_)

@@ -16,47 +16,47 @@
 
 namespace backlog {
 
-/// SYN queues, counted once.
+/// Lengths of the SYN queues at one moment.
 struct SynQueueLengths {
   std::uint64_t total = 0;                          ///< half-open connections of the namespace
-  std::map<std::string, std::uint64_t> by_listener; ///< those that have any, by name
+  std::map<std::string, std::uint64_t> by_listener; ///< only listeners that have any, by name
 };
 
-/// Those who wait at a TCP listener, as a scan of all connections has seen them.
+/// The connections waiting at a TCP listener, as a scan of all connections saw them.
 struct TcpWaits {
-  std::vector<std::chrono::milliseconds> ages; ///< how long each has waited, oldest first
-  std::uint64_t oldest_cookie = 0;             ///< of the connection that has waited longest
-  /// Connections in the queue that the scan has not seen: their clients have reset them.
+  std::vector<std::chrono::milliseconds> ages; ///< how long each has waited, the longest first
+  std::uint64_t oldest_cookie = 0;             ///< cookie of the connection that has waited longest
+  /// Connections in the queue that the scan did not see, because their clients have reset them.
   std::uint64_t invisible = 0;
 
-  /// What waits at another address of the same listener.
+  /// Adds the connections at another address of the same listener.
   void add(TcpWaits more);
 };
 
-/// The queue of a Unix socket, as looks at those who wait in it have seen it.
+/// The queue of a Unix socket, as repeated looks at its clients saw it.
 struct UnixWaits {
-  std::chrono::nanoseconds none_accepted_for{0};  ///< those that waited so long ago still wait
-  std::optional<std::chrono::nanoseconds> oldest; ///< it has waited so long, or longer
-  bool accepted = false;                          ///< somebody was, between the last two looks
+  std::chrono::nanoseconds none_accepted_for{0};  ///< the clients of that time ago all still wait
+  std::optional<std::chrono::nanoseconds> oldest; ///< a lower bound
+  bool accepted = false;                          ///< the last two looks prove an accept()
 };
 
-/// What is read once an interval in one net namespace.
+/// The readings of one net namespace, taken once an interval.
 struct NamespaceSurvey {
   NetLimits limits;
-  std::optional<SynQueueLengths> syn_queues; ///< empty: not asked for, not needed, or not to be had
-  std::map<std::string, TcpWaits> tcp_waits; ///< of the listeners looked at, by name
+  /// Empty if not configured, not needed or not available.
+  std::optional<SynQueueLengths> syn_queues;
+  std::map<std::string, TcpWaits> tcp_waits; ///< only listeners that were looked at, by name
 };
 
-/// What the surveyor gives to the read callback.
+/// The surveyor's answer to the read callback, once an interval.
 struct Survey {
-  /// The end of the interval whose queues were looked at, as Harvest::ended_at; ages are as of
-  /// then.
+  /// End of the interval whose queues were looked at, see Harvest::ended_at; ages refer to it.
   std::chrono::steady_clock::time_point waits_of;
   NamespaceSurvey own;
   std::map<NetNamespaceId, NamespaceSurvey> others;
-  std::unordered_map<std::uint64_t, UnixWaits> unix_waits; ///< by cookie, of all namespaces
-  std::unordered_map<std::uint64_t, Owner> owners;         ///< by cookie, of all namespaces
-  /// Unix listeners to whose files nothing leads any more, by cookie.
+  std::unordered_map<std::uint64_t, UnixWaits> unix_waits; ///< by cookie, in all namespaces
+  std::unordered_map<std::uint64_t, Owner> owners;         ///< by cookie, in all namespaces
+  /// Unix listeners that no path leads to any more, by cookie.
   std::unordered_set<std::uint64_t> unreachable;
   std::vector<Fault> faults;
 };

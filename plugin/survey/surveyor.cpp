@@ -26,27 +26,27 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds look_for_namespaces_every{1};
-// To look at all processes for namespaces takes some milliseconds for a thousand; of one CPU.
+// Share of one CPU. Searching the processes for namespaces takes some milliseconds per thousand.
 constexpr double find_namespaces_share = 0.005;
-// Anyone can make user namespaces, each with a net namespace. With 512 of them each of the two
-// threads takes 1.3 % of a CPU at an interval of 10 s, and a node of containers runs 250 at most.
+// Any user can make user namespaces, each with a net namespace. With 512 of them each of the two
+// threads takes 1.3 % of a CPU at an interval of 10 s; a node runs at most 250 containers.
 constexpr std::size_t most_namespaces = 256;
-// Beyond, those Unix listeners only whose queue is not empty, or whose owner is known.
+// Above this, only Unix listeners whose queue is not empty or whose owner is known.
 constexpr std::size_t most_listed = 30000;
-// Of one CPU: scans of all connections and of all processes, lists of all listening sockets for
-// their owners and places, and looks at those who wait at Unix listeners. Together one percent.
+// Share of one CPU for scans of all connections and processes, lists of all listening sockets for
+// their owners and places, and looks at clients of Unix listeners; one percent with the above.
 constexpr double scan_share = 0.0055;
 constexpr double listing_share = 0.0025;
 constexpr double unix_look_share = 0.002;
-// Of those who wait at TCP listeners, in one scan.
+// Looks at TCP connections within one scan.
 constexpr int most_looks = 3;
-// Of those who wait at Unix listeners, so many while they are to be found stalled.
+// Looks at the clients of Unix listeners while a stall is to be found.
 constexpr int unix_looks = 3;
 constexpr std::chrono::seconds shortest_unix_look_period{1};
 constexpr std::chrono::seconds longest_unix_look_period{10};
 constexpr std::size_t most_unix_queues = 1000;
 
-/// A net namespace to survey; nullptr: collectd's own.
+/// A net namespace to survey; nullptr for collectd's own.
 struct Place {
   const NetNamespace *other = nullptr;
 
@@ -54,7 +54,7 @@ struct Place {
   NamespaceLabel label() const {
     return other != nullptr ? NamespaceLabel{other->name, other->has_id} : NamespaceLabel{};
   }
-  /// What a part of the output is called in the log.
+  /// The name of a part of the output in the log.
   std::string part(const char *name) const {
     return other != nullptr ? name + of_net_namespace(other->name) : name;
   }
@@ -102,8 +102,8 @@ Failure count_syn_queues(SockDiag &sock_diag, const NamespaceLabel &label,
 
 using TcpWaitsByName = std::map<std::string, TcpWaits>;
 
-/// Takes the listeners first and then who waits at them: who is accepted in between is not seen,
-/// though it has not reset its connection.
+/// Reads the listeners first and then the waiting connections. A connection accepted in between is
+/// missing, like one that its client has reset.
 Result<TcpWaitsByName> look_at_tcp_waits(SockDiag &sock_diag, const NamespaceLabel &label,
                                          const std::vector<std::uint16_t> &ports,
                                          Clock::time_point as_of) {
@@ -126,8 +126,7 @@ Result<TcpWaitsByName> look_at_tcp_waits(SockDiag &sock_diag, const NamespaceLab
   return by_name;
 }
 
-/// Looks again where some could not be seen: what two looks have missed was accepted in between
-/// hardly twice.
+/// Looks again if connections were missing: one that two looks miss was hardly accepted in between.
 Failure find_tcp_waits(SockDiag &sock_diag, const NamespaceLabel &label,
                        const std::vector<std::uint16_t> &ports, Clock::time_point as_of,
                        TcpWaitsByName &found) {
@@ -150,7 +149,7 @@ Failure find_tcp_waits(SockDiag &sock_diag, const NamespaceLabel &label,
 
 std::string refusal() { return Error{EACCES, "look into other processes"}.message(); }
 
-/// What the thread owns. An exception ends the thread, as it does the sampler's.
+/// The thread's data. An exception ends the thread, as in the sampler.
 class SurveyingLoop {
 public:
   SurveyingLoop(std::shared_ptr<const Config> config, Config::Seconds interval,
@@ -161,7 +160,7 @@ public:
         unix_look_period_(unix_look_period(*config_)), interval_(interval) {}
 
   void run() {
-    // A thread that was left behind, deep in the kernel, is not to be called any more.
+    // Ensures that the sampler no longer wakes this thread once it is left behind.
     const WakenBy waken(*board_, request_);
     for (;;) {
       switch (request_.sleep_until(next_look())) {
@@ -190,7 +189,7 @@ private:
         shortest_unix_look_period, longest_unix_look_period);
   }
 
-  /// Between two surveys, where these are too far apart.
+  /// When surveys are too far apart, the time for a look in between.
   std::optional<Clock::time_point> next_unix_look() const {
     if (!unix_looked_at_ || interval_ < 2 * unix_look_period_)
       return std::nullopt;
@@ -220,7 +219,7 @@ private:
     return places;
   }
 
-  /// While it lives, the sampler can wake this thread.
+  /// While it exists, the sampler can wake this thread.
   class WakenBy {
   public:
     WakenBy(SurveyBoard &board, Request<Survey> &request) : board_(board) {
@@ -242,7 +241,7 @@ private:
     return paths;
   }
 
-  /// Last, and when the survey has been delivered: it may take long.
+  /// Comes after the survey has been delivered, because it may take long.
   void find_unix_listeners() {
     if (!config_->report_unix || !has_listed_)
       return;
@@ -305,13 +304,13 @@ private:
     if (const Failure &closed = finder_.folder_refusal())
       survey_.faults.push_back({"other net namespaces in " + closed->what,
                                 std::generic_category().message(closed->code)});
-    // Who asks for one by name asks for its file.
+    // A configuration that names a namespace means its file.
     if (finder_.refused() && config_->net_namespaces.has_regex())
       survey_.faults.push_back({"other net namespaces without a file", refusal()});
   }
 
   void post_namespaces() {
-    // As long as the last look took its share, only the files are looked at.
+    // Looks at files only while the last full look is within its share.
     const auto before = thread_cpu_time();
     const Clock::time_point now = Clock::now();
     const bool by_processes = now >= find_by_processes_at_;
@@ -320,7 +319,7 @@ private:
     if (by_processes)
       find_by_processes_at_ = now + std::chrono::duration_cast<Clock::duration>(
                                         (thread_cpu_time() - before) / find_namespaces_share);
-    if (!found) // the last list stands
+    if (!found) // keep the last list
       survey_.faults.push_back({"list of other net namespaces", found.error().message()});
     else
       post(std::move(*found));
@@ -335,12 +334,12 @@ private:
       board_->post(std::move(found));
   }
 
-  /// Between surveys: those that have a file are there within a second.
+  /// Runs between surveys, so that a new namespace with a file is known within a second.
   void look_for_namespaces() {
     looked_at_ = Clock::now();
     if (!finder_.files_changed())
       return;
-    // Why there is no list, the survey says.
+    // The survey reports why there is no list.
     if (auto found = finder_.find(NetNamespaceFinder::Look::at_files))
       post(std::move(*found));
   }
@@ -358,7 +357,7 @@ private:
       }
       switch_ = std::move(*made);
     }
-    // Why one cannot be entered, the sampler says.
+    // The sampler reports why a namespace cannot be entered.
     (void)switch_->run_in(*place.other, look);
   }
 
@@ -390,7 +389,7 @@ private:
   }
 
   void list_sockets(const Place &place) {
-    // Each by itself: a kernel may have one of the two modules only.
+    // Listed separately, because a kernel may have only one of the two modules.
     const Failure tcp = config_->report_owner ? list_tcp_sockets() : Failure();
     const Failure unix_sockets = config_->report_unix ? list_unix_sockets(place) : Failure();
     if (tcp || unix_sockets)
@@ -433,7 +432,7 @@ private:
     if (unix_look_budget_.until(unix_look_cost_, Clock::now()).count() > 0)
       return;
     const auto before = thread_cpu_time();
-    // Where it fails, the sampler says so.
+    // The sampler reports a failure.
     for (const Place &place : places)
       run_in(place, [&] { (void)look_at_unix_queues(); });
     unix_clocks_.end_look();
@@ -468,9 +467,9 @@ private:
       survey_.faults.push_back({"owners", refusal()});
   }
 
-  /// The scans of all connections, and of all processes, as far as there is time for them.
+  /// Scans all connections and all processes, as far as the budget allows.
   void scan(const std::vector<Place> &places) {
-    std::map<std::string, std::pair<const Place *, ScanKind>> scans; // by name
+    std::map<std::string, std::pair<const Place *, ScanKind>> scans; // keyed by name
     if (owners_.wants_scan())
       scans["owners"] = {&places.front(), ScanKind::owners};
     for (const Place &place : places) {
@@ -531,26 +530,26 @@ private:
   OwnerCache owners_;
   NetNamespaceFinder finder_;
   std::optional<NetNamespaceSwitch> switch_;
-  Clock::time_point looked_at_;            ///< for other namespaces
-  Clock::time_point find_by_processes_at_; ///< not before
-  std::size_t without_room_ = 0;           ///< of them
+  Clock::time_point looked_at_;            ///< search for other namespaces
+  Clock::time_point find_by_processes_at_; ///< earliest time
+  std::size_t without_room_ = 0;           ///< namespaces left out
   CpuBudget listing_budget_{listing_share, Clock::now()};
-  CpuBudget::Duration listing_cost_{0}; ///< of the last one
-  std::vector<Fault> listing_faults_;   ///< likewise
+  CpuBudget::Duration listing_cost_{0}; ///< of the last list
+  std::vector<Fault> listing_faults_;   ///< from the last list
   bool has_listed_ = false;             ///< in the last survey
-  std::uint64_t tcp_sockets_ = 0;       ///< as of the last reading
+  std::uint64_t tcp_sockets_ = 0;       ///< at the last reading
   UnixWaitClocks unix_clocks_;
   Clock::duration unix_look_period_;
   Config::Seconds interval_; ///< collectd's
   std::optional<Clock::time_point> unix_looked_at_;
   CpuBudget unix_look_budget_{unix_look_share, Clock::now()};
-  CpuBudget::Duration unix_look_cost_{0}; ///< of the last one
+  CpuBudget::Duration unix_look_cost_{0}; ///< of the last look
 
-  // Of the survey under way.
+  // The current survey.
   Survey survey_;
   ScanRequests requests_;
-  std::vector<OwnedSocket> sockets_; ///< of the last list
-  std::vector<UnixFile> unix_files_; ///< likewise
+  std::vector<OwnedSocket> sockets_; ///< from the last list
+  std::vector<UnixFile> unix_files_; ///< from the last list
 };
 
 } // namespace

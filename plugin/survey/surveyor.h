@@ -11,10 +11,10 @@
 
 namespace backlog {
 
-/// The thread that reads what is read once an interval.
+/// The thread that reads what is needed once an interval.
 class Surveyor : public RequestThread<Survey> {
 public:
-  /// As Sampler::start(); the board is told of the other namespaces that there are.
+  /// See Sampler::start(). The surveyor posts the other namespaces on the board.
   std::optional<int> start(const std::shared_ptr<const Config> &config,
                            std::chrono::duration<double> interval,
                            const std::shared_ptr<SurveyBoard> &board);

@@ -8,26 +8,27 @@
 
 namespace backlog {
 
-/// Counts half-open connections per address that is listened on. The members of a SO_REUSEPORT
+/// Counts half-open connections for each address that is listened on. The members of a SO_REUSEPORT
 /// group cannot be told apart.
 class SynQueueCounter {
 public:
-  /// All listeners come before the first connection.
+  /// Add all listeners before the first connection.
   void add_listener(const TcpAddress &address) { lookup_.add(address); }
   void add_half_open(const TcpAddress &local);
 
-  std::uint64_t total() const { return total_; } ///< also those that match no listener
+  std::uint64_t total() const { return total_; } ///< includes those that match no listener
 
   struct Queue {
     TcpAddress listener;
     std::uint64_t length = 0; ///< connections
   };
-  /// One for each address.
+  /// Returns one entry for each address.
   std::vector<Queue> queues() const;
 
 private:
   ListenerLookup lookup_;
-  std::vector<std::uint64_t> lengths_; ///< as lookup_ has its listeners, as far as any is > 0
+  /// In the order of lookup_.listeners(), up to the last that is > 0.
+  std::vector<std::uint64_t> lengths_;
   std::uint64_t total_ = 0;
 };
 

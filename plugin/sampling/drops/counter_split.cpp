@@ -63,7 +63,8 @@ bool CounterSplit::single_claimant() const {
   return only.has_value();
 }
 
-// Carried claims do not meet carried amounts: the previous sample has matched these already.
+// Claims and amounts that are both carried do not meet again, because the previous sample matched
+// them.
 void CounterSplit::match(bool near_full, bool may_claim_waiting, std::vector<Claim> &granted) {
   gather(claims_, near_full);
   const std::uint64_t waiting = may_claim_waiting ? waiting_amount_ : 0;
@@ -88,7 +89,7 @@ void CounterSplit::gather(std::vector<Claim> &claims, bool near_full) {
       shares_.push_back({.claim = &claim});
 }
 
-/// Returns which share of the listener's recent claims was met.
+/// Returns the share of the listener's recent claims that was met.
 double CounterSplit::experience(std::uint32_t listener) const {
   const Account &account = accounts_[listener];
   return std::min(1.0, (account.recently_granted + 1) / (account.recently_claimed + 1));
@@ -96,8 +97,8 @@ double CounterSplit::experience(std::uint32_t listener) const {
 
 double CounterSplit::likelihood(const Claim &claim) const {
   double expected = fit_.share(claim.listener).value_or(experience(claim.listener));
-  // The emptier the queue, the likelier it is that something else than drops moved sk_drops. So one
-  // claim more counts as unmet.
+  // The emptier the queue, the likelier that something other than drops moved sk_drops. So one more
+  // claim counts as unmet.
   if (claim.fullness != Fullness::full) {
     const Account &account = accounts_[claim.listener];
     expected = std::min(expected, (account.recently_granted + 1) / (account.recently_claimed + 2));
@@ -117,8 +118,8 @@ bool CounterSplit::claim_shares() {
   return any;
 }
 
-// A sample's claims count as experience only when the sample is over: before, they would count as
-// unmet, and a larger claim would seem less likely.
+// A sample's claims count as experience only when the sample is over. Before that they would count
+// as unmet, and a larger claim would seem less likely.
 void CounterSplit::learn_claims() {
   for (const Claim &claim : claims_) {
     Account &account = accounts_[claim.listener];

@@ -23,12 +23,12 @@ struct Leaving {
   bool some_missing = false;        ///< sockets are missing from this dump for the first time
 };
 
-/// How full the socket's queue was at the fuller end of the sample. The fuller, the likelier it is
-/// that its sk_drops moved because of drops that the namespace counts.
+/// How full the socket's queue was at the fuller end of the sample. The fuller it was, the likelier
+/// its sk_drops moved because of drops that the namespace's counter has.
 enum class Fullness : std::uint8_t { full, half_full, moved };
 
-/// By how much a listener's sk_drops moved: it has at most so much of what the namespace's counter
-/// moved by.
+/// By how much a listener's sk_drops moved. The listener has at most that many of the drops that
+/// the namespace's counter moved by.
 struct Claim {
   std::uint32_t listener = 0;
   Fullness fullness = Fullness::moved;
@@ -37,12 +37,12 @@ struct Claim {
 
 /// Divides what one counter of a net namespace moved by among the listeners that claim it.
 ///
-/// Queues at least half full come first, all at once: a queue that is served is full between two
-/// samples, and one or two short of it at each. What they leave goes to another listener only if
-/// that is the only one with a claim. Each claim is met by the share that is expected of it
-/// (ShareFit, else the share of the listener's recent claims that was met), and what the counter
-/// moved by more or less than expected goes where the expectation is least certain. So the noise of
-/// a deferred accept gets none of the drops of an overflowing queue, and final ACKs, which move
+/// Claims of queues at least half full come first, all at once: a queue that is served is full
+/// between two samples, and one or two below full at each. The rest goes to another listener only
+/// if that is the only one with a claim. Each claim is met by its expected share (ShareFit's, else
+/// the share of the listener's recent claims that was met). If the counter moved by more or less
+/// than expected, the difference goes where the expectation is least certain. So the noise of a
+/// deferred accept takes none of the drops of an overflowing queue, and final ACKs, which move
 /// sk_drops by 2 for each drop, get half of their claims.
 class CounterSplit {
 public:
@@ -72,7 +72,7 @@ public:
   bool has_carried_amount() const { return carried_amount_ > 0 || waiting_amount_ > 0; }
   std::uint64_t attributed(std::uint32_t listener) const;
   std::uint64_t told(std::uint32_t listener) const;
-  /// Of all attributed: what no call before told.
+  /// Returns the attributed drops of all listeners that no earlier call returned.
   std::uint64_t take_unlisted();
   void clear_attributed();
   std::uint64_t unattributed() const { return unattributed_; }
@@ -81,9 +81,9 @@ public:
 private:
   struct Account {
     std::uint64_t attributed = 0;
-    std::uint64_t told = 0;      ///< of attributed
-    std::uint64_t unmatched = 0; ///< of the claims of this interval's finished samples
-    double claimed = 0;          ///< in the sample under way
+    std::uint64_t told = 0;      ///< of attributed: those that take_unlisted() returned
+    std::uint64_t unmatched = 0; ///< of the claims in finished samples of this interval
+    double claimed = 0;          ///< in the current sample
     double recently_claimed = 0; ///< halved at each settle()
     double recently_granted = 0;
     double rounding = 0; ///< share that rounding to integers still owes
@@ -92,8 +92,8 @@ private:
   struct Share {
     Claim *claim = nullptr;
     double likelihood = 0; ///< that a claimed unit is granted
-    double variance = 0;   ///< of what is granted
-    double exact = 0;      ///< what is granted, before it is rounded
+    double variance = 0;   ///< of the granted amount
+    double exact = 0;      ///< granted amount before it is rounded
   };
 
   bool single_claimant() const;
@@ -112,18 +112,19 @@ private:
                              std::vector<Claim> &granted);
   void grant(Claim &claim, std::uint64_t amount, std::vector<Claim> &granted);
 
-  std::vector<Account> accounts_; ///< by listener
-  std::vector<Claim> claims_;     ///< of the sample under way
+  std::vector<Account> accounts_; ///< indexed by listener
+  std::vector<Claim> claims_;     ///< claims of the current sample
   std::vector<Claim> carried_claims_;
-  std::vector<Share> shares_;         ///< scratch
-  std::vector<GoneSocket> gone_;      ///< in the interval, with some likelihood of drops
-  std::uint64_t most_of_gone_ = 0;    ///< they can have of what is left at the end
-  std::uint64_t carried_before_ = 0;  ///< amounts, when the sample under way ended
+  std::vector<Share> shares_; ///< scratch
+  /// Sockets that went in the interval and may have dropped something.
+  std::vector<GoneSocket> gone_;
+  std::uint64_t most_of_gone_ = 0;    ///< upper bound of what gone_ can get when the interval ends
+  std::uint64_t carried_before_ = 0;  ///< amount carried into the current sample
   std::vector<Claim> claims_of_gone_; ///< scratch
-  ShareFit fit_;                      ///< of claims of queues at least half full
-  std::uint64_t amount_ = 0;          ///< of the sample under way
+  ShareFit fit_;                      ///< for claims of queues at least half full
+  std::uint64_t amount_ = 0;          ///< of the current sample
   std::uint64_t carried_amount_ = 0;
-  std::uint64_t waiting_amount_ = 0; ///< carried, and older than carried_amount_
+  std::uint64_t waiting_amount_ = 0; ///< carried amount older than carried_amount_
   bool carried_claimants_known_ = false;
   std::uint64_t left_ = 0; ///< amounts that two samples did not match
   std::uint64_t unattributed_ = 0;

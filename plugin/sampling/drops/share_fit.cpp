@@ -7,15 +7,15 @@ namespace backlog {
 
 namespace {
 
-// None of these needs to be exact: with half or twice of each (of memory, of what it forgets) the
-// worst recording of check_drops has 1.2 to 1.7 % at the wrong listener, against 1.4 %.
+// None of these needs to be exact. With half or twice the value (for memory: of what it forgets),
+// the worst recording of check_drops attributes 1.2 to 1.7 % to the wrong listener, against 1.4 %.
 
-/// In claims: so many, each in a sample of its own, weigh as much as the prior does.
+/// Claims, each in a sample of its own, that weigh as much as the prior.
 constexpr double prior_weight = 20;
-/// Of the weight of all samples so far, the part that is left after one more (no unit).
+/// Part of the earlier samples' weight that is left after one more sample.
 constexpr double memory = 0.98;
-/// In claims of one sample: from so many on, the shares' change from sample to sample adds more to
-/// the variance than the counting does.
+/// Claims of one sample above which changes of the shares from sample to sample add more to the
+/// variance than counting does.
 constexpr double even_variance_claims = 20;
 
 } // namespace
@@ -34,8 +34,8 @@ void ShareFit::claim(std::uint32_t listener, double amount, double prior) {
   fitted->claimed += amount;
 }
 
-/// Returns the listener's own place; else a free one, or that of the listener about which the fit
-/// knows least. A listener that has claims in this sample keeps its place.
+/// Returns the listener's own place, else a free one, else the place of the listener about which
+/// the fit knows least. A listener with claims in this sample keeps its place.
 ShareFit::Fitted *ShareFit::place_for(std::uint32_t listener) {
   std::optional<std::size_t> least;
   for (std::size_t i = 0; i < most_listeners; ++i) {

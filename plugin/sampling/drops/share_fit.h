@@ -23,7 +23,7 @@ namespace backlog {
 /// was met: the fit returns to it where the samples do not tell the listeners apart. An older
 /// sample's weight is less by the factor `memory` for each sample since.
 ///
-/// What it gains, measured on the recordings of check_drops as drops given to the wrong listener:
+/// The gain, measured on the recordings of check_drops as drops attributed to the wrong listener:
 /// in the hardest (s7, SYN, deferred and final-ACK listeners, all full for good) 0.6, 0.8 and 1.4 %
 /// at a period of 10, 20 and 50 ms, against 1.1, 1.2 and 2.2 % with p_i alone; the easy ones are
 /// the same.
@@ -45,7 +45,7 @@ private:
 
   struct Fitted {
     std::optional<std::uint32_t> listener;
-    double claimed = 0; ///< in the sample under way
+    double claimed = 0; ///< in the current sample
     double prior = 0;
     double share = 0;
     double amount = 0;                             ///< sum over the samples of x_i y / v
@@ -58,7 +58,7 @@ private:
   void clear(std::size_t place);
 
   std::array<Fitted, most_listeners> fitted_;
-  double not_fitted_ = 0; ///< drops expected of the claims that are not fitted, in this sample
+  double not_fitted_ = 0; ///< expected drops of claims in this sample that are not fitted
 };
 
 } // namespace backlog
