@@ -1,7 +1,7 @@
 #pragma once
 
-// collectd's headers, which have no extern "C" of their own and need config.h's sizes: value_list_t
-// has arrays of DATA_MAX_NAME_LEN.
+// collectd's headers lack extern "C" and need the sizes in its config.h: value_list_t has arrays of
+// DATA_MAX_NAME_LEN.
 extern "C" {
 #include <collectd/core/daemon/collectd.h>
 

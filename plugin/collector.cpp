@@ -14,10 +14,10 @@ namespace backlog {
 
 namespace {
 
-// An answer that is as late as this is a fault.
+// An answer later than this is a fault.
 constexpr std::chrono::seconds patience{1};
 
-/// A thread of the plugin's, which asks the kernel.
+/// Runs one of the two threads that ask the kernel.
 template <class Thread, class Answer> class KernelThread final : public AnsweringThread<Answer> {
 public:
   using typename AnsweringThread<Answer>::TimePoint;
@@ -110,7 +110,7 @@ Collector::Reading Collector::read(Seconds interval, std::chrono::milliseconds l
   const Clock::time_point begin = Clock::now();
   const Clock::time_point deadline = begin + longest_wait;
 
-  // What came after the reading before this one had given up waiting.
+  // The previous reading stopped waiting for this one.
   std::optional<Survey> survey = surveyor_->try_take();
   std::optional<Harvest> late = sampler_->try_take();
   const bool was_late = late.has_value();
@@ -125,7 +125,7 @@ Collector::Reading Collector::read(Seconds interval, std::chrono::milliseconds l
   }
   sampler_->ask();
   std::optional<Harvest> harvest = sampler_->take_until(deadline);
-  // Now, since the harvest gives reason to look at some queues.
+  // Asked only now, because the harvest can call for scans.
   surveyor_->ask();
   harvest_watchdog_.note(was_late || harvest, begin, Clock::now());
   if (harvest) {
@@ -161,13 +161,15 @@ std::optional<int> Collector::start_thread(Thread &thread, Seconds interval) {
   }
 }
 
-/// Starts those of the threads that are not running. What the sampler has needs no surveyor.
+/// Starts the threads that are not running. The sampler's results are of use without the
+/// surveyor's.
 void Collector::start_threads(Seconds interval) {
   sampler_not_started_ = start_thread(*sampler_, interval);
   surveyor_not_started_ = start_thread(*surveyor_, interval);
 }
 
-/// A thread can have ended, having found no way back from another net namespace or no memory.
+/// Reports threads that have ended, because they could not leave a net namespace or memory was
+/// short.
 void Collector::note_ended_threads(std::vector<LogLine> &log) {
   for (const auto &failure : {sampler_->failure(), surveyor_->failure()})
     if (failure)

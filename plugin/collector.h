@@ -20,8 +20,8 @@
 
 namespace backlog {
 
-/// One of the two threads that the collector asks; tests have others. Answers come once for each
-/// question.
+/// One of the two threads that the collector asks; tests supply their own. It answers each question
+/// once.
 template <class Answer> class AnsweringThread {
 public:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -34,15 +34,15 @@ public:
   virtual bool is_running() const = 0;
   /// interval: collectd's. The error is an errno.
   virtual std::optional<int> start(std::chrono::duration<double> interval) = 0;
-  /// What ended it, if that was an exception.
+  /// The exception that ended the thread, if one did.
   virtual std::optional<std::string> failure() const = 0;
-  /// What it waits for, in the words of the manual; "" for nothing.
+  /// The kernel request that the thread waits for, in the words of the manual; "" for none.
   virtual std::string step() const = 0;
   virtual void ask() = 0;
-  /// The answer, if it comes in time; it waits for the next call otherwise.
+  /// Returns the answer if it comes in time; a later one stays for the next call.
   virtual std::optional<Answer> take_until(TimePoint deadline) = 0;
   virtual std::optional<Answer> try_take() = 0;
-  /// False: it did not end in time, and is left behind.
+  /// Returns false if the thread did not end in time and was left behind.
   virtual bool stop(std::chrono::milliseconds patience) = 0;
 };
 
@@ -53,7 +53,7 @@ struct LogLine {
   std::string text;
 };
 
-/// One interval, to be published. Move only: rows refer to the harvest.
+/// One interval to publish. It can only be moved, because the rows refer to the harvest.
 struct Report {
   Report() = default;
   Report(Report &&) = default;
@@ -64,39 +64,39 @@ struct Report {
 
   Harvest harvest;
   Table table;
-  // Both are empty in the first interval, which begins when the plugin does and has seen next to
+  // Both are empty in the first interval, which begins with the plugin and has seen next to
   // nothing.
-  std::optional<TableContents> contents; ///< of the table file; also empty without TableFile
+  std::optional<TableContents> contents; ///< contents of the table file; empty without TableFile
   std::vector<Notification> notifications;
 };
 
-/// What the plugin and `backlog-table --live` both do once an interval: asks the threads, starts
-/// those that have ended, judges what they bring, and says what is to be logged. Knows nothing of
-/// collectd. One thread uses it.
+/// Runs one interval for the plugin and for `backlog-table --live`: asks the threads, restarts
+/// those that have ended, judges their answers, and collects lines for the log. It knows nothing of
+/// collectd. Only one thread may use it.
 class Collector {
 public:
   using Clock = std::chrono::steady_clock;
   using Seconds = std::chrono::duration<double>;
 
-  /// With the sampler and the surveyor.
+  /// Runs the sampler and the surveyor.
   explicit Collector(std::shared_ptr<const Config> config);
-  /// With threads of one's own.
+  /// Runs other threads, for tests.
   Collector(std::shared_ptr<const Config> config, std::unique_ptr<AnsweringThread<Harvest>> sampler,
             std::unique_ptr<AnsweringThread<Survey>> surveyor);
 
-  /// One reading.
+  /// The result of one read().
   struct Reading {
-    std::vector<Report> reports; ///< the oldest first: one that came late, and the one asked for
+    std::vector<Report> reports; ///< the oldest first: a late one, if any, then the current one
     std::vector<LogLine> log;
-    bool has_listeners = false; ///< the interval asked for has come, and its listeners are known
+    bool has_listeners = false; ///< the current interval has come and its listeners could be read
   };
 
-  /// Starts the threads. Which of them could not be started, the log says; read() tries again.
+  /// Starts the threads. The log names those that failed to start; read() tries them again.
   std::vector<LogLine> start(Seconds interval);
-  /// Ends the interval. Waits for at most so long; what is not ready by then is in the next
-  /// reading. interval: collectd's.
+  /// Ends the interval and waits at most longest_wait. Answers that are not ready by then are in
+  /// the next reading. interval: collectd's.
   Reading read(Seconds interval, std::chrono::milliseconds longest_wait);
-  /// Waits for each thread for at most so long; a line for each that is left behind.
+  /// Waits for each thread at most `patience`; returns a line for each that is left behind.
   std::vector<LogLine> stop(std::chrono::milliseconds patience);
 
 private:
@@ -121,14 +121,14 @@ private:
   FaultLog survey_faults_;
   FaultLog thread_faults_;
   NoticeLog notices_;
-  std::optional<int> sampler_not_started_; ///< why, an errno; likewise the next
+  std::optional<int> sampler_not_started_; ///< the errno; likewise the next
   std::optional<int> surveyor_not_started_;
   ReplyWatchdog harvest_watchdog_;
   ReplyWatchdog survey_watchdog_;
   bool reported_ = false;
 };
 
-/// The faults that have begun and ended, in the words of the log.
+/// The faults that began and ended, as lines for the log.
 std::vector<LogLine> fault_lines(FaultLog &log, const std::vector<Fault> &faults);
 
 } // namespace backlog

@@ -20,11 +20,12 @@ namespace {
 using namespace backlog;
 using Seconds = std::chrono::duration<double>;
 
-constexpr std::chrono::seconds longest_wait{1};         // for a harvest, in the read callback
-constexpr std::chrono::seconds longest_first_wait{5};   // which has the kernel load modules
+constexpr std::chrono::seconds longest_wait{1}; // for a harvest, in the read callback
+// Longer, because the kernel may have to load modules.
+constexpr std::chrono::seconds longest_first_wait{5};
 constexpr std::chrono::milliseconds stop_patience{400}; // for each of the two threads
 
-/// Everything between init and shutdown.
+/// Everything that exists between init and shutdown.
 struct Running {
   explicit Running(std::shared_ptr<const Config> configuration)
       : config(std::move(configuration)), collector(config) {
@@ -37,15 +38,15 @@ struct Running {
   std::optional<TableFile> table_file;
   FaultLog table_faults;
   FaultSpell read_fault;
-  std::size_t most_rows = 0; ///< since memory was given back
+  std::size_t most_rows = 0; ///< since memory was last given back
   bool has_read = false;
 };
 
-// Trivial to destroy: collectd's static destructors run in the parent of the daemon as well.
+// Trivial to destroy, because collectd's static destructors also run in the parent of the daemon.
 Config *config;
 Running *running;
 
-/// Runs a callback's body; no exception may reach collectd, whose daemon it would end.
+/// Runs a callback's body. An exception must not reach collectd, since it would end the daemon.
 template <class Body> int guarded(const char *callback, Body body) {
   try {
     return body();
@@ -76,7 +77,7 @@ void notify(const std::vector<Notification> &notifications, const Table &table) 
   }
 }
 
-/// A folder that is not there is no fault where nobody asked for the file.
+/// Writes the table file. A missing folder is no fault unless TableFile is set.
 void write_table(TableContents &contents) {
   if (!running->table_file)
     return;
@@ -96,9 +97,9 @@ void write_table(TableContents &contents) {
   log_lines(fault_lines(running->table_faults, faults));
 }
 
-/// After a peak: what the allocator keeps of it would stay collectd's for good.
+/// Returns memory to the system after a peak, since the allocator would keep it for good.
 void give_memory_back(std::size_t rows) {
-  constexpr std::size_t peak_rows = 2000; // some megabytes
+  constexpr std::size_t peak_rows = 2000; // a few megabytes
   running->most_rows = std::max(running->most_rows, rows);
   if (running->most_rows < peak_rows || rows > running->most_rows / 2)
     return;
@@ -110,12 +111,13 @@ void publish(Report &report, Seconds interval) {
   dispatch_values(report.table, running->config->values, interval);
   if (report.contents)
     write_table(*report.contents);
-  // Last, since collectd waits for who receives them.
+  // Last, because collectd waits for the receivers of notifications.
   notify(report.notifications, report.table);
   give_memory_back(report.table.rows.size());
 }
 
-/// The first reading is to tell whether there are listeners, to who asks for nothing else.
+/// The first reading waits longer, because it tells callers such as `collectd -T` whether there are
+/// listeners.
 std::chrono::milliseconds wait_of_read(bool is_first, Seconds interval) {
   if (is_first)
     return longest_first_wait;
@@ -133,9 +135,8 @@ int read_callback() {
   return reading.has_listeners ? 0 : -1;
 }
 
-/// collectd suspends a plugin that fails for up to a day: only its first reading of all may. What
-/// fails in one reading after the other, mostly for lack of memory, is said when it begins and
-/// ends.
+/// collectd suspends a plugin that fails for up to a day, so only the very first reading may fail.
+/// A failure that lasts, mostly for lack of memory, is logged when it begins and when it ends.
 int first_or_no_failure() noexcept {
   const bool is_first = !running->has_read;
   const auto log_failure = [](const char *what) {

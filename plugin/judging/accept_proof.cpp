@@ -11,10 +11,11 @@ namespace {
 using Duration = AcceptFacts::Duration;
 
 constexpr Duration forever = Duration::max();
-// Ages are in ticks of the kernel's clock: of 10 ms where it is slowest.
+// Ages are in ticks of the kernel's clock, which are 10 ms at most.
 constexpr std::chrono::milliseconds age_error{20};
 
-/// For how long a queue can have lain untouched of which `length` connections waited all the while.
+/// The longest time that the queue can have been untouched if `length` connections waited
+/// throughout.
 Duration longest_untouched(std::uint64_t length, const TcpWaits &waits) {
   if (length <= waits.invisible)
     return forever;
@@ -24,7 +25,7 @@ Duration longest_untouched(std::uint64_t length, const TcpWaits &waits) {
   return waits.ages[visible - 1] + age_error;
 }
 
-/// What is known of a queue's length at a moment since when it has not been seen to shrink.
+/// A queue's length at a moment since which no sample has seen it shrink.
 struct KnownLength {
   Duration ago;
   std::uint64_t length;
@@ -42,7 +43,7 @@ Duration none_accepted_for(std::span<const KnownLength> known, const TcpWaits &w
   return result;
 }
 
-/// Of all members that have not been seen to shrink for `long_enough`, as if they were one.
+/// Treats all members that have not been seen to shrink for `long_enough` as one queue.
 Duration none_accepted_for(const TcpQueue &queue, Duration long_enough) {
   KnownLength begin{.ago = forever, .length = 0};
   KnownLength interval_begin{.ago = queue.measured, .length = 0};

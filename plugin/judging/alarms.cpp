@@ -10,7 +10,7 @@ namespace backlog {
 namespace {
 
 constexpr std::size_t notifications_at_most = 10;
-constexpr std::ptrdiff_t failing_intervals = 2;  // that overflowed, of the last three
+constexpr std::ptrdiff_t failing_intervals = 2;  // intervals with overflow among the last three
 constexpr std::uint64_t failing_overflows = 100; // in one interval
 constexpr int overflows_that_prove = 2;          // intervals
 constexpr int highs_that_prove = 3;              // intervals, as for the state itself
@@ -67,7 +67,7 @@ ListenerState Alarms::state_to_tell(const Diagnosis &diagnosis) const {
   return diagnosis.overflowed && notify_.overflow ? ListenerState::overflow : ListenerState::ok;
 }
 
-/// Of the newest of its recent states.
+/// Severity by the newest of its recent states.
 Severity Alarms::severity_of(const Alarm &alarm, const Diagnosis &diagnosis) {
   const auto &recent = alarm.recent;
   switch (recent.front()) {
@@ -96,7 +96,7 @@ void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnos
   alarm.recent.front() = current;
 
   Severity severity = severity_of(alarm, diagnosis);
-  // What overflows in the first interval may have done so for long.
+  // An overflow in the first interval may have lasted for long.
   if (interval_ == 1 && current == ListenerState::overflow)
     severity = Severity::failure;
   const bool worse = std::tie(current, severity) > std::tie(alarm.state, alarm.severity);
@@ -128,7 +128,7 @@ void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnos
       {&entry, {entry.first, alarm.severity, current, diagnosis.cause, diagnosis.message}});
 }
 
-/// By the intervals after the first one.
+/// Whether the intervals after the first one prove the alarm.
 bool Alarms::is_proved(const Alarm &alarm) const {
   switch (alarm.state) {
   case ListenerState::ok:
@@ -204,7 +204,7 @@ std::vector<Notification> Alarms::limit(std::vector<Change> changes) {
   return notifications;
 }
 
-/// As bad as the worst alarm that is told in a sum only, now or since earlier.
+/// Sums up the changes; as severe as the worst alarm that was only ever summed up.
 Notification Alarms::sum_up(std::span<const Change> changes) const {
   Notification summary;
   summary.name = summary_name;

@@ -18,9 +18,9 @@ namespace backlog {
 
 using layout::Severity;
 
-/// What people are told.
+/// A notification for people.
 struct Notification {
-  std::string name; ///< of the listener, or summary_name
+  std::string name; ///< the listener's, or summary_name
   Severity severity = Severity::okay;
   ListenerState state = ListenerState::ok;
   Cause cause = Cause::none;
@@ -33,50 +33,49 @@ struct StandingAlarm {
   Severity severity = Severity::okay;
 };
 
-/// One listener of an interval.
+/// One listener in an interval.
 struct AlarmInput {
   std::string_view name;
-  const Diagnosis *diagnosis = nullptr; ///< none: it could not be read, and is as it was
+  /// Nullptr if it could not be read; its alarm then stays as it is.
+  const Diagnosis *diagnosis = nullptr;
   Precedence precedence;
 };
 
-/// What of all diagnoses is told. Only changes are: a state as soon as it is worse than the one
-/// that stands; a better one after three intervals without the worse one. An `overflow` gets
-/// worse, from WARNING to FAILURE, when two of the last three intervals overflowed or one had a
-/// hundred or more.
+/// Decides which diagnoses become notifications. Only changes do: a worse state at once, a better
+/// one after three intervals without the worse one. An `overflow` goes from WARNING to FAILURE when
+/// two of the last three intervals overflowed or one had a hundred or more.
 ///
-/// What is wrong in the first interval of all may have been told by the collectd before. It is told
-/// when it gets worse, when it ends and comes again, and as soon as the later intervals prove it
-/// without the first one: two overflows, three intervals that are high, stalled or missing for as
-/// long as that takes since the start. Its end is told only where itself was.
+/// An alarm of the very first interval may have been sent by the previous collectd. It is sent when
+/// it gets worse, when it ends and comes back, or when later intervals prove it without the first
+/// one: two overflows, three intervals that are high, or stalled or missing for the full time since
+/// the start. Its end is sent only if the alarm itself was.
 ///
 /// While a listener is gone its alarm stays as it is, so that a restart of a service is no change.
-/// After three intervals the alarm ends, and that is told; that of an expected one stays, and
-/// becomes `missing` in time.
+/// After three intervals the alarm ends with a notification. An expected listener keeps its alarm,
+/// which becomes `missing` in time.
 ///
-/// Only listeners of which something is or was wrong in the last three intervals are kept, and
-/// those of which an end is still to be told.
+/// Keeps only listeners that are or were in trouble in the last three intervals, and those whose
+/// alarm still has to end.
 class Alarms {
 public:
   using Seconds = std::chrono::duration<double>;
 
-  /// The others: StalledAfter, MissingAfter.
+  /// The other arguments are StalledAfter and MissingAfter.
   explicit Alarms(NotifyStates notify, Seconds stalled_after = Seconds(30),
                   Seconds missing_after = Seconds(60))
       : notify_(notify), stalled_after_(stalled_after), missing_after_(missing_after) {}
 
-  /// Once an interval. At most ten notifications, by precedence and then the worst ones; then one
-  /// more, where others have changed, that sums those up. Who was summed up is told by name as soon
-  /// as there is room.
-  /// @param measured  the span of the interval
+  /// Call it once an interval. Returns at most ten notifications, by precedence and then the worst
+  /// first, and one that sums up the others. Those are sent by name as soon as there is room.
+  /// length of the interval
   std::vector<Notification> update(std::span<const AlarmInput> listeners, Seconds measured);
 
-  /// The alarm that stands, told or not; `ok` and `okay` where there is none.
+  /// The active alarm, sent or not; `ok` and `okay` if there is none.
   StandingAlarm standing(std::string_view name) const;
 
   std::size_t size() const { return alarms_.size(); }
 
-  /// In place of a listener's name; reserved, so that no listener has it.
+  /// Takes the place of a listener's name; reserved, so that no listener has it.
   static constexpr std::string_view summary_name = "host";
 
 private:
@@ -84,26 +83,26 @@ private:
 
   struct Alarm {
     Precedence precedence;
-    /// Of the last intervals in which it was there, newest first.
+    /// States in the last intervals in which it was there, newest first.
     std::array<ListenerState, window> recent{};
-    ListenerState state = ListenerState::ok; ///< that stands
+    ListenerState state = ListenerState::ok; ///< the active state
     Severity severity = Severity::okay;
     bool told = false;        ///< false: of the first interval, and not proved since
-    bool owes_cause = false;  ///< told when it was still open
-    int proofs = 0;           ///< later intervals with the state that stands
-    Seconds stood_for{0};     ///< that state, from the first interval on
-    bool named = false;       ///< trouble was told by name, and no end of it
-    bool waits = false;       ///< the state that stands is still to be told by name
-    Cause cause{};            ///< of the last interval with that state; likewise:
-    std::string message;      ///< kept as long as it waits
+    bool owes_cause = false;  ///< the notification was sent while the cause was open
+    int proofs = 0;           ///< later intervals with the active state
+    Seconds stood_for{0};     ///< time in the active state, counted from the first interval
+    bool named = false;       ///< a notification named the trouble, and none has ended it
+    bool waits = false;       ///< the active state still has to be sent by name
+    Cause cause{};            ///< of the last interval with that state; the next two also
+    std::string message;      ///< kept while it waits
     std::size_t gone_for = 0; ///< intervals
-    std::uint64_t seen = 0;   ///< number of the interval
+    std::uint64_t seen = 0;   ///< number of the last interval that had it
   };
   using Entry = std::map<std::string, Alarm, std::less<>>::value_type;
   struct Change {
     Entry *entry = nullptr;
     Notification notification;
-    bool is_new = true; ///< false: it waited
+    bool is_new = true; ///< false if it has waited
   };
 
   void see(const AlarmInput &input, Seconds measured, std::vector<Change> &changes);

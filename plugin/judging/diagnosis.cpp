@@ -13,19 +13,19 @@ namespace {
 
 using Seconds = std::chrono::duration<double>;
 
-// The first SYN is sent again after TCP_TIMEOUT_INIT (include/net/tcp.h).
+// A client sends its first SYN again after TCP_TIMEOUT_INIT (include/net/tcp.h).
 constexpr std::chrono::seconds first_retransmission{1};
 
 constexpr int high_intervals = 3;
-constexpr std::uint8_t high_window = 0b111111; // a bit for each interval
+constexpr std::uint8_t high_window = 0b111111; // one bit per interval
 
-// Of a listener whose refused connections no counter tells. A queue of one or two is no trouble.
+// For listeners whose refused connections no counter shows. A queue of one or two is no trouble.
 constexpr std::chrono::milliseconds uncounted_full_for{100};
 constexpr std::uint32_t uncounted_full_times = 3;
-// A queue of three or less that is full is merely used.
+// A queue of three or less that is full is simply in use.
 constexpr std::uint64_t full_minimum = 4; // connections
 
-// What a message would call 0 s is not told.
+// A message does not mention shorter times, which it would print as 0 s.
 constexpr std::chrono::milliseconds shortest_told{50};
 
 const std::string unknown_source = "not known who set it: a restart may be enough";
@@ -33,7 +33,7 @@ const std::string unknown_source = "not known who set it: a restart may be enoug
 constexpr double stuck_member_percent = 90;
 constexpr double idle_member_percent = 10;
 
-constexpr std::int64_t syncookies_always = 2; // each SYN is counted as if its queue were full
+constexpr std::int64_t syncookies_always = 2; // each SYN counts as if its queue were full
 
 std::string count_of(std::uint64_t count, std::string_view noun) {
   std::string text = std::to_string(count);
@@ -46,7 +46,7 @@ std::string count_of(std::uint64_t count, std::string_view noun) {
 
 std::string percent(double value) { return std::to_string(std::lround(value)) + " %"; }
 
-/// To a tenth below ten seconds.
+/// Rounds to a tenth below ten seconds.
 std::string seconds(Seconds span) {
   const std::int64_t tenths = std::llround(span.count() * 10);
   if (tenths >= 100)
@@ -62,7 +62,7 @@ bool syn_queue_at_limit(const ListenerFacts &facts) {
          *facts.syn_length >= std::max<std::uint64_t>(facts.limit, 1);
 }
 
-/// Whether the kernel's counters say that a SYN queue was full, if there was one at its limit.
+/// Whether the kernel's counters show that a SYN queue was full, given one at its limit.
 Cause syn_cause(const ListenerFacts &facts, const NamespaceFacts &common) {
   if (common.req_q_full_drop_rose && facts.drops > 0 && common.tcp_syncookies.value_or(0) == 0)
     return Cause::syn_queue_full;
@@ -71,7 +71,7 @@ Cause syn_cause(const ListenerFacts &facts, const NamespaceFacts &common) {
   return Cause::none;
 }
 
-/// A queue too small for WarningMinimum counts when it is full.
+/// A queue that is too small for WarningMinimum is high when it is full.
 bool is_high_in(const ListenerFacts &facts, const DiagnosisLimits &limits) {
   const std::uint64_t capacity = layout::group_capacity(facts.limit, facts.members);
   if (capacity < limits.warning_minimum)
@@ -170,8 +170,8 @@ bool Judgement::overflowed() const {
                                                facts_.runs.full_times >= uncounted_full_times);
 }
 
-// Those who wait at several members cannot be told apart, and one that is accepted from may have a
-// long queue: there it is the member that must have stopped.
+// A scan cannot tell the members apart, and a member that accepts may have a long queue. So with
+// several members it is a single member that must have stopped.
 bool Judgement::waits_too_long() const {
   return facts_.queue.last > 0 && facts_.members == 1 &&
          facts_.oldest_wait >= limits_.stalled_after;
@@ -187,8 +187,8 @@ bool Judgement::is_skewed() const {
          facts_.longest_hot_member >= first_retransmission;
 }
 
-/// Whether the queue has been full and is not empty yet, so that what it is shows when it ends: a
-/// burst, a pause, or a server that does not keep up. The last shows earlier, by accepts.
+/// Whether the queue has been full and is not empty yet. Only its end will show whether it was a
+/// burst or a pause; accepts can show earlier that the server does not keep up.
 bool Judgement::is_open() const {
   const QueueRuns &runs = facts_.runs;
   if (!runs.full_run_goes_on)
@@ -201,8 +201,8 @@ bool Judgement::is_open() const {
          (2 * runs.full_untouched_for >= runs.full_run_for && !facts_.accepted);
 }
 
-// A full accept queue keeps requests in the SYN queue, so that this is full too: there the accept
-// queue's own cause stands.
+// A full accept queue holds requests back in the SYN queue, which then is full too. So the accept
+// queue's own cause wins.
 Cause Judgement::cause(ListenerState state) const {
   if (state == ListenerState::ok)
     return history_.syn_queue_is_full() ? syn_cause(facts_, common_) : Cause::none;
@@ -261,7 +261,7 @@ std::string Judgement::peak() const {
 
 std::string Judgement::drops() const { return count_of(facts_.drops, "drop"); }
 
-/// A full queue is not to read as if all were well.
+/// Mentions a full queue, which must not read as if all were well.
 std::string Judgement::ok() const {
   const bool was_full = facts_.queue.peak >= layout::group_capacity(facts_.limit, facts_.members);
   std::string text = (was_full ? "accept queue was full, " : "accept queue ok, ") + peak();
@@ -274,7 +274,7 @@ std::string Judgement::ok() const {
   return text + in_span();
 }
 
-/// Of a queue whose cause is open. What the limit is stands whatever that turns out to be.
+/// Describes a queue whose cause is open; advises on the limit, which holds in any case.
 std::string Judgement::so_far() const {
   const QueueRuns::Duration full_for = facts_.runs.full_run_for;
   std::string text =
@@ -361,7 +361,7 @@ std::string Judgement::knob() const {
   return advice;
 }
 
-/// The beginning and the end of the text, if it is longer.
+/// Keeps the beginning and the end of a text that is too long.
 std::string shortened(std::string_view text, std::size_t max_bytes) {
   constexpr std::string_view gap = "...";
   if (text.size() <= max_bytes)
@@ -406,7 +406,7 @@ Diagnosis diagnose(const ListenerFacts &facts, const NamespaceFacts &common,
 LimitSource limit_source(std::uint32_t limit, const Somaxconn &somaxconn) {
   if (somaxconn.now && limit > *somaxconn.now)
     return LimitSource::stale;
-  // One that was set before anyone looked is somaxconn's if it was that at the first look.
+  // A limit that was set before the first look counts as somaxconn's if it was equal to it then.
   const std::optional<std::int64_t> then =
       somaxconn.at_listen ? somaxconn.at_listen : somaxconn.first_seen;
   if (somaxconn.now && then && then != somaxconn.now && limit == *then)
@@ -424,7 +424,7 @@ std::string message_about(std::string_view name, std::string_view owner, std::st
   constexpr std::string_view before_owner = " (";
   constexpr std::string_view after_owner = ")";
   constexpr std::string_view before_text = ": ";
-  // What a long name leaves to its owner.
+  // A long name leaves at least this to its owner.
   constexpr std::size_t owner_bytes = 24;
   constexpr std::size_t owner_share = 3; // at most this part of the room
 

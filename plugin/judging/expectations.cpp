@@ -9,14 +9,14 @@ namespace {
 
 bool is_unix_name(std::string_view name) { return name.starts_with("unix_"); }
 
-/// The watch that gives a name to a listener of which the address is known.
+/// Whether a Watch with an exact address gives this name.
 bool has_exact_giver(const Config &config, const std::string &name) {
   return std::any_of(config.watches.begin(), config.watches.end(), [&](const Watch &watch) {
     return watch.name == name && !watch.entry.names().empty();
   });
 }
 
-/// A listener that an entry means, as far as that tells.
+/// A listener that the entry matches, as far as the entry determines it.
 ListenerView view_of(const ListenerEntry &entry) {
   if (entry.names().empty())
     return {.name = entry.text()};

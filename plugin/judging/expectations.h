@@ -14,9 +14,9 @@
 
 namespace backlog {
 
-/// Which listeners are to be there: those that a <Watch> expects by name or address, and those
-/// that an expected /regex/ has met for ten minutes without a break, so that what comes and goes
-/// is never missing.
+/// Which listeners should be there: those that a <Watch> expects by name or address, and those that
+/// an expected /regex/ has matched for ten minutes without a break, so that listeners which come
+/// and go are never missing.
 class Expectations {
 public:
   using Duration = std::chrono::nanoseconds;
@@ -26,28 +26,28 @@ public:
 
   explicit Expectations(std::shared_ptr<const Config> config);
 
-  /// A listener is there in this interval. facts: of its watches; has_id: the next start of the
-  /// service has another name, which no regex expects; at: time since whenever.
+  /// A listener is there in this interval. facts: from its Watch blocks. has_id: its name changes
+  /// with the next start, so no regex expects it. at: time since any fixed moment.
   void see(const std::string &name, const WatchFacts &facts, bool has_id, Duration at);
 
-  /// One that is expected and was not seen in this interval.
+  /// A listener that is expected but was not seen in this interval.
   struct Absent {
-    std::string name;      ///< as it was last seen, or as its address would give it
-    std::string address{}; ///< what the <Watch> has in the place of an address
+    std::string name;      ///< the last name seen, or the one that the address gives
+    std::string address{}; ///< the address in the <Watch>
     bool is_unix = false;
 
     ListenerView view() const { return {.name = name, .address = address}; }
   };
-  /// Ends the interval. Each name once, in order.
+  /// Ends the interval. Returns each absent name once, sorted.
   std::vector<Absent> end_interval();
 
   /// As of the end of the last interval.
   bool contains(const std::string &name) const;
-  /// Regexes have met more than may be expected.
+  /// Whether the regexes match more listeners than may be expected.
   bool is_full() const { return is_full_; }
 
 private:
-  /// What one <Watch> expects.
+  /// The expectation of one <Watch>.
   struct Exact {
     std::size_t watch = 0;
     Absent listener;

@@ -5,15 +5,15 @@
 
 namespace backlog {
 
-/// Who goes first where there is no room for all: those that the configuration names, those whose
-/// name stays the same, those that have been known for longer. Severity is no part of it, since
-/// anyone on the host can make new listeners that are full.
+/// Which listeners come first when there is not room for all: those that the configuration names,
+/// then those with stable names, then the older ones. Severity does not count, because anyone on
+/// the host can make new listeners that are full.
 struct Precedence {
   bool watched = false;                        ///< named by the configuration
-  bool stable = true;                          ///< false: its name is another after the next start
-  std::chrono::steady_clock::time_point since; ///< it has been known, also through restarts
+  bool stable = true;                          ///< false if the name changes with the next start
+  std::chrono::steady_clock::time_point since; ///< first seen, also across restarts
 
-  /// Less: goes before the other.
+  /// The lesser one comes first.
   std::strong_ordering operator<=>(const Precedence &other) const {
     if (watched != other.watched)
       return watched ? std::strong_ordering::less : std::strong_ordering::greater;

@@ -25,7 +25,7 @@ std::int64_t RecentWorst::number_of(TimePoint time) {
 }
 
 void RecentWorst::forget(std::vector<Part> &parts, TimePoint now) {
-  // The oldest part that is kept has begun before the span, or just with it.
+  // The oldest part kept began at or before the start of the span.
   const std::int64_t oldest = number_of(now) - parts_of_span;
   std::erase_if(parts, [&](const Part &part) { return part.number < oldest; });
 }

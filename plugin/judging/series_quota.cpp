@@ -7,7 +7,7 @@ namespace backlog {
 
 namespace {
 
-constexpr std::size_t extra_share = 10; // one for so many slots
+constexpr std::size_t extra_share = 10; // one extra slot per so many slots
 
 } // namespace
 
@@ -64,7 +64,7 @@ void SeriesQuota::give_slots(const std::vector<Wish> &wishes, std::size_t free) 
 
 void SeriesQuota::give_extra_slots(const std::vector<Wish> &wishes, std::size_t slots) {
   std::vector<Wish> contenders;
-  std::size_t held = 0; // by those that contend
+  std::size_t held = 0; // slots held by listeners that compete
   for (const Wish &wish : wishes) {
     const SeriesCandidate &candidate = *wish.candidate;
     if (wish.entry->slot == Slot::extra)

@@ -10,10 +10,10 @@ namespace backlog {
 
 namespace {
 
-// What write_prometheus, the slowest of collectd's writers, digests with ease.
+// write_prometheus, the slowest of collectd's writers, handles this many with ease.
 constexpr double places_per_second = 200;
 constexpr std::chrono::hours absent_namespaces_kept_for{24};
-// As many may well be nobody's service.
+// So many may easily be nobody's service.
 constexpr std::size_t few_given_out_ports = 2;
 
 bool rose(Counter counter, const NetCounters &now, const NetCounters &before) {
@@ -55,40 +55,40 @@ void count_state(ListenerState state, HostFigures &host) {
 
 struct TableBuilder::Draft {
   std::chrono::steady_clock::time_point now;
-  std::chrono::steady_clock::time_point ended_at; ///< the interval
+  std::chrono::steady_clock::time_point ended_at; ///< end of the interval
   const Survey *survey = nullptr;
   Table table;
   HostFigures host;
-  /// Of each row.
+  /// Further figures for each row.
   struct Listener {
-    std::string name; ///< before a Watch block gave another
+    std::string name; ///< before a Watch block renamed it
     WatchFacts watch;
     ListenCounters dropped{};       ///< in this interval
-    std::uint64_t told_before = 0;  ///< as in ListenerHarvest
-    bool counts_drops = false;      ///< has a counter
-    bool unstable = false;          ///< whose series is another's
-    bool drops_known = false;       ///< whether that is to be told
-    DropAccount *account = nullptr; ///< of its namespace; nullptr: of several
+    std::uint64_t told_before = 0;  ///< see ListenerHarvest
+    bool counts_drops = false;      ///< it has a counter
+    bool unstable = false;          ///< its values are in the aggregate's series
+    bool drops_known = false;       ///< its drops may be shown
+    DropAccount *account = nullptr; ///< its namespace's; nullptr for several namespaces
   };
-  /// What a namespace's drops of the interval are, and where they are told.
+  /// A namespace's drops in the interval, and their account.
   struct Drops {
     DropAccount *account = nullptr;
     DropAccount::Interval interval;
-    std::uint64_t unreported = 0; ///< of those that have no row
+    std::uint64_t unreported = 0; ///< of listeners without a row
     bool known = false;
   };
   std::vector<Listener> listeners;
   std::vector<SeriesCandidate> candidates;
-  std::vector<std::size_t> candidate_rows;          ///< the row of each candidate
-  std::optional<std::uint64_t> unstable_syn_length; ///< sum over those that are unstable
+  std::vector<std::size_t> candidate_rows;          ///< row of each candidate
+  std::optional<std::uint64_t> unstable_syn_length; ///< sum over the unstable listeners
   std::size_t given_out_ports = 0; ///< listeners that are unstable because of their port
-  // Of the namespace whose rows are being added.
+  // The namespace whose rows are being added.
   NamespaceFacts common;
-  bool looked_before = false; ///< in the interval before
+  bool looked_before = false; ///< its limits were read in the previous interval
   const NamespaceSurvey *namespace_survey = nullptr;
-  std::vector<Drops> drops; ///< of each namespace; the last one is it
+  std::vector<Drops> drops; ///< one for each namespace; the last is the current one
   std::string net_namespace;
-  std::string namespace_part; ///< of names
+  std::string namespace_part; ///< its suffix in names
 };
 
 TableBuilder::TableBuilder(std::shared_ptr<const Config> config)
@@ -212,7 +212,7 @@ NamespaceFacts TableBuilder::facts_of(const NamespaceHarvest &harvest,
   return facts;
 }
 
-// A namespace that was made anew under an old name begins its counters with the sampler's first
+// If a namespace was made anew under its old name, its counters begin with the sampler's first
 // look.
 void TableBuilder::open_accounts(const NamespaceHarvest &harvest, Draft &draft) {
   const auto [entry, is_new] = namespace_drops_.try_emplace(kernel_instance(harvest.label));
@@ -222,7 +222,7 @@ void TableBuilder::open_accounts(const NamespaceHarvest &harvest, Draft &draft) 
     drops.since = harvest.counted_since;
     drops.account.begin_anew();
   }
-  // Of two in one interval, the second tells for both.
+  // If a name occurs twice in an interval, the second entry covers both.
   if (!is_new && drops.last_present == draft.now)
     for (Draft::Drops &earlier : draft.drops)
       if (earlier.account == &drops.account)
@@ -236,7 +236,7 @@ void TableBuilder::open_accounts(const NamespaceHarvest &harvest, Draft &draft) 
     opened.interval.listen_drops = (*harvest.counters)[Counter::ListenDrops];
 }
 
-/// What no row is going to have.
+/// Adds drops that will have no row.
 void TableBuilder::add_drops(const FamilyHarvest &kind, Draft &draft) const {
   Draft::Drops &drops = draft.drops.back();
   std::uint64_t unlisted_unstable = kind.read ? kind.aggregate.dropped.drops : 0;
@@ -251,7 +251,8 @@ void TableBuilder::add_drops(const FamilyHarvest &kind, Draft &draft) const {
     drops.unreported -= std::min(drops.unreported, unlisted_unstable);
 }
 
-/// All that counting the drops needs memory for: it is done as a whole or not at all.
+/// Does everything in the counting of drops that can run out of memory, so that the counting is
+/// done as a whole or not at all.
 void TableBuilder::open_counters(Draft &draft) {
   for (std::size_t i = 0; i < draft.listeners.size(); ++i) {
     const Draft::Listener &listener = draft.listeners[i];
@@ -285,7 +286,7 @@ void TableBuilder::count_drops(Draft &draft) noexcept {
     }
     const std::uint64_t more = listener.dropped.drops - listener.told_before;
     if (listener.unstable && aggregates_have_series())
-      continue; // the aggregate has them
+      continue; // they are in the aggregate
     if (row.has_series) {
       series_totals_.add(row.name, more);
       if (!listener.drops_known)
@@ -416,7 +417,7 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
   if (!address.empty() && !memory.address.empty() && memory.address != address)
     memory = Memory();
   memory.address = address;
-  // What limits the first look at a namespace finds were set before.
+  // Limits that the first look at a namespace finds were set earlier.
   if (memory.lowest_limit != interval.lowest_limit || is_new) {
     const bool looked_before = !is_new || draft.looked_before;
     memory.somaxconn_at_listen = looked_before ? draft.common.somaxconn : std::nullopt;
@@ -468,7 +469,7 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
   facts.somaxconn_at_listen = memory.somaxconn_at_listen;
   facts.somaxconn_first_seen = memory.somaxconn_first_seen;
   const DiagnosisLimits limits = diagnosis_limits(*config_, watch);
-  // What is expected is that clients can connect.
+  // A listener is expected so that clients can connect.
   facts.file_is_gone = limits.expected && draft.survey != nullptr &&
                        draft.survey->unreachable.contains(interval.cookie);
   facts.is_there = !facts.file_is_gone;
@@ -477,8 +478,8 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
   count_state(row.diagnosis->state, draft.host);
 }
 
-/// A survey of an earlier interval says nothing of who came since: it counts only where the queue
-/// has not been seen to shrink from then on.
+/// A survey of an earlier interval says nothing of newer connections. It counts only if the queue
+/// has not been seen to shrink since then.
 AcceptFacts TableBuilder::accept_facts(const ListenerInterval &interval, Family family,
                                        Memory &memory, const Draft &draft) const {
   if (draft.survey == nullptr)
@@ -519,7 +520,7 @@ void TableBuilder::add_missing(Draft &draft) {
                                   " listeners, and no more");
   if (absent.empty())
     return;
-  std::unordered_map<std::string, std::size_t> rows; // that there are already, by name
+  std::unordered_map<std::string, std::size_t> rows; // existing rows by name
   for (std::size_t i = 0; i < draft.listeners.size(); ++i)
     rows.emplace(draft.listeners[i].name, i);
   for (const Expectations::Absent &listener : absent)
@@ -546,7 +547,7 @@ void TableBuilder::add_missing(const Expectations::Absent &listener, Draft &draf
   memory.history.add(facts, draft.common, limits);
   row.diagnosis = diagnose(facts, draft.common, limits, memory.history);
   count_state(row.diagnosis->state, draft.host);
-  // It may have a row already, that of the interval in which it went.
+  // In the interval in which it closed it still has a row.
   if (const auto known = rows.find(name); known != rows.end()) {
     draft.table.rows[known->second].diagnosis = std::move(row.diagnosis);
     return;
@@ -563,7 +564,7 @@ void TableBuilder::add_missing(const Expectations::Absent &listener, Draft &draf
   draft.table.rows.push_back(std::move(row));
 }
 
-/// Of a listener that was never seen.
+/// The origin of a listener that was never seen.
 TableBuilder::Origin TableBuilder::origin_of(const Expectations::Absent &listener) {
   const std::string &name = listener.name;
   const std::size_t end = name.rfind(namespace_separator);
@@ -585,7 +586,7 @@ void TableBuilder::note_matches(const ListenerView &listener, const WatchFacts &
       listener_matched_[i] = true;
 }
 
-/// What nothing was found for may be a mistake.
+/// Reports entries of the configuration that matched nothing, which may be mistakes.
 void TableBuilder::tell_unmatched(Draft &draft) {
   if (unmatched_told_ || watched_for_ < config_->missing_after || !draft.table.is_complete)
     return;
@@ -641,7 +642,7 @@ void TableBuilder::add_folds(const Harvest &harvest, Draft &draft) {
   add_aggregate(unix_sockets, std::string(unix_aggregate), Family::unix_socket, draft);
 }
 
-/// Peaks of several namespaces are added up, too: no sample has seen all of them at once.
+/// Adds up the peaks of several namespaces, although no sample saw all of them at one moment.
 void TableBuilder::add_aggregate(const std::vector<const FamilyHarvest *> &kinds,
                                  const std::string &name, Family family, Draft &draft) {
   Row row;
@@ -688,8 +689,8 @@ void TableBuilder::give_places(Draft &draft, std::chrono::duration<double> inter
   }
 }
 
-// A name that a Watch block gives goes to one listener, which keeps it until it is gone; to none if
-// the address of another gives it that name.
+// Gives the names in Watch blocks. One listener gets such a name and keeps it until it is gone;
+// none does if the address of another listener produces it.
 void TableBuilder::give_names(Draft &draft) {
   std::map<std::string, std::vector<std::size_t>> wanted; // rows by the name that they want
   for (std::size_t i = 0; i < draft.listeners.size(); ++i) {

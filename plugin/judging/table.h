@@ -28,36 +28,40 @@ namespace backlog {
 
 /// One listener's interval, as every reader gets it.
 struct Row {
-  std::string name;      ///< to be shown: a Watch block may have given it
-  std::string owner;     ///< "": not known
-  bool has_queue = true; ///< false: it is not there, and only its counter and state are told
+  std::string name;  ///< as shown; a Watch block can give it
+  std::string owner; ///< "" if unknown
+  /// False if the listener is not there and only its counter and state are known.
+  bool has_queue = true;
   WindowFigures queue;
-  std::uint64_t limit = 0;                       ///< connections
-  std::uint32_t members = 0;                     ///< sockets
-  Family family = Family::tcp;                   ///< Unix listeners have neither of the next two
-  std::optional<std::uint64_t> dropped;          ///< of its series, segments, ever
-  std::optional<std::uint64_t> dropped_at_begin; ///< of the interval, as in DropTotals::Value
-  std::optional<std::uint64_t> syn_length;       ///< half-open connections
-  std::optional<std::uint64_t> interval_drops;   ///< segments, in this interval
+  std::uint64_t limit = 0;              ///< connections
+  std::uint32_t members = 0;            ///< sockets
+  Family family = Family::tcp;          ///< Unix listeners have neither of the next two
+  std::optional<std::uint64_t> dropped; ///< counter of its series, segments
+  /// The counter at the beginning, see DropTotals::Value.
+  std::optional<std::uint64_t> dropped_at_begin;
+  std::optional<std::uint64_t> syn_length;     ///< half-open connections
+  std::optional<std::uint64_t> interval_drops; ///< segments in this interval
   std::optional<std::chrono::duration<double>> oldest_wait;
   std::optional<std::uint64_t> arrived;  ///< connections, ever
   std::optional<std::uint64_t> accepted; ///< connections, ever
   std::optional<Diagnosis> diagnosis;    ///< empty for the sum of several listeners
   bool has_series = false;
-  Precedence precedence; ///< among those that have a diagnosis
-  /// Valid as long as the harvest; nullptr for the sum of several and for what is missing.
+  Precedence precedence; ///< among the rows with a diagnosis
+  /// Valid as long as the harvest; nullptr for sums and for missing listeners.
   const ListenerIdentity *identity = nullptr;
   std::string net_namespace;                     ///< "" for collectd's own
-  std::optional<DropTotals::Standing> drops;     ///< also without a series; segments
-  std::optional<DropTotals::Standing> overflows; ///< those of them that found the queue full
-  std::optional<std::uint64_t> arrivals;         ///< connections, in this interval
-  std::optional<std::uint64_t> accepts;          ///< connections, in this interval
-  std::optional<std::chrono::duration<double>> wait_mean; ///< of those accepted; likewise:
+  std::optional<DropTotals::Standing> drops;     ///< segments, also for listeners without a series
+  std::optional<DropTotals::Standing> overflows; ///< those of drops that found the queue full
+  std::optional<std::uint64_t> arrivals;         ///< connections in this interval
+  std::optional<std::uint64_t> accepts;          ///< connections in this interval
+  /// Of the connections accepted in this interval; the next two also.
+  std::optional<std::chrono::duration<double>> wait_mean;
   std::optional<std::chrono::duration<double>> wait_p50;
   std::optional<std::chrono::duration<double>> wait_p99;
-  std::optional<std::uint64_t> peak_bound; ///< connections: the queue was nowhere longer
-  std::optional<std::uint64_t> enough;     ///< the limit that would have held the last day's worst
-  std::string clients;                     ///< who waits; "": not known
+  std::optional<std::uint64_t> peak_bound; ///< connections; the queue was never longer
+  /// The limit that would have held the worst burst of the last day.
+  std::optional<std::uint64_t> enough;
+  std::string clients; ///< which clients wait; "" if unknown
 };
 
 /// Figures of all listeners together.
@@ -68,43 +72,45 @@ struct HostFigures {
   std::uint64_t overflow = 0;
   std::uint64_t stalled = 0;
   std::uint64_t missing = 0;
-  std::uint64_t unreported = 0;         ///< listeners without a series for want of a place or room
-  std::optional<std::uint64_t> dropped; ///< segments, ever
+  std::uint64_t unreported = 0; ///< listeners without a series for lack of a slot or of room
+  std::optional<std::uint64_t> dropped; ///< segments, a counter
 };
 
-/// What the kernel has for a net namespace as a whole.
+/// The kernel's figures for a whole net namespace.
 struct KernelRow {
   std::string instance;      ///< kernel, or kernel_netns_NAME
   std::string net_namespace; ///< "" for collectd's own
-  bool has_series = true; ///< false: its name is another after the next start of the same container
-  bool tcp_unread = false; ///< its TCP listeners could not be read
+  bool has_series = true;    ///< false if the name changes when the same container starts again
+  bool tcp_unread = false;   ///< its TCP listeners could not be read
   bool unix_unread = false;
-  std::chrono::steady_clock::time_point counted_since; ///< the counters
+  std::chrono::steady_clock::time_point counted_since; ///< start of the counters
   std::optional<NetCounters> counters;
   std::optional<std::uint64_t> drops_unattributed; ///< segments since the plugin's baseline
-  std::optional<std::uint64_t> drops_unreported;   ///< likewise, of listeners without a series
+  std::optional<std::uint64_t> drops_unreported;   ///< the same, of listeners without a series
   std::optional<std::uint64_t> syn_total;          ///< half-open connections
   std::optional<NetLimits> limits;
 };
 
 /// One interval of the host.
 struct Table {
-  std::chrono::system_clock::time_point begun_at; ///< the end of the one before, if there was one
+  /// End of the previous interval, if there was one.
+  std::chrono::system_clock::time_point begun_at;
   std::chrono::system_clock::time_point taken_at;
-  std::chrono::nanoseconds measured{0}; ///< the span of the interval
-  bool is_complete = true; ///< false: some listeners could not be read, and are not in the rows
-  std::vector<Row> rows;   ///< also the sums of those that have no series of their own
-  std::vector<std::string> unread; ///< listeners that are as they were, as far as is known
+  std::chrono::nanoseconds measured{0}; ///< length of the interval
+  bool is_complete = true; ///< false if some listeners could not be read and have no row
+  std::vector<Row> rows;   ///< includes the sums of listeners without series of their own
+  /// Listeners that could not be read, so that their state is unchanged.
+  std::vector<std::string> unread;
   std::optional<HostFigures> host;
   std::vector<KernelRow> kernels;
   SamplerFigures sampler;
-  std::vector<std::string> notices; ///< to be said once
+  std::vector<std::string> notices; ///< to be logged once
 };
 
-/// Of all listeners of the table, as long as it is there.
+/// The input for Alarms; valid as long as the table.
 std::vector<AlarmInput> alarm_inputs(const Table &table);
 
-/// Makes the tables, one after the other.
+/// Builds the tables, one after another.
 class TableBuilder {
 public:
   explicit TableBuilder(std::shared_ptr<const Config> config);
@@ -114,34 +120,36 @@ public:
               std::chrono::duration<double> interval);
 
 private:
-  /// The table of one interval while it is made.
+  /// The table that is being built.
   struct Draft;
-  /// Where a listener is, and with which others it can or cannot be read.
+  /// Namespace and family: the listeners of one origin are read together.
   struct Origin {
     std::string net_namespace; ///< "" for collectd's own
     Family family = Family::tcp;
 
     auto operator<=>(const Origin &) const = default; // NOLINT(modernize-use-nullptr)
   };
-  /// What is kept of a listener from interval to interval, by name.
+  /// State kept for a listener from interval to interval, by name.
   struct Memory {
     Origin origin;
-    std::string address; ///< as in ListenerIdentity: that of another begins anew
+    std::string address; ///< see ListenerIdentity; another address starts anew
     ListenerHistory history;
     std::uint32_t lowest_limit = 0;
-    std::optional<std::int64_t> somaxconn_at_listen;  ///< as in ListenerFacts
-    std::optional<std::int64_t> somaxconn_first_seen; ///< likewise
-    std::optional<std::string> given_name;            ///< by a Watch
-    std::uint64_t seen = 0;                           ///< number of the interval
-    std::uint64_t oldest_cookie = 0; ///< of the connection that waits longest; 0: none was seen
-    std::chrono::steady_clock::time_point oldest_since; ///< when it was first seen to
+    std::optional<std::int64_t> somaxconn_at_listen;  ///< see ListenerFacts
+    std::optional<std::int64_t> somaxconn_first_seen; ///< see ListenerFacts
+    std::optional<std::string> given_name;            ///< from a Watch block
+    std::uint64_t seen = 0;                           ///< number of the last interval that had it
+    /// Of the connection that has waited longest; 0 if none was seen.
+    std::uint64_t oldest_cookie = 0;
+    /// When that connection was first seen as the oldest.
+    std::chrono::steady_clock::time_point oldest_since;
   };
-  /// What is kept of a net namespace from interval to interval.
+  /// State kept for a net namespace from interval to interval.
   struct NamespaceMemory {
     std::optional<NetCounters> counters;
-    std::uint64_t seen = 0; ///< number of the interval
+    std::uint64_t seen = 0; ///< number of the last interval that had it
   };
-  /// Of all namespaces that had the name, one after the other.
+  /// The account of all namespaces that have had the name in turn.
   struct NamespaceDrops {
     DropAccount account;
     NetNamespaceId id; ///< of the last one
@@ -181,20 +189,21 @@ private:
   SeriesQuota series_quota_;
   DropTotals drop_totals_;
   DropTotals overflow_totals_;
-  DropTotals series_totals_; ///< drops, by the name of the series, while it is one
+  DropTotals series_totals_; ///< counters of series, by the series' name
   DropTotals arrived_totals_;
   DropTotals accepted_totals_;
   std::unordered_map<std::string, Memory> memories_;
   std::set<Origin> unread_; ///< in this interval
   Expectations expectations_;
-  std::vector<bool> watch_matched_;    ///< whether the Watch has met a listener
-  std::vector<bool> listener_matched_; ///< likewise each entry of Listener
+  std::vector<bool> watch_matched_;    ///< for each Watch block, whether it has matched a listener
+  std::vector<bool> listener_matched_; ///< the same for each entry of Listener
   bool unmatched_told_ = false;
-  std::chrono::nanoseconds watched_for_{0};    ///< the spans of all intervals
-  std::map<std::string, std::string> holders_; ///< listeners by the name that a Watch gave them
+  std::chrono::nanoseconds watched_for_{0}; ///< total length of all intervals
+  /// Listeners by the name that a Watch block gave them.
+  std::map<std::string, std::string> holders_;
   std::map<NetNamespaceId, NamespaceMemory> namespaces_;
   std::map<std::string, NamespaceDrops> namespace_drops_;         ///< by plugin instance
-  std::uint64_t dropped_ = 0;                                     ///< segments ever
+  std::uint64_t dropped_ = 0;                                     ///< segments, a counter
   std::optional<std::chrono::system_clock::time_point> taken_at_; ///< of the last harvest
   std::uint64_t interval_ = 0;
 };

@@ -13,14 +13,15 @@ namespace backlog {
 
 namespace {
 
-constexpr int most_links = 40; // as the kernel has it (MAXSYMLINKS)
+constexpr int most_links = 40; // like the kernel's MAXSYMLINKS
 constexpr mode_t others_write = S_IWGRP | S_IWOTH;
 
 UniqueFd open_part(int at, const char *name) {
   return UniqueFd(::openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
 }
 
-/// Cuts the first part off the path, and the slashes around it; "": there is none.
+/// Removes the first part of the path and the slashes around it, and returns it; "" if there is
+/// none.
 std::string cut_part(std::string &path) {
   const std::size_t begin = std::min(path.find_first_not_of('/'), path.size());
   const std::size_t end = std::min(path.find('/', begin), path.size());
@@ -67,7 +68,7 @@ private:
     struct stat status {};
     if (!next || ::fstat(next.get(), &status) != 0)
       return error(errno);
-    // Whoever may write here may put something else in its place.
+    // Whoever can write here can put something else in its place.
     if (Failure failure = check_way())
       return failure;
     if ((here_status_.st_mode & others_write) != 0 && !is_trusted(status))
@@ -104,7 +105,7 @@ private:
   }
 
   const std::string &path_;
-  std::string rest_; ///< of the path, links put in
+  std::string rest_; ///< rest of the path, with links resolved
   UniqueFd here_;
   struct stat here_status_ {};
   uid_t root_owner_ = 0;

@@ -16,11 +16,12 @@ struct SeriesValue {
   std::string_view type;
   std::string_view type_instance;
   std::variant<double, std::int64_t> value;
-  bool at_begin = false; ///< of the interval, else at its end
+  bool at_begin = false; ///< at the beginning of the interval, not at its end
 };
 
-/// Every value that a table has for collectd's stores; first those at the interval's beginning,
-/// since collectd takes no value older than the last of its series, and takes them in threads.
+/// Visits every value of a table for collectd's stores. Values at the interval's beginning come
+/// first, because collectd refuses a value older than the last of its series, and its threads take
+/// them in order.
 void for_each_value(const Table &table, ValueSet values,
                     FunctionRef<void(const SeriesValue &)> sink);
 

@@ -15,7 +15,7 @@ namespace {
 
 using namespace std::chrono;
 
-/// Takes over the value, and the bit that says so, if there is one.
+/// Copies a value that is known and sets its bit.
 template <class From, class To>
 void take(const std::optional<From> &from, To &to, std::uint32_t bit, std::uint32_t &has) {
   if (!from)
@@ -35,7 +35,7 @@ void take_address(const ListenerIdentity &identity, Family family, layout::Liste
   record.port = identity.tcp.port;
 }
 
-/// How a net namespace is called in the table. Its own name could be `self`, too.
+/// The namespace's name in the table. A namespace can itself be called `self`.
 std::string namespace_name(const std::string &net_namespace) {
   if (net_namespace.empty())
     return std::string(layout::own_namespace);
@@ -157,14 +157,15 @@ layout::Namespace namespace_record(const KernelRow &row, BootTimes &times) {
   return record;
 }
 
-/// As the namespace's record has it.
+/// The name in the namespace's record.
 std::string record_name(const std::string &net_namespace) {
   decltype(layout::Namespace::name) field{};
   layout::set_text(field, namespace_name(net_namespace));
   return std::string(layout::text_of(field));
 }
 
-/// Those of single listeners, each name once: two namespaces can meet in the names of theirs.
+/// The rows of single listeners, each name once, since listeners of two namespaces can have one
+/// name.
 std::vector<const Row *> rows_by_name(const Table &table) {
   std::vector<const Row *> rows;
   rows.reserve(table.rows.size());
@@ -179,7 +180,7 @@ std::vector<const Row *> rows_by_name(const Table &table) {
   return rows;
 }
 
-/// Positions of the namespaces by name. Each name is there once, and the own one first.
+/// Adds the namespaces, each name once and the own one first, and returns their positions.
 std::map<std::string, std::uint32_t> add_namespaces(const Table &table, TableContents &contents,
                                                     BootTimes &times) {
   std::map<std::string, std::uint32_t> positions;
@@ -218,7 +219,7 @@ TableContents table_contents(const Table &table, const Harvest &harvest, duratio
   layout::Header &header = contents.header;
   const auto age = system_clock::now() - table.taken_at;
   header.taken_at_ns = duration_cast<nanoseconds>(table.taken_at.time_since_epoch()).count();
-  // A clock that is set while the table is made can make it look older than the system.
+  // If the clock is set while the table is made, the age must not reach back before the boot.
   header.taken_at_boot_ns =
       std::max<std::int64_t>(clock_ns() - std::max<std::int64_t>(nanoseconds(age).count(), 0), 0);
   header.interval_ns = duration_cast<nanoseconds>(interval).count();

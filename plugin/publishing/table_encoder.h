@@ -12,15 +12,15 @@
 
 namespace backlog {
 
-/// Times of CLOCK_BOOTTIME for those of the steady clock, which stands still while the system
-/// sleeps. Each is the same in every table that has it.
+/// Converts times of the steady clock, which stops while the system sleeps, to CLOCK_BOOTTIME. A
+/// time has the same result in every table.
 class BootTimes {
 public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  /// Nanoseconds.
+  /// Returns nanoseconds.
   std::int64_t at(TimePoint time);
-  /// Forgets those that were not asked for since the last call.
+  /// Forgets the times that were not requested since the last call.
   void next_table();
 
 private:
@@ -28,14 +28,14 @@ private:
   std::map<TimePoint, std::int64_t> asked_;
 };
 
-/// What goes from one table to the next.
+/// State kept from one table to the next.
 struct TableMemory {
   BootTimes times;
   RecentWorst recent;
 };
 
-/// The table as other processes get it. interval: collectd's; alarms: as they stand after this
-/// interval; began_ns: CLOCK_BOOTTIME when the counters of the host began.
+/// The table for other processes. interval: collectd's. alarms: after this interval. began_ns:
+/// CLOCK_BOOTTIME when the host's counters began.
 TableContents table_contents(const Table &table, const Harvest &harvest,
                              std::chrono::duration<double> interval, const Alarms &alarms,
                              std::int64_t began_ns, TableMemory &memory);

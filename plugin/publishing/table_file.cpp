@@ -44,8 +44,8 @@ template <class Record> std::string_view name_of(const Record &record) {
   return layout::text_of(record.name);
 }
 
-/// Orders the namespaces after the own one, and lets the listeners follow. Of two with one name
-/// the first is kept, and has the listeners of both.
+/// Sorts the namespaces after the own one and adjusts the listeners' positions. If two have one
+/// name, the first is kept and gets the listeners of both.
 void sort_namespaces(TableContents &contents, std::vector<std::string> &left_out) {
   std::vector<std::uint32_t> order(contents.namespaces.size());
   std::iota(order.begin(), order.end(), 0U);
@@ -97,7 +97,7 @@ void sort_listeners(TableContents &contents, std::vector<std::string> &left_out)
   listeners.erase(std::unique(listeners.begin(), listeners.end(), same_name), listeners.end());
 }
 
-/// Fails where what would be left is no table.
+/// Fails if the rest would not be a table.
 Failure complete(TableContents &contents, std::vector<std::string> &left_out) {
   if (const std::string_view fault = layout::fault_of(contents.header); !fault.empty())
     return Error{EINVAL, "header " + std::string(fault)};

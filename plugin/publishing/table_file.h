@@ -10,18 +10,17 @@
 
 namespace backlog {
 
-/// The table file's writer. Its folder is one that open_own_folder() opens, which looks at it each
-/// time.
+/// Writes the table file. Its folder must pass open_own_folder(), each time.
 class TableFile {
 public:
-  /// group: who may read it; empty: the group of the process.
+  /// group: may read the file; empty for the group of the process.
   explicit TableFile(std::string path, std::optional<gid_t> group = std::nullopt);
 
-  /// Puts the contents in order of names, fills in what the layout says of itself, and puts a new
-  /// file in the place of the old one. The old one stays where that fails. A record that a reader
-  /// would refuse is left out, so that it costs no other: left_out gets a line for each.
+  /// Sorts the contents by name, fills in the layout's own fields, and replaces the file. If that
+  /// fails, the old file stays. A record that a reader would refuse is left out, so that the others
+  /// can be read; left_out gets a line for each.
   Failure publish(TableContents &contents, std::vector<std::string> *left_out = nullptr);
-  /// Why the last file was not given to the group (EPERM): it is the process's own group's.
+  /// Why the group could not be set (EPERM); the file then belongs to the process's group.
   const Failure &group_refusal() const { return group_refusal_; }
 
 private:
