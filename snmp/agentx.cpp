@@ -1,6 +1,6 @@
 #include "agentx.h"
 
-// In this order: the others do not stand alone.
+// Order matters: the others do not compile alone.
 // clang-format off
 #include <net-snmp/net-snmp-config.h>
 #include <net-snmp/net-snmp-includes.h>
@@ -28,17 +28,18 @@ namespace backlog {
 namespace {
 
 constexpr const char *application = "backlog-agentx";
-// Between attempts to connect, between pings, and between attempts to register.
+// Time between attempts to connect, between pings, and between attempts to register.
 constexpr int retry_seconds = 2;
-// An agent that runs a slow script answers nobody meanwhile. That is no reason to leave it.
+// An snmpd that runs a slow script answers nobody meanwhile, which is no reason to disconnect.
 constexpr int answer_timeout_seconds = 5;
-constexpr int resend_seconds = 1; // of what could not be sent
+constexpr int resend_seconds = 1; // until what could not be sent is tried again
 constexpr std::chrono::milliseconds after_fault{100};
-// Traps are UDP: 2000 at once overflow the receive buffer of snmptrapd, and are lost.
+// Traps are UDP: 2000 at once overflow snmptrapd's receive buffer and are lost.
 constexpr std::chrono::milliseconds notification_distance{4};
-// What the library says when snmpd refuses a Register; it neither returns that nor tries again.
+// The library logs this when snmpd refuses a Register; it neither returns the error nor tries
+// again.
 constexpr std::string_view refused_message = "registering pdu failed";
-// RFC 2741, 6.1 and 6.2.16; the library does not install its header.
+// RFC 2741, 6.1 and 6.2.16; the library does not install the header that has it.
 constexpr int agentx_notify_pdu = 12;
 constexpr long agentx_not_open = 257;
 constexpr std::array<oid, 11> snmp_trap_oid{1, 3, 6, 1, 6, 3, 1, 1, 4, 1, 0};
@@ -74,7 +75,7 @@ struct FreePdu {
   void operator()(netsnmp_pdu *pdu) const { snmp_free_pdu(pdu); }
 };
 
-/// Descriptors of any number.
+/// A set of file descriptors without the limit of FD_SETSIZE.
 struct FdSet {
   FdSet() { netsnmp_large_fd_set_init(&set, FD_SETSIZE); }
   FdSet(const FdSet &) = delete;
@@ -171,8 +172,8 @@ private:
     guarded([this] { shut_down(); });
   }
 
-  /// Runs the body. No exception may end the thread, or go through the library, which is in C: it
-  /// is said once until all goes well again.
+  /// Runs the body. An exception must neither end the thread nor pass through the library, which is
+  /// C. It is logged once, until the body succeeds again.
   template <class Body> bool guarded(Body body) noexcept {
     try {
       body();
@@ -190,7 +191,7 @@ private:
     try {
       log_(std::string("something failed, and is tried again: ") + what);
       said_fault_ = true;
-    } catch (const std::exception &) { // the next one is said
+    } catch (const std::exception &) { // reported by the next one
     }
   }
 
@@ -226,22 +227,22 @@ private:
   const AgentXOptions options_;
   Monitor &monitor_;
   const std::function<void(const std::string &)> log_;
-  std::vector<oid> base_; ///< of backlogMIB
+  std::vector<oid> base_; ///< OID of backlogMIB
   int wake_fd_;
-  FdSet fds_; ///< that can be read
+  FdSet fds_; ///< readable descriptors
   std::atomic<bool> stopping_{false};
   std::promise<void> has_ended_;
   std::future<void> ended_;
   std::thread thread_;
 
-  netsnmp_session *session_ = nullptr; ///< to snmpd; nullptr: none
+  netsnmp_session *session_ = nullptr; ///< session with snmpd; nullptr if there is none
   bool said_disconnected_ = false;
   bool said_fault_ = false;
-  std::int64_t uptime_zero_ns_ = 0;               ///< of snmpd, taken once per connection
-  std::map<int, std::uint64_t> in_flight_;        ///< numbers of traps by request
-  std::chrono::steady_clock::time_point tell_at_; ///< the next trap, at the earliest
+  std::int64_t uptime_zero_ns_ = 0;               ///< start of snmpd, taken once per connection
+  std::map<int, std::uint64_t> in_flight_;        ///< numbers of traps, by request
+  std::chrono::steady_clock::time_point tell_at_; ///< earliest time of the next trap
   netsnmp_handler_registration *registration_ = nullptr;
-  bool refused_ = false; ///< by the last Register
+  bool refused_ = false; ///< snmpd refused the last Register
   bool said_refused_ = false;
   std::chrono::steady_clock::time_point register_at_;
 };
@@ -264,7 +265,7 @@ void AgentX::Loop::set_up() {
     netsnmp_ds_set_string(NETSNMP_DS_APPLICATION_ID, NETSNMP_DS_AGENT_X_SOCKET,
                           options_.address.c_str());
   init_agent(application);
-  // init_agent() sets it to its default.
+  // init_agent() resets it to its default.
   netsnmp_ds_set_int(NETSNMP_DS_APPLICATION_ID, NETSNMP_DS_AGENT_AGENTX_PING_INTERVAL,
                      retry_seconds);
   register_handler();
@@ -289,7 +290,7 @@ void AgentX::Loop::shut_down() {
   snmp_shutdown(application);
 }
 
-/// Waits for snmpd, the library's timers or a wake(), and handles what has come.
+/// Waits for snmpd, for the library's timers or for a wake(), and handles them.
 void AgentX::Loop::serve() {
   NETSNMP_LARGE_FD_ZERO(&fds_.set);
   int count = 0;
@@ -311,7 +312,7 @@ void AgentX::Loop::serve() {
     [[maybe_unused]] const ssize_t got = ::read(wake_fd_, &wakes, sizeof wakes);
     NETSNMP_LARGE_FD_CLR(wake_fd_, &fds_.set);
   }
-  // Before run_alarms(): that could take the data away, and reading would block.
+  // Before run_alarms(), which could take the data away, so that reading would block.
   if (ready > 0)
     snmp_read2(&fds_.set);
   if (ready <= 0 || timer_is_due)
@@ -326,7 +327,7 @@ bool AgentX::Loop::may_tell() const {
   return session_ != nullptr && !refused_ && in_flight_.size() < notification_window;
 }
 
-/// Microseconds, less than a second.
+/// In microseconds, less than a second.
 suseconds_t AgentX::Loop::until_next_trap() const {
   const auto left = std::chrono::duration_cast<std::chrono::microseconds>(
       tell_at_ - std::chrono::steady_clock::now());
@@ -354,8 +355,8 @@ void AgentX::Loop::tell() {
   }
 }
 
-/// Not by the library's send_v2trap(): that tells neither what fails at once nor which one is
-/// answered.
+/// Replaces the library's send_v2trap(), which reports neither immediate failures nor which trap
+/// was answered.
 bool AgentX::Loop::send(const Trap &trap) {
   NotificationNumber number = listener_alarm;
   if (trap.kind == Trap::Kind::stale)
@@ -388,8 +389,8 @@ bool AgentX::Loop::send(const Trap &trap) {
   return false;
 }
 
-/// An answer, or that there is none in time: then the agent may have it all the same, and an answer
-/// to a later one tells so.
+/// Handles an answer or a timeout. After a timeout snmpd may still have the trap; an answer to a
+/// later one shows that it has.
 int AgentX::Loop::on_answer(int operation, netsnmp_session *, int request, netsnmp_pdu *pdu,
                             void *loop) {
   auto &self = *static_cast<Loop *>(loop);
@@ -439,7 +440,7 @@ void AgentX::Loop::register_handler() {
   netsnmp_register_handler(registration_);
 }
 
-/// Says whether snmpd refuses, when that changes, and plans the next attempt.
+/// Logs when snmpd begins or ceases to refuse, and plans the next attempt.
 void AgentX::Loop::note_registration() {
   register_at_ = std::chrono::steady_clock::now() + std::chrono::seconds(retry_seconds);
   if (refused_ == said_refused_)
@@ -464,7 +465,7 @@ void AgentX::Loop::register_again() {
   note_registration();
 }
 
-/// The library's 5 retries repeat a trap on a stream that loses nothing.
+/// Turns off the library's 5 retries, which would repeat a trap on a stream that loses nothing.
 int AgentX::Loop::on_session(int, int, void *session, void *) {
   auto *starting = static_cast<netsnmp_session *>(session);
   starting->retries = 0;
@@ -475,8 +476,7 @@ int AgentX::Loop::on_session(int, int, void *session, void *) {
 int AgentX::Loop::on_connect(int, int, void *session, void *loop) {
   auto &self = *static_cast<Loop *>(loop);
   self.session_ = static_cast<netsnmp_session *>(session);
-  // The library has just taken over snmpd's uptime; asking again later would make TimeStamps
-  // jitter.
+  // The library has just read snmpd's uptime; reading it again later would make TimeStamps jitter.
   self.uptime_zero_ns_ =
       clock_ns() - static_cast<std::int64_t>(netsnmp_get_agent_uptime()) * std::int64_t{10'000'000};
   self.refused_ = false;
@@ -519,7 +519,7 @@ int AgentX::Loop::on_request(netsnmp_mib_handler *, netsnmp_handler_registration
 
 void AgentX::Loop::answer(const MibView &view, int mode, netsnmp_request_info &request) const {
   netsnmp_variable_list &variable = *request.requestvb;
-  // A peer can send more than MAX_OID_LEN. What is beyond tells nothing: no name here is as long.
+  // A peer can send more than MAX_OID_LEN. The rest does not matter: no name here is as long.
   std::array<std::uint32_t, MAX_OID_LEN> buffer{};
   std::size_t length = 0;
   for (std::size_t i = base_.size(); i < variable.name_length && length < buffer.size(); ++i)

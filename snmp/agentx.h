@@ -11,12 +11,12 @@
 namespace backlog {
 
 struct AgentXOptions {
-  std::string address; ///< as snmpd's agentXSocket has it; empty: net-snmp's own default
-  Oid root;            ///< of backlogRoot
+  std::string address; ///< in the form of snmpd's agentXSocket; empty for net-snmp's default
+  Oid root;            ///< OID of backlogRoot
 };
 
-/// The subagent's side towards snmpd, and all of net-snmp: in one thread, since the library has
-/// no locks and blocks.
+/// The connection to snmpd and everything of net-snmp, in one thread, because the library has no
+/// locks and blocks.
 class AgentX {
 public:
   /// log: called by that thread.
@@ -26,10 +26,9 @@ public:
   ~AgentX();
 
   void start();
-  /// There may be something to tell.
+  /// Call it when there may be something to send.
   void wake();
-  /// False: the thread is in a call that does not return, and goes on; the process has to end
-  /// without destructors.
+  /// Returns false if the thread hangs in a call; the process must then end without destructors.
   bool stop(std::chrono::milliseconds patience);
 
 private:

@@ -16,9 +16,9 @@ namespace {
 
 using namespace backlog;
 
-// How soon a new table is seen, and an old one found to be stale.
+// How soon a new table, or a stale one, is noticed.
 constexpr timespec look_period{0, 100'000'000};
-// Within 2 s of a signal the process is gone, also while snmpd hangs.
+// After a signal the process ends within 2 s, even while snmpd hangs.
 constexpr std::chrono::milliseconds stop_patience{1500};
 
 bool foreground = false;
@@ -30,8 +30,8 @@ void log_line(const std::string &line) {
     syslog(LOG_NOTICE, "%s", line.c_str());
 }
 
-/// The library looks for configuration, MIBs and keys in folders of the system and makes some;
-/// this program needs none.
+/// Keeps the library from looking for configuration, MIBs and keys in system folders, and from
+/// making some; this program needs none.
 void keep_library_from_files() {
   constexpr const char *nowhere = "/dev/null/none";
   for (const auto &[name, value] :
@@ -40,7 +40,7 @@ void keep_library_from_files() {
     ::setenv(name, value, 1);
 }
 
-/// False where there is no memory for it: then the table that was read last stays.
+/// Returns false if memory is short; the last table then stays.
 bool look(Monitor &monitor, AgentX &agentx) {
   try {
     if (monitor.look())
@@ -51,7 +51,7 @@ bool look(Monitor &monitor, AgentX &agentx) {
   }
 }
 
-/// Looks at the table until a signal asks for the end.
+/// Watches the table until a signal asks for the end.
 void follow(Monitor &monitor, AgentX &agentx, const sigset_t &ending) {
   bool said_failure = false;
   for (;;) {
@@ -63,7 +63,7 @@ void follow(Monitor &monitor, AgentX &agentx, const sigset_t &ending) {
     try {
       log_line(said_failure ? "the table is read again" : "no memory to read the table");
       said_failure = !said_failure;
-    } catch (const std::exception &) { // said when there is memory for it
+    } catch (const std::exception &) { // logged when there is memory for it
     }
   }
 }
@@ -72,7 +72,7 @@ int run(const Options &options) {
   foreground = options.foreground;
   if (!foreground) {
     openlog("backlog-agentx", LOG_PID, LOG_DAEMON);
-    // Where it is, so that relative --table and --agentx go on to mean the same.
+    // Stays in the current folder, so that relative --table and --agentx keep their meaning.
     if (::daemon(1, 0) != 0) {
       std::perror("backlog-agentx: daemon");
       return EXIT_FAILURE;

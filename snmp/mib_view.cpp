@@ -24,7 +24,7 @@ MibValue rounded_gauge(double number) {
 
 MibValue counter64(std::uint64_t number) { return {Type::counter64, number, ""}; }
 
-/// RFC 2579.
+/// TruthValue of RFC 2579.
 MibValue truth(bool value) { return integer_value(value ? 1 : 2); }
 
 std::uint64_t milliseconds(std::int64_t ns) {
@@ -84,7 +84,7 @@ std::optional<MibValue> sysctl(const layout::Namespace &record, std::uint32_t bi
   return gauge(static_cast<std::uint64_t>(std::max<std::int64_t>(value, 0)));
 }
 
-// A scalar's only instance.
+// The only instance of a scalar.
 const Snapshot::Order scalar_instance{{0, 0}};
 const Snapshot::Order no_instance;
 
@@ -99,7 +99,7 @@ struct MibView::Column {
 
   OidView name() const { return {prefix.data(), prefix_length}; }
 
-  /// How the first sub-identifiers of a name compare to this; a shorter name comes before.
+  /// Compares the first sub-identifiers of a name to this; a shorter name comes first.
   std::strong_ordering compare(OidView other) const {
     const OidView begin = other.first(std::min(other.size(), prefix_length));
     return std::lexicographical_compare_three_way(begin.begin(), begin.end(), name().begin(),
@@ -210,7 +210,8 @@ std::optional<MibValue> MibView::monitor_value(std::uint32_t number) const {
   case mib::table_last_change:
     return time_stamp(moment_.last_change_ns);
   case mib::listeners:
-    return gauge(current ? snapshot_->listeners().size() : 0); // rows, of which there are none
+    // Number of rows; there are none without a current table.
+    return gauge(current ? snapshot_->listeners().size() : 0);
   case mib::listeners_high:
     return in_state(State::high);
   case mib::listeners_overflow:
@@ -328,7 +329,7 @@ std::optional<MibValue> MibView::listener_value(std::uint32_t number,
   }
 }
 
-/// Of the columns that came with the second layout of the table.
+/// Values of the columns added with the second layout of the table.
 std::optional<MibValue> MibView::later_listener_value(std::uint32_t number,
                                                       const Snapshot::Listener &listener) const {
   const auto if_has = [&](std::uint32_t bit, MibValue value) {

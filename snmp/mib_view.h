@@ -17,16 +17,16 @@ using OidView = std::span<const std::uint32_t>;
 
 /// backlogTableStatus.
 enum class TableStatus : std::uint8_t { current = 1, stale = 2, absent = 3, refused = 4 };
-/// In the place of `current`: some listeners could not be read.
+/// Replaces `current` when some listeners could not be read.
 constexpr std::uint64_t partial_status = 5;
 
-/// What the MIB shows besides the table, at one moment.
+/// Values of the MIB besides the table, at one moment.
 struct MibMoment {
   TableStatus status = TableStatus::absent;
   std::int64_t now_ns = 0;         ///< CLOCK_BOOTTIME
-  std::int64_t uptime_zero_ns = 0; ///< CLOCK_BOOTTIME when the agent's sysUpTime was 0
+  std::int64_t uptime_zero_ns = 0; ///< CLOCK_BOOTTIME at which the agent's sysUpTime was 0
   std::int64_t last_change_ns = 0; ///< CLOCK_BOOTTIME
-  std::int64_t began_ns = 0;       ///< of this process, CLOCK_BOOTTIME
+  std::int64_t began_ns = 0;       ///< start of this process, CLOCK_BOOTTIME
   std::uint32_t notifications_sent = 0;
   std::uint32_t notifications_superseded = 0;
 };
@@ -49,11 +49,11 @@ public:
       : snapshot_(std::move(snapshot)), moment_(moment) {}
 
   std::optional<MibValue> get(OidView name) const;
-  /// Whether there could be an instance of that name: noSuchInstance instead of noSuchObject.
+  /// Whether such an instance could exist: noSuchInstance instead of noSuchObject.
   static bool is_object(OidView name);
-  /// The first instance behind the name, whether or not there is one of that name.
+  /// Returns the first instance after the name, which need not exist itself.
   std::optional<std::pair<Oid, MibValue>> next(OidView name) const;
-  /// A scalar in a notification, which has to have a value also where there never was a table.
+  /// A scalar for a notification; it has a value even if there never was a table.
   MibValue value_to_tell(std::uint32_t number) const;
 
 private:
@@ -75,7 +75,7 @@ private:
   MibMoment moment_;
 };
 
-/// The numbers in BACKLOG-MIB that others need.
+/// Numbers in BACKLOG-MIB that other files need.
 namespace mib {
 constexpr std::uint32_t notifications = 0;
 constexpr std::uint32_t objects = 1;
@@ -168,11 +168,11 @@ enum NamespaceColumn : std::uint32_t {
 };
 } // namespace mib
 
-/// BacklogState of a listener that is no longer there; only notifications tell it.
+/// BacklogState of a listener that is gone; only notifications have it.
 constexpr std::uint64_t gone_state = layout::state_names.size();
 
-/// The values of a listener in a notification, also of one that is gone. There each object has to
-/// have a value: a figure that is not known is the largest number.
+/// The values of a listener in a notification. Every object there needs a value, also for a
+/// listener that is gone: an unknown figure is the largest number.
 MibValue gauge_value(std::optional<std::uint64_t> number);
 MibValue octets_value(std::string_view text);
 MibValue integer_value(std::uint64_t number);

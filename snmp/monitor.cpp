@@ -6,7 +6,7 @@ namespace backlog {
 
 namespace {
 
-// Three of collectd's default intervals: after a start of the system collectd may come later.
+// Three of collectd's default intervals, because collectd may start later than this program.
 constexpr std::int64_t start_grace_ns = 30LL * 1'000'000'000;
 
 } // namespace
@@ -23,7 +23,7 @@ bool Monitor::look() {
     identity_ = {};
   } else if (table.identity() != identity_) {
     fresh = take_over(table);
-    identity_ = table.identity(); // not of one for which there was no memory
+    identity_ = table.identity(); // a file for which memory was short is read again
   }
 
   const std::int64_t now_ns = clock_ns();
@@ -42,7 +42,7 @@ bool Monitor::take_over(const OpenTable &table) {
   }
   note_fault(TableStatus::stale, "");
   const std::int64_t now_ns = clock_ns();
-  std::shared_ptr<const Snapshot> old; // let go of after the lock
+  std::shared_ptr<const Snapshot> old; // freed after the lock is released
   const std::lock_guard lock(mutex_);
   if (!snapshot_ || snapshot->differs_from(*snapshot_))
     last_change_ns_ = now_ns;

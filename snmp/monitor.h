@@ -14,23 +14,23 @@
 
 namespace backlog {
 
-/// Follows the table file, and holds what the SNMP side shows and tells. One thread looks at the
-/// file, another asks.
+/// Follows the table file and holds what SNMP shows and sends. One thread looks at the file,
+/// another asks.
 class Monitor {
 public:
-  /// log: takes a line when the file can no longer, or can again, be used; began_ns: the start of
-  /// this process, CLOCK_BOOTTIME.
+  /// log: gets a line when the file becomes unusable or usable again. began_ns: start of this
+  /// process, CLOCK_BOOTTIME.
   Monitor(std::string path, std::function<void(const std::string &)> log,
           std::int64_t began_ns = clock_ns());
 
-  /// Reads the file if it is another one than the last time. Returns whether there is something
-  /// to tell or to show anew.
+  /// Reads the file if it has been replaced. Returns whether there is something new to send or
+  /// show.
   bool look();
 
   /// The MIB at this moment.
   MibView view(std::int64_t uptime_zero_ns) const;
 
-  /// As TrapQueue.
+  /// See TrapQueue.
   void connected();
   std::optional<Trap> next_trap();
   void sent();
@@ -46,12 +46,12 @@ private:
   const std::string path_;
   const std::function<void(const std::string &)> log_;
   const std::int64_t began_ns_;
-  OpenTable::Identity identity_; ///< of the file that was looked at last
+  OpenTable::Identity identity_; ///< of the file that was last looked at
   std::string fault_reason_;     ///< as it was logged
 
-  mutable std::mutex mutex_; ///< of what follows
+  mutable std::mutex mutex_; ///< guards the following members
   std::shared_ptr<const Snapshot> snapshot_;
-  TableStatus fault_ = TableStatus::stale; ///< what the status is when there is no current table
+  TableStatus fault_ = TableStatus::stale; ///< status without a current table
   std::int64_t last_change_ns_ = began_ns_;
   TrapQueue traps_;
   std::uint32_t sent_ = 0;

@@ -11,7 +11,7 @@ namespace backlog {
 
 namespace {
 
-constexpr std::size_t max_root_length = 100; // of the 128 that a name may have
+constexpr std::size_t max_root_length = 100; // of the 128 sub-identifiers that a name may have
 constexpr std::string_view usage =
     "usage: backlog-agentx [OPTIONS]\n"
     "Serves BACKLOG-MIB to the SNMP agent of this host from the table file of collectd's plugin\n"

@@ -110,7 +110,7 @@ void Snapshot::put_in_order() {
   for (const auto &[index, position] : listener_order_)
     listeners_[position].index = index;
 
-  // The first in the table is self: nobody takes its number.
+  // The first namespace is self; no other may take its number.
   names.clear();
   for (const layout::Namespace &record : namespaces_)
     names.push_back(layout::text_of(record.name));

@@ -12,11 +12,10 @@
 
 namespace backlog {
 
-/// One table as the MIB needs it: immutable, and without the room that the file keeps for texts
-/// that are short.
+/// One table as the MIB needs it: immutable, and without the file's padding of short texts.
 class Snapshot {
 public:
-  /// A listener; the texts are kept by the snapshot.
+  /// A listener; the snapshot owns the texts.
   struct Listener {
     std::string_view name, owner, path, message, clients;
     std::array<std::uint8_t, 16> address;
@@ -40,7 +39,7 @@ public:
     layout::AddressType address_type;
   };
 
-  /// The table, or nothing and why it is refused.
+  /// Reads the table, or says why it is refused.
   static std::pair<std::shared_ptr<const Snapshot>, std::string> read(TableReader reader);
 
   Snapshot(const Snapshot &) = delete;
@@ -48,9 +47,9 @@ public:
 
   const layout::Header &header() const { return header_; }
   const std::vector<layout::Namespace> &namespaces() const { return namespaces_; }
-  const std::vector<Listener> &listeners() const { return listeners_; } ///< by name
+  const std::vector<Listener> &listeners() const { return listeners_; } ///< sorted by name
 
-  /// (index, position) in the order of indexes.
+  /// (index, position), sorted by index.
   using Order = std::vector<std::pair<std::uint32_t, std::uint32_t>>;
   const Order &listener_order() const { return listener_order_; }
   const Order &namespace_order() const { return namespace_order_; }
@@ -58,9 +57,9 @@ public:
   std::uint32_t in_state(layout::State state) const {
     return in_state_[static_cast<std::size_t>(state)];
   }
-  /// The listener with the highest used_percent; nullptr: there is none.
+  /// The listener with the highest used_percent; nullptr if there is none.
   const Listener *worst() const { return worst_; }
-  /// Whether other listeners are there, or in other states.
+  /// Whether it has other listeners or other states than `other`.
   bool differs_from(const Snapshot &other) const;
 
 private:
@@ -77,7 +76,7 @@ private:
   std::array<std::uint32_t, layout::state_names.size()> in_state_{};
   const Listener *worst_ = nullptr;
   std::vector<std::unique_ptr<char[]>> texts_;
-  std::size_t text_room_ = 0; ///< bytes left in the last of them
+  std::size_t text_room_ = 0; ///< bytes left in the last block
 };
 
 } // namespace backlog

@@ -55,7 +55,7 @@ ListenerAlarm alarm_of(const Snapshot::Listener &listener, const Snapshot &snaps
 
 void TrapQueue::note_table(const Snapshot &snapshot) {
   const layout::Header &header = snapshot.header();
-  // A collectd that has just begun does not know yet what stands.
+  // A collectd that has just started does not know the alarms yet.
   const bool settled = header.taken_at_boot_ns - header.counted_since_ns >=
                        layout::stale_intervals * header.interval_ns;
   if (settled)
@@ -80,8 +80,8 @@ void TrapQueue::note_table(const Snapshot &snapshot) {
     clear_vanished(snapshot);
 }
 
-/// Whether it is not in the table, or may be, only since its like could not be read. Where a
-/// missing one would be, its row does not tell.
+/// Whether the listener is absent, or may be, only because listeners like it could not be read. A
+/// missing listener's row does not say what it would be like.
 bool TrapQueue::is_unread(const ListenerAlarm &alarm, const Snapshot &snapshot) {
   if (alarm.state == State::missing)
     return (snapshot.header().has & layout::is_complete) == 0;
