@@ -58,7 +58,7 @@ constexpr std::array<std::string_view, 8> cause_names{
     "syn_flood", "syn_queue_full", "not_accepting", "pause"};
 static_assert(cause_names[static_cast<std::size_t>(Cause::pause)] == "pause");
 
-/// What decided the limit in force.
+/// The origin of the limit in force.
 enum class LimitSource : std::uint8_t {
   unknown, ///< the limit was set before collectd began, there is no listener, or somaxconn is
            ///< unreadable
@@ -89,7 +89,7 @@ constexpr std::string_view name_of(Severity severity) {
   return severity_names[static_cast<std::size_t>(severity)];
 }
 
-/// What the kernel counts for us event by event, instead of our sampling it.
+/// Kinds of figures that the kernel counts for us event by event, instead of our sampling them.
 enum class Events : std::uint8_t { off, peaks, drops, waits }; ///< each includes those before it
 constexpr std::array<std::string_view, 4> events_names{"off", "peaks", "drops", "waits"};
 static_assert(events_names[static_cast<std::size_t>(Events::waits)] == "waits");
@@ -158,12 +158,12 @@ struct Listener {
   std::uint64_t peak;                   ///< connections
   std::uint64_t limit;                  ///< connections
   std::uint64_t dropped;                ///< segments, since counted_since
-  std::uint64_t overflows;              ///< those of dropped that found the queue full
+  std::uint64_t overflows;              ///< the part of dropped that found the queue full
   std::uint64_t syn_length;             ///< half-open connections
   std::int64_t counted_since_ns;        ///< CLOCK_BOOTTIME
   std::uint64_t recent_peak;      ///< connections; this and the next two cover the last recent_ns
   std::uint64_t recent_dropped;   ///< segments
-  std::uint64_t recent_overflows; ///< those of recent_dropped that found the queue full
+  std::uint64_t recent_overflows; ///< the part of recent_dropped that found the queue full
   std::uint64_t arrivals;         ///< connections, in the interval
   std::uint64_t accepts;          ///< connections, in the interval
   std::uint64_t peak_bound;       ///< connections; never longer, not even between samples

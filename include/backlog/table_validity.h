@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <string_view>
 
-/// What makes a reader refuse a record. The writer checks the same before it writes, so that one
-/// bad record cannot cost readers the whole table.
+/// The faults for which a reader refuses a record. The writer checks the same before it writes, so
+/// that one bad record cannot cost readers the whole table.
 namespace backlog::layout {
 
 constexpr std::int64_t longest_interval_ns = 366LL * 86400 * 1'000'000'000;
@@ -29,8 +29,7 @@ template <std::size_t size> bool is_name(const Text<size> &field) {
   return !text.empty() && is_text(field) && text.find(' ') == std::string_view::npos;
 }
 
-/// What is wrong with the header apart from sizes; "" if nothing is. Likewise for the records
-/// below.
+/// The fault of a header apart from its sizes; "" if it has none. Likewise for the records below.
 inline std::string_view fault_of(const Header &header) {
   if (header.taken_at_ns < 0 || header.taken_at_boot_ns < 0 || header.measured_ns < 0 ||
       header.counted_since_ns < 0 || header.interval_ns <= 0 ||

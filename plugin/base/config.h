@@ -31,7 +31,7 @@ struct Watch {
   std::optional<bool> expected;          ///< Expected
 };
 
-/// Which states send notifications; the initial values are the defaults. A state that sends none
+/// The states that send notifications; the initial values are the defaults. A state that sends none
 /// counts as ok.
 struct NotifyStates {
   bool high = true;

@@ -12,7 +12,7 @@
 
 namespace backlog {
 
-/// What a configuration entry can match of a listener.
+/// A listener's properties that a configuration entry can match.
 struct ListenerView {
   std::string_view name;           ///< made from its address
   std::string_view address{};      ///< Unix address with @ for NUL; "" for TCP or if unknown
@@ -26,7 +26,7 @@ struct ListenerView {
 /// write it. An entry that cannot match any listener is refused.
 class ListenerEntry {
 public:
-  /// What is allowed for an entry, for error messages.
+  /// The allowed forms of an entry, for error messages.
   static constexpr const char *allowed =
       "one name of a listener (tcp_any_80), /regex/ over names, Unix path, @ and an abstract name, "
       "or address (127.0.0.1:8001, *:443, [::1]:9000), in quotes";

@@ -205,7 +205,7 @@ Status status_of(State state) {
   return state == State::high ? warning : critical;
 }
 
-/// What is judged of a listener: one interval, or the last minutes.
+/// The judged figures of a listener, of one interval or of the last minutes.
 struct Judged {
   State state = State::ok;
   layout::Severity severity = layout::Severity::okay; ///< of the active alarm

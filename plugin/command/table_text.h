@@ -30,7 +30,7 @@ std::string number_text(double value);
 /// The listeners of a table, the worst first: by severity, state, use and name.
 std::vector<const layout::Listener *> worst_first(const TableContents &contents);
 
-/// What the table is shown on.
+/// The screen that the table is shown on.
 struct Screen {
   std::size_t columns = 0; ///< 0 for no limit
   std::size_t rows = 0;    ///< 0 for no limit

@@ -5,8 +5,7 @@
 
 namespace backlog {
 
-/// What the events programs can attach to in a kernel, according to its BTF
-/// (/sys/kernel/btf/vmlinux).
+/// Hooks for the events programs that a kernel has, according to its BTF (/sys/kernel/btf/vmlinux).
 struct EventHooks {
   bool sk_data_ready = false;   ///< tracepoint; 6.3 and later
   bool kfree_skb_rx_sk = false; ///< tracepoint kfree_skb with the receiving socket; 6.11 and later
@@ -21,7 +20,7 @@ struct EventHooks {
 /// Returns no hooks if the BTF is damaged.
 EventHooks find_event_hooks(std::span<const std::byte> btf);
 
-/// Which programs to load.
+/// The programs to load.
 struct EventPlan {
   enum class Additions { none, data_ready, hashdance };
 

@@ -22,7 +22,7 @@ struct Waits {
   Seconds p99{0};
 };
 
-/// What the programs counted for one listening socket in an interval.
+/// Counts of the programs for one listening socket in an interval.
 struct SocketEvents {
   std::uint64_t added = 0; ///< connections added to its accept queue
   /// The longest queue right after an addition; empty if there was none.

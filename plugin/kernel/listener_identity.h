@@ -10,7 +10,7 @@
 
 namespace backlog {
 
-/// What identifies a listener; determined once, when its first member is seen.
+/// Identifies a listener; determined once, when its first member is seen.
 struct ListenerIdentity {
   std::string name;
   std::string address;          ///< tells apart listeners that could have the same name

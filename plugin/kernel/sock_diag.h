@@ -146,7 +146,7 @@ private:
   };
 
   SockDiag(mnl_socket *socket, Buffer buffer);
-  /// What to request for TCP: a mask of states and a mask of attributes.
+  /// A request for TCP sockets: a mask of states and a mask of attributes.
   struct TcpQuery {
     std::uint32_t states;
     std::uint8_t extensions;
