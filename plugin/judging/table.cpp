@@ -3,7 +3,6 @@
 #include "listener_name.h"
 
 #include <algorithm>
-#include <unordered_set>
 #include <utility>
 
 namespace backlog {
@@ -30,25 +29,6 @@ DiagnosisLimits diagnosis_limits(const Config &config, const WatchFacts &watch) 
           .stalled_after = config.stalled_after,
           .missing_after = config.missing_after,
           .expected = watch.expected};
-}
-
-void count_state(ListenerState state, HostFigures &host) {
-  switch (state) {
-  case ListenerState::ok:
-    return;
-  case ListenerState::high:
-    ++host.high;
-    return;
-  case ListenerState::overflow:
-    ++host.overflow;
-    return;
-  case ListenerState::stalled:
-    ++host.stalled;
-    return;
-  case ListenerState::missing:
-    ++host.missing;
-    return;
-  }
 }
 
 } // namespace
@@ -92,8 +72,7 @@ struct TableBuilder::Draft {
 };
 
 TableBuilder::TableBuilder(std::shared_ptr<const Config> config)
-    : config_(std::move(config)), expectations_(config_), watch_matched_(config_->watches.size()),
-      listener_matched_(config_->listeners.entries().size()) {}
+    : config_(std::move(config)), expectations_(config_), matched_entries_(config_) {}
 
 Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &survey,
                           std::chrono::duration<double> interval) {
@@ -137,7 +116,9 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
            !unread_.contains(memory.second.origin);
   });
   note_unread(draft);
-  tell_unmatched(draft);
+  if (watched_for_ >= config_->missing_after && draft.table.is_complete)
+    for (std::string &notice : matched_entries_.take_unmatched())
+      draft.table.notices.push_back(std::move(notice));
   give_names(draft);
   give_places(draft, interval);
   open_counters(draft);
@@ -346,7 +327,7 @@ void TableBuilder::add_family(const FamilyHarvest &kind, Family family, Draft &d
     const std::string &name = interval.identity.name;
     const ListenerView view = interval.identity.view(draft.net_namespace.empty());
     const WatchFacts watch = watch_facts(*config_, view);
-    note_matches(view, watch);
+    matched_entries_.see(view, watch);
     if (!is_selected(*config_, view, watch)) {
       draft.drops.back().unreported += listener.dropped.drops - listener.told_before;
       continue;
@@ -475,7 +456,7 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
   facts.is_there = !facts.file_is_gone;
   memory.history.add(facts, draft.common, limits);
   row.diagnosis = diagnose(facts, draft.common, limits, memory.history);
-  count_state(row.diagnosis->state, draft.host);
+  draft.host.count_state(row.diagnosis->state);
 }
 
 /// A survey of an earlier interval says nothing of newer connections. It counts only if the queue
@@ -546,7 +527,7 @@ void TableBuilder::add_missing(const Expectations::Absent &listener, Draft &draf
   const DiagnosisLimits limits = diagnosis_limits(*config_, watch);
   memory.history.add(facts, draft.common, limits);
   row.diagnosis = diagnose(facts, draft.common, limits, memory.history);
-  count_state(row.diagnosis->state, draft.host);
+  draft.host.count_state(row.diagnosis->state);
   // In the interval in which it closed it still has a row.
   if (const auto known = rows.find(name); known != rows.end()) {
     draft.table.rows[known->second].diagnosis = std::move(row.diagnosis);
@@ -573,35 +554,6 @@ TableBuilder::Origin TableBuilder::origin_of(const Expectations::Absent &listene
           .family = listener.is_unix ? Family::unix_socket : Family::tcp};
 }
 
-void TableBuilder::note_matches(const ListenerView &listener, const WatchFacts &watch) {
-  for (const std::size_t i : watch.watches)
-    watch_matched_[i] = true;
-  if (unmatched_told_)
-    return;
-  ListenerView shown = listener;
-  shown.given_name = watch.name ? std::string_view(*watch.name) : "";
-  const std::vector<ListenerEntry> &entries = config_->listeners.entries();
-  for (std::size_t i = 0; i < entries.size(); ++i)
-    if (!listener_matched_[i] && entries[i].matches(shown))
-      listener_matched_[i] = true;
-}
-
-/// Reports entries of the configuration that matched nothing, which may be mistakes.
-void TableBuilder::tell_unmatched(Draft &draft) {
-  if (unmatched_told_ || watched_for_ < config_->missing_after || !draft.table.is_complete)
-    return;
-  unmatched_told_ = true;
-  const auto tell = [&](const std::string &entry) {
-    draft.table.notices.push_back(entry + " has matched no listener so far");
-  };
-  for (std::size_t i = 0; i < listener_matched_.size(); ++i)
-    if (!listener_matched_[i])
-      tell("option Listener: \"" + config_->listeners.entries()[i].text() + "\"");
-  for (std::size_t i = 0; i < watch_matched_.size(); ++i)
-    if (!watch_matched_[i])
-      tell("<Watch \"" + config_->watches[i].entry.text() + "\">");
-}
-
 bool TableBuilder::is_unread(const Memory &memory) const {
   return memory.seen != interval_ && unread_.contains(memory.origin);
 }
@@ -624,8 +576,7 @@ std::string TableBuilder::shown_name(const std::string &name) const {
   if (memory == memories_.end() || !memory->second.given_name)
     return name;
   const std::string &given = *memory->second.given_name;
-  const auto holder = holders_.find(given);
-  return holder != holders_.end() && holder->second == name ? given : name;
+  return watch_names_.has(given, name) ? given : name;
 }
 
 void TableBuilder::add_folds(const Harvest &harvest, Draft &draft) {
@@ -689,45 +640,17 @@ void TableBuilder::give_places(Draft &draft, std::chrono::duration<double> inter
   }
 }
 
-// Gives the names in Watch blocks. One listener gets such a name and keeps it until it is gone;
-// none does if the address of another listener produces it.
 void TableBuilder::give_names(Draft &draft) {
-  std::map<std::string, std::vector<std::size_t>> wanted; // rows by the name that they want
-  for (std::size_t i = 0; i < draft.listeners.size(); ++i) {
-    const Draft::Listener &listener = draft.listeners[i];
-    if (listener.watch.name && *listener.watch.name != listener.name)
-      wanted[*listener.watch.name].push_back(i);
-  }
-  if (wanted.empty())
-    return;
-  std::unordered_set<std::string_view> own;
-  for (const auto &listener : draft.listeners)
-    own.insert(listener.name);
-  const auto name_of = [&draft](std::size_t row) { return draft.listeners[row].name; };
-  for (const auto &[name, rows] : wanted) {
-    std::string &holder = holders_[name];
-    if (own.contains(name)) {
-      holder.clear();
-      draft.table.notices.push_back("the name " + name +
-                                    " of a <Watch> block is another listener's " + "own, and " +
-                                    name_of(rows[0]) + " keeps its own");
-      continue;
-    }
-    const bool held =
-        is_unread(holder) || std::any_of(rows.begin(), rows.end(),
-                                         [&](std::size_t row) { return name_of(row) == holder; });
-    if (!held && rows.size() == 1)
-      holder = name_of(rows.front());
-    else if (!held)
-      holder.clear();
-    for (const std::size_t row : rows)
-      if (name_of(row) == holder)
-        draft.table.rows[row].name = name;
-    if (rows.size() > 1)
-      draft.table.notices.push_back("the name " + name + " of a <Watch> block is wanted by " +
-                                    name_of(rows[0]) + " and " + name_of(rows[1]) +
-                                    ", and goes to one listener at most");
-  }
+  std::vector<WatchNames::Listener> listeners;
+  listeners.reserve(draft.listeners.size());
+  for (const Draft::Listener &listener : draft.listeners)
+    listeners.push_back({listener.name, listener.watch.name});
+  WatchNames::Given given =
+      watch_names_.give(listeners, [this](const std::string &name) { return is_unread(name); });
+  for (const std::size_t position : given.positions)
+    draft.table.rows[position].name = *listeners[position].given;
+  for (std::string &notice : given.notices)
+    draft.table.notices.push_back(std::move(notice));
 }
 
 std::vector<AlarmInput> alarm_inputs(const Table &table) {

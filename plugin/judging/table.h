@@ -8,9 +8,12 @@
 #include "drop_totals.h"
 #include "expectations.h"
 #include "harvest.h"
+#include "host_figures.h"
+#include "matched_entries.h"
 #include "precedence.h"
 #include "series_quota.h"
 #include "survey.h"
+#include "watch_names.h"
 
 #include <chrono>
 #include <compare>
@@ -62,18 +65,6 @@ struct Row {
   /// The limit that would have held the worst burst of the last day.
   std::optional<std::uint64_t> enough;
   std::string clients; ///< which clients wait; "" if unknown
-};
-
-/// Figures of all listeners together.
-struct HostFigures {
-  double worst_used_percent = 0;
-  std::uint64_t listeners = 0;
-  std::uint64_t high = 0; ///< listeners in this state; likewise the next three
-  std::uint64_t overflow = 0;
-  std::uint64_t stalled = 0;
-  std::uint64_t missing = 0;
-  std::uint64_t unreported = 0; ///< listeners without a series for lack of a slot or of room
-  std::optional<std::uint64_t> dropped; ///< segments, a counter
 };
 
 /// The kernel's figures for a whole net namespace.
@@ -174,8 +165,6 @@ private:
   void add_missing(Draft &draft);
   void add_missing(const Expectations::Absent &listener, Draft &draft,
                    const std::unordered_map<std::string, std::size_t> &rows);
-  void note_matches(const ListenerView &listener, const WatchFacts &watch);
-  void tell_unmatched(Draft &draft);
   void judge(const ListenerHarvest &listener, const WatchFacts &watch, Row &row, Draft &draft);
   AcceptFacts accept_facts(const ListenerInterval &interval, Family family, Memory &memory,
                            const Draft &draft) const;
@@ -195,12 +184,9 @@ private:
   std::unordered_map<std::string, Memory> memories_;
   std::set<Origin> unread_; ///< in this interval
   Expectations expectations_;
-  std::vector<bool> watch_matched_;    ///< for each Watch block, whether it has matched a listener
-  std::vector<bool> listener_matched_; ///< the same for each entry of Listener
-  bool unmatched_told_ = false;
+  MatchedEntries matched_entries_;
   std::chrono::nanoseconds watched_for_{0}; ///< total length of all intervals
-  /// Listeners by the name that a Watch block gave them.
-  std::map<std::string, std::string> holders_;
+  WatchNames watch_names_;
   std::map<NetNamespaceId, NamespaceMemory> namespaces_;
   std::map<std::string, NamespaceDrops> namespace_drops_;         ///< by plugin instance
   std::uint64_t dropped_ = 0;                                     ///< segments, a counter
