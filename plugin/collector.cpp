@@ -200,7 +200,7 @@ Report Collector::report(Harvest harvest, const std::optional<Survey> &survey, S
   report.notifications = alarms_.update(alarm_inputs(report.table), report.table.measured);
   if (!config_->table_file.empty())
     report.contents =
-        table_contents(report.table, report.harvest, interval, alarms_, began_ns_, table_memory_);
+        table_contents(report.table, report.harvest, interval, alarms_, began_ns_, recent_worst_);
   return report;
 }
 

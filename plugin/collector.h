@@ -116,7 +116,7 @@ private:
   TableBuilder builder_;
   Alarms alarms_;
   std::int64_t began_ns_ = clock_ns();
-  TableMemory table_memory_;
+  RecentWorst recent_worst_;
   FaultLog sampler_faults_;
   FaultLog survey_faults_;
   FaultLog thread_faults_;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "boot_clock.h"
+
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -13,7 +15,7 @@ namespace backlog {
 /// something, then those with stable names, then the last to vanish.
 class DropTotals {
 public:
-  using TimePoint = std::chrono::steady_clock::time_point;
+  using TimePoint = BootClock::time_point;
 
   /// Makes room for a present name, so that counting needs no memory.
   void admit(const std::string &name, TimePoint now, bool is_stable);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "boot_clock.h"
+
 #include <chrono>
 #include <compare>
 
@@ -9,9 +11,9 @@ namespace backlog {
 /// then those with stable names, then the older ones. Severity does not count, because anyone on
 /// the host can make new listeners that are full.
 struct Precedence {
-  bool watched = false;                        ///< named by the configuration
-  bool stable = true;                          ///< false if the name changes with the next start
-  std::chrono::steady_clock::time_point since; ///< first seen, also across restarts
+  bool watched = false;        ///< named by the configuration
+  bool stable = true;          ///< false if the name changes with the next start
+  BootClock::time_point since; ///< first seen, also across restarts
 
   /// The lesser one comes first.
   std::strong_ordering operator<=>(const Precedence &other) const {

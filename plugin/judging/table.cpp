@@ -34,7 +34,7 @@ DiagnosisLimits diagnosis_limits(const Config &config, const WatchFacts &watch) 
 } // namespace
 
 struct TableBuilder::Draft {
-  std::chrono::steady_clock::time_point now;
+  BootClock::time_point now;
   std::chrono::steady_clock::time_point ended_at; ///< end of the interval
   const Survey *survey = nullptr;
   Table table;
@@ -79,7 +79,7 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
   ++interval_;
   watched_for_ += harvest.measured;
   Draft draft;
-  draft.now = std::chrono::steady_clock::now();
+  draft.now = BootClock::now();
   draft.ended_at = harvest.ended_at;
   draft.survey = survey ? &*survey : nullptr;
   draft.table.taken_at = harvest.taken_at;

@@ -74,7 +74,7 @@ struct KernelRow {
   bool has_series = true;    ///< false if the name changes when the same container starts again
   bool tcp_unread = false;   ///< its TCP listeners could not be read
   bool unix_unread = false;
-  std::chrono::steady_clock::time_point counted_since; ///< start of the counters
+  BootClock::time_point counted_since; ///< start of the counters
   std::optional<NetCounters> counters;
   std::optional<std::uint64_t> drops_unattributed; ///< segments since the plugin's baseline
   std::optional<std::uint64_t> drops_unreported;   ///< the same, of listeners without a series
@@ -144,8 +144,8 @@ private:
   struct NamespaceDrops {
     DropAccount account;
     NetNamespaceId id; ///< of the last one
-    std::chrono::steady_clock::time_point since;
-    std::chrono::steady_clock::time_point last_present;
+    BootClock::time_point since;
+    BootClock::time_point last_present;
   };
   void add_namespace(const NamespaceHarvest &harvest, const NamespaceSurvey *survey, Draft &draft);
   void add_family(const FamilyHarvest &kind, Family family, Draft &draft);

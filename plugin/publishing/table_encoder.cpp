@@ -15,6 +15,8 @@ namespace {
 
 using namespace std::chrono;
 
+std::int64_t nanoseconds_of(BootClock::time_point time) { return time.time_since_epoch().count(); }
+
 /// Copies a value that is known and sets its bit.
 template <class From, class To>
 void take(const std::optional<From> &from, To &to, std::uint32_t bit, std::uint32_t &has) {
@@ -97,7 +99,7 @@ WorstFigures worst_of(const Row &row, const StandingAlarm &alarm) {
   return worst;
 }
 
-layout::Listener listener_record(const Row &row, const StandingAlarm &alarm, BootTimes &times) {
+layout::Listener listener_record(const Row &row, const StandingAlarm &alarm) {
   const Diagnosis &diagnosis = *row.diagnosis;
   layout::Listener record{};
   layout::set_text(record.name, row.name);
@@ -117,7 +119,7 @@ layout::Listener listener_record(const Row &row, const StandingAlarm &alarm, Boo
     record.has |= layout::has_dropped;
     record.dropped = row.drops->drops;
     record.overflows = row.overflows->drops;
-    record.counted_since_ns = times.at(row.drops->since);
+    record.counted_since_ns = nanoseconds_of(row.drops->since);
   }
   take(row.syn_length, record.syn_length, layout::has_syn_length, record.has);
   take(row.arrivals, record.arrivals, layout::has_arrivals, record.has);
@@ -132,7 +134,7 @@ layout::Listener listener_record(const Row &row, const StandingAlarm &alarm, Boo
   return record;
 }
 
-layout::Namespace namespace_record(const KernelRow &row, BootTimes &times) {
+layout::Namespace namespace_record(const KernelRow &row) {
   layout::Namespace record{};
   layout::set_text(record.name, namespace_name(row.net_namespace));
   if (row.counters)
@@ -153,7 +155,7 @@ layout::Namespace namespace_record(const KernelRow &row, BootTimes &times) {
     record.has |= layout::tcp_unread;
   if (row.unix_unread)
     record.has |= layout::unix_unread;
-  record.counted_since_ns = times.at(row.counted_since);
+  record.counted_since_ns = nanoseconds_of(row.counted_since);
   return record;
 }
 
@@ -181,11 +183,10 @@ std::vector<const Row *> rows_by_name(const Table &table) {
 }
 
 /// Adds the namespaces, each name once and the own one first, and returns their positions.
-std::map<std::string, std::uint32_t> add_namespaces(const Table &table, TableContents &contents,
-                                                    BootTimes &times) {
+std::map<std::string, std::uint32_t> add_namespaces(const Table &table, TableContents &contents) {
   std::map<std::string, std::uint32_t> positions;
   for (const KernelRow &row : table.kernels) {
-    layout::Namespace record = namespace_record(row, times);
+    layout::Namespace record = namespace_record(row);
     const auto position = static_cast<std::uint32_t>(contents.namespaces.size());
     if (positions.try_emplace(std::string(layout::text_of(record.name)), position).second)
       contents.namespaces.push_back(record);
@@ -195,26 +196,8 @@ std::map<std::string, std::uint32_t> add_namespaces(const Table &table, TableCon
 
 } // namespace
 
-std::int64_t BootTimes::at(TimePoint time) {
-  const auto [asked, is_new] = asked_.try_emplace(time, 0);
-  if (!is_new)
-    return asked->second;
-  if (const auto known = known_.find(time); known != known_.end()) {
-    asked->second = known->second;
-  } else {
-    const auto age = duration_cast<nanoseconds>(steady_clock::now() - time).count();
-    asked->second = std::max<std::int64_t>(clock_ns() - age, 0);
-  }
-  return asked->second;
-}
-
-void BootTimes::next_table() {
-  known_ = std::move(asked_);
-  asked_.clear();
-}
-
 TableContents table_contents(const Table &table, const Harvest &harvest, duration<double> interval,
-                             const Alarms &alarms, std::int64_t began_ns, TableMemory &memory) {
+                             const Alarms &alarms, std::int64_t began_ns, RecentWorst &recent) {
   TableContents contents;
   layout::Header &header = contents.header;
   const auto age = system_clock::now() - table.taken_at;
@@ -238,22 +221,19 @@ TableContents table_contents(const Table &table, const Harvest &harvest, duratio
     header.unreported = static_cast<std::uint32_t>(table.host->unreported);
     take(table.host->dropped, header.dropped, layout::has_host_dropped, header.has);
   }
-  const std::map<std::string, std::uint32_t> positions =
-      add_namespaces(table, contents, memory.times);
+  const std::map<std::string, std::uint32_t> positions = add_namespaces(table, contents);
   const std::vector<const Row *> rows = rows_by_name(table);
   contents.listeners.reserve(rows.size());
   const auto now = steady_clock::now();
   for (const Row *row : rows) {
     const StandingAlarm alarm = alarms.standing(row->name);
-    layout::Listener &record =
-        contents.listeners.emplace_back(listener_record(*row, alarm, memory.times));
-    take_worst(*row, memory.recent.add(row->name, worst_of(*row, alarm), now), record);
+    layout::Listener &record = contents.listeners.emplace_back(listener_record(*row, alarm));
+    take_worst(*row, recent.add(row->name, worst_of(*row, alarm), now), record);
     if (const auto position = positions.find(record_name(row->net_namespace));
         position != positions.end())
       record.net_namespace = position->second;
   }
-  memory.recent.prune(now);
-  memory.times.next_table();
+  recent.prune(now);
   return contents;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "boot_clock.h"
 #include "drop_ledger.h"
 #include "fault_log.h"
 #include "listener_set.h"
@@ -50,7 +51,7 @@ struct NamespaceHarvest {
   bool has_lost = false;           ///< a listening TCP socket closed, or is missing from the dump
   bool drops_known = false;        ///< false if ListenDrops could not be read
   std::uint64_t drops_counted = 0; ///< rise of ListenDrops, as far as the samples show
-  std::chrono::steady_clock::time_point counted_since; ///< start of its sampler
+  BootClock::time_point counted_since; ///< start of its sampler
 };
 
 /// How the sampler fared; empty in the first interval, which is not a whole one.

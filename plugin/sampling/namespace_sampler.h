@@ -55,7 +55,7 @@ public:
   bool tcp_failed() const { return tcp_failure_.has_value(); }
   bool unix_failed() const { return unix_failure_.has_value(); }
   /// See NamespaceHarvest.
-  std::chrono::steady_clock::time_point counted_since() const { return began_; }
+  BootClock::time_point counted_since() const { return began_; }
 
   /// See ListenerSet.
   void ask_events(const ListenerSet::HasEvents &has_events);
@@ -120,7 +120,7 @@ private:
   GapArrivals gap_arrivals_;         ///< without events
   ListenCounters unlisted_;          ///< drops of the interval that no listener in it tells
   ListenCounters unlisted_unstable_; ///< those of them that are the aggregate's
-  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+  BootClock::time_point began_ = BootClock::now();
   std::optional<NetCounters> counters_; ///< from the last sample of a harvest
   Duration unix_harvest_cost_{0};
   Failure tcp_failure_;      ///< from the last sample

@@ -383,7 +383,7 @@ std::string names_of(const std::vector<Notification> &notifications) {
   return names;
 }
 
-constexpr std::chrono::steady_clock::time_point start{1000h};
+constexpr BootClock::time_point start{1000h};
 
 } // namespace
 

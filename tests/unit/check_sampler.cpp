@@ -177,7 +177,7 @@ START_TEST(other_namespaces_are_sampled_as_soon_as_they_are_listed) {
   ck_assert_uint_eq(next_harvest(sampler).others.size(), 0);
   board->post({inhabitant.net_namespace("blue")});
   std::this_thread::sleep_for(1s);
-  const Clock::time_point asked = Clock::now();
+  const BootClock::time_point asked = BootClock::now();
   const Harvest harvest = next_harvest(sampler);
   ck_assert_uint_eq(harvest.others.size(), 1);
   ck_assert(harvest.others.front().tcp.read);

@@ -1083,7 +1083,7 @@ START_TEST(drops_of_namespaces_that_come_and_go_stay_counted) {
       other.tcp = kind_of({});
       other.drops_known = true;
       other.drops_counted = blue.counted;
-      other.counted_since = std::chrono::steady_clock::time_point(blue.inode * 1s);
+      other.counted_since = BootClock::time_point(blue.inode * 1s);
       if (blue.ended)
         continue;
       other.counters.emplace().values[static_cast<std::size_t>(Counter::ListenDrops)] =

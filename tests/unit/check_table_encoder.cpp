@@ -29,7 +29,7 @@ struct Interval {
   Table table;
   Harvest harvest;
   Alarms alarms{NotifyStates{}};
-  TableMemory memory;
+  RecentWorst recent;
   TableContents contents;
 
   Interval() {
@@ -46,7 +46,7 @@ struct Interval {
   /// As those see it who read the file.
   const layout::Listener &record(const std::string &name) {
     const Folder folder;
-    TableContents written = table_contents(table, harvest, 10s, alarms, began_ns, memory);
+    TableContents written = table_contents(table, harvest, 10s, alarms, began_ns, recent);
     ck_assert(!TableFile(folder / "table").publish(written));
     const auto [read, refusal] = read_table_file(folder / "table");
     ck_assert_msg(read != nullptr, "%s", refusal.c_str());
@@ -86,8 +86,8 @@ START_TEST(a_listener_with_all_there_is_to_know) {
   row.queue.full_percent = 30;
   row.limit = 4;
   row.members = 5;
-  row.drops = DropTotals::Standing{6, std::chrono::steady_clock::now() - span(0.5)};
-  row.overflows = DropTotals::Standing{5, std::chrono::steady_clock::now() - span(0.3)};
+  row.drops = DropTotals::Standing{6, BootClock::now() - span(0.5)};
+  row.overflows = DropTotals::Standing{5, BootClock::now() - span(0.3)};
   row.syn_length = 7;
   row.oldest_wait = 1.25s;
   row.interval_drops = 4;
@@ -250,7 +250,7 @@ START_TEST(namespaces) {
     KernelRow &row = interval.table.kernels.emplace_back();
     row.net_namespace = name;
     row.drops_unattributed = name.size();
-    row.counted_since = std::chrono::steady_clock::now() - span(0.1);
+    row.counted_since = BootClock::now() - span(0.1);
     interval.add("in_" + name.substr(0, 90) + std::to_string(name.size())).net_namespace = name;
   }
   interval.add("own");
@@ -281,7 +281,7 @@ END_TEST
 
 START_TEST(a_time_stays_the_same_from_table_to_table) {
   Interval interval;
-  const auto since = std::chrono::steady_clock::now() - span(0.5);
+  const auto since = BootClock::now() - span(0.5);
   for (int i = 0; i < 50; ++i) {
     interval.add("a" + std::to_string(i)).drops = DropTotals::Standing{6, since};
     interval.table.rows.back().overflows = DropTotals::Standing{5, since};
