@@ -74,8 +74,8 @@ bool has_listeners(const NamespaceHarvest &harvest) {
 }
 
 std::string text_of(const ListenerSet::Collision &collision) {
-  return collision.keeper + " and " + collision.other + " would have one name, " + collision.name +
-         ": it is that of " + collision.keeper + ", and the other's is " + collision.other_name;
+  return collision.keeper + " and " + collision.other + " would have the same name: the first is " +
+         collision.name + ", the second " + collision.other_name;
 }
 
 void append(std::vector<LogLine> lines, std::vector<LogLine> &log) {
@@ -146,7 +146,7 @@ std::vector<LogLine> Collector::stop(std::chrono::milliseconds patience) {
   std::vector<LogLine> log;
   for (const bool ended : {sampler_->stop(patience), surveyor_->stop(patience)})
     if (!ended)
-      log.push_back({LogLine::Level::notice, "a thread is busy in the kernel and was left behind"});
+      log.push_back({LogLine::Level::notice, "a thread hangs in the kernel and was left behind"});
   return log;
 }
 
@@ -173,7 +173,7 @@ void Collector::start_threads(Seconds interval) {
 void Collector::note_ended_threads(std::vector<LogLine> &log) {
   for (const auto &failure : {sampler_->failure(), surveyor_->failure()})
     if (failure)
-      say_once("thread", "a thread has ended, and begins anew: " + *failure, log);
+      say_once("thread", "a thread ended and was restarted: " + *failure, log);
 }
 
 void Collector::note_silence(std::chrono::milliseconds longest_wait, std::vector<LogLine> &log) {

@@ -148,7 +148,7 @@ int first_or_no_failure() noexcept {
   try {
     result = read_callback();
     if (running->read_fault.goes_well())
-      plugin_log(LOG_NOTICE, "backlog plugin: read: goes well again");
+      plugin_log(LOG_NOTICE, "backlog plugin: read: works again");
   } catch (const std::exception &exception) {
     result = log_failure(exception.what());
   } catch (...) {

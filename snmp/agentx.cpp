@@ -167,7 +167,7 @@ private:
       if (!well)
         std::this_thread::sleep_for(after_fault);
       else if (std::exchange(said_fault_, false))
-        guarded([this] { log_("all goes well again"); });
+        guarded([this] { log_("everything works again"); });
     }
     guarded([this] { shut_down(); });
   }
@@ -189,7 +189,7 @@ private:
     if (said_fault_)
       return;
     try {
-      log_(std::string("something failed, and is tried again: ") + what);
+      log_(std::string("an action failed and will be repeated: ") + what);
       said_fault_ = true;
     } catch (const std::exception &) { // reported by the next one
     }

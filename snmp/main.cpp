@@ -92,7 +92,7 @@ int run(const Options &options) {
   agentx.start();
   follow(monitor, agentx, ending);
   if (!agentx.stop(stop_patience)) {
-    log_line("the SNMP agent does not answer; ending without a farewell");
+    log_line("the SNMP agent does not answer; ending without closing the connection");
     ::_exit(EXIT_SUCCESS);
   }
   return EXIT_SUCCESS;

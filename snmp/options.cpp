@@ -87,7 +87,7 @@ ParsedOptions parse_options(const std::vector<std::string> &arguments) {
   if (!line.fault().empty())
     return failure(line.fault() + "; see --help");
   if (!line.rest().empty())
-    return failure(shown_argument(line.rest().front()) + " is no option; see --help");
+    return failure(shown_argument(line.rest().front()) + " is not an option; see --help");
   return {std::move(options), "", false};
 }
 

@@ -112,7 +112,7 @@ private:
     if (used_ == filled_)
       result = source_(buffer_.data(), 1);
     if (result != 0)
-      refuse("goes on behind its last listener");
+      refuse("continues after its last listener");
   }
 
   void read_header() {
@@ -126,13 +126,13 @@ private:
                                    std::uint64_t{header_.namespaces} * sizeof(layout::Namespace) +
                                    std::uint64_t{header_.listeners} * sizeof(layout::Listener);
     if (bytes_ != expected)
-      refuse("has " + std::to_string(bytes_) + " bytes, not the " + std::to_string(expected) +
-             " that its header tells");
+      refuse("has " + std::to_string(bytes_) + " bytes, but its header says " +
+             std::to_string(expected));
   }
 
   bool accept_sizes() {
     if (header_.magic != layout::magic)
-      return refuse("is no table of collectd-backlog");
+      return refuse("is not a table of collectd-backlog");
     if (header_.version != layout::version)
       return refuse("has layout version " + std::to_string(header_.version) + ", not " +
                     std::to_string(layout::version));
@@ -141,9 +141,9 @@ private:
         header_.listener_bytes != sizeof(layout::Listener))
       return refuse("has records of other sizes");
     if (header_.namespaces == 0 || header_.namespaces > layout::max_namespaces)
-      return refuse("tells of " + std::to_string(header_.namespaces) + " namespaces");
+      return refuse("claims " + std::to_string(header_.namespaces) + " namespaces");
     if (header_.listeners > layout::max_listeners)
-      return refuse("tells of " + std::to_string(header_.listeners) + " listeners");
+      return refuse("claims " + std::to_string(header_.listeners) + " listeners");
     return true;
   }
 
@@ -162,7 +162,7 @@ private:
       return refuse(what + std::string(fault));
     const std::string_view name = layout::text_of(record.name);
     if ((namespaces_read_ == 0) != (name == layout::own_namespace))
-      return refuse(what + "is not where self is");
+      return refuse(what + "is not self");
     if (namespaces_read_ > 1 && name <= last_name_)
       return refuse(what + "is out of order");
     last_name_ = namespaces_read_ == 0 ? "" : name;
@@ -216,7 +216,7 @@ public:
     else if (::fstat(fd_, &file) != 0)
       refusal_ = std::strerror(errno);
     else if (!S_ISREG(file.st_mode))
-      refusal_ = "is no regular file";
+      refusal_ = "is not a regular file";
     else
       identity_ = identify(file);
   }

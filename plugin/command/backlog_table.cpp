@@ -100,7 +100,7 @@ std::optional<int> take_live(CommandLine &line, std::optional<std::string> value
   const std::optional<double> seconds = value ? parse_seconds(*value) : std::optional(1.0);
   if (!seconds)
     return fail("option --live: " + shown_argument(*value) +
-                " is no number of seconds from 0.001 to 3600");
+                " is not a number of seconds from 0.001 to 3600");
   options.live = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::duration<double>(*seconds));
   return std::nullopt;
@@ -238,8 +238,9 @@ int print_index(const std::string &name, const Options &options) {
   }
   if (!print(std::to_string(index) + "\n"))
     return EXIT_FAILURE;
-  return contents ? EXIT_SUCCESS
-                  : fail(options.table + ": " + refusal + "; the index is that of a name alone");
+  return contents
+             ? EXIT_SUCCESS
+             : fail(options.table + ": " + refusal + "; this is the index of the name on its own");
 }
 
 int show_live(const Options &options) {

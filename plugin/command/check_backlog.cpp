@@ -129,7 +129,8 @@ std::optional<CheckResult> take_range(const CommandLine::Given &given,
   range = parse_range(*given.value);
   if (range)
     return std::nullopt;
-  return bad_option("option " + given.shown + ": " + shown_argument(*given.value) + " is no range");
+  return bad_option("option " + given.shown + ": " + shown_argument(*given.value) +
+                    " is not a range");
 }
 
 std::optional<CheckResult> take_names(const CommandLine::Given &given, CheckOptions &options) {
@@ -137,14 +138,14 @@ std::optional<CheckResult> take_names(const CommandLine::Given &given, CheckOpti
   if (!options.names.add_regex(*given.value))
     return std::nullopt;
   return bad_option("option " + given.shown + ": " + shown_argument(*given.value) +
-                    " is no regular expression");
+                    " is not a regular expression");
 }
 
 std::optional<CheckResult> take_perfdata(const CommandLine::Given &given, CheckOptions &options) {
   const auto count = parse_number<unsigned long>(*given.value);
   if (!count || *count > most_perfdata)
     return bad_option("option " + given.shown + ": " + shown_argument(*given.value) +
-                      " is no number of listeners from 0 to 1000");
+                      " is not a number of listeners from 0 to 1000");
   options.perfdata = *count;
   return std::nullopt;
 }
@@ -153,7 +154,7 @@ std::optional<CheckResult> take_timeout(const CommandLine::Given &given) {
   const std::optional<double> seconds = parse_finite(*given.value);
   if (!seconds || *seconds < 1 || *seconds > 3600)
     return bad_option("option " + given.shown + ": " + shown_argument(*given.value) +
-                      " is no number of seconds from 1 to 3600");
+                      " is not a number of seconds from 1 to 3600");
   ::alarm(static_cast<unsigned>(*seconds));
   return std::nullopt;
 }
@@ -195,7 +196,7 @@ CheckOptions parse(const std::vector<std::string> &arguments) {
   if (!line.fault().empty())
     options.at_once = bad_option(line.fault());
   else if (!line.rest().empty())
-    options.at_once = bad_option(shown_argument(line.rest().front()) + " is no option");
+    options.at_once = bad_option(shown_argument(line.rest().front()) + " is not an option");
   return options;
 }
 
@@ -395,7 +396,7 @@ CheckResult check_backlog(const std::vector<std::string> &arguments) {
     return {unknown, "BACKLOG UNKNOWN - " + why_unreadable(options.table, refusal) + "\n"};
   if (const std::int64_t now = clock_ns(); is_stale(contents->header, now))
     return {unknown, "BACKLOG UNKNOWN - the table is stale, " +
-                         span_text(age_ns(contents->header, now)) + " old: is collectd at work?\n"};
+                         span_text(age_ns(contents->header, now)) + " old: is collectd running?\n"};
   return check(*contents, options);
 }
 

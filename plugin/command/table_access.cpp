@@ -45,7 +45,7 @@ std::string how_to_get_access(const std::string &path) {
 std::string why_unreadable(const std::string &path, const std::string &refusal) {
   std::string text = path + ": " + refusal;
   if (refusal == std::strerror(ENOENT))
-    text += "; is collectd at work with the plugin backlog? backlog-table --live needs neither";
+    text += "; is collectd running with the plugin backlog? backlog-table --live works without";
   else if (refusal == std::strerror(EACCES))
     text += how_to_get_access(path);
   return text;

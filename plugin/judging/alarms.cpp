@@ -149,7 +149,8 @@ void Alarms::miss(Entry &entry, std::vector<Change> &changes) const {
   Alarm &alarm = entry.second;
   if (alarm.state == ListenerState::ok || ++alarm.gone_for < window)
     return;
-  const std::string text = "gone, and with it its state " + std::string(name_of(alarm.state));
+  const std::string text =
+      "gone, so its alarm (" + std::string(name_of(alarm.state)) + ") has ended";
   alarm.state = ListenerState::ok;
   alarm.severity = Severity::okay;
   if (alarm.told)

@@ -107,9 +107,9 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
   add_folds(harvest, draft);
   if (draft.given_out_ports > few_given_out_ports)
     draft.table.notices.emplace_back(
-        "listeners on ports of net.ipv4.ip_local_port_range have no series of their own until they "
-        "have been there for ten minutes, but for those in net.ipv4.ip_local_reserved_ports, and "
-        "those that Listener or <Watch> names; tcp_unstable is their sum");
+        "listeners on ports in net.ipv4.ip_local_port_range have no series of their own in their "
+        "first ten minutes, except on ports in net.ipv4.ip_local_reserved_ports, or if Listener or "
+        "<Watch> names them; tcp_unstable has their sum");
   add_missing(draft);
   std::erase_if(memories_, [this](const auto &memory) {
     return memory.second.seen != interval_ && !expectations_.contains(memory.first) &&
@@ -496,9 +496,9 @@ AcceptFacts TableBuilder::accept_facts(const ListenerInterval &interval, Family 
 void TableBuilder::add_missing(Draft &draft) {
   const std::vector<Expectations::Absent> absent = expectations_.end_interval();
   if (expectations_.is_full())
-    draft.table.notices.push_back("regexes of <Watch> blocks expect " +
+    draft.table.notices.push_back("regexes of <Watch> blocks match more than the " +
                                   std::to_string(Expectations::most_met) +
-                                  " listeners, and no more");
+                                  " listeners that they may expect: use a narrower regex");
   if (absent.empty())
     return;
   std::unordered_map<std::string, std::size_t> rows; // existing rows by name

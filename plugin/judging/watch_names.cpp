@@ -22,9 +22,8 @@ WatchNames::Given WatchNames::give(std::span<const Listener> listeners,
     std::string &holder = holders_[name];
     if (own.contains(name)) {
       holder.clear();
-      result.notices.push_back("the name " + name +
-                               " of a <Watch> block is another listener's own, and " +
-                               name_of(positions[0]) + " keeps its own");
+      result.notices.push_back("<Watch> cannot give " + name_of(positions[0]) + " the name " +
+                               name + ": another listener has it by its address");
       continue;
     }
     const auto holds = [&](std::size_t position) { return listeners[position].name == holder; };
@@ -33,9 +32,8 @@ WatchNames::Given WatchNames::give(std::span<const Listener> listeners,
       holder = positions.size() == 1 ? name_of(positions.front()) : "";
     std::copy_if(positions.begin(), positions.end(), std::back_inserter(result.positions), holds);
     if (positions.size() > 1)
-      result.notices.push_back("the name " + name + " of a <Watch> block is wanted by " +
-                               name_of(positions[0]) + " and " + name_of(positions[1]) +
-                               ", and goes to one listener at most");
+      result.notices.push_back("<Watch> gives the name " + name + " to " + name_of(positions[0]) +
+                               " and " + name_of(positions[1]) + ": at most one of them gets it");
   }
   return result;
 }

@@ -62,12 +62,12 @@ void sort_namespaces(TableContents &contents, std::vector<std::string> &left_out
     const bool is_double = !is_own && name_of(sorted.back()) == name_of(record);
     std::string_view fault = layout::fault_of(record);
     if (fault.empty() && is_own != (name_of(record) == layout::own_namespace))
-      fault = "is not where self is";
+      fault = "is not self";
     if (fault.empty() && !is_double)
       sorted.push_back(record);
     else
       left_out.push_back("net namespace " + std::string(name_of(record)) + " " +
-                         std::string(fault.empty() ? "is there twice" : fault));
+                         std::string(fault.empty() ? "occurs twice" : fault));
     if (fault.empty())
       position[from] = static_cast<std::uint32_t>(sorted.size() - 1);
   }
@@ -91,7 +91,7 @@ void sort_listeners(TableContents &contents, std::vector<std::string> &left_out)
   const auto same_name = [&](const auto &a, const auto &b) {
     if (name_of(a) != name_of(b))
       return false;
-    left_out.push_back("listener " + std::string(name_of(b)) + " is there twice");
+    left_out.push_back("listener " + std::string(name_of(b)) + " occurs twice");
     return true;
   };
   listeners.erase(std::unique(listeners.begin(), listeners.end(), same_name), listeners.end());

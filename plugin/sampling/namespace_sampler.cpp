@@ -29,10 +29,11 @@ Fault listeners_fault(std::string part, const Error &error, const char *module) 
 }
 
 Fault room_fault(std::string part, std::size_t beyond, const ListenerRoom &room) {
-  return {"room for all " + std::move(part),
-          std::to_string(beyond) + " more than the " + std::to_string(room.most) +
-              " that are looked at; those come first that were there first, have clients waiting, "
-              "or are named by Listener or Watch"};
+  return {
+      "room for all " + std::move(part),
+      std::to_string(beyond) + " more than the " + std::to_string(room.most) +
+          " that are sampled; older ones, those with waiting clients and those that Listener or "
+          "Watch names come first"};
 }
 
 /// Corrects the figures after an overflow, which proves that a member was full even if no sample

@@ -151,7 +151,7 @@ private:
     other_namespaces_.ask_events(nullptr);
     events_.reset();
     guard_.detached(Clock::now());
-    notices_.push_back("events: not in use for a while: " + reason);
+    notices_.push_back("events: switched off for a while: " + reason);
   }
 
   /// Checks the programs against the kernel's own counters and drops the parts that differ.
@@ -184,11 +184,11 @@ private:
     case EventGuard::Verdict::fine:
       return;
     case EventGuard::Verdict::too_dear:
-      return stop_events("they would take more than SamplerBudget");
+      return stop_events("they cost more than SamplerBudget");
     case EventGuard::Verdict::deaf:
-      return stop_events("most connections are not told of");
+      return stop_events("they miss most connections");
     case EventGuard::Verdict::skipped:
-      return stop_events("the kernel skips too many");
+      return stop_events("the kernel skips too many events");
     case EventGuard::Verdict::crowded:
       return stop_events("there are more than " + std::to_string(EVENT_LISTENERS) +
                          " listeners, of all net namespaces");

@@ -99,9 +99,9 @@ std::vector<Fault> ScanBudget::skipped() const {
     if (!scan.last_skipped || number_ - *scan.last_skipped >= intervals_until_regular)
       continue;
     std::string reason =
-        "all scans together may take " + text_of(interval_time_) + " of CPU time an interval";
+        "all scans together may take " + text_of(interval_time_) + " of CPU time per interval";
     if (scan.last)
-      reason += ", and this one takes " + text_of(scan.predicted);
+      reason += ", this one takes " + text_of(scan.predicted);
     faults.push_back({kind + " in every interval", std::move(reason)});
   }
   return faults;

@@ -300,7 +300,7 @@ private:
       survey_.faults.push_back(
           {"room for all other net namespaces",
            std::to_string(without_room_) + " more than the " + std::to_string(most_namespaces) +
-               " that are looked into; those come first that have a file, or were there first"});
+               " that are sampled; those with a file and older ones come first"});
     if (const Failure &closed = finder_.folder_refusal())
       survey_.faults.push_back({"other net namespaces in " + closed->what,
                                 std::generic_category().message(closed->code)});

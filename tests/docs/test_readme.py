@@ -165,7 +165,7 @@ class ReadmeTest(unittest.TestCase):
 
     def test_messages(self):
         for folder, wanted, document in [
-                ("plugin", {"no TCP listeners", "no owners", "a thread is busy in the kernel and was left behind"},
+                ("plugin", {"no TCP listeners", "no owners", "a thread hangs in the kernel and was left behind"},
                  section_of_manual(read("plugin/collectd-backlog.5"), "MESSAGES")),
                 ("snmp", {"connected to the SNMP agent", "no table"},
                  section_of_manual(read("snmp/backlog-agentx.8"), "DIAGNOSTICS"))]:

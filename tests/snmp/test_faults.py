@@ -122,7 +122,7 @@ class SnmpdFaultsTest(SnmpTest):
             rate.unlink()
             self.publish([table_writer.listener("b")], interval=600)
             wait_until(lambda: "b" in self.ask("snmpwalk", "-Oqv", f"{MIB_OID}.1.2.1.2", check=False), 20, "the new table")
-        self.assertIn("something failed, and is tried again: std::bad_alloc", subagent.output())
+        self.assertIn("an action failed and will be repeated: std::bad_alloc", subagent.output())
 
     def test_the_subagent_is_stopped(self):
         self.start_snmpd("agentXTimeout 1\nagentXRetries 0")
@@ -407,8 +407,8 @@ class TableFaultsTest(SnmpTest):
         lines(1, "No such file or directory")
         kinds = [(lambda: self.table_file.symlink_to("/etc/passwd"), self.table_file.unlink, "is a symbolic link"),
                  (lambda: self.table_file.symlink_to("/nowhere"), self.table_file.unlink, "is a symbolic link"),
-                 (lambda: os.mkfifo(self.table_file), self.table_file.unlink, "is no regular file"),
-                 (self.table_file.mkdir, self.table_file.rmdir, "is no regular file")]
+                 (lambda: os.mkfifo(self.table_file), self.table_file.unlink, "is not a regular file"),
+                 (self.table_file.mkdir, self.table_file.rmdir, "is not a regular file")]
         for number, (make, remove, line) in enumerate(kinds, 1):
             make()
             lines(2 * number, line)

@@ -621,7 +621,7 @@ def include_snippets(daemon, *snippets):
     for number, text in enumerate(snippets):
         file = folder / (getattr(text, "file", None) or f"snippet{number}.conf")
         if file.exists():
-            raise AssertionError(f"{file.name} is there twice")
+            raise AssertionError(f"{file.name} occurs twice")
         file.write_text(f"{text}\n", encoding="utf-8")
     with open(daemon.config_file, "a", encoding="utf-8") as config:
         config.write(f'<Include "{folder}">\n  Filter "*.conf"\n</Include>\n')

@@ -278,7 +278,7 @@ class EventsTest(SystemTest):
 
     def check_sampling_goes_on(self, collectd, reason):
         """After the programs were given up."""
-        collectd.wait_for_log(f"events: not in use for a while: {reason}", 30)
+        collectd.wait_for_log(f"events: switched off for a while: {reason}", 30)
         collectd.wait_for_value("sampler", "gauge-events", 0)
         self.assertEqual(program_ids(collectd.pid), set())
         listener = self.listener(limit=64)
@@ -301,7 +301,7 @@ class EventsTest(SystemTest):
         thread.start()
         self.addCleanup(thread.join)
         self.addCleanup(enough.set)
-        self.check_sampling_goes_on(collectd, "they would take more than SamplerBudget")
+        self.check_sampling_goes_on(collectd, "they cost more than SamplerBudget")
 
     def test_no_room(self):
         """More listeners than the map has entries: none is said to have had no connections that has had some."""

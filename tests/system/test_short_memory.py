@@ -49,7 +49,7 @@ class ShortMemoryTest(SystemTest):
                     listener.fill(3)
                     collectd.wait_for_value(listener.name, "queue_length-accept", 3)
                     if rate == max(RATES):  # at the lower one a thread may get all that it asks for
-                        self.assertIn("a thread has ended, and begins anew: std::bad_alloc", collectd.log())
+                        self.assertIn("a thread ended and was restarted: std::bad_alloc", collectd.log())
                     collectd.stop()
                     self.assertEqual(collectd.status, 0)
 
@@ -65,7 +65,7 @@ class ShortMemoryTest(SystemTest):
         trigger.unlink()
         listener.accept(1)
         collectd.wait_for_value(listener.name, "queue_length-accept", 2)
-        collectd.wait_for_log(r"^\[notice\] backlog plugin: read: goes well again$")
+        collectd.wait_for_log(r"^\[notice\] backlog plugin: read: works again$")
         said = [line for line in collectd.messages() if "read: std::bad_alloc" in line]
         self.assertEqual(len(said), 1, collectd.messages())
 

@@ -85,7 +85,7 @@ class WatchTest(SystemTest):
         collectd = self.collectd(watch(listener.name, f'Name "{own.name}"') + watch(own.address), interval=INTERVAL)
         collectd.wait_for_value(listener.name, STATE, 0)
         collectd.wait_for_value(own.name, STATE, 0)
-        collectd.wait_for_log(f"the name {own.name} of a <Watch> block is another listener's own")
+        collectd.wait_for_log(f"the name {own.name}: another listener has it by its address")
         self.assertEqual(len(collectd.messages()), 1, collectd.messages())
 
 

@@ -219,7 +219,7 @@ START_TEST(a_listener_that_is_gone_ends_its_alarm) {
     ck_assert(alarms.update({}, measured).empty());
   const std::vector<Notification> notifications = alarms.update({}, measured);
   ck_assert_uint_eq(notifications.size(), 1);
-  assert_text(notifications.front().message, "tcp_any_80: gone, and with it its state stalled");
+  assert_text(notifications.front().message, "tcp_any_80: gone, so its alarm (stalled) has ended");
   ck_assert(notifications.front().cause == Cause::none);
   ck_assert_uint_eq(alarms.size(), 0);
 }

@@ -225,7 +225,7 @@ START_TEST(an_ended_thread_is_started_anew_and_said_once) {
     world.sampler->failure = "std::bad_alloc";
     world.sampler->in_time.push_back(harvest_with("tcp_any_80"));
     const Collector::Reading reading = world.read();
-    said += lines_with(reading.log, "a thread has ended, and begins anew: std::bad_alloc");
+    said += lines_with(reading.log, "a thread ended and was restarted: std::bad_alloc");
     ck_assert_uint_eq(reading.reports.size(), 1);
   }
   ck_assert_int_eq(said, 1);

@@ -269,8 +269,8 @@ START_TEST(skipping_is_said_once_when_it_begins_and_ends) {
   }
   ck_assert_uint_eq(lines.size(), 2);
   assert_text(lines[0].text,
-              "no SYN queues in every interval: all scans together may take 100 ms of CPU time an "
-              "interval, and this one takes 289 ms");
+              "no SYN queues in every interval: all scans together may take 100 ms of CPU time per "
+              "interval, this one takes 289 ms");
   assert_text(lines[1].text, "SYN queues in every interval can be read again");
 }
 END_TEST
@@ -284,7 +284,7 @@ START_TEST(a_cost_that_is_not_known_is_not_said) {
   ck_assert(!budget.next());
   const auto skipped = budget.skipped();
   ck_assert_uint_eq(skipped.size(), 1);
-  assert_text(skipped[0].reason, "all scans together may take 100 ms of CPU time an interval");
+  assert_text(skipped[0].reason, "all scans together may take 100 ms of CPU time per interval");
 }
 END_TEST
 

@@ -751,8 +751,8 @@ START_TEST(a_given_name_that_is_another_listeners_own_is_not_given) {
     assert_text(tables.series(), "tcp_any_80 unix_b");
     ck_assert_uint_eq(tables.table.notices.size(), 1);
     assert_text(tables.table.notices.front(),
-                "the name unix_b of a <Watch> block is another listener's own, and tcp_any_80 "
-                "keeps its own");
+                "<Watch> cannot give tcp_any_80 the name unix_b: another listener has it by its "
+                "address");
   }
 }
 END_TEST

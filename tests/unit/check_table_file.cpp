@@ -227,7 +227,7 @@ START_TEST(a_record_that_a_reader_refuses_is_left_out) {
        "listener tcp any_80 has no name"},
       {[](TableContents &c) { set_text(c.listeners[1].name, ""); }, "listener  has no name"},
       {[](TableContents &c) { c.listeners[1].name = c.listeners[0].name; },
-       "listener a is there twice"},
+       "listener a occurs twice"},
       {[](TableContents &c) { c.listeners[1].mean = not_a_number; },
        "listener b has impossible figures"},
       {[](TableContents &c) { c.listeners[1].used_percent = 101; },
@@ -241,9 +241,9 @@ START_TEST(a_record_that_a_reader_refuses_is_left_out) {
       {[](TableContents &c) { set_text(c.namespaces[1].name, "b lue"); },
        "net namespace b lue has no name", 3, 2},
       {[](TableContents &c) { c.namespaces[2].name = c.namespaces[1].name; },
-       "net namespace blue is there twice", 3, 2},
+       "net namespace blue occurs twice", 3, 2},
       {[](TableContents &c) { c.namespaces[2].name = c.namespaces[0].name; },
-       "net namespace self is not where self is", 3, 2},
+       "net namespace self is not self", 3, 2},
       {[](TableContents &c) { c.namespaces[2].counted_since_ns = -1; },
        "net namespace green has impossible figures", 3, 2},
   };
@@ -399,9 +399,9 @@ START_TEST(a_table_that_changes_its_length_while_it_is_read_is_refused) {
   const std::string longer = whole + '\0';
   const std::string shorter = whole.substr(0, whole.size() - 1);
   assert_text(read_table(reader_of(longer, 1, whole.size())).second,
-              "goes on behind its last listener");
+              "continues after its last listener");
   assert_text(read_table(reader_of(longer, 1 << 20U, whole.size())).second,
-              "goes on behind its last listener");
+              "continues after its last listener");
   assert_text(read_table(reader_of(shorter, 512, whole.size())).second, "ends within a listener");
 }
 END_TEST
@@ -409,13 +409,13 @@ END_TEST
 START_TEST(what_is_no_regular_file_is_refused) {
   const Folder folder;
   assert_text(read_table_file(folder / "table").second, "No such file or directory");
-  assert_text(read_table_file(folder.path()).second, "is no regular file");
+  assert_text(read_table_file(folder.path()).second, "is not a regular file");
   ck_assert_int_eq(::mkfifo((folder / "pipe").c_str(), 0600), 0);
-  assert_text(read_table_file(folder / "pipe").second, "is no regular file");
+  assert_text(read_table_file(folder / "pipe").second, "is not a regular file");
   assert_published(TableFile(folder / "table"), make_contents({}));
   ck_assert_int_eq(::symlink("table", (folder / "link").c_str()), 0);
   assert_text(read_table_file(folder / "link").second, "is a symbolic link");
-  assert_text(read_table_file("/dev/zero").second, "is no regular file");
+  assert_text(read_table_file("/dev/zero").second, "is not a regular file");
 }
 END_TEST
 

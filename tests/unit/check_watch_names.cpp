@@ -30,8 +30,8 @@ START_TEST(one_listener_has_a_name_until_it_is_gone) {
   ck_assert(both.positions == Positions{1});
   ck_assert_uint_eq(both.notices.size(), 1);
   ck_assert_str_eq(both.notices.front().c_str(),
-                   "the name web of a <Watch> block is wanted by tcp_any_443 and tcp_any_80, and "
-                   "goes to one listener at most");
+                   "<Watch> gives the name web to tcp_any_443 and tcp_any_80: at most one of them "
+                   "gets it");
   ck_assert(give(names, {https}, true).positions.empty());
   ck_assert(names.has("web", "tcp_any_80"));
   ck_assert(give(names, {https}).positions == Positions{0});
