@@ -1,19 +1,13 @@
-/* What those who are accepted have waited, by the return of inet_csk_accept(). A connection that
-   has sent nothing yet has the time at which it came into the queue in lsndtime
-   (tcp_create_openreq_child(), tcp_init_transfer()), in jiffies. The arguments have changed
-   in 6.10; the result has not. */
+/* Counts how long accepted connections had waited, at the return of inet_csk_accept(). A connection
+   that has sent nothing yet has in lsndtime the jiffies at which it entered the queue
+   (tcp_create_openreq_child(), tcp_init_transfer()). Linux 6.10 changed the arguments of the
+   function, but not its result. */
 
 #include "event_kernel.bpf.h"
 
 char dual_license[] SEC("license") = "Dual MIT/GPL";
 
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, EVENT_LISTENERS);
-  __type(key, __u64); /* socket cookie */
-  __type(value, struct event_waits);
-} waits SEC(".maps");
+SOCKET_MAP(waits, struct event_waits);
 
 static __always_inline __u32 bucket_of(__u32 jiffies) {
   __u32 bucket = 0;

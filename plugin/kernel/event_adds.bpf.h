@@ -1,22 +1,16 @@
 #pragma once
 
-/* What an addition to a listener's accept queue does, by whichever hook it is seen. */
+/* Counts an addition to a listener's accept queue, whichever hook reports it. */
 
 #include "event_kernel.bpf.h"
 
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, EVENT_LISTENERS);
-  __type(key, __u64); /* socket cookie */
-  __type(value, struct event_counts);
-} listeners SEC(".maps");
+SOCKET_MAP(listeners, struct event_counts);
 
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(map_flags, BPF_F_NO_PREALLOC);
   __uint(max_entries, EVENT_NAMESPACES);
-  __type(key, __u64); /* cookie of a net namespace that the reader looks into */
+  __type(key, __u64); /* cookie of a net namespace that the reader samples */
   __type(value, __u8);
 } namespaces SEC(".maps");
 
@@ -25,8 +19,9 @@ struct {
   __uint(max_entries, 4096);
 } wake SEC(".maps");
 
-/* The listener whose addition the first of two programs has counted on this CPU. The kernel skips a
-   program that an interrupt finds running (prog->active); of two, one of them sees it. */
+/* The listener whose addition the first of two programs has counted on this CPU. There are two
+   programs because the kernel skips a program that an interrupt finds running (prog->active); then
+   the other one counts the addition. */
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
   __uint(max_entries, 1);
@@ -48,8 +43,8 @@ static __always_inline void raise(__u64 *peak, __u32 epoch, __u32 length) {
   }
 }
 
-/* The connections that wait at all members of the socket's SO_REUSEPORT group; 0: it has none, or
-   they are too many to be read here. */
+/* The connections that wait at all members of the socket's SO_REUSEPORT group; 0 if it has no
+   group, or the group is too large to be read here. */
 static __always_inline __u32 group_length(struct sock *sk) {
   struct sock_reuseport *group = sk->sk_reuseport_cb;
   if (!group)
@@ -106,7 +101,7 @@ static __always_inline void add_waits(struct event_counts *entry, __u64 now_ns, 
     __sync_fetch_and_add(&entry->waited_us, (now_us - before_us) * (length - 1));
 }
 
-/* Whether so many wait that somebody should look; or nobody is accepted any more. */
+/* Whether the reader should look: many connections wait, or nothing is accepted any more. */
 static __always_inline bool asks_for_a_look(struct event_counts *entry, __u64 added, __u32 length,
                                             __u32 limit, __u64 now_ns) {
   __u32 taken = (__u32)added - length;
@@ -126,7 +121,7 @@ static __always_inline void wake_reader(struct event_counts *entry, __u64 now_ns
     bpf_ringbuf_output(&wake, &now_ns, sizeof(now_ns), BPF_RB_FORCE_WAKEUP);
 }
 
-/* A listener's queue has just become longer. An MPTCP socket's is that of its TCP listener. */
+/* A listener's queue has just become longer. An MPTCP socket uses the queue of its TCP listener. */
 static __always_inline int count_addition(struct sock *sk) {
   bool is_unix = sk->__sk_common.skc_family == AF_UNIX;
   if (!is_unix && sk->sk_protocol != IPPROTO_TCP)

@@ -1,7 +1,7 @@
-/* Additions by function, for kernels without the tracepoint sk_data_ready. The final ACK of a
-   handshake comes by inet_csk_complete_hashdance(), into which inet_csk_reqsk_queue_add() is often
-   inlined; cookies and TCP Fast Open call the latter itself. Where it is not inlined, both see one
-   addition, the inner one first. TCP only. */
+/* Counts additions at functions, for kernels without the tracepoint sk_data_ready. TCP only. The
+   final ACK of a handshake calls inet_csk_complete_hashdance(), into which compilers often inline
+   inet_csk_reqsk_queue_add(); cookies and TCP Fast Open call the latter directly. If it is not
+   inlined, both functions report one addition, the inner one first. */
 
 #include "event_adds.bpf.h"
 

@@ -1,7 +1,7 @@
-/* Segments that the kernel frees for a listening TCP socket, by the tracepoint kfree_skb with its
-   argument rx_sk, kernel 6.11 and later. sk_drops less these frees is the socket's part in
-   ListenDrops: sk_drops counts a free as well (sk_drops_add(), sock_drop()), and the drop of a
-   connection, which is no free of its own (tcp_listendrop()). Three frees are not in sk_drops: a
+/* Counts segments that the kernel frees for a listening TCP socket, at the tracepoint kfree_skb
+   with its argument rx_sk (Linux 6.11 and later). sk_drops less these frees is the socket's part in
+   ListenDrops, because sk_drops counts frees (sk_drops_add(), sock_drop()) as well as dropped
+   connections, which are not frees (tcp_listendrop()). Three kinds of frees are not in sk_drops: a
    cookie that is wrong or finds no room (NO_SOCKET), a wrong checksum, and an ACK that is answered
    by a reset (TCP_FLAGS with the ACK bit). */
 
@@ -9,13 +9,7 @@
 
 char dual_license[] SEC("license") = "Dual MIT/GPL";
 
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, EVENT_LISTENERS);
-  __type(key, __u64); /* socket cookie */
-  __type(value, struct event_frees);
-} frees SEC(".maps");
+SOCKET_MAP(frees, struct event_frees);
 
 enum { TCP_FLAGS_OFFSET = 13, TCP_FLAG_ACK = 16 };
 

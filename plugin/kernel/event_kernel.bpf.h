@@ -1,7 +1,7 @@
 #pragma once
 
 /* The members of the kernel's types that the programs read. The kernel relocates each by its name,
-   so that neither order nor size here matter. */
+   so their order and size here do not matter. */
 
 #include "event_layout.h"
 
@@ -14,6 +14,16 @@
 #include <stdbool.h>
 
 #define RELOCATED __attribute__((preserve_access_index))
+
+/* A map of listening sockets, keyed by socket cookie. */
+#define SOCKET_MAP(NAME, VALUE)                                                                    \
+  struct {                                                                                         \
+    __uint(type, BPF_MAP_TYPE_HASH);                                                               \
+    __uint(map_flags, BPF_F_NO_PREALLOC);                                                          \
+    __uint(max_entries, EVENT_LISTENERS);                                                          \
+    __type(key, __u64);                                                                            \
+    __type(value, VALUE);                                                                          \
+  } NAME SEC(".maps")
 
 enum { TCP_LISTEN = 10, AF_UNIX = 1, AF_INET = 2, IPPROTO_TCP = 6 };
 
@@ -67,7 +77,7 @@ struct sk_buff {
   __u16 transport_header;
 } RELOCATED;
 
-/* Numbers differ between kernels; the kernel puts in its own. */
+/* The numbers differ between kernels; each kernel puts in its own. */
 enum skb_drop_reason {
   SKB_DROP_REASON_NO_SOCKET = 3,
   SKB_DROP_REASON_TCP_CSUM = 5,
@@ -77,7 +87,8 @@ enum skb_drop_reason {
 
 struct event_control control;
 
-/* The program runs alone on its CPU, but for an interrupt, in which the kernel skips it. */
+/* Needs no atomic add: the program runs alone on its CPU, and the kernel skips it in an interrupt.
+ */
 static __always_inline void note_seen(void) {
   ++control.seen[bpf_get_smp_processor_id() % EVENT_CPU_SLOTS].count;
 }

@@ -1,5 +1,5 @@
-/* Additions by the tracepoint sk_data_ready, kernel 6.3 and later: a child of a TCP listener
-   (tcp_child_process()), a client of a Unix one (unix_stream_connect()). */
+/* Counts additions at the tracepoint sk_data_ready (Linux 6.3 and later): a child of a TCP listener
+   (tcp_child_process()) or a client of a Unix listener (unix_stream_connect()). */
 
 #include "event_adds.bpf.h"
 
