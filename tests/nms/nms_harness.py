@@ -17,7 +17,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 for folder in ("snmp", "system"):
     sys.path.insert(0, str(HERE.parent / folder))
-import snmp_harness  # noqa: E402
+import snmp_processes  # noqa: E402
 import system_test  # noqa: E402
 import table_writer  # noqa: E402, F401
 from system_test import SystemTest, skip  # noqa: E402
@@ -102,7 +102,7 @@ class NmsTest(SystemTest):
             self.table.chmod(old.st_mode & 0o777)
 
     def start(self, *arguments, name, **environment):
-        process = snmp_harness.Process([str(argument) for argument in arguments], dict(os.environ, **environment),
+        process = snmp_processes.Process([str(argument) for argument in arguments], dict(os.environ, **environment),
                                        self.directory / name)
         self.addCleanup(process.stop, signal.SIGKILL)
         return process

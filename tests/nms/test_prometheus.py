@@ -17,6 +17,7 @@ import yaml
 
 import nms_harness
 import snmp_harness
+import snmp_programs
 from nms_harness import NMS, NmsTest, shipped, table_writer
 from snmp_harness import SNMP_PORT, STAND_INS
 from table_writer import listener
@@ -226,9 +227,9 @@ class SnmpExporterTest(PrometheusTest, snmp_harness.SnmpTest):
     def test_the_modules_are_the_generators(self):
         import generate
         mibs = ":".join(map(str, [os.environ["BACKLOG_MIBS"], STAND_INS, "/usr/share/snmp/mibs"]))
-        os.environ["LD_LIBRARY_PATH"] = snmp_harness.library_path()
+        os.environ["LD_LIBRARY_PATH"] = snmp_programs.library_path()
         self.addCleanup(os.environ.pop, "LD_LIBRARY_PATH")
-        for name, text in generate.files(snmp_harness.program("prometheus-snmp-generator"), mibs).items():
+        for name, text in generate.files(snmp_programs.program("prometheus-snmp-generator"), mibs).items():
             self.assertEqual(shipped(f"prometheus/{name}"), text, f"{name}: run conf/nms/prometheus/generate.py")
 
     def test_both_generations_say_the_same(self):
@@ -243,7 +244,7 @@ class SnmpExporterTest(PrometheusTest, snmp_harness.SnmpTest):
                      listener("unix_a", path="/a", owner="web.service", **UNIX), interval=600)
         self.start_snmpd()
         self.start_subagent()
-        self.start(snmp_harness.program("prometheus-snmp-exporter"), f"--config.file={NMS}/prometheus/snmp-0.22.yml",
+        self.start(snmp_programs.program("prometheus-snmp-exporter"), f"--config.file={NMS}/prometheus/snmp-0.22.yml",
                    f"--web.listen-address=127.0.0.1:{EXPORTER_PORT}", name="exporter.log")
         jobs = yaml.safe_load(shipped("prometheus/prometheus.yml"))["scrape_configs"]
         self.start_prometheus(*(job for job in jobs if job["job_name"] == "snmp-backlog"),

@@ -7,14 +7,10 @@ Environment (set by ctest from CMake):
 """
 
 import contextlib
-import ctypes
 import os
 import pathlib
-import re
-import signal
 import subprocess
 import sys
-import time
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -23,6 +19,8 @@ import system_test  # noqa: E402
 from system_test import SystemTest, skip  # noqa: E402
 from waiting import wait_until  # noqa: E402
 import table_writer  # noqa: E402
+from snmp_processes import Process, Subagent  # noqa: E402
+from snmp_programs import library_path, program  # noqa: E402
 
 ROOT_OID = "1.3.6.1.4.1.8072.9999.9999.4242"
 MIB_OID = ROOT_OID + ".1"
@@ -30,86 +28,6 @@ TABLE_OID = MIB_OID + ".1.2.1"
 STAND_INS = HERE / "mibs"
 SNMP_PORT = 16161   # on the loopback of the test's own net namespace
 TRAP_PORT = 16162
-
-_libc = ctypes.CDLL(None)
-
-
-def _die_with_parent():
-    _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
-def snmp_root():
-    return pathlib.Path(os.environ.get("SNMP_ROOT") or "/")
-
-
-def program(name):
-    for folder in ("usr/sbin", "usr/bin", "usr/local/sbin", "usr/local/bin"):
-        path = snmp_root() / folder / name
-        if path.exists():
-            return str(path)
-    raise unittest.SkipTest(f"{name} is missing")
-
-
-def library_path():
-    return ":".join(map(str, (snmp_root() / "usr/lib").glob("*-linux-gnu"))) if os.environ.get("SNMP_ROOT") else ""
-
-
-class Process:
-    """A program of the test's; ended with it."""
-
-    def __init__(self, arguments, environment, output):
-        self.output_file = output
-        with open(output, "ab") as file:
-            self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-                                            env=environment, preexec_fn=_die_with_parent)
-        self.pid = self.process.pid
-
-    def output(self):
-        return self.output_file.read_text(encoding="utf-8", errors="replace")
-
-    def send_signal(self, number):
-        os.kill(self.pid, number)
-
-    def running(self):
-        return self.process.poll() is None
-
-    def stop(self, number=signal.SIGTERM, timeout=10):
-        """The seconds that it took to end."""
-        start = time.monotonic()
-        if self.running():
-            self.send_signal(number)
-            if number != signal.SIGKILL and self._is_stopped():
-                self.send_signal(signal.SIGCONT)
-            try:
-                self.process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(timeout)
-                raise AssertionError(f"{self.process.args[0]} did not end:\n{self.output()}") from None
-        return time.monotonic() - start
-
-    def _is_stopped(self):
-        return pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
-
-    def cpu_seconds(self):
-        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def resident_mib(self):
-        return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{self.pid}/status").read_text())[1]) / 1024
-
-
-class Subagent(Process):
-    """It ends with 0, and no sanitizer has found anything."""
-
-    def stop(self, number=signal.SIGTERM, timeout=10):
-        seconds = super().stop(number, timeout)
-        output = self.output()
-        if re.search(r"Sanitizer|runtime error", output):
-            raise AssertionError(output)
-        if number == signal.SIGTERM and self.process.returncode != 0:
-            raise AssertionError(f"the subagent's status is {self.process.returncode}:\n{output}")
-        return seconds
 
 
 class SnmpTest(SystemTest):
@@ -126,8 +44,6 @@ class SnmpTest(SystemTest):
             SNMPCONFPATH=str(self.directory / "state"), TZ="UTC", LC_ALL="C", MIBS="BACKLOG-MIB",
             MIBDIRS=":".join(map(str, [os.environ["BACKLOG_MIBS"], STAND_INS, "/usr/share/snmp/mibs"])))
         self.snmpd = self.trapd = None
-
-    # programs
 
     def _process(self, arguments, name, environment=None, kind=Process):
         process = kind([str(argument) for argument in arguments], environment or self.environment,
@@ -183,8 +99,6 @@ class SnmpTest(SystemTest):
 
     def publish(self, listeners=(), **options):
         table_writer.publish(self.table_file, table_writer.table(listeners, **options))
-
-    # questions
 
     def ask(self, command, *arguments, community="public", timeout=60, check=True, version=("-v2c", "-c")):
         """The output of one of net-snmp's commands."""

@@ -7,7 +7,8 @@ import sys
 import textwrap
 
 import snmp_harness
-from snmp_harness import SNMP_PORT, SnmpTest, snmp_root, table_writer
+from snmp_harness import SNMP_PORT, SnmpTest, table_writer
+from snmp_programs import snmp_root
 
 PYSNMP = textwrap.dedent("""
     import sys

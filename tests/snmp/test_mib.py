@@ -8,6 +8,7 @@ import tempfile
 import unittest
 
 import snmp_harness
+import snmp_programs
 from system_test import skip
 
 MODULES = ("BACKLOG-ROOT-MIB.txt", "BACKLOG-MIB.txt")
@@ -16,10 +17,10 @@ MODULES = ("BACKLOG-ROOT-MIB.txt", "BACKLOG-MIB.txt")
 class MibTest(unittest.TestCase):
     def lint(self, folder, level):
         mibs = pathlib.Path(os.environ["BACKLOG_MIBS"])
-        environment = dict(os.environ, LD_LIBRARY_PATH=snmp_harness.library_path(),
+        environment = dict(os.environ, LD_LIBRARY_PATH=snmp_programs.library_path(),
                            SMIPATH=f"{snmp_harness.STAND_INS}:{folder}:/usr/share/snmp/mibs")
         result = subprocess.run(
-            [snmp_harness.program("smilint"), "-c", "/dev/null", "-s", "-l", str(level), *(folder / module for module in MODULES)],
+            [snmp_programs.program("smilint"), "-c", "/dev/null", "-s", "-l", str(level), *(folder / module for module in MODULES)],
             env=environment, capture_output=True, text=True, check=False)
         self.assertTrue(mibs.is_dir())
         return result.stdout + result.stderr

@@ -11,7 +11,9 @@ import socket
 import subprocess
 
 import snmp_harness
-from snmp_harness import MIB_OID, SNMP_PORT, SnmpTest, program, table_writer
+import snmp_programs
+from snmp_harness import MIB_OID, SNMP_PORT, SnmpTest, table_writer
+from snmp_programs import program
 from waiting import wait_until
 
 CONF = pathlib.Path(__file__).resolve().parents[2] / "conf"
@@ -80,7 +82,7 @@ class SetupsTest(SnmpTest):
     def start_snmpd_by_conf(self, chosen, user, group):
         """With Debian's snmpd.conf, but for the address and without its users, and conf/snmp/snmpd-backlog.conf with
         one line chosen, but for the names of the user and the group, and the socket's place."""
-        debian = (snmp_harness.snmp_root() / "etc/snmp/snmpd.conf").read_text()
+        debian = (snmp_programs.snmp_root() / "etc/snmp/snmpd.conf").read_text()
         text = (CONF / "snmp" / "snmpd-backlog.conf").read_text()
         for shipped, own in (("/run/agentx/master", self.agentx_address), ("Debian-snmp backlog", f"{user} {group}"),
                              (f"#{chosen}", chosen)):

@@ -14,6 +14,9 @@ import unittest
 import urllib.request
 
 import stores_harness as stores
+from carbon import start_carbon, start_graphite_web
+from influxdb import INFLUXDB_DATABASE, start_influxdb
+from store import LOOPBACK
 from waiting import wait_until
 from view_queries import View, alert_rules
 
@@ -106,19 +109,19 @@ class AlertsTest(unittest.TestCase):
         cls.by_name = {host.name: host for host in cls.hosts}
         cls.begin = (int(time.time()) - LONG) // 60 * 60
         with contextlib.ExitStack() as stack:
-            cls.carbon = stack.enter_context(stores.start_carbon())
-            cls.web = stack.enter_context(stores.start_graphite_web(cls.carbon))
-            cls.influxdb = stack.enter_context(stores.start_influxdb())
+            cls.carbon = stack.enter_context(start_carbon())
+            cls.web = stack.enter_context(start_graphite_web(cls.carbon))
+            cls.influxdb = stack.enter_context(start_influxdb())
             cls.write()
             cls.addClassCleanup(stack.pop_all().close)
 
     @classmethod
     def write(cls):
-        with socket.create_connection((stores.LOOPBACK, cls.carbon.port)) as connection:
+        with socket.create_connection((LOOPBACK, cls.carbon.port)) as connection:
             for host in cls.hosts:
                 connection.sendall("".join(host.graphite_lines(cls.begin)).encode())
         for host in cls.hosts:
-            address = f"{cls.influxdb.url}/write?db={stores.INFLUXDB_DATABASE}&precision=s"
+            address = f"{cls.influxdb.url}/write?db={INFLUXDB_DATABASE}&precision=s"
             lines = "".join(host.influxdb_lines(cls.begin)).encode()
             urllib.request.urlopen(urllib.request.Request(address, lines), timeout=20).close()
         sent = {host.name: collections.Counter(line.split()[0] for line in host.graphite_lines(cls.begin))

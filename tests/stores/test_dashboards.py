@@ -13,6 +13,10 @@ import urllib.parse
 import urllib.request
 
 import stores_harness as stores
+from carbon import graphite_snippet, start_carbon, start_graphite_web
+from influxdb import influxdb_snippet, start_influxdb
+from prometheus import prometheus_snippet, start_prometheus
+from store import fetch, free_port
 from collectd import HOSTNAME
 from listeners import Listener
 from names import percent_used
@@ -84,11 +88,11 @@ class DashboardsTest(unittest.TestCase):
     def setUpClass(cls):
         alert_rules("prometheus.rules.yml")  # SkipTest if it cannot be read
         with contextlib.ExitStack() as stack:
-            carbon = stack.enter_context(stores.start_carbon())
-            cls.web = stack.enter_context(stores.start_graphite_web(carbon))
-            cls.influxdb = stack.enter_context(stores.start_influxdb())
-            port = stores.free_port()
-            cls.prometheus = stack.enter_context(stores.start_prometheus(
+            carbon = stack.enter_context(start_carbon())
+            cls.web = stack.enter_context(start_graphite_web(carbon))
+            cls.influxdb = stack.enter_context(start_influxdb())
+            port = free_port()
+            cls.prometheus = stack.enter_context(start_prometheus(
                 port, rules=[conf("alerts", "prometheus.rules.yml")]))
             cls.full = stack.enter_context(Listener(limit=FULL_LIMIT)).fill(FULL_LIMIT + 1)
             cls.busy = stack.enter_context(Listener(limit=BUSY_LIMIT)).fill(BUSY_LENGTH)
@@ -97,8 +101,8 @@ class DashboardsTest(unittest.TestCase):
             cls.crowd = [stack.enter_context(Listener(limit=CROWD_LIMIT)).fill(length) for length in CROWD_LENGTHS]
             for listener, clients, pause in ((cls.full, 2, 0.1), (cls.less_full, 1, 0.5)):
                 stack.enter_context(contextlib.closing(Refused(listener, clients, pause)))
-            cls.snippets = [stores.graphite_snippet(carbon.port), stores.influxdb_snippet(cls.influxdb.collectd_port),
-                            stores.prometheus_snippet(port)]
+            cls.snippets = [graphite_snippet(carbon.port), influxdb_snippet(cls.influxdb.collectd_port),
+                            prometheus_snippet(port)]
             cls.collectd = cls.start_collectd(stalled_after=86400)
             stack.callback(lambda: cls.collectd.close())  # the newest
             cls.view = View(cls.web, cls.influxdb, cls.prometheus)
@@ -246,7 +250,7 @@ class DashboardsTest(unittest.TestCase):
                                          urllib.parse.urlencode({"state": state}).encode())
         with urllib.request.urlopen(request, timeout=20) as answer:
             self.assertEqual(json.load(answer), {"success": True})
-        loaded = json.loads(stores.fetch(f"{self.web.url}/dashboard/load/collectd-backlog"))["state"]
+        loaded = json.loads(fetch(f"{self.web.url}/dashboard/load/collectd-backlog"))["state"]
         self.assertEqual(loaded, json.loads(state))
         self.assertGreater(len(loaded["graphs"]), 5)
         titles = " ".join(parameters["title"] for _, parameters, _ in loaded["graphs"])
@@ -258,7 +262,7 @@ class DashboardsTest(unittest.TestCase):
                 answers = [answer for target in parameters["target"]
                            for answer in self.view.panel_target("graphite", {"target": target}, "")]
                 self.assertTrue(answers)
-                self.assertEqual(stores.fetch(self.web.url + url)[:8], b"\x89PNG\r\n\x1a\n")
+                self.assertEqual(fetch(self.web.url + url)[:8], b"\x89PNG\r\n\x1a\n")
 
     def firing(self, store):
         """{alert: names of the listeners or hosts for which its condition holds now}."""
@@ -293,7 +297,7 @@ class DashboardsTest(unittest.TestCase):
 
     def test_7_prometheus_evaluates_its_rules(self):
         def groups():
-            return json.loads(stores.fetch(f"{self.prometheus.url}/api/v1/rules"))["data"]["groups"]
+            return json.loads(fetch(f"{self.prometheus.url}/api/v1/rules"))["data"]["groups"]
         wait_until(lambda: all(rule["health"] != "unknown" for group in groups() for rule in group["rules"]), 90,
                    "an evaluation of all rules", pause=0.5)
         rules = {rule["name"]: rule for group in groups() for rule in group["rules"]}

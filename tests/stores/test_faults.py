@@ -13,6 +13,12 @@ import time
 import unittest
 
 import stores_harness as stores
+from carbon import graphite_snippet, start_carbon, start_graphite_web
+from influxdb import influxdb_encrypted_snippet, influxdb_snippet, start_influxdb
+from kafka import kafka_snippet
+from prometheus import prometheus_snippet
+from rrd_files import RrdFiles
+from store import fetch, free_port, LOOPBACK
 from collectd import HOSTNAME, sanitizers
 from kernel import run, write_sysctl
 from waiting import wait_until
@@ -20,6 +26,7 @@ import net_namespaces
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "snmp"))
 import snmp_harness  # noqa: E402
+import snmp_programs  # noqa: E402
 from snmp_harness import table_writer  # noqa: E402
 
 INTERVAL = 1.0  # seconds
@@ -57,8 +64,8 @@ class Deaf:
 
     def __init__(self, kind=socket.SOCK_STREAM):
         self.socket = socket.socket(socket.AF_INET, kind)
-        self.port = stores.free_port(kind)
-        self.socket.bind((stores.LOOPBACK, self.port))
+        self.port = free_port(kind)
+        self.socket.bind((LOOPBACK, self.port))
         self.connections = []
         if kind == socket.SOCK_STREAM:
             self.socket.listen()
@@ -90,7 +97,7 @@ def snmp_missing():
         return "built without SNMP"
     try:
         for name in ("snmpd", "snmpget"):
-            snmp_harness.program(name)
+            snmp_programs.program(name)
     except unittest.SkipTest as reason:
         return str(reason)
     return None
@@ -182,7 +189,7 @@ class FaultsTest(snmp_harness.SnmpTest):
             self.assertLess(growth, MOST_GROWTH)
 
     def started_influxdb(self):
-        return self.keep(stores.start_influxdb())
+        return self.keep(start_influxdb())
 
     def check_influxdb_goes_on(self, collectd, influxdb):
         newest = """SELECT last("value") FROM "backlog_value" WHERE "instance" = 'sampler'"""
@@ -197,10 +204,10 @@ class FaultsTest(snmp_harness.SnmpTest):
         """Every address refuses."""
         influxdb = self.started_influxdb()
         collectd = self.started(
-            stores.influxdb_snippet(influxdb.collectd_port),
-            stores.graphite_snippet(stores.free_port(socket.SOCK_DGRAM)),
-            stores.influxdb_encrypted_snippet(stores.free_port(socket.SOCK_DGRAM)),
-            stores.leaf_snippet(stores.free_port(socket.SOCK_DGRAM)), stores.kafka_snippet(stores.free_port()))
+            influxdb_snippet(influxdb.collectd_port),
+            graphite_snippet(free_port(socket.SOCK_DGRAM)),
+            influxdb_encrypted_snippet(free_port(socket.SOCK_DGRAM)),
+            stores.leaf_snippet(free_port(socket.SOCK_DGRAM)), kafka_snippet(free_port()))
         self.check_all_goes_on(collectd, influxdb, "nobody there")
 
     def test_nobody_reads(self):
@@ -208,25 +215,25 @@ class FaultsTest(snmp_harness.SnmpTest):
         influxdb = self.started_influxdb()
         packets = [self.keep(Deaf(socket.SOCK_DGRAM)) for _ in range(3)]
         broker = self.keep(Deaf())
-        page = stores.free_port()
+        page = free_port()
         collectd = self.started(
-            stores.influxdb_snippet(influxdb.collectd_port), stores.graphite_snippet(packets[0].port),
-            stores.influxdb_encrypted_snippet(packets[1].port), stores.leaf_snippet(packets[2].port),
-            stores.kafka_snippet(broker.port), stores.prometheus_snippet(page))
+            influxdb_snippet(influxdb.collectd_port), graphite_snippet(packets[0].port),
+            influxdb_encrypted_snippet(packets[1].port), stores.leaf_snippet(packets[2].port),
+            kafka_snippet(broker.port), prometheus_snippet(page))
         wait_until(broker.accept, what="a connection to the broker")
-        clients = [self.keep(socket.create_connection((stores.LOOPBACK, page))) for _ in range(5)]
+        clients = [self.keep(socket.create_connection((LOOPBACK, page))) for _ in range(5)]
         for client in clients:
             client.sendall(b"GET /metrics HTTP/1.1\r\nHost: page\r\n\r\n")
         self.check_all_goes_on(collectd, influxdb, "nobody reads")
         self.assertIn(f'backlog="{self.waiting.name}"',
-                      stores.fetch(f"http://{stores.LOOPBACK}:{page}/metrics").decode())
+                      fetch(f"http://{LOOPBACK}:{page}/metrics").decode())
 
     def test_stores_come_back(self):
         """Values arrive again without a restart of collectd."""
-        carbon = self.keep(stores.start_carbon())
-        web = self.keep(stores.start_graphite_web(carbon))
+        carbon = self.keep(start_carbon())
+        web = self.keep(start_graphite_web(carbon))
         influxdb = self.started_influxdb()
-        collectd = self.started(stores.graphite_snippet(carbon.port), stores.influxdb_snippet(influxdb.collectd_port))
+        collectd = self.started(graphite_snippet(carbon.port), influxdb_snippet(influxdb.collectd_port))
         name = self.waiting.name
         path = f"collectd.{HOSTNAME}.backlog.{name}.queue_length.accept"
 
@@ -247,7 +254,7 @@ class FaultsTest(snmp_harness.SnmpTest):
         """collectd 5.12 waits for it with all its write threads, for which reason graphite.conf has udp.
         The plugin samples on, collectd stays small, and the values come again when carbon reads again."""
         carbon = self.keep(Deaf())
-        collectd = self.started(stores.graphite_snippet(carbon.port).replace('Protocol "udp"', 'Protocol "tcp"'))
+        collectd = self.started(graphite_snippet(carbon.port).replace('Protocol "udp"', 'Protocol "tcp"'))
         wait_until(carbon.accept, what="a connection to carbon")
         begin = time.time()
 
@@ -278,18 +285,18 @@ class FaultsTest(snmp_harness.SnmpTest):
             self.skipTest(f"no small disk can be made: {error}")
         self.addCleanup(run, "umount", folder)
         influxdb = self.started_influxdb()
-        collectd = self.started(stores.influxdb_snippet(influxdb.collectd_port), stores.RrdFiles(folder).snippet)
+        collectd = self.started(influxdb_snippet(influxdb.collectd_port), RrdFiles(folder).snippet)
         collectd.wait_for_log("rrdtool plugin: .*failed")
         self.check_all_goes_on(collectd, influxdb, "a full disk")
 
     def test_each_snippet_alone(self):
         """Each, with a store that does not read, is enough to keep collectd small."""
         packets, broker = self.keep(Deaf(socket.SOCK_DGRAM)), self.keep(Deaf())
-        page = stores.free_port()
-        for snippet in (stores.graphite_snippet(packets.port), stores.influxdb_snippet(packets.port),
-                        stores.influxdb_encrypted_snippet(packets.port), stores.leaf_snippet(packets.port),
-                        stores.kafka_snippet(broker.port), stores.prometheus_snippet(page),
-                        stores.RrdFiles(self.folder()).snippet):
+        page = free_port()
+        for snippet in (graphite_snippet(packets.port), influxdb_snippet(packets.port),
+                        influxdb_encrypted_snippet(packets.port), stores.leaf_snippet(packets.port),
+                        kafka_snippet(broker.port), prometheus_snippet(page),
+                        RrdFiles(self.folder()).snippet):
             with self.subTest(snippet.file):
                 collectd = self.started(snippet)
                 self.check_stays_small(collectd, f"{snippet.file} alone")

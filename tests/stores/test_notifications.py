@@ -7,6 +7,7 @@ import pwd
 import subprocess
 
 import stores_harness as stores
+from snippets import shipped
 from collectd import HOSTNAME
 from kernel import run
 from system_test import SystemTest
@@ -27,7 +28,7 @@ class NotificationsTest(SystemTest):
         self.received = self.root / "received"
         self.received.mkdir()
         self.program("bin/logger", LOGGER.format(received=self.received))
-        self.notify = self.program("backlog-notify", stores.shipped("collectd/backlog-notify"))
+        self.notify = self.program("backlog-notify", shipped("collectd/backlog-notify"))
         self.environment = {"PATH": f"{self.root}/bin:{os.environ['PATH']}"}
 
     def program(self, file, text):
@@ -61,7 +62,7 @@ class NotificationsTest(SystemTest):
     def test_notification_is_a_line_in_syslog(self):
         self.need_nobody()
         listener = self.listener(limit=16)
-        exec_ = stores.shipped("collectd/notification-exec.conf", {'"/usr/local/bin/backlog-notify"': f'"{self.notify}"'})
+        exec_ = shipped("collectd/notification-exec.conf", {'"/usr/local/bin/backlog-notify"': f'"{self.notify}"'})
         collectd = stores.collectd(exec_, interval=INTERVAL, environment=self.environment)
         self.addCleanup(collectd.__exit__, None, None, None)
         collectd.start()
@@ -84,7 +85,7 @@ class NotificationsTest(SystemTest):
     def test_thresholds(self):
         listener = self.listener(limit=16)
         healthy = self.listener(limit=16).fill(3)
-        collectd = stores.collectd(stores.shipped("collectd/threshold.conf"), interval=INTERVAL, plugin_config="Notify none")
+        collectd = stores.collectd(shipped("collectd/threshold.conf"), interval=INTERVAL, plugin_config="Notify none")
         self.addCleanup(collectd.__exit__, None, None, None)
         collectd.start()
         collectd.wait_for_value(listener.name, "packets-dropped", 0)

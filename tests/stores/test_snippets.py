@@ -8,6 +8,9 @@ import pathlib
 import re
 
 import stores_harness as stores
+from snippets import shipped, snippet, Snippet
+from store import free_port, LOOPBACK, PASSWORD, USER
+from store_programs import library_environment
 from collectd import Collectd
 from system_test import SystemTest
 
@@ -32,36 +35,36 @@ class SnippetsTest(SystemTest):
         """But for a central collectd's, in the file that is read last."""
         values = collections.defaultdict(set)
         for file in snippet_files()[:-1]:
-            for option in global_options(stores.shipped(f"collectd/stores/{file}")):
+            for option in global_options(shipped(f"collectd/stores/{file}")):
                 values[option[0]].add(option[1])
         self.assertEqual(values, {"WriteQueueLimitHigh": {"50000"}, "WriteQueueLimitLow": {"40000"},
                                   "CollectInternalStats": {"true"}})
-        self.assertEqual(dict(global_options(stores.shipped(f"collectd/stores/{CENTRAL}"))),
+        self.assertEqual(dict(global_options(shipped(f"collectd/stores/{CENTRAL}"))),
                          {"WriteQueueLimitHigh": "500000", "WriteQueueLimitLow": "400000"})
         self.assertEqual(snippet_files()[-1], CENTRAL)
 
     def test_each_way_to_a_store_has_the_limits(self):
         for file in set(snippet_files()) - {"central.conf"}:
             with self.subTest(file):
-                options = dict(global_options(stores.shipped(f"collectd/stores/{file}")))
+                options = dict(global_options(shipped(f"collectd/stores/{file}")))
                 self.assertLess(int(options["WriteQueueLimitLow"]), int(options["WriteQueueLimitHigh"]))
 
     def low_is_above_high(self, changed_file, change):
         """Whether a collectd says so that has all snippets, one of them changed."""
         folder = pathlib.Path(self.folder())
-        (folder / "auth_file").write_text(f"{stores.USER}: {stores.PASSWORD}\n", encoding="ascii")
+        (folder / "auth_file").write_text(f"{USER}: {PASSWORD}\n", encoding="ascii")
         own_places = {"/etc/collectd/auth_file": folder / "auth_file", "/var/lib/collectd/rrd": folder / "rrd",
-                      '"0.0.0.0" "25826"': f'"{stores.LOOPBACK}" "{stores.free_port()}"', ".example.com": ".invalid",
-                      'Port "9103"': f'Port "{stores.free_port()}"'}
+                      '"0.0.0.0" "25826"': f'"{LOOPBACK}" "{free_port()}"', ".example.com": ".invalid",
+                      'Port "9103"': f'Port "{free_port()}"'}
         snippets = []
         for file in snippet_files():
-            text = stores.snippet(file)
+            text = snippet(file)
             for old, new in {**own_places, **(change if file == changed_file else {})}.items():
                 text = text.replace(old, str(new))
-            snippets.append(stores.Snippet(text))
+            snippets.append(Snippet(text))
             snippets[-1].file = file
         collectd = Collectd(config=f'PluginDir "{os.environ["COLLECTD_PLUGIN_DIR"]}"',
-                                    environment=stores.library_environment())
+                                    environment=library_environment())
         stores.include_snippets(collectd, *snippets)
         with collectd:
             collectd.wait_for_log(NO_FAULT)

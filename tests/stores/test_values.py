@@ -18,6 +18,15 @@ import time
 import unittest
 
 import stores_harness as stores
+from carbon import graphite_snippet, start_carbon, start_graphite_web
+from influxdb import INFLUXDB_ENCRYPTED_DATABASE, influxdb_encrypted_snippet, influxdb_snippet, start_influxdb
+from kafka import kafka_snippet, KCAT, start_kafka, start_kafka_consumer
+from pictures import pixels_of_colour
+from prometheus import prometheus_snippet, start_prometheus
+from rrd_files import RrdFiles
+from snippets import shipped
+from store import fetch, free_port, LOOPBACK
+from store_programs import program
 from collectd import HOSTNAME
 from kernel import have_ipv6, kernel_counters, parse_proc_counters, read_sysctl
 from listeners import Listener, UnixListener
@@ -74,15 +83,15 @@ class World:
         self.central.hostname = HOST  # whose values are read
         # The lengths below are not to become stalled while the test goes on.
         self.collectd = self._enter(stores.collectd(
-            stores.graphite_snippet(self.carbon.port), stores.influxdb_snippet(self.influxdb.collectd_port),
-            stores.influxdb_encrypted_snippet(self.influxdb.encrypted_port),
-            stores.prometheus_snippet(self.prometheus_port), self.rrd.snippet, stores.kafka_snippet(self.kafka.port),
+            graphite_snippet(self.carbon.port), influxdb_snippet(self.influxdb.collectd_port),
+            influxdb_encrypted_snippet(self.influxdb.encrypted_port),
+            prometheus_snippet(self.prometheus_port), self.rrd.snippet, kafka_snippet(self.kafka.port),
             stores.leaf_snippet(self.central_port), plugin_config="StalledAfter 86400", hostname=HOST).start())
         self.readers = {
             "Graphite": self.graphite_latest,
             "InfluxDB": lambda *series: self.influxdb.latest(*series, host=HOST),
             "InfluxDB, encrypted": lambda *series: self.influxdb.latest(
-                *series, host=HOST, database=stores.INFLUXDB_ENCRYPTED_DATABASE),
+                *series, host=HOST, database=INFLUXDB_ENCRYPTED_DATABASE),
             "Prometheus": self.prometheus_latest,
             "RRD": self.rrd.latest,
             "Kafka": lambda *series: self.consumer.latest(*series, host=HOST),
@@ -94,16 +103,16 @@ class World:
         return closable
 
     def _start_stores(self):
-        self.carbon = self._enter(stores.start_carbon())
-        self.web = self._enter(stores.start_graphite_web(self.carbon))
-        self.influxdb = self._enter(stores.start_influxdb())
-        self.prometheus_port = stores.free_port()
-        self.prometheus = self._enter(stores.start_prometheus(self.prometheus_port))
-        self.kafka = self._enter(stores.start_kafka())
-        self.consumer = self._enter(stores.start_kafka_consumer(self.kafka.port))
+        self.carbon = self._enter(start_carbon())
+        self.web = self._enter(start_graphite_web(self.carbon))
+        self.influxdb = self._enter(start_influxdb())
+        self.prometheus_port = free_port()
+        self.prometheus = self._enter(start_prometheus(self.prometheus_port))
+        self.kafka = self._enter(start_kafka())
+        self.consumer = self._enter(start_kafka_consumer(self.kafka.port))
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="collectd-backlog-rrd-"))
-        self.rrd = stores.RrdFiles(folder, HOST)
-        self.central_port = stores.free_port(socket.SOCK_DGRAM)
+        self.rrd = RrdFiles(folder, HOST)
+        self.central_port = free_port(socket.SOCK_DGRAM)
 
     def _listen(self):
         """{name: (length, limit, state)} of those whose queues stay as they are."""
@@ -310,7 +319,7 @@ class ValuesTest(unittest.TestCase):
         def drawn():
             picture = world.web.picture(target, width=400, height=200, graphOnly="true", margin=0, yMin=0,
                                         yMax=2 * length, lineWidth=3, **{"from": "-60s"})
-            height, pixels = stores.pixels_of_colour(picture, "ff00ff")
+            height, pixels = pixels_of_colour(picture, "ff00ff")
             return pixels and (height, [y for _, y in pixels])
         height, rows = world.collectd.wait(drawn, ARRIVAL_TIMEOUT, "the line")
         self.assertAlmostEqual(sum(rows) / len(rows), height / 2, delta=4)
@@ -324,7 +333,7 @@ class ValuesTest(unittest.TestCase):
 
     def test_influxdb_gives_the_rate_of_drops(self):
         """The statement in influxdb.conf."""
-        text = stores.shipped("collectd/stores/influxdb.conf")
+        text = shipped("collectd/stores/influxdb.conf")
         (statement,) = re.findall(r"^# +(SELECT .*\n(?:#   .*\n)+)", text, re.MULTILINE)
         statement = statement.replace("\n#", "\n")
 
@@ -333,8 +342,8 @@ class ValuesTest(unittest.TestCase):
         self.world.collectd.wait(lambda: self.world.waiting.name in instances(), ARRIVAL_TIMEOUT, "a rate")
 
     def test_prometheus_can_read_all_of_the_page(self):
-        page = stores.fetch(f"http://127.0.0.1:{self.world.prometheus_port}/metrics")
-        checked = subprocess.run([stores.program("promtool"), "check", "metrics"], input=page, capture_output=True,
+        page = fetch(f"http://127.0.0.1:{self.world.prometheus_port}/metrics")
+        checked = subprocess.run([program("promtool"), "check", "metrics"], input=page, capture_output=True,
                                  check=False)
         only_style = 3  # collectd's types make names that end in _count and _gauge
         self.assertIn(checked.returncode, (0, only_style), checked.stderr + checked.stdout)
@@ -361,7 +370,7 @@ class ValuesTest(unittest.TestCase):
                 return None
             picture = world.rrd.tool("graph", "-", "--start", "-60", "--width", 300, "--height", 100,
                                      f"DEF:q={path}:value:MAX", "AREA:q#ff00ff:peak")
-            return stores.pixels_of_colour(picture, "ff00ff")[1]
+            return pixels_of_colour(picture, "ff00ff")[1]
         world.collectd.wait(drawn, ARRIVAL_TIMEOUT, "the area")
 
     def test_central_refuses_what_is_not_encrypted_by_a_known_password(self):
@@ -369,7 +378,7 @@ class ValuesTest(unittest.TestCase):
         refused = {
             "wrong password": (stores.leaf_snippet(world.central_port).replace("of your own", "of another"),
                                "Checksum mismatch"),
-            "plain": (stores.influxdb_snippet(world.central_port), "Unencrypted packet"),
+            "plain": (influxdb_snippet(world.central_port), "Unencrypted packet"),
         }
         for what, (snippet, message) in refused.items():
             with self.subTest(what), stores.collectd(snippet, hostname=what.replace(" ", "-")) as leaf:
@@ -380,8 +389,8 @@ class ValuesTest(unittest.TestCase):
 
     def test_central_forwards_to_influxdb(self):
         world = self.world
-        port = stores.free_port(socket.SOCK_DGRAM)
-        central = stores.start_central(port, stores.influxdb_snippet(world.influxdb.collectd_port), forward=True)
+        port = free_port(socket.SOCK_DGRAM)
+        central = stores.start_central(port, influxdb_snippet(world.influxdb.collectd_port), forward=True)
         self.addCleanup(central.close)
         name, (length, *_) = next(iter(world.still.items()))
         with stores.collectd(stores.leaf_snippet(port), hostname="leaf") as leaf:
@@ -414,10 +423,10 @@ class FullHostTest(SystemTest):
         return store
 
     def check_every_value_arrives(self, listener_count, values):
-        carbon = self.keep(stores.start_carbon(retentions="1s:10m"))
-        web = self.keep(stores.start_graphite_web(carbon))
-        influxdb = self.keep(stores.start_influxdb())
-        snippets = [stores.graphite_snippet(carbon.port), stores.influxdb_snippet(influxdb.collectd_port)]
+        carbon = self.keep(start_carbon(retentions="1s:10m"))
+        web = self.keep(start_graphite_web(carbon))
+        influxdb = self.keep(start_influxdb())
+        snippets = [graphite_snippet(carbon.port), influxdb_snippet(influxdb.collectd_port)]
         # No two values of a series have the same second, which would be one point in Graphite.
         listeners, collectd = self.start(listener_count, values, snippets, interval=2)
         lengths = {listener.name: listener.length for listener in listeners}
@@ -484,7 +493,7 @@ class FullHostTest(SystemTest):
         receiver = self.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         if read_buffer:
             receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, read_buffer)
-        receiver.bind((stores.LOOPBACK, 0))
+        receiver.bind((LOOPBACK, 0))
         receiver.setblocking(False)
         return receiver
 
@@ -500,7 +509,7 @@ class FullHostTest(SystemTest):
     def burst(packets, port):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for packet in packets:
-                sender.sendto(packet, (stores.LOOPBACK, port))
+                sender.sendto(packet, (LOOPBACK, port))
 
     def held(self, packets, read_buffer=None):
         """How many of these a socket holds that nobody reads."""
@@ -510,7 +519,7 @@ class FullHostTest(SystemTest):
 
     def packets_of_collectd(self, value_count):
         receiver = self.receiver(SHIPPED_READ_BUFFER)
-        snippet = stores.influxdb_snippet(receiver.getsockname()[1])
+        snippet = influxdb_snippet(receiver.getsockname()[1])
         _, collectd = self.start(MAX_LISTENERS, "full", [snippet], interval=1)
         packets = []
 
@@ -523,7 +532,7 @@ class FullHostTest(SystemTest):
 
     def arrived(self, packets, **options):
         """(values in InfluxDB, datagrams lost) after a burst that comes while influxd is stopped."""
-        influxdb = self.keep(stores.start_influxdb(**options))
+        influxdb = self.keep(start_influxdb(**options))
         lost_before = lost_datagrams()
         os.kill(influxdb.pid, signal.SIGSTOP)
         self.burst(packets, influxdb.collectd_port)
@@ -562,4 +571,4 @@ def tearDownModule():
 
 
 if __name__ == "__main__":
-    stores.main("carbon-cache", "influxd", "prometheus", "rrdtool", "promtool", stores.KCAT)
+    stores.main("carbon-cache", "influxd", "prometheus", "rrdtool", "promtool", KCAT)

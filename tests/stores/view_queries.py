@@ -11,7 +11,8 @@ import re
 import time
 import unittest
 
-from stores_harness import INFLUXDB_DATABASE, fetch
+from influxdb import INFLUXDB_DATABASE
+from store import fetch
 
 SECONDS = 600  # the time that a dashboard shows
 INTERVAL, RATE_INTERVAL = "10s", "40s"  # $__rate_interval is four times the scrape interval
