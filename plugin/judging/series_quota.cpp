@@ -14,13 +14,13 @@ constexpr std::size_t extra_share = 10; // one extra slot per so many slots
 std::vector<bool> SeriesQuota::update(const std::vector<SeriesCandidate> &candidates,
                                       std::size_t slots, IsUnread is_unread) {
   ++interval_;
-  std::vector<Wish> wishes;
-  wishes.reserve(candidates.size());
+  std::vector<Contender> contenders;
+  contenders.reserve(candidates.size());
   for (const SeriesCandidate &candidate : candidates) {
     Entry &entry =
         entries_.try_emplace(*candidate.name, Entry{.appeared = interval_}).first->second;
     entry.seen = interval_;
-    wishes.push_back({&candidate, &entry});
+    contenders.push_back({&candidate, &entry});
   }
   std::erase_if(entries_, [&](const auto &entry) {
     return entry.second.seen != interval_ && !is_unread(entry.first);
@@ -28,13 +28,13 @@ std::vector<bool> SeriesQuota::update(const std::vector<SeriesCandidate> &candid
 
   const std::size_t taken = count(Slot::regular);
   if (taken < slots)
-    give_slots(wishes, slots - taken);
-  give_extra_slots(wishes, (slots + extra_share - 1) / extra_share);
+    give_slots(contenders, slots - taken);
+  give_extra_slots(contenders, (slots + extra_share - 1) / extra_share);
 
   std::vector<bool> given;
-  given.reserve(wishes.size());
-  for (const Wish &wish : wishes)
-    given.push_back(wish.entry->slot != Slot::none);
+  given.reserve(contenders.size());
+  for (const Contender &contender : contenders)
+    given.push_back(contender.entry->slot != Slot::none);
   return given;
 }
 
@@ -44,46 +44,47 @@ std::size_t SeriesQuota::count(Slot slot) const {
                     [slot](const auto &entry) { return entry.second.slot == slot; }));
 }
 
-void SeriesQuota::give_slots(const std::vector<Wish> &wishes, std::size_t free) {
-  std::vector<Wish> waiting;
-  for (const Wish &wish : wishes)
-    if (wish.entry->slot == Slot::extra ||
-        (wish.entry->slot == Slot::none && wish.candidate->eligible))
-      waiting.push_back(wish);
-  const auto order = [](const Wish &wish) {
+void SeriesQuota::give_slots(const std::vector<Contender> &contenders, std::size_t free) {
+  std::vector<Contender> waiting;
+  for (const Contender &contender : contenders)
+    if (contender.entry->slot == Slot::extra ||
+        (contender.entry->slot == Slot::none && contender.candidate->eligible))
+      waiting.push_back(contender);
+  const auto order = [](const Contender &contender) {
     return std::tuple<bool, bool, std::uint64_t, const std::string &>(
-        !wish.candidate->requested, wish.entry->slot != Slot::extra, wish.entry->appeared,
-        *wish.candidate->name);
+        !contender.candidate->requested, contender.entry->slot != Slot::extra,
+        contender.entry->appeared, *contender.candidate->name);
   };
   std::sort(waiting.begin(), waiting.end(),
-            [&](const Wish &a, const Wish &b) { return order(a) < order(b); });
+            [&](const Contender &a, const Contender &b) { return order(a) < order(b); });
   waiting.resize(std::min(waiting.size(), free));
-  for (const Wish &wish : waiting)
-    wish.entry->slot = Slot::regular;
+  for (const Contender &contender : waiting)
+    contender.entry->slot = Slot::regular;
 }
 
-void SeriesQuota::give_extra_slots(const std::vector<Wish> &wishes, std::size_t slots) {
-  std::vector<Wish> contenders;
+void SeriesQuota::give_extra_slots(const std::vector<Contender> &contenders, std::size_t slots) {
+  std::vector<Contender> in_trouble;
   std::size_t held = 0; // slots held by listeners that compete
-  for (const Wish &wish : wishes) {
-    const SeriesCandidate &candidate = *wish.candidate;
-    if (wish.entry->slot == Slot::extra)
+  for (const Contender &contender : contenders) {
+    const SeriesCandidate &candidate = *contender.candidate;
+    if (contender.entry->slot == Slot::extra)
       ++held;
-    else if (wish.entry->slot != Slot::none || !candidate.eligible || !candidate.in_trouble)
+    else if (contender.entry->slot != Slot::none || !candidate.eligible || !candidate.in_trouble)
       continue;
-    contenders.push_back(wish);
+    in_trouble.push_back(contender);
   }
-  const auto order = [](const Wish &wish) {
+  const auto order = [](const Contender &contender) {
     return std::tuple<bool, bool, bool, bool, std::uint64_t, const std::string &>(
-        !wish.candidate->requested, !wish.candidate->in_trouble, !wish.candidate->counts_drops,
-        wish.entry->slot != Slot::extra, wish.entry->appeared, *wish.candidate->name);
+        !contender.candidate->requested, !contender.candidate->in_trouble,
+        !contender.candidate->counts_drops, contender.entry->slot != Slot::extra,
+        contender.entry->appeared, *contender.candidate->name);
   };
-  std::sort(contenders.begin(), contenders.end(),
-            [&](const Wish &a, const Wish &b) { return order(a) < order(b); });
+  std::sort(in_trouble.begin(), in_trouble.end(),
+            [&](const Contender &a, const Contender &b) { return order(a) < order(b); });
   const std::size_t of_unread = count(Slot::extra) - held;
-  const std::size_t given = std::min(contenders.size(), slots - std::min(slots, of_unread));
-  for (std::size_t i = 0; i < contenders.size(); ++i)
-    contenders[i].entry->slot = i < given ? Slot::extra : Slot::none;
+  const std::size_t given = std::min(in_trouble.size(), slots - std::min(slots, of_unread));
+  for (std::size_t i = 0; i < in_trouble.size(); ++i)
+    in_trouble[i].entry->slot = i < given ? Slot::extra : Slot::none;
 }
 
 } // namespace backlog

@@ -47,14 +47,14 @@ private:
     Slot slot = Slot::none;
   };
   /// A candidate and what is known of it.
-  struct Wish {
+  struct Contender {
     const SeriesCandidate *candidate = nullptr;
     Entry *entry = nullptr;
   };
 
   std::size_t count(Slot slot) const;
-  void give_slots(const std::vector<Wish> &wishes, std::size_t free);
-  void give_extra_slots(const std::vector<Wish> &wishes, std::size_t slots);
+  void give_slots(const std::vector<Contender> &contenders, std::size_t free);
+  void give_extra_slots(const std::vector<Contender> &contenders, std::size_t slots);
 
   std::unordered_map<std::string, Entry> entries_;
   std::uint64_t interval_ = 0;
