@@ -10,7 +10,7 @@ namespace backlog {
 namespace {
 
 // write_prometheus, the slowest of collectd's writers, handles this many with ease.
-constexpr double places_per_second = 200;
+constexpr double series_per_second = 200;
 constexpr std::chrono::hours absent_namespaces_kept_for{24};
 // So many may easily be nobody's service.
 constexpr std::size_t few_given_out_ports = 2;
@@ -104,7 +104,7 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
         found = &entry->second;
     add_namespace(other, found, draft);
   }
-  add_folds(harvest, draft);
+  add_aggregates(harvest, draft);
   if (draft.given_out_ports > few_given_out_ports)
     draft.table.notices.emplace_back(
         "listeners on ports in net.ipv4.ip_local_port_range have no series of their own in their "
@@ -120,7 +120,7 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
     for (std::string &notice : matched_entries_.take_unmatched())
       draft.table.notices.push_back(std::move(notice));
   give_names(draft);
-  give_places(draft, interval);
+  give_slots(draft, interval);
   open_counters(draft);
   count_drops(draft);
   for (DropTotals *totals :
@@ -579,7 +579,7 @@ std::string TableBuilder::shown_name(const std::string &name) const {
   return watch_names_.has(given, name) ? given : name;
 }
 
-void TableBuilder::add_folds(const Harvest &harvest, Draft &draft) {
+void TableBuilder::add_aggregates(const Harvest &harvest, Draft &draft) {
   std::vector<const FamilyHarvest *> tcp{&harvest.own.tcp};
   std::vector<const FamilyHarvest *> unix_sockets;
   if (harvest.own.unix_sockets)
@@ -626,9 +626,9 @@ void TableBuilder::add_aggregate(const std::vector<const FamilyHarvest *> &kinds
   draft.table.rows.push_back(std::move(row));
 }
 
-void TableBuilder::give_places(Draft &draft, std::chrono::duration<double> interval) {
+void TableBuilder::give_slots(Draft &draft, std::chrono::duration<double> interval) {
   const auto slots = std::min(config_->max_listeners,
-                              static_cast<std::size_t>(places_per_second * interval.count()));
+                              static_cast<std::size_t>(series_per_second * interval.count()));
   const std::vector<bool> given = series_quota_.update(
       draft.candidates, slots, [this](const std::string &name) { return is_unread(name); });
   for (std::size_t i = 0; i < given.size(); ++i) {

@@ -159,7 +159,7 @@ private:
   bool is_unread(const std::string &name) const;
   void note_unread(Draft &draft) const;
   std::string shown_name(const std::string &name) const;
-  void add_folds(const Harvest &harvest, Draft &draft);
+  void add_aggregates(const Harvest &harvest, Draft &draft);
   void add_aggregate(const std::vector<const FamilyHarvest *> &kinds, const std::string &name,
                      Family family, Draft &draft);
   void add_missing(Draft &draft);
@@ -172,7 +172,7 @@ private:
   void count_flow(const ListenerInterval &interval, DropTotals::TimePoint now, Row &row);
   void forget_namespaces(const Draft &draft);
   void give_names(Draft &draft);
-  void give_places(Draft &draft, std::chrono::duration<double> interval);
+  void give_slots(Draft &draft, std::chrono::duration<double> interval);
 
   std::shared_ptr<const Config> config_;
   SeriesQuota series_quota_;
