@@ -162,7 +162,7 @@ private:
       const bool well = guarded([this] {
         serve();
         register_again();
-        tell();
+        send_traps();
       });
       if (!well)
         std::this_thread::sleep_for(after_fault);
@@ -198,7 +198,7 @@ private:
   void set_up();
   void shut_down();
   void serve();
-  void tell();
+  void send_traps();
   bool may_tell() const;
   suseconds_t until_next_trap() const;
   bool send(const Trap &trap);
@@ -238,9 +238,9 @@ private:
   netsnmp_session *session_ = nullptr; ///< session with snmpd; nullptr if there is none
   bool said_disconnected_ = false;
   bool said_fault_ = false;
-  std::int64_t uptime_zero_ns_ = 0;               ///< start of snmpd, taken once per connection
-  std::map<int, std::uint64_t> in_flight_;        ///< numbers of traps, by request
-  std::chrono::steady_clock::time_point tell_at_; ///< earliest time of the next trap
+  std::int64_t uptime_zero_ns_ = 0;        ///< start of snmpd, taken once per connection
+  std::map<int, std::uint64_t> in_flight_; ///< numbers of traps, by request
+  std::chrono::steady_clock::time_point next_trap_at_; ///< earliest time of the next trap
   netsnmp_handler_registration *registration_ = nullptr;
   bool refused_ = false; ///< snmpd refused the last Register
   bool said_refused_ = false;
@@ -330,27 +330,28 @@ bool AgentX::Loop::may_tell() const {
 /// In microseconds, less than a second.
 suseconds_t AgentX::Loop::until_next_trap() const {
   const auto left = std::chrono::duration_cast<std::chrono::microseconds>(
-      tell_at_ - std::chrono::steady_clock::now());
+      next_trap_at_ - std::chrono::steady_clock::now());
   return std::clamp<suseconds_t>(left.count() + 1, 0, 999999);
 }
 
-void AgentX::Loop::tell() {
+void AgentX::Loop::send_traps() {
   while (may_tell() && monitor_.notifications_wait()) {
     const auto now = std::chrono::steady_clock::now();
-    if (now < tell_at_)
+    if (now < next_trap_at_)
       return;
     const std::optional<Trap> trap = monitor_.next_trap();
     if (!trap)
       return;
-    tell_at_ = std::max(tell_at_, now - int{notification_window} * notification_distance) +
-               notification_distance;
+    next_trap_at_ =
+        std::max(next_trap_at_, now - int{notification_window} * notification_distance) +
+        notification_distance;
     bool is_sent = false;
     guarded([&] { is_sent = send(*trap); });
     if (is_sent) {
       monitor_.sent();
     } else {
       monitor_.failed(trap->number);
-      tell_at_ = now + std::chrono::seconds(resend_seconds);
+      next_trap_at_ = now + std::chrono::seconds(resend_seconds);
     }
   }
 }
@@ -426,7 +427,7 @@ void AgentX::Loop::add_monitor(VariableList &variables) const {
   const MibView view = monitor_.view(uptime_zero_ns_);
   for (const std::uint32_t number : {mib::table_status, mib::table_time, mib::table_age}) {
     const std::array<std::uint32_t, 4> name{mib::objects, mib::monitor, number, 0};
-    variables.add(full_name(name), view.value_to_tell(number));
+    variables.add(full_name(name), view.notification_value(number));
   }
 }
 

@@ -262,7 +262,7 @@ std::optional<MibValue> MibView::monitor_value(std::uint32_t number) const {
   }
 }
 
-MibValue MibView::value_to_tell(std::uint32_t number) const {
+MibValue MibView::notification_value(std::uint32_t number) const {
   if (const std::optional<MibValue> value = monitor_value(number))
     return *value;
   if (number == mib::table_time)

@@ -54,7 +54,7 @@ public:
   /// Returns the first instance after the name, which need not exist itself.
   std::optional<std::pair<Oid, MibValue>> next(OidView name) const;
   /// A scalar for a notification; it has a value even if there never was a table.
-  MibValue value_to_tell(std::uint32_t number) const;
+  MibValue notification_value(std::uint32_t number) const;
 
 private:
   struct Column;

@@ -59,20 +59,21 @@ void TrapQueue::note_table(const Snapshot &snapshot) {
   const bool settled = header.taken_at_boot_ns - header.counted_since_ns >=
                        layout::stale_intervals * header.interval_ns;
   if (settled)
-    for (auto &[name, told] : told_)
-      if (!is_unread(told.now, snapshot))
-        ++told.absent_for;
+    for (auto &[name, reported] : reported_)
+      if (!is_unread(reported.now, snapshot))
+        ++reported.absent_for;
   for (const Snapshot::Listener &listener : snapshot.listeners()) {
     const bool okay = listener.severity == Severity::okay;
-    if (okay && told_.empty() && queue_.empty())
+    if (okay && reported_.empty() && queue_.empty())
       continue;
     ListenerAlarm now = alarm_of(listener, snapshot);
-    const auto told = told_.find(now.name);
-    if (told != told_.end())
-      told->second.absent_for = 0;
+    const auto reported = reported_.find(now.name);
+    if (reported != reported_.end())
+      reported->second.absent_for = 0;
     else if (okay && !turns_.contains(now.name))
       continue;
-    if (!settled && (okay || (told != told_.end() && !is_worse(now, told->second.sent))))
+    if (!settled &&
+        (okay || (reported != reported_.end() && !is_worse(now, reported->second.sent))))
       continue;
     consider(std::move(now));
   }
@@ -95,9 +96,9 @@ bool TrapQueue::is_unread(const ListenerAlarm &alarm, const Snapshot &snapshot) 
 
 void TrapQueue::clear_vanished(const Snapshot &snapshot) {
   std::vector<ListenerAlarm> vanished;
-  for (const auto &[name, told] : told_)
-    if (told.absent_for >= layout::stale_intervals)
-      vanished.push_back(gone(told.now));
+  for (const auto &[name, reported] : reported_)
+    if (reported.absent_for >= layout::stale_intervals)
+      vanished.push_back(gone(reported.now));
   const auto is_there = [&rows = snapshot.listeners()](const std::string &name) {
     const auto row = std::lower_bound(
         rows.begin(), rows.end(), name,
@@ -105,23 +106,24 @@ void TrapQueue::clear_vanished(const Snapshot &snapshot) {
     return row != rows.end() && row->name == name;
   };
   for (const auto &[turn, alarm] : queue_)
-    if (!told_.contains(alarm.name) && !is_there(alarm.name) && !is_unread(alarm, snapshot))
+    if (!reported_.contains(alarm.name) && !is_there(alarm.name) && !is_unread(alarm, snapshot))
       vanished.push_back(gone(alarm));
   for (ListenerAlarm &alarm : vanished)
     consider(std::move(alarm));
 }
 
 void TrapQueue::consider(ListenerAlarm now) {
-  const auto found = told_.find(now.name);
+  const auto found = reported_.find(now.name);
   bool wanted = !now.clear;
-  if (found != told_.end()) {
-    Told &told = found->second;
-    told.lesser_for = now.state < told.sent.state ? told.lesser_for + 1 : 0;
-    told.now = now;
+  if (found != reported_.end()) {
+    Reported &reported = found->second;
+    reported.lesser_for = now.state < reported.sent.state ? reported.lesser_for + 1 : 0;
+    reported.now = now;
     const bool is_lesser =
-        !now.clear && (now.severity < told.sent.severity ||
-                       (now.state != State::ok && told.lesser_for >= layout::stale_intervals));
-    wanted = told.repeat || now.clear != told.sent.clear || is_worse(now, told.sent) || is_lesser;
+        !now.clear && (now.severity < reported.sent.severity ||
+                       (now.state != State::ok && reported.lesser_for >= layout::stale_intervals));
+    wanted = reported.repeat || now.clear != reported.sent.clear || is_worse(now, reported.sent) ||
+             is_lesser;
   }
   if (wanted)
     put(std::move(now));
@@ -149,15 +151,15 @@ void TrapQueue::withdraw(const std::string &name) {
 
 void TrapQueue::note_status(bool current) { current_ = current; }
 
-void TrapQueue::repeat(Told &told) {
-  told.repeat = true;
-  if (!turns_.contains(told.now.name))
-    put(told.now);
+void TrapQueue::repeat(Reported &reported) {
+  reported.repeat = true;
+  if (!turns_.contains(reported.now.name))
+    put(reported.now);
 }
 
 void TrapQueue::connected() {
-  for (auto &[name, told] : told_)
-    repeat(told);
+  for (auto &[name, reported] : reported_)
+    repeat(reported);
   repeat_status_ =
       !told_current_ || std::any_of(unanswered_.begin(), unanswered_.end(),
                                     [](const auto &sent) { return sent.second.empty(); });
@@ -188,25 +190,25 @@ void TrapQueue::note_sent(const Trap &trap) {
   unanswered_.emplace(trap.number, alarm.name);
   if (trap.kind != Trap::Kind::listener)
     return;
-  const auto [entry, is_new] = told_.try_emplace(alarm.name);
-  Told &told = entry->second;
+  const auto [entry, is_new] = reported_.try_emplace(alarm.name);
+  Reported &reported = entry->second;
   if (is_new)
-    told.now = alarm;
+    reported.now = alarm;
   else
-    unanswered_.erase(told.number);
-  told.sent.clear = alarm.clear;
-  told.sent.state = alarm.state;
-  told.sent.severity = alarm.severity;
-  told.number = trap.number;
-  told.repeat = false;
-  told.lesser_for = 0;
+    unanswered_.erase(reported.number);
+  reported.sent.clear = alarm.clear;
+  reported.sent.state = alarm.state;
+  reported.sent.severity = alarm.severity;
+  reported.number = trap.number;
+  reported.repeat = false;
+  reported.lesser_for = 0;
 }
 
 void TrapQueue::answered(std::uint64_t number) {
   while (!unanswered_.empty() && unanswered_.begin()->first <= number) {
-    const auto told = told_.find(unanswered_.begin()->second);
-    if (told != told_.end() && told->second.sent.clear)
-      told_.erase(told);
+    const auto reported = reported_.find(unanswered_.begin()->second);
+    if (reported != reported_.end() && reported->second.sent.clear)
+      reported_.erase(reported);
     unanswered_.erase(unanswered_.begin());
   }
 }
@@ -215,8 +217,8 @@ void TrapQueue::failed(std::uint64_t number) {
   const auto sent = unanswered_.find(number);
   if (sent == unanswered_.end())
     return;
-  if (const auto told = told_.find(sent->second); told != told_.end())
-    repeat(told->second);
+  if (const auto reported = reported_.find(sent->second); reported != reported_.end())
+    repeat(reported->second);
   else
     repeat_status_ = true;
   unanswered_.erase(sent);

@@ -61,7 +61,7 @@ public:
 
 private:
   /// A listener that a receiver may believe to be in alarm.
-  struct Told {
+  struct Reported {
     ListenerAlarm sent;       ///< the newest trap, without its texts
     ListenerAlarm now;        ///< state in the latest table
     std::uint64_t number = 0; ///< number of the trap
@@ -77,9 +77,9 @@ private:
   void withdraw(const std::string &name);
   bool monitor_waits() const { return current_ && (*current_ != told_current_ || repeat_status_); }
   void note_sent(const Trap &trap);
-  void repeat(Told &told);
+  void repeat(Reported &reported);
 
-  std::map<std::string, Told> told_;             ///< kept until a clear is answered
+  std::map<std::string, Reported> reported_;     ///< kept until a clear is answered
   std::map<std::uint64_t, ListenerAlarm> queue_; ///< by turn
   std::unordered_map<std::string, std::uint64_t> turns_;
   std::uint64_t next_turn_ = 0;

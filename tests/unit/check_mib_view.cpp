@@ -515,12 +515,12 @@ START_TEST(a_notification_without_a_table_has_all_its_values) {
   moment.status = TableStatus::absent;
   const MibView nothing(nullptr, moment);
   using Type = MibValue::Type;
-  ck_assert(nothing.value_to_tell(mib::table_status) == (MibValue{Type::integer, 3, ""}));
-  ck_assert(nothing.value_to_tell(mib::table_time) ==
+  ck_assert(nothing.notification_value(mib::table_status) == (MibValue{Type::integer, 3, ""}));
+  ck_assert(nothing.notification_value(mib::table_time) ==
             (MibValue{Type::octets, 0, std::string(8, '\0')}));
-  ck_assert(nothing.value_to_tell(mib::table_age) == (MibValue{Type::gauge, 0xffffffff, ""}));
+  ck_assert(nothing.notification_value(mib::table_age) == (MibValue{Type::gauge, 0xffffffff, ""}));
   const MibView view(snapshot_of(make_contents({})), current_moment());
-  ck_assert(view.value_to_tell(mib::table_time) == value_of(view, {1, 1, mib::table_time, 0}));
+  ck_assert(view.notification_value(mib::table_time) == value_of(view, {1, 1, mib::table_time, 0}));
 }
 END_TEST
 
