@@ -381,9 +381,10 @@ std::string to_say(const Listener &listener) {
       text.append("; ").append(recent_text(listener));
     return text;
   }
-  const bool is_told = listener.state != layout::State::ok ||
-                       listener.cause != layout::Cause::none || !has(listener, layout::has_queue);
-  return is_told ? std::string(text_of(listener.message)) : "";
+  const bool has_message = listener.state != layout::State::ok ||
+                           listener.cause != layout::Cause::none ||
+                           !has(listener, layout::has_queue);
+  return has_message ? std::string(text_of(listener.message)) : "";
 }
 
 bool locale_is_utf8() { return std::string_view(::nl_langinfo(CODESET)) == "UTF-8"; }

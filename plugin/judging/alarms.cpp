@@ -110,18 +110,18 @@ void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnos
     alarm.proofs = 0;
     alarm.stood_for = measured;
     if (worse)
-      alarm.told = interval_ > 1;
+      alarm.sent = interval_ > 1;
   } else if (current == alarm.state && current != ListenerState::ok) {
     ++alarm.proofs;
     alarm.stood_for += measured;
-    is_change = (!alarm.told && is_proved(alarm)) || (alarm.owes_cause && !diagnosis.cause_is_open);
-    alarm.told = alarm.told || is_change;
+    is_change = (!alarm.sent && is_proved(alarm)) || (alarm.owes_cause && !diagnosis.cause_is_open);
+    alarm.sent = alarm.sent || is_change;
     if (alarm.waits)
       alarm.message = diagnosis.message;
   }
   if (current == alarm.state)
     alarm.cause = diagnosis.cause;
-  if (!is_change || !alarm.told)
+  if (!is_change || !alarm.sent)
     return;
   alarm.owes_cause = diagnosis.cause_is_open;
   changes.push_back(
@@ -153,7 +153,7 @@ void Alarms::miss(Entry &entry, std::vector<Change> &changes) const {
       "gone, so its alarm (" + std::string(name_of(alarm.state)) + ") has ended";
   alarm.state = ListenerState::ok;
   alarm.severity = Severity::okay;
-  if (alarm.told)
+  if (alarm.sent)
     changes.push_back({&entry,
                        {entry.first, Severity::okay, ListenerState::ok, Cause::none,
                         message_about(entry.first, "", text)}});
@@ -178,13 +178,13 @@ std::vector<Notification> Alarms::limit(std::vector<Change> changes) {
            std::tie(b.entry->second.precedence, first.severity, first.state);
   };
   std::stable_sort(changes.begin(), changes.end(), goes_before);
-  const std::size_t told = std::min(changes.size(), notifications_at_most);
+  const std::size_t named = std::min(changes.size(), notifications_at_most);
   std::vector<Notification> notifications;
   for (std::size_t i = 0; i < changes.size(); ++i) {
     Alarm &alarm = changes[i].entry->second;
     const bool is_trouble = alarm.state != ListenerState::ok;
-    alarm.waits = i >= told && (is_trouble || alarm.named);
-    if (i < told) {
+    alarm.waits = i >= named && (is_trouble || alarm.named);
+    if (i < named) {
       alarm.named = is_trouble;
       alarm.message.clear();
       notifications.push_back(std::move(changes[i].notification));
@@ -194,7 +194,7 @@ std::vector<Notification> Alarms::limit(std::vector<Change> changes) {
     }
   }
   std::vector<Change> others(
-      std::make_move_iterator(changes.begin() + static_cast<std::ptrdiff_t>(told)),
+      std::make_move_iterator(changes.begin() + static_cast<std::ptrdiff_t>(named)),
       std::make_move_iterator(changes.end()));
   std::erase_if(others, [](const Change &change) { return !change.is_new; });
   Notification summary = sum_up(others);

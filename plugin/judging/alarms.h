@@ -87,7 +87,7 @@ private:
     std::array<ListenerState, window> recent{};
     ListenerState state = ListenerState::ok; ///< the active state
     Severity severity = Severity::okay;
-    bool told = false;        ///< false: of the first interval, and not proved since
+    bool sent = false;        ///< false: of the first interval, and not proved since
     bool owes_cause = false;  ///< the notification was sent while the cause was open
     int proofs = 0;           ///< later intervals with the active state
     Seconds stood_for{0};     ///< time in the active state, counted from the first interval

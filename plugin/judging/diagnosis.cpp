@@ -26,7 +26,7 @@ constexpr std::uint32_t uncounted_full_times = 3;
 constexpr std::uint64_t full_minimum = 4; // connections
 
 // A message does not mention shorter times, which it would print as 0 s.
-constexpr std::chrono::milliseconds shortest_told{50};
+constexpr std::chrono::milliseconds shortest_shown{50};
 
 const std::string unknown_source = "not known who set it: a restart may be enough";
 
@@ -269,7 +269,7 @@ std::string Judgement::ok() const {
     text += ", " + drops() + " without overflow";
   else if (was_full && facts_.drops_known)
     text += ", no overflow";
-  else if (was_full && facts_.runs.longest_full >= shortest_told)
+  else if (was_full && facts_.runs.longest_full >= shortest_shown)
     text += " for " + seconds(facts_.runs.longest_full);
   return text + in_span();
 }
@@ -278,7 +278,7 @@ std::string Judgement::ok() const {
 std::string Judgement::so_far() const {
   const QueueRuns::Duration full_for = facts_.runs.full_run_for;
   std::string text =
-      full_for < shortest_told ? "full just now" : "full for " + seconds(full_for) + " so far";
+      full_for < shortest_shown ? "full just now" : "full for " + seconds(full_for) + " so far";
   if (full_for >= first_retransmission && limit_source_ == LimitSource::unknown &&
       common_.somaxconn)
     text += "; limit " + std::to_string(facts_.lowest_limit) + ", " + unknown_source;

@@ -33,13 +33,13 @@ std::optional<DropTotals::Standing> DropTotals::standing(const std::string &name
   return Standing{total->second.drops, total->second.since};
 }
 
-DropTotals::Value DropTotals::tell(const std::string &name, std::uint64_t drops) noexcept {
+DropTotals::Value DropTotals::take_value(const std::string &name, std::uint64_t drops) noexcept {
   const auto total = totals_.find(name);
   if (total == totals_.end())
     return {};
   Value value{.at_end = total->second.drops, .at_begin = {}};
-  const std::uint64_t told_before = std::exchange(total->second.told, interval_);
-  if (drops > 0 && told_before + 1 != interval_)
+  const std::uint64_t taken_before = std::exchange(total->second.taken, interval_);
+  if (drops > 0 && taken_before + 1 != interval_)
     value.at_begin = value.at_end - drops;
   return value;
 }

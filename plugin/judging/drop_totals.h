@@ -38,7 +38,7 @@ public:
     std::optional<std::uint64_t> at_begin;
   };
   /// The value of a counter that this interval has admitted and added so many drops to.
-  Value tell(const std::string &name, std::uint64_t drops) noexcept;
+  Value take_value(const std::string &name, std::uint64_t drops) noexcept;
 
   /// Forgets what need not be kept.
   void end_interval(TimePoint now);
@@ -51,7 +51,7 @@ private:
     bool is_stable = true;
     TimePoint since;
     TimePoint last_present;
-    std::uint64_t told = 0; ///< number of the interval that showed it
+    std::uint64_t taken = 0; ///< number of the interval that showed it
   };
 
   std::unordered_map<std::string, Total> totals_;

@@ -43,12 +43,12 @@ struct TableBuilder::Draft {
   struct Listener {
     std::string name; ///< before a Watch block renamed it
     WatchFacts watch;
-    ListenCounters dropped{};       ///< in this interval
-    std::uint64_t told_before = 0;  ///< see ListenerHarvest
-    bool counts_drops = false;      ///< it has a counter
-    bool unstable = false;          ///< its values are in the aggregate's series
-    bool drops_known = false;       ///< its drops may be shown
-    DropAccount *account = nullptr; ///< its namespace's; nullptr for several namespaces
+    ListenCounters dropped{};         ///< in this interval
+    std::uint64_t counted_before = 0; ///< see ListenerHarvest
+    bool counts_drops = false;        ///< it has a counter
+    bool unstable = false;            ///< its values are in the aggregate's series
+    bool drops_known = false;         ///< its drops may be shown
+    DropAccount *account = nullptr;   ///< its namespace's; nullptr for several namespaces
   };
   /// A namespace's drops in the interval, and their account.
   struct Drops {
@@ -222,7 +222,7 @@ void TableBuilder::add_drops(const FamilyHarvest &kind, Draft &draft) const {
   Draft::Drops &drops = draft.drops.back();
   std::uint64_t unlisted_unstable = kind.read ? kind.aggregate.dropped.drops : 0;
   for (const ListenerHarvest &listener : kind.listeners) {
-    drops.interval.attributed += listener.dropped.drops - listener.told_before;
+    drops.interval.attributed += listener.dropped.drops - listener.counted_before;
     if (listener.interval.unstable)
       unlisted_unstable -= std::min(unlisted_unstable, listener.dropped.drops);
   }
@@ -265,14 +265,14 @@ void TableBuilder::count_drops(Draft &draft) noexcept {
         row.overflows = overflow_totals_.standing(listener.name);
       }
     }
-    const std::uint64_t more = listener.dropped.drops - listener.told_before;
+    const std::uint64_t more = listener.dropped.drops - listener.counted_before;
     if (listener.unstable && aggregates_have_series())
       continue; // they are in the aggregate
     if (row.has_series) {
       series_totals_.add(row.name, more);
       if (!listener.drops_known)
         continue;
-      const DropTotals::Value value = series_totals_.tell(row.name, more);
+      const DropTotals::Value value = series_totals_.take_value(row.name, more);
       row.dropped = value.at_end;
       row.dropped_at_begin = value.at_begin;
     } else if (listener.account != nullptr) {
@@ -329,7 +329,7 @@ void TableBuilder::add_family(const FamilyHarvest &kind, Family family, Draft &d
     const WatchFacts watch = watch_facts(*config_, view);
     matched_entries_.see(view, watch);
     if (!is_selected(*config_, view, watch)) {
-      draft.drops.back().unreported += listener.dropped.drops - listener.told_before;
+      draft.drops.back().unreported += listener.dropped.drops - listener.counted_before;
       continue;
     }
     const bool is_there = interval.members > 0;
@@ -379,7 +379,7 @@ void TableBuilder::add_family(const FamilyHarvest &kind, Family family, Draft &d
         {.name = name,
          .watch = watch,
          .dropped = listener.dropped,
-         .told_before = listener.told_before,
+         .counted_before = listener.counted_before,
          .counts_drops = family == Family::tcp,
          .unstable = interval.unstable,
          .drops_known = kind.drops_known,
@@ -614,7 +614,7 @@ void TableBuilder::add_aggregate(const std::vector<const FamilyHarvest *> &kinds
     row.queue.full_percent = std::max(row.queue.full_percent, aggregate.queue.full_percent);
     row.queue.used_percent = std::max(row.queue.used_percent, aggregate.queue.used_percent);
     listener.dropped.drops += kind->aggregate.dropped.drops;
-    listener.told_before += kind->aggregate.told_before;
+    listener.counted_before += kind->aggregate.counted_before;
     listener.drops_known = listener.drops_known && (kind->drops_known || aggregate.members == 0);
   }
   if (row.members == 0 && listener.dropped.drops == 0)

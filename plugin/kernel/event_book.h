@@ -40,8 +40,8 @@ struct SocketEvents {
 
 /// One reading of the maps.
 struct EventReading {
-  bool is_whole = false;    ///< the programs ran during the whole interval
-  bool tells_drops = false; ///< freed was counted
+  bool is_whole = false;            ///< the programs ran during the whole interval
+  bool has_drops_by_events = false; ///< freed was counted
   std::unordered_map<std::uint64_t, SocketEvents> sockets; ///< by cookie
 };
 

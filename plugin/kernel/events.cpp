@@ -213,7 +213,7 @@ Result<EventReading> Events::read() {
     raw.jiffies_rate = jiffies_rate(*waits_->control);
   }
   EventReading reading = book_.read(raw);
-  reading.tells_drops = tells_drops();
+  reading.has_drops_by_events = has_drops_by_events();
   reading.is_whole = std::exchange(has_read_, true);
   for (const auto &[cookie, socket] : reading.sockets)
     counted_ += socket.added + socket.freed;

@@ -34,8 +34,8 @@ public:
   Events &operator=(const Events &) = delete;
   ~Events();
 
-  bool tells_drops() const { return frees_.has_value(); }
-  bool tells_waits() const { return waits_.has_value(); }
+  bool has_drops_by_events() const { return frees_.has_value(); }
+  bool has_waits() const { return waits_.has_value(); }
   /// Describes for people which parts are in use.
   std::string summary() const;
 

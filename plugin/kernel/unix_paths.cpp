@@ -167,7 +167,7 @@ void UnixPaths::add(std::span<const UnixFile> files) {
     entry.seen = updates_;
     (void)look_in_own_view(entry);
   }
-  tell_apart();
+  resolve_shared_paths();
 }
 
 void UnixPaths::update(std::span<const UnixFile> listening, FindOwner find_owner) {
@@ -201,7 +201,7 @@ void UnixPaths::update(std::span<const UnixFile> listening, FindOwner find_owner
     else
       wanting_owner_.insert(entry->file.cookie);
   }
-  tell_apart();
+  resolve_shared_paths();
 }
 
 void UnixPaths::look_at_watched() {
@@ -309,7 +309,7 @@ std::string UnixPaths::moved_to(const View &view, const UnixFile &file) {
 
 /// Decides which of several listeners on one path count. Within a mount namespace only the one that
 /// the path leads to does. If a unit has several mount namespaces, each is a separate listener.
-void UnixPaths::tell_apart() {
+void UnixPaths::resolve_shared_paths() {
   std::map<std::tuple<std::uint64_t, std::string_view, std::string_view>, std::vector<Entry *>>
       groups;
   gone_.clear();
@@ -330,9 +330,9 @@ void UnixPaths::tell_apart() {
       place.counts = first == group.end() || is_there(entry);
       if (is_there(entry) && entry->mounts != (*first)->mounts)
         place.owned_by += "-" + entry->mounts;
-      if (entry->told == place)
+      if (entry->resolved == place)
         continue;
-      entry->told = std::move(place);
+      entry->resolved = std::move(place);
       changed_ = true;
     }
   }
@@ -343,8 +343,8 @@ std::shared_ptr<const UnixPlaces> UnixPaths::take_changed() {
     return nullptr;
   auto places = std::make_shared<UnixPlaces>();
   for (const auto &[cookie, entry] : entries_)
-    if (entry.told)
-      places->emplace(cookie, *entry.told);
+    if (entry.resolved)
+      places->emplace(cookie, *entry.resolved);
   return places;
 }
 

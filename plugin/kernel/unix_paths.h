@@ -80,7 +80,8 @@ private:
   struct Entry {
     UnixFile file;
     std::optional<UnixPlace> found; ///< result of the last look; empty if unknown
-    std::optional<UnixPlace> told;  ///< found, after several listeners on one path were told apart
+    std::optional<UnixPlace>
+        resolved;         ///< found, after several listeners on one path were resolved apart
     std::string mounts;   ///< inode of the owner's mount namespace if it is not collectd's
     bool is_sure = false; ///< the path was seen to lead to the file
     bool is_gone = false;
@@ -95,7 +96,7 @@ private:
   bool look(Entry &entry, FindOwner find_owner);
   void look_as_owner(Entry &entry, const UnixFileOwner &owner);
   std::string moved_to(const View &view, const UnixFile &file);
-  void tell_apart();
+  void resolve_shared_paths();
 
   std::vector<std::string> watched_;
   /// Keyed by inode; refreshed in each update.

@@ -44,19 +44,19 @@ void add_meta(notification_t &notification, const char *name, double value) {
 
 } // namespace
 
-void dispatch_notification(const Notification &told, const Row *row) {
+void dispatch_notification(const Notification &alarm, const Row *row) {
   notification_t notification{};
-  notification.severity = severity_of(told.severity);
+  notification.severity = severity_of(alarm.severity);
   notification.time = cdtime();
-  copy_text(told.message, notification.message);
+  copy_text(alarm.message, notification.message);
   copy_text(hostname_g, notification.host);
   copy_text("backlog", notification.plugin);
-  copy_text(told.name, notification.plugin_instance);
+  copy_text(alarm.name, notification.plugin_instance);
   copy_text("gauge", notification.type);
   copy_text("state", notification.type_instance);
-  add_meta(notification, "listener", told.name);
-  add_meta(notification, "state", name_of(told.state));
-  add_meta(notification, "cause", name_of(told.cause));
+  add_meta(notification, "listener", alarm.name);
+  add_meta(notification, "state", name_of(alarm.state));
+  add_meta(notification, "cause", name_of(alarm.cause));
   if (row != nullptr) {
     add_meta(notification, "owner", row->owner);
     if (row->has_queue) {

@@ -12,6 +12,6 @@ void dispatch_values(const Table &table, ValueSet values, std::chrono::duration<
 
 /// Passes a notification to collectd, which runs its receivers in this thread. row: the listener's,
 /// nullptr if it has none.
-void dispatch_notification(const Notification &told, const Row *row);
+void dispatch_notification(const Notification &alarm, const Row *row);
 
 } // namespace backlog

@@ -20,7 +20,7 @@ struct ListenerHarvest {
   ListenCounters dropped; ///< segments in this interval, as far as known; see drops_known
   /// The part of dropped that an earlier harvest, which could not read the listener, had in its
   /// unlisted_drops.
-  std::uint64_t told_before = 0;
+  std::uint64_t counted_before = 0;
 };
 
 /// The listeners of one family.

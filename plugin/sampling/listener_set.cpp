@@ -494,9 +494,9 @@ void ListenerSet::forget_gone(MayForget may_forget) {
     // A unstable listener's samples go into the aggregate's window, not into its own.
     const bool was_seen =
         listener.unstable ? was_full(index) : listener.window.samples_not_empty > 0;
-    const bool tells = was_seen || listener.has_gone_events;
+    const bool has_news = was_seen || listener.has_gone_events;
     const bool crowded = kept_listeners_ >= most_kept_listeners;
-    if ((!tells || crowded) && may_forget(index, listener.unstable, crowded)) {
+    if ((!has_news || crowded) && may_forget(index, listener.unstable, crowded)) {
       forget(index);
     } else {
       listener.is_kept = true;

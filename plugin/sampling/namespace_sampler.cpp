@@ -145,7 +145,7 @@ void NamespaceSampler::forget_gone_tcp() {
     for (ListenCounters *unlisted : {&unlisted_, unstable ? &unlisted_unstable_ : nullptr}) {
       if (unlisted == nullptr)
         continue;
-      unlisted->drops += dropped.drops - drops_.told_drops(listener);
+      unlisted->drops += dropped.drops - drops_.taken_drops(listener);
       unlisted->overflows += dropped.overflows;
     }
     drops_.forget(listener);
@@ -368,18 +368,18 @@ FamilyHarvest NamespaceSampler::harvest_tcp() {
   family.listeners.reserve(interval.listeners.size());
   for (ListenerInterval &listener : interval.listeners) {
     const ListenCounters dropped = drops_.attributed(listener.index);
-    const std::uint64_t told_before = drops_.told_drops(listener.index);
+    const std::uint64_t counted_before = drops_.taken_drops(listener.index);
     if (dropped.overflows > 0)
       note_overflow(listener);
     bound_peak(listener, most_arrivals);
     if (listener.unstable) {
       family.aggregate.dropped.drops += dropped.drops;
-      family.aggregate.told_before += told_before;
+      family.aggregate.counted_before += counted_before;
       family.aggregate.dropped.overflows += dropped.overflows;
       if (dropped.overflows > 0)
         note_overflow(family.aggregate.interval);
     }
-    family.listeners.push_back({std::move(listener), dropped, told_before});
+    family.listeners.push_back({std::move(listener), dropped, counted_before});
   }
   drops_.clear_interval();
   for (const ListenerHarvest &listener : family.listeners)

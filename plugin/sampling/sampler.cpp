@@ -129,7 +129,7 @@ private:
     };
     own_.ask_events(has_added);
     other_namespaces_.ask_events(has_added);
-    if (events_->tells_drops())
+    if (events_->has_drops_by_events())
       count_frees([this](std::uint64_t cookie) -> std::optional<std::uint64_t> {
         return events_->freed_of(cookie);
       });
@@ -434,8 +434,7 @@ private:
   unsigned level() const {
     if (!events_)
       return 0;
-    return 1U + static_cast<unsigned>(counts_frees_) +
-           static_cast<unsigned>(events_->tells_waits());
+    return 1U + static_cast<unsigned>(counts_frees_) + static_cast<unsigned>(events_->has_waits());
   }
 
   /// CPU time of this thread since the last call, including the wake-up.

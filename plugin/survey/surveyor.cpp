@@ -288,7 +288,7 @@ private:
     survey_.unix_waits = unix_clocks_.waits(Clock::now());
     scan(places);
     if (config_->report_owner)
-      tell_owners();
+      report_owners();
     return std::move(survey_);
   }
 
@@ -459,7 +459,7 @@ private:
     return std::nullopt;
   }
 
-  void tell_owners() {
+  void report_owners() {
     for (const OwnedSocket &socket : sockets_)
       if (const Owner *owner = owners_.find(socket.cookie))
         survey_.owners.emplace(socket.cookie, *owner);

@@ -34,7 +34,7 @@ std::string told(const std::vector<std::optional<std::uint64_t>> &intervals) {
       text += "-";
     } else {
       count(totals, "a", *drops, now);
-      const DropTotals::Value value = totals.tell("a", *drops);
+      const DropTotals::Value value = totals.take_value("a", *drops);
       text += (value.at_begin ? std::to_string(*value.at_begin) + "," : "") +
               std::to_string(value.at_end);
     }

@@ -380,9 +380,9 @@ START_TEST(drops_of_those_that_could_not_be_read) {
   ck_assert(tables.table.kernels.front().drops_unattributed == 2U);
   harvest.own.tcp =
       kind_of({{.name = "a", .drops = 6}, {.name = "x", .drops = 3, .unstable = true}});
-  harvest.own.tcp.listeners[0].told_before = 5;
-  harvest.own.tcp.listeners[1].told_before = 2;
-  harvest.own.tcp.aggregate.told_before = 2;
+  harvest.own.tcp.listeners[0].counted_before = 5;
+  harvest.own.tcp.listeners[1].counted_before = 2;
+  harvest.own.tcp.aggregate.counted_before = 2;
   harvest.own.drops_counted = 2;
   tables.take(harvest);
   assert_text(tables.series(), "a=1 tcp_unstable=1");

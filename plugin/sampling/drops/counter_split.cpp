@@ -31,7 +31,7 @@ void CounterSplit::end_sample(std::uint64_t amount, bool claimants_known, const 
                               bool may_claim_waiting, std::vector<Claim> &granted) {
   amount_ = amount;
   carried_before_ = waiting_amount_ + carried_amount_;
-  const bool tells_shares = claimants_known && claim_shares();
+  const bool shows_shares = claimants_known && claim_shares();
   const bool single =
       claimants_known && (carried_claimants_known_ || carried_amount_ == 0) && single_claimant();
   match(true, may_claim_waiting, granted);
@@ -43,7 +43,7 @@ void CounterSplit::end_sample(std::uint64_t amount, bool claimants_known, const 
   carried_claimants_known_ = claimants_known;
   for (const Claim &claim : carried_claims_)
     accounts_[claim.listener].unmatched += claim.amount;
-  if (tells_shares)
+  if (shows_shares)
     fit_.end_sample(static_cast<double>(amount));
   learn_claims();
   std::swap(carried_claims_, claims_);
@@ -344,21 +344,21 @@ std::uint64_t CounterSplit::attributed(std::uint32_t listener) const {
   return listener < accounts_.size() ? accounts_[listener].attributed : 0;
 }
 
-std::uint64_t CounterSplit::told(std::uint32_t listener) const {
-  return listener < accounts_.size() ? accounts_[listener].told : 0;
+std::uint64_t CounterSplit::taken(std::uint32_t listener) const {
+  return listener < accounts_.size() ? accounts_[listener].taken : 0;
 }
 
 std::uint64_t CounterSplit::take_unlisted() {
   std::uint64_t unlisted = 0;
   for (Account &account : accounts_)
-    unlisted += account.attributed - std::exchange(account.told, account.attributed);
+    unlisted += account.attributed - std::exchange(account.taken, account.attributed);
   return unlisted;
 }
 
 void CounterSplit::clear_attributed() {
   for (Account &account : accounts_) {
     account.attributed = 0;
-    account.told = 0;
+    account.taken = 0;
   }
 }
 

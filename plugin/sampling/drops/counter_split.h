@@ -71,7 +71,7 @@ public:
 
   bool has_carried_amount() const { return carried_amount_ > 0 || waiting_amount_ > 0; }
   std::uint64_t attributed(std::uint32_t listener) const;
-  std::uint64_t told(std::uint32_t listener) const;
+  std::uint64_t taken(std::uint32_t listener) const;
   /// Returns the attributed drops of all listeners that no earlier call returned.
   std::uint64_t take_unlisted();
   void clear_attributed();
@@ -81,7 +81,7 @@ public:
 private:
   struct Account {
     std::uint64_t attributed = 0;
-    std::uint64_t told = 0;      ///< of attributed: those that take_unlisted() returned
+    std::uint64_t taken = 0;     ///< of attributed: those that take_unlisted() returned
     std::uint64_t unmatched = 0; ///< of the claims in finished samples of this interval
     double claimed = 0;          ///< in the current sample
     double recently_claimed = 0; ///< halved at each settle()

@@ -53,7 +53,7 @@ public:
   /// Returns the drops attributed to all listeners together since the last call.
   std::uint64_t take_unlisted_drops();
   /// The part of the listener's attributed drops that take_unlisted_drops() returned.
-  std::uint64_t told_drops(std::uint32_t listener) const { return drops_.told(listener); }
+  std::uint64_t taken_drops(std::uint32_t listener) const { return drops_.taken(listener); }
   /// Drops and overflows attributed to no listener since the baseline.
   ListenCounters unattributed() const;
   /// Returns the rise of ListenDrops since the last call.
