@@ -368,6 +368,7 @@ struct Member {
 
 std::vector<Notification> update(Alarms &alarms, const std::vector<Member> &members) {
   std::vector<Diagnosis> diagnoses;
+  diagnoses.reserve(members.size());
   for (const Member &member : members)
     diagnoses.push_back(diagnosis_of(member.interval));
   std::vector<AlarmInput> inputs;
@@ -428,6 +429,7 @@ START_TEST(who_was_summed_up_is_named_before_new_ones_that_go_after) {
   const Precedence old{.since = start};
   const Precedence young{.since = start + 1h};
   std::vector<Member> members;
+  members.reserve(31);
   for (int i = 0; i < 11; ++i)
     members.push_back({"old_" + std::to_string(i), '.', old});
   for (int i = 0; i < 20; ++i)

@@ -108,7 +108,7 @@ START_TEST(kernels) {
   inlined.function("inet_csk_reqsk_queue_add");
   inlined.function("inet_csk_accept");
   const struct {
-    const char *name;
+    const char *name = nullptr;
     BtfWriter btf;
     EventPlan plan;
   } cases[] = {

@@ -347,7 +347,7 @@ START_TEST(every_option_refuses_each_kind_of_bad_value) {
   struct Block {
     const std::vector<Case> &cases;
     Item unknown;
-    Item (*item)(const char *option, const Value &value);
+    Item (*item)(const char *option, const Value &value) = nullptr;
   };
   const Block blocks[] = {
       {of_plugin,
@@ -436,9 +436,10 @@ START_TEST(what_several_watches_say_merges) {
   ck_assert_msg(!error, "%s", error.value_or("").c_str());
   struct Case {
     ListenerView listener;
-    const char *name; // "": none
-    double warning_percent;
-    bool watched, expected;
+    const char *name = ""; ///< "" for none
+    double warning_percent = 0;
+    bool watched = false;
+    bool expected = false;
   };
   const Case cases[] = {
       {{.name = "tcp_any_443"}, "https", 60, true, true},

@@ -870,33 +870,84 @@ END_TEST
 START_TEST(limit_sources) {
   using enum layout::LimitSource;
   struct Case {
-    const char *name;
-    std::uint32_t limit;
+    const char *name = nullptr;
     Somaxconn somaxconn;
-    LimitSource source;
+    std::uint32_t limit = 0;
+    LimitSource source{};
   };
   const Case cases[] = {
-      {"below", 511, {.now = 4096, .at_listen = 4096, .first_seen = 4096}, application},
-      {"equal", 4096, {.now = 4096, .at_listen = 4096, .first_seen = 4096}, somaxconn},
-      {"equal, set before", 4096, {.now = 4096, .at_listen = {}, .first_seen = 4096}, somaxconn},
-      {"raised since", 128, {.now = 4096, .at_listen = 128, .first_seen = 128}, stale},
-      {"raised since, set before", 128, {.now = 4096, .at_listen = {}, .first_seen = 128}, stale},
-      {"raised before", 128, {.now = 4096, .at_listen = {}, .first_seen = 4096}, unknown},
-      {"raised since, below", 100, {.now = 4096, .at_listen = 128, .first_seen = 128}, application},
-      {"raised since, below, before",
-       9,
-       {.now = 4096, .at_listen = {}, .first_seen = 128},
-       unknown},
-      {"lowered", 511, {.now = 128, .at_listen = 4096, .first_seen = 4096}, stale},
-      {"lowered before", 511, {.now = 128, .at_listen = {}, .first_seen = 128}, stale},
-      {"lowered to it", 128, {.now = 128, .at_listen = 4096, .first_seen = 4096}, somaxconn},
-      {"zero", 0, {.now = 4096, .at_listen = 4096, .first_seen = 4096}, zero},
-      {"zero, set before", 0, {.now = 4096, .at_listen = {}, .first_seen = 4096}, zero},
-      {"zero by somaxconn", 0, {.now = 0, .at_listen = 0, .first_seen = 0}, zero},
-      {"zero by an earlier one", 0, {.now = 128, .at_listen = 0, .first_seen = 0}, stale},
-      {"not readable", 511, {.now = {}, .at_listen = 511, .first_seen = 511}, unknown},
-      {"never read before", 511, {.now = 4096, .at_listen = {}, .first_seen = {}}, unknown},
-      {"large", 4294967295U, {.now = 2147483647, .at_listen = {}, .first_seen = {}}, stale},
+      {.name = "below",
+       .somaxconn = {.now = 4096, .at_listen = 4096, .first_seen = 4096},
+       .limit = 511,
+       .source = application},
+      {.name = "equal",
+       .somaxconn = {.now = 4096, .at_listen = 4096, .first_seen = 4096},
+       .limit = 4096,
+       .source = somaxconn},
+      {.name = "equal, set before",
+       .somaxconn = {.now = 4096, .at_listen = {}, .first_seen = 4096},
+       .limit = 4096,
+       .source = somaxconn},
+      {.name = "raised since",
+       .somaxconn = {.now = 4096, .at_listen = 128, .first_seen = 128},
+       .limit = 128,
+       .source = stale},
+      {.name = "raised since, set before",
+       .somaxconn = {.now = 4096, .at_listen = {}, .first_seen = 128},
+       .limit = 128,
+       .source = stale},
+      {.name = "raised before",
+       .somaxconn = {.now = 4096, .at_listen = {}, .first_seen = 4096},
+       .limit = 128,
+       .source = unknown},
+      {.name = "raised since, below",
+       .somaxconn = {.now = 4096, .at_listen = 128, .first_seen = 128},
+       .limit = 100,
+       .source = application},
+      {.name = "raised since, below, before",
+       .somaxconn = {.now = 4096, .at_listen = {}, .first_seen = 128},
+       .limit = 9,
+       .source = unknown},
+      {.name = "lowered",
+       .somaxconn = {.now = 128, .at_listen = 4096, .first_seen = 4096},
+       .limit = 511,
+       .source = stale},
+      {.name = "lowered before",
+       .somaxconn = {.now = 128, .at_listen = {}, .first_seen = 128},
+       .limit = 511,
+       .source = stale},
+      {.name = "lowered to it",
+       .somaxconn = {.now = 128, .at_listen = 4096, .first_seen = 4096},
+       .limit = 128,
+       .source = somaxconn},
+      {.name = "zero",
+       .somaxconn = {.now = 4096, .at_listen = 4096, .first_seen = 4096},
+       .limit = 0,
+       .source = zero},
+      {.name = "zero, set before",
+       .somaxconn = {.now = 4096, .at_listen = {}, .first_seen = 4096},
+       .limit = 0,
+       .source = zero},
+      {.name = "zero by somaxconn",
+       .somaxconn = {.now = 0, .at_listen = 0, .first_seen = 0},
+       .limit = 0,
+       .source = zero},
+      {.name = "zero by an earlier one",
+       .somaxconn = {.now = 128, .at_listen = 0, .first_seen = 0},
+       .limit = 0,
+       .source = stale},
+      {.name = "not readable",
+       .somaxconn = {.now = {}, .at_listen = 511, .first_seen = 511},
+       .limit = 511,
+       .source = unknown},
+      {.name = "never read before",
+       .somaxconn = {.now = 4096, .at_listen = {}, .first_seen = {}},
+       .limit = 511,
+       .source = unknown},
+      {.name = "large",
+       .somaxconn = {.now = 2147483647, .at_listen = {}, .first_seen = {}},
+       .limit = 4294967295U,
+       .source = stale},
   };
   for (const Case &c : cases)
     assert_text(std::string(c.name) + ": " +
@@ -1019,16 +1070,36 @@ END_TEST
 
 START_TEST(cause_of_a_burst_that_goes_on_is_open) {
   struct Case {
-    QueueRuns::Duration longest_full_run, untouched_for;
-    bool goes_on, open;
+    QueueRuns::Duration longest_full_run{0};
+    QueueRuns::Duration untouched_for{0};
+    bool goes_on = false;
+    bool open = false;
     bool accepted = false;
     QueueRuns::Duration full_run_for{longest_full_run};
   };
   constexpr Case cases[] = {
-      {400ms, 400ms, true, true},       {400ms, 0ms, true, true},
-      {400ms, 0ms, false, false},       {2s, 2s, true, true},
-      {2s, 0ms, true, false},           {2s, 2s, true, false, true},
-      {8s, 1s, true, false, false, 1s}, {900ms, 1s, true, true, false, 100ms}};
+      {.longest_full_run = 400ms, .untouched_for = 400ms, .goes_on = true, .open = true},
+      {.longest_full_run = 400ms, .untouched_for = 0ms, .goes_on = true, .open = true},
+      {.longest_full_run = 400ms, .untouched_for = 0ms, .goes_on = false, .open = false},
+      {.longest_full_run = 2s, .untouched_for = 2s, .goes_on = true, .open = true},
+      {.longest_full_run = 2s, .untouched_for = 0ms, .goes_on = true, .open = false},
+      {.longest_full_run = 2s,
+       .untouched_for = 2s,
+       .goes_on = true,
+       .open = false,
+       .accepted = true},
+      {.longest_full_run = 8s,
+       .untouched_for = 1s,
+       .goes_on = true,
+       .open = false,
+       .accepted = false,
+       .full_run_for = 1s},
+      {.longest_full_run = 900ms,
+       .untouched_for = 1s,
+       .goes_on = true,
+       .open = true,
+       .accepted = false,
+       .full_run_for = 100ms}};
   for (const Case &c : cases) {
     NamespaceFacts common;
     common.measured = 10s;

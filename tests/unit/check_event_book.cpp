@@ -56,8 +56,8 @@ private:
 
 START_TEST(peaks_by_epoch) {
   const struct {
-    __u64 slots[2];
-    std::uint32_t epoch;
+    __u64 slots[2]{};
+    std::uint32_t epoch = 0;
     std::optional<std::uint32_t> peak;
   } cases[] = {
       {{0, 0}, 0, 0},
@@ -151,7 +151,8 @@ END_TEST
 
 START_TEST(rate_of_jiffies) {
   const struct {
-    std::uint64_t jiffies, ns;
+    std::uint64_t jiffies = 0;
+    std::uint64_t ns = 0;
     std::optional<std::uint32_t> rate;
   } cases[] = {
       {250, 999999999, std::nullopt}, {250, 1000000000, 250},     {251, 1000000000, 250},

@@ -131,9 +131,9 @@ START_TEST(which_listeners_an_entry_matches) {
   const TcpAddress ipv4{.bytes = {}, .port = 80};
   const TcpAddress ipv6{.bytes = {}, .port = 80, .ipv6 = true};
   struct Case {
-    const char *entry;
+    const char *entry = nullptr;
     ListenerView listener;
-    bool matches;
+    bool matches = false;
   };
   const Case cases[] = {
       {"tcp_any_80", {.name = "tcp_any_80"}, true},

@@ -940,18 +940,18 @@ START_TEST(drops_are_exact_with_frees) {
   observed.set.ask_frees([&](std::uint64_t) { return freed; });
   observed.sample({{1, "a", 0, 10, 100U}});
   const struct {
-    std::uint32_t drops;
     std::optional<std::uint64_t> freed;
-    std::uint32_t moved;
+    std::uint32_t drops = 0;
+    std::uint32_t moved = 0;
   } samples[] = {
-      {100, 5, 0},
-      {110, 5, 10},  // each a drop
-      {130, 15, 10}, // final ACKs, which count twice
-      {140, 25, 0},  // noise
-      {150, 40, 0},
-      {160, 40, 5},            // freed between the dump and the reading of it
-      {170, std::nullopt, 10}, // as if nothing had been freed
-      {180, 2, 8},             // the programs were attached anew
+      {.freed = 5, .drops = 100, .moved = 0},
+      {.freed = 5, .drops = 110, .moved = 10},  // each a drop
+      {.freed = 15, .drops = 130, .moved = 10}, // final ACKs, which count twice
+      {.freed = 25, .drops = 140, .moved = 0},  // noise
+      {.freed = 40, .drops = 150, .moved = 0},
+      {.freed = 40, .drops = 160, .moved = 5}, // freed between the dump and the reading of it
+      {.freed = std::nullopt, .drops = 170, .moved = 10}, // as if nothing had been freed
+      {.freed = 2, .drops = 180, .moved = 8},             // the programs were attached anew
   };
   for (const auto &sample : samples) {
     freed = sample.freed;

@@ -37,19 +37,26 @@ END_TEST
 
 START_TEST(which_names_are_unstable) {
   struct Case {
-    bool has_id, port_is_given_out;
-    std::chrono::nanoseconds listening_for;
-    bool unstable;
+    std::chrono::nanoseconds listening_for{0};
+    bool has_id = false;
+    bool port_is_given_out = false;
+    bool unstable = false;
   };
   constexpr Case cases[] = {
-      {false, false, 0s, false},
-      {false, true, 0s, true},
-      {false, true, 9min + 59s, true},
-      {false, true, 10min, false},
-      {false, true, std::chrono::nanoseconds::max(), false},
-      {true, false, 0s, true},
-      {true, false, 240h, true}, // the next start has another one, however long this one lasts
-      {true, true, 240h, true},
+      {.listening_for = 0s, .has_id = false, .port_is_given_out = false, .unstable = false},
+      {.listening_for = 0s, .has_id = false, .port_is_given_out = true, .unstable = true},
+      {.listening_for = 9min + 59s, .has_id = false, .port_is_given_out = true, .unstable = true},
+      {.listening_for = 10min, .has_id = false, .port_is_given_out = true, .unstable = false},
+      {.listening_for = std::chrono::nanoseconds::max(),
+       .has_id = false,
+       .port_is_given_out = true,
+       .unstable = false},
+      {.listening_for = 0s, .has_id = true, .port_is_given_out = false, .unstable = true},
+      {.listening_for = 240h,
+       .has_id = true,
+       .port_is_given_out = false,
+       .unstable = true}, // the next start has another one, however long this one lasts
+      {.listening_for = 240h, .has_id = true, .port_is_given_out = true, .unstable = true},
   };
   for (const Case &c : cases)
     ck_assert(is_unstable(c.has_id, c.port_is_given_out, c.listening_for) == c.unstable);

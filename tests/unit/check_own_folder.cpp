@@ -47,7 +47,7 @@ public:
 
 START_TEST(paths_to_an_own_folder) {
   const Tree tree;
-  const std::string base = tree.path();
+  const std::string &base = tree.path();
   for (const char *path : {"/way/in/run", "/way/in/run/", "//way///in/./run", "/way/../way/in/run",
                            "/way/in/run/../run", "/way/in/run/."})
     assert_text(refusal_of(base + path), "");
