@@ -2,6 +2,8 @@
 
 #include "diagnosis.h"
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 
@@ -18,7 +20,12 @@ struct HostFigures {
   std::uint64_t unreported = 0; ///< listeners without a series for lack of a slot or of room
   std::optional<std::uint64_t> dropped; ///< segments, a counter
 
-  void count_state(ListenerState state);
+  void count_state(ListenerState state) {
+    constexpr std::array counts{&HostFigures::high, &HostFigures::overflow, &HostFigures::stalled,
+                                &HostFigures::missing};
+    if (state != ListenerState::ok)
+      ++(this->*counts.at(static_cast<std::size_t>(state) - 1));
+  }
 };
 
 } // namespace backlog
