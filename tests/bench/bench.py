@@ -22,7 +22,7 @@ from collectd import Collectd  # noqa: E402
 GROSS = 2  # times the goal
 COLLECTD_INTERVAL = 10
 SAMPLER_THREAD = "backlog sampler"
-# What a writer costs is its own affair: csv opens a file for each value.
+# Without a writer, whose cost is its own affair: csv opens a file for each value.
 NO_WRITER = 'PostCacheChain "nobody"\n<Chain "nobody">\n  Target "stop"\n</Chain>'
 MIXES = (  # of drop_mixes; the goal in percent
     ("deferred", "SYN overflow beside a deferred-accept listener briefly full", 1),
@@ -108,8 +108,6 @@ class Bench:
         self.is_short = is_short
         self.raindrops = pathlib.Path(__file__).with_name("raindrops.rb")
 
-    # What a sample costs
-
     def sample(self):
         """One sample against the bare dump, both with warm caches."""
         for listeners in (10, 1000, 10000):
@@ -179,8 +177,6 @@ class Bench:
         return shutil.which("ruby") and subprocess.run(["ruby", "-rraindrops", "-e", ""], check=False,
                                                        stderr=subprocess.DEVNULL).returncode == 0
 
-    # What the daemon costs
-
     def daemon(self):
         """The whole collectd process by default settings."""
         with Collectd(interval=COLLECTD_INTERVAL, load_backlog=False, config=NO_WRITER) as plain:
@@ -209,8 +205,6 @@ class Bench:
         if memory_goal:
             self.table.at_most(f"collectd's resident growth, {sockets}", growth, memory_goal, " MB")
 
-    # What the SNMP subagent costs
-
     def snmp(self):
         """A walk over 10 000 listeners against a handler that does the least."""
         title = "CPU of a cell, walk of 10 000 x 10 / bare handler of libnetsnmpagent"
@@ -229,15 +223,11 @@ class Bench:
         self.table.at_most("subagent's reading of a new table, 10 000 rows", figures["read_ms"], 20, " ms", "CPU, median of 21",
                            is_ratio=False)
 
-    # Whether it disturbs
-
     def latency(self):
         """Connect to accept of a busy server, with and without the sampler."""
         figures = self.programs.figures("accept_latency", 3 if self.is_short else 10, 2 if self.is_short else 5)
         self.table.at_most("p99 of connect to accept, rise by the sampler, 1 000 listeners", figures["p99_rise"], 100,
                            " us", f"{figures['p99_with']:.0f} us / {figures['p99_without']:.0f} us", is_ratio=False)
-
-    # What it sees
 
     def bursts(self):
         """Peaks that the sampler reports of short bursts."""
@@ -290,8 +280,6 @@ class Bench:
                                figures["rise_ns"] / figures["idle_rise_ns"], 1.25, "x",
                                f"{title[8:]}: {percent['rise']:.2f} % of a core, of which {percent['idle_rise']:.2f} % "
                                f"are tracing itself; {remark}")
-
-    # Whose drops
 
     def drops(self):
         """Drops given to the wrong listener."""

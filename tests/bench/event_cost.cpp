@@ -1,6 +1,6 @@
 // event_cost SECONDS
 //
-// What the BPF programs cost a socket that is none of theirs: a byte written to a Unix socket and
+// Measures the cost of the BPF programs for a foreign socket: a byte written to a Unix socket and
 // read again, in turns without any program, with as many on the same tracepoint that do nothing,
 // and with ours. Prints in ns of CPU time a pair (without_ns), how much more it is with each
 // (idle_rise_ns, rise_ns), by the kernel's own clock what our programs take more than idle ones
@@ -36,7 +36,7 @@ using backlog::UniqueFd;
 constexpr int pairs_of_a_batch = 300;
 constexpr int batches_of_a_turn = 100;
 constexpr int programs_of_an_addition = 2; // as ours has, event_ready.bpf.c
-// What has another task or the host's other guests in it is among the slower ones.
+// Rounds disturbed by another task or the host's other guests are among the slower ones.
 constexpr double undisturbed = 0.1;
 // Programs that are no longer used go some time after they were detached.
 constexpr std::chrono::milliseconds settling{30};
@@ -140,7 +140,7 @@ std::map<std::string, RunTime> run_times() {
   return result;
 }
 
-/// What our programs take more than idle ones beside them, both together, in ns.
+/// Time of our programs beyond that of idle ones beside them, both together, in ns.
 double program_ns(const Pair &pair) {
   const std::array<IdleProgram, programs_of_an_addition> idle;
   bpf_attr attribute = empty_attribute();

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-/// What the benchmark programs share.
+/// Shared by the benchmark programs.
 namespace bench {
 
 using Clock = std::chrono::steady_clock;

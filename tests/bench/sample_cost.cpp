@@ -1,7 +1,7 @@
 // sample_cost SECONDS WHAT...
 //
-// What it costs to look at the TCP listeners of the caller's net namespace, in microseconds, by
-// turns so that what else the machine does meets all alike:
+// Measures the cost of a look at the TCP listeners of the caller's net namespace, in microseconds,
+// by turns so that what else the machine does meets all alike:
 //   sample         NamespaceSampler::sample_tcp(), all of it, and planning the next one
 //   dump           the same request and buffer, messages received and not looked at
 //   ss             a process ss -lntH

@@ -91,7 +91,7 @@ const std::vector<Option> &plugin_options() {
   return options;
 }
 
-/// What holds for a listener that the block is for.
+/// The settings of a listener that the block matches.
 const std::vector<Option> &watch_options() {
   static const std::vector<Option> options{
       {"Name",
@@ -153,7 +153,7 @@ std::optional<std::string> apply(Line line, Config &config) {
   return apply_config(plugin, config);
 }
 
-/// What follows those words in the refusal of the line.
+/// The text after those words in the refusal of the line.
 std::string refused(const Line &line, const std::string &words) {
   Config config;
   const std::string error = apply(line, config).value_or("");

@@ -85,7 +85,7 @@ def differences(command, known, help_text, manual_text):
 
 
 LONG = "/" + 5000 * "x"  # longer than any path
-# What is refused of each option that takes a value, besides the empty and the very long: of a wrong type, or outside
+# Values that each option refuses, besides the empty and the very long: of a wrong type, or outside
 # of what is allowed. Whether a path or a pattern is good shows only later.
 BAD_VALUES = {
     "backlog-table": {

@@ -17,7 +17,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 
 Option = collections.namedtuple("Option", "default allowed")
 
-# What the code allows more narrowly than a single option can tell.
+# Limits that depend on another option.
 LIMIT_OF_ANOTHER_OPTION = {("Plugin", "BurstInterval"): "86400"}
 # Not defaults in the snippet, but examples, as its first lines say.
 EXAMPLES = {("Plugin", "Listener"), ("Plugin", "NetNamespace"), ("Plugin", "Watch"),

@@ -79,7 +79,7 @@ def messages(folder):
             for literal in literals(arguments(text, call.end())):
                 for part in literal.removeprefix("backlog plugin: ").split("%s"):
                     found.add(re.split("[,:;]", part)[0].strip())
-        # What cannot be read is said as "no PART: reason".
+        # A part that cannot be read is logged as "no PART: reason".
         for call in re.finditer(r"\b(?:part|faults\.push_back|listeners_fault)\(", text):
             found.update(f"no {literal}" for literal in literals(arguments(text, call.end()))[:1] if literal[0] != " ")
     return {words for words in found if " " in words}

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-/// What must hold whatever the input.
+/// Must hold for every input.
 inline void require(bool condition, int line = __builtin_LINE()) {
   if (condition)
     return;

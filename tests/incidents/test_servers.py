@@ -292,7 +292,7 @@ class SkewTest(IncidentTest):
 
 class RestartTest(IncidentTest):
     def test_a_restart_amid_the_incident_keeps_the_alarm(self):
-        # What is gone for three intervals has no alarm any more.
+        # A listener that is gone for three intervals has no alarm any more.
         collectd = self.observed(interval=1)
         server = self.started_server(collectd, servers.gunicorn, backlog=8, seconds=0.1)
         clients = self.clients(server, get(), 20, timeout=0.5)

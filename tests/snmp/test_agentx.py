@@ -56,7 +56,7 @@ class AgentXTest(SnmpTest):
         wait_until(lambda: self.get("BACKLOG-MIB::backlogTableStatus.0") == ["partial"], what="the table that is partial")
 
     def test_order_bulk_and_get(self):
-        # What a value's absence does to a walk shows at its edges.
+        # An absent value shows at the edges of a walk.
         listeners = [table_writer.listener(f"tcp_any_{port}", has=random.Random(port).randrange(2 ** 14), port=port)
                      for port in range(1, 60)]
         self.serve(listeners, interval=60)

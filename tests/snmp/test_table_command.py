@@ -198,7 +198,7 @@ class CheckBacklogTest(CommandTest):
         # The first overflow is a warning, as in the notifications.
         self.publish(listener("a", state="overflow", severity="warning", alarm_state="overflow", message="a: overflow"))
         self.assertEqual(self.check()[:2], (1, "BACKLOG WARNING - a: overflow"))
-        # What stalls is critical, whatever is told of it.
+        # A stalled listener is critical, even without an alarm.
         self.publish(listener("a", state="stalled", severity="warning", alarm_state="overflow"))
         self.assertEqual(self.check()[0], 2)
 

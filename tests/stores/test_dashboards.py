@@ -40,7 +40,7 @@ PLUGIN_CONFIG = """
   </Watch>
 """
 MISSING = "tcp_127-0-0-1_1"
-# What Grafana puts in for one host, all, and two of several.
+# Values that Grafana inserts for one host, for all, and for two of several.
 HOSTS = {"graphite": (HOSTNAME, "*", f"{{{HOSTNAME},web1}}"), "influxdb": (HOSTNAME, ".*", f"({HOSTNAME}|web1)"),
          "prometheus": (HOSTNAME, ".*", f"({HOSTNAME}|web1)")}
 POINTS = 4  # of 10 s, in Graphite

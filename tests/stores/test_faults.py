@@ -37,7 +37,7 @@ MEGABYTE = 1 << 20
 SMALL_DISK = 400 << 10  # bytes: two files of rrd.conf
 TAKEN_AT = 7  # of the fields in a table's header
 
-# What may wait by the shipped snippets: 50000 values (WriteQueueLimitHigh) of 0.8 kB, and 16 MB in
+# The shipped snippets let this much wait: 50000 values (WriteQueueLimitHigh) of 0.8 kB, and 16 MB in
 # librdkafka (queue.buffering.max.kbytes), which counts neither its own structures nor what malloc adds:
 # half as much again. Without those limits the values that are fed take 95 MB (Kafka) and 150 MB.
 MOST_GROWTH = (50000 * 800 + 16 * MEGABYTE) * 3 // 2

@@ -279,8 +279,6 @@ class ValuesTest(unittest.TestCase):
         except AssertionError as error:
             raise AssertionError(f"{error}: {total[0]} drops by rates, true are {drops}") from None
 
-    # each store's own
-
     def test_graphite_finds_all_listeners_by_a_wildcard(self):
         world = self.world
         host = HOST.replace(".", "_")
@@ -486,8 +484,6 @@ class FullHostTest(SystemTest):
     def test_values_full(self):
         """Of as many as find room in a buffer of net.core.rmem_default (see README.md), read or not."""
         self.check_every_value_arrives(MAX_LISTENERS // 2, "full")
-
-    # a burst that comes while the store is busy
 
     def receiver(self, read_buffer=None):
         receiver = self.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))

@@ -47,8 +47,6 @@ class View:
         self._now = lambda: when
         self._asked = {}
 
-    # what a store answers
-
     def _ask_graphite(self, text, seconds=SECONDS):
         answer = json.loads(fetch(f"{self._urls['graphite']}/render", target=text, format="json",
                                   **{"from": int(self._now()) - seconds, "until": int(self._now())}))
@@ -86,8 +84,6 @@ class View:
                        [(when, float(value)) for when, value in series.get("values", [series.get("value")])])
                 for series in data["result"]]
 
-    # dashboards
-
     def panel_target(self, store, target, host, listener=""):
         """The Answers that have points to one target of a panel."""
         text = target[{"graphite": "target", "influxdb": "query", "prometheus": "expr"}[store]]
@@ -109,8 +105,6 @@ class View:
                                           **{"match[]": series}))["data"])
         pattern = re.compile(variable.get("regex", "//").strip("/"))
         return {value for value in values if pattern.search(value)}
-
-    # alerts
 
     def prometheus_condition(self, expression):
         """The label sets for which a rule's expression holds now."""

@@ -213,8 +213,6 @@ class Collectd:
         finally:
             self.close()
 
-    # what it says
-
     def log(self):
         with contextlib.suppress(FileNotFoundError):
             return self.log_file.read_text(encoding="utf-8", errors="replace")
@@ -249,8 +247,6 @@ class Collectd:
         reports += re.findall(r"^.*(?:runtime error:|Sanitizer:).*$", self.output(), re.MULTILINE)
         if any(reports):
             raise AssertionError("\n".join(reports))
-
-    # what it stores
 
     def instances(self):
         """The plugin instances of backlog that have a series, e.g. tcp_any_80."""
@@ -325,8 +321,6 @@ class Collectd:
         # A sample may be under way now, and one may take two turns on a busy CPU.
         enough = wake_ups() + 3
         self.wait(lambda: wake_ups() >= enough, what="samples")
-
-    # what it holds
 
     def descriptors(self):
         """{number: what it is} of the running process."""

@@ -195,7 +195,7 @@ class ManyTest(StrainTest):
         else:
             self.wait_for_steady_size(collectd, 60)
 
-        # Those that come first by name, in each interval, and with the truth.
+        # The first by name have series in each interval, with true values.
         shown = sorted(names)[:MAX_LISTENERS]
         self.assertEqual(sorted(collectd.listeners()), shown)
         for name in shown:

@@ -429,7 +429,7 @@ class RestartTest(DropsTest):
         self.overflow_by_syn(server)
         self.wait_for_given(collectd, server, 5 * DROPS)
 
-        # What is dropped between the last sample and the close is in no dump.
+        # Drops between the last sample and the close are in no dump.
         for _ in range(4):
             self.overflow_by_syn(server)
             server.close()

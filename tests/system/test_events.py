@@ -23,7 +23,7 @@ from raw_clients import RawClients
 
 BURSTS = 8
 SHORT = 0.001  # seconds that a burst's clients wait
-# What sampling alone would see of such bursts is next to nothing.
+# Sampling alone would see next to nothing of such bursts.
 CONFIG = "Values full\nSamplerBudget 20\nSampleInterval 0.1\nBurstInterval 0.1"
 EVENT_LAYOUT = pathlib.Path(__file__).resolve().parents[2] / "plugin/kernel/event_layout.h"
 CAP_PERFMON, CAP_BPF = 38, 39

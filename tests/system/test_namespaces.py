@@ -223,7 +223,7 @@ class ManyNamespacesTest(NetNamespaceTest):
         self.listener(limit=16)
         namespaces = f'Events off\nNetNamespace "/^many[0-9]+-{os.getpid()}$/"'
         collectd = self.collectd(namespaces, interval=10)
-        # What reading all of them once an interval takes on this machine, which is done in any case.
+        # The cost on this machine of reading all of them once an interval, which is done in any case.
         once = self.collectd(f"{namespaces}\nSampleInterval 10", interval=10)
         figures = {one: self.figures_of(one) for one in (collectd, once)}
         cpu, own, others = figures[collectd]

@@ -65,7 +65,7 @@ Diagnosis diagnosis_of(char interval) {
   return diagnosis;
 }
 
-/// What was told: `h`, `o`, `s`, `m` as above, `O` an overflow's FAILURE, `k` OKAY.
+/// The notifications sent: `h`, `o`, `s`, `m` as above, `O` an overflow's FAILURE, `k` OKAY.
 char letter_of(const Notification &notification) {
   const char letter = notification.state == ok ? 'k' : name_of(notification.state).front();
   const bool is_overflow = notification.state == overflow;
@@ -77,7 +77,7 @@ char letter_of(const Notification &notification) {
   return is_overflow && severity == Severity::failure ? 'O' : letter;
 }
 
-/// What is told of one listener in each interval; it is not among the listeners where its
+/// The notifications about one listener in each interval; it is not among the listeners where its
 /// interval is a blank.
 std::string told(const std::string &intervals, NotifyStates notify = {}) {
   Alarms alarms(notify);

@@ -12,7 +12,7 @@ using namespace backlog;
 
 namespace {
 
-/// What a kernel's BTF is made of, type by type.
+/// Writes a kernel's BTF, type by type.
 class BtfWriter {
 public:
   std::uint32_t add(std::uint32_t kind, const std::string &name, std::uint32_t type = 0,

@@ -288,7 +288,7 @@ START_TEST(bad_options_name_option_value_and_what_is_allowed) {
 }
 END_TEST
 
-/// What the code names as the options of a block.
+/// The options of a block, as the code lists them.
 std::vector<std::string> known_options(const Item &with_unknown) {
   Config config;
   const Tree tree({with_unknown});

@@ -104,7 +104,7 @@ void check_case(const Case &c) {
   expect(ledger, c);
 }
 
-// What the kernel counts for each event at a listener: 0 has it, 1 is a healthy neighbour.
+// The kernel's counts for each event at listener 0; listener 1 is a healthy neighbour.
 const std::vector<Case> &kernel_events() {
   static const std::vector<Case> cases = {
       {.name = "SYN, accept queue full",
@@ -740,7 +740,7 @@ ShareFit fit_of(std::span<const double> shares, int samples) {
     double amount = 0;
     for (std::uint32_t listener = 0; listener < shares.size(); ++listener) {
       const auto claimed = static_cast<double>(1 + random() % 20);
-      // What was met before is the prior of the next.
+      // The share that was met before is the prior of the next.
       fit.claim(listener, claimed, fit.share(listener).value_or(0.5));
       amount += shares[listener] * claimed;
     }
@@ -850,7 +850,7 @@ START_TEST(large_numbers) {
 }
 END_TEST
 
-/// What the identities are, over any history.
+/// The identities hold over any history.
 class Audit {
 public:
   explicit Audit(std::uint32_t seed) : random_(seed) { ledger_.sample({}, true, kernel_); }

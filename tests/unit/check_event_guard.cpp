@@ -16,7 +16,7 @@ EventInterval interval() {
   return interval;
 }
 
-/// What the guard says when the interval comes twice.
+/// The verdict when the interval comes twice.
 Verdict twice(const EventInterval &interval) {
   EventGuard guard(0.5);
   ck_assert(guard.note(interval) == Verdict::fine);

@@ -654,7 +654,7 @@ START_TEST(a_member_that_is_not_counted_is_a_socket_more) {
   ck_assert_double_eq_tol(a.queue.used_percent, 30, 1e-4);
   ck_assert_double_eq(a.queue.full_percent, 0);
 
-  // Which of them is counted changes.
+  // Another of them counts now.
   observed.sample({{1, "a", 5, 4}, {2, "a", 3, 9, {}, false, "", false}});
   a = observed.harvest().at("a");
   ck_assert_uint_eq(a.counted, 1);

@@ -78,7 +78,7 @@ START_TEST(names_are_unique) {
       // The first of those that want it.
       {{{2, "a"}, {1, "a"}}, {}, {"a", "[a-1]"}},
       {{{1, "c", true}, {2, "c", true}, {3, "c", true}}, {}, {"[c]", "[c-2]", "[c-3]"}},
-      // Who had it, also when it is no longer the first.
+      // The one that had it keeps it, even if it is no longer the first.
       {{{2, "a"}, {1, "a"}}, {{{0, 1}, "a"}}, {"[a-2]", "a"}},
       {{{1, "a"}, {2, "a"}}, {{{0, 1}, "a-1"}, {{0, 2}, "a"}}, {"[a-1]", "a"}},
       // Nobody is renamed when the other has gone.

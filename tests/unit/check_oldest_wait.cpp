@@ -363,7 +363,7 @@ START_TEST(live_ages_are_in_the_order_of_the_clients) {
     wait_until("it ages", [&] {
       return age_of(dump(*diag, {listener.port()}), local(i)) >= Age(2 * clock_step);
     });
-    // What the client sends makes it no younger.
+    // Data of the client makes the connection no younger.
     ck_assert_int_eq(send(clients.back().get(), "x", 1, MSG_NOSIGNAL), 1);
   }
 

@@ -27,7 +27,7 @@ bool listen_at_port_80() {
          listen(listener, 5) == 0;
 }
 
-/// What samples the namespaces that are posted, and its last harvest.
+/// Samples the posted namespaces, and keeps the last harvest.
 struct Sampled {
   void post(std::vector<NetNamespace> namespaces) {
     board->post(std::move(namespaces));

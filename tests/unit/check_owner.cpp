@@ -114,7 +114,7 @@ private:
   fs::path root_;
 };
 
-/// What is shown of a socket: "-" for one that the cache does not know.
+/// The owner of a socket as shown; "-" for one that the cache does not know.
 std::string shown(const OwnerCache &cache, std::uint64_t cookie) {
   const Owner *owner = cache.find(cookie);
   return owner == nullptr ? "-" : owner->text();

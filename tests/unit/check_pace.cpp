@@ -405,7 +405,7 @@ std::vector<unsigned> recorded_lengths(const std::string &trace) {
   return lengths;
 }
 
-/// What a paced sampler sees of a recorded queue, over every phase between the two.
+/// Figures of a paced sampler for a recorded queue, over every phase between the two.
 class Replay {
 public:
   explicit Replay(std::vector<unsigned> lengths) : lengths_(std::move(lengths)) {

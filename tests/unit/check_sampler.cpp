@@ -137,7 +137,7 @@ START_TEST(listeners_come_and_go_under_it) {
 }
 END_TEST
 
-// What a sample or a harvest that broke off has left behind is no ground to go on from.
+// A sample or a harvest that broke off leaves a state from which the thread must not go on.
 START_TEST(a_thread_out_of_memory_ends_and_another_begins_anew) {
   for (const bool at_harvest : {false, true}) {
     const auto config = config_with(at_harvest ? 10s : 1ms);

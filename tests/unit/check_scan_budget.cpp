@@ -39,7 +39,7 @@ struct Outcome {
   Duration most_in_one_interval{0};
 };
 
-/// What happens in a world whose costs the budget does not know.
+/// Runs the budget in a world whose costs it does not know.
 Outcome simulate(const std::vector<ScanKind> &kinds,
                  const std::function<std::uint64_t(int)> &sockets) {
   ScanBudget budget(share, interval);

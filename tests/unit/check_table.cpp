@@ -151,7 +151,7 @@ START_TEST(tcp_series_begin_at_once_with_a_drop_or_by_name) {
 }
 END_TEST
 
-// What IgnoreSelected names is not asked for, and what it leaves over is not named.
+// IgnoreSelected neither requests the listeners that it names nor those that it leaves.
 START_TEST(ignored_ones_have_no_row) {
   Tables tables({.listener = {"a"}, .ignore_selected = true});
   tables.build({{"a"}, {"b"}});

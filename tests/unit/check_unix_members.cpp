@@ -9,7 +9,7 @@ using namespace backlog;
 
 namespace {
 
-/// What the sampler knows, and what the surveyor tells it.
+/// The members as the sampler keeps them, and the places that the surveyor posts.
 struct Scene {
   explicit Scene(std::size_t most = 100) { room->most = most; }
 
@@ -78,7 +78,7 @@ START_TEST(those_that_move_are_others) {
   assert_text(scene.follow({{1, {"/run/a", "", true}}, {2, {"/run/b", "", false}}}), "1");
   assert_text(scene.where(1, "/run/a.1.tmp"), "/run/a");
   assert_text(scene.where(2, "/run/b"), "/run/b shadowed");
-  // Who is not told of stays as it was.
+  // A listener without news stays as it was.
   assert_text(scene.follow({{2, {"/run/b", "", true}}}), "");
   assert_text(scene.where(1, "/run/a.1.tmp"), "/run/a");
   assert_text(scene.where(2, "/run/b"), "/run/b");

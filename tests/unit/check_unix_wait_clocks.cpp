@@ -17,7 +17,7 @@ namespace {
 
 using Peers = std::vector<std::uint32_t>;
 
-/// What looks at one queue, a second apart, tell in the end.
+/// The waits after looks at one queue, a second apart.
 UnixWaits after(const std::vector<Peers> &looks) {
   UnixWaitClocks clocks;
   UnixWaitClocks::TimePoint now;

@@ -9,7 +9,7 @@ extern "C" {
 #include <liboconfig/oconfig.h>
 }
 
-/// What a line of collectd's configuration can hold.
+/// A value in a line of collectd's configuration.
 using Value = std::variant<double, bool, std::string>;
 
 /// Texts are the value's own: it has to live on.
