@@ -76,10 +76,10 @@ struct Config {
 
 /// Of the group of that name on this system.
 std::optional<gid_t> find_group(const std::string &name);
-/// Who may read the table file: by default a group that a system need not have.
+/// The group that may read the table file; the default one need not exist on the system.
 std::optional<gid_t> table_group(const Config &config);
 
-/// What the Watch blocks say of a listener together; of what several say, the last holds.
+/// The settings of the matching Watch blocks for a listener; where they differ, the last one wins.
 struct WatchFacts {
   std::vector<std::size_t> watches; ///< positions of the matching blocks
   std::optional<std::string> name;

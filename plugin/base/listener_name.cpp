@@ -130,7 +130,7 @@ bool is_ipv6_part(std::string_view part) {
   std::string text = with_separator(part, ':');
   if (gives_part(text, part))
     return true;
-  // What begins with 96 bits of zero ends as an IPv4 address.
+  // inet_ntop() writes the end of an address with 96 leading zero bits as IPv4.
   for (int dots = 0; dots < 3 && text.rfind(':') != std::string::npos; ++dots)
     text[text.rfind(':')] = '.';
   return gives_part(text, part);

@@ -300,8 +300,8 @@ std::string figures_of(const Listener &listener, const CheckOptions &options) {
 }
 
 /// Of so many listeners, whatever their state: a graph must neither begin nor end with an incident.
-/// What is expected comes first, then the order of names decides. Those whose names do not stay are
-/// in it only where there are no others.
+/// Expected listeners come first, then others by name. Listeners with unstable names are included
+/// only if there are no others.
 std::string listeners_perfdata(std::vector<const Listener *> listeners,
                                const CheckOptions &options) {
   std::erase_if(listeners, [](const Listener *listener) { return !has_queue(*listener); });

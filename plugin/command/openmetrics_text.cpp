@@ -50,7 +50,7 @@ std::string labels_text(std::initializer_list<Label> labels) {
   return text.empty() ? "" : "{" + text + "}";
 }
 
-/// All samples of one metric, which has to be in one piece.
+/// All samples of one metric; the format requires them in one piece.
 class Metric {
 public:
   Metric(std::string_view name, std::string_view type, std::string_view unit, std::string_view help)
@@ -64,7 +64,7 @@ public:
   template <class Number> void add(std::initializer_list<Label> labels, Number value) {
     samples_ += name_ + labels_text(labels) + " " + shown(value) + "\n";
   }
-  /// Nothing, where nothing is known.
+  /// Writes nothing if the value is unknown.
   std::string str() const { return samples_.empty() ? "" : head_ + samples_; }
 
 private:
@@ -137,7 +137,7 @@ constexpr std::array listener_gauges{
         [](const Listener &l) { return known(l, layout::has_wait_quantiles, l.wait_p99_seconds); }},
 };
 
-/// Without the process id that a process has in the table: each start would be a further series.
+/// Leaves out the process id in the table, since each start would be a new series.
 std::string_view owner_of(const Listener &listener) {
   const std::string_view owner = text_of(listener.owner);
   const std::size_t bracket = owner.rfind('[');
@@ -146,7 +146,7 @@ std::string_view owner_of(const Listener &listener) {
   return has_id ? owner.substr(0, bracket) : owner;
 }
 
-/// "" of a Unix listener.
+/// "" for a Unix listener.
 std::string address_text(const Listener &listener) {
   if (listener.address_type == layout::AddressType::none)
     return "";

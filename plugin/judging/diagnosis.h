@@ -41,7 +41,7 @@ struct ListenerFacts {
   QueueRuns runs;
   bool drops_known = true; ///< false if drops and overflows may be incomplete, and always for Unix
   std::uint64_t drops = 0; ///< segments in this interval
-  std::uint64_t overflows = 0; ///< those of drops that a full accept queue caused
+  std::uint64_t overflows = 0; ///< the part of drops that a full accept queue caused
   std::optional<std::chrono::duration<double>> oldest_wait;
   /// See AcceptFacts; empty if not looked at.
   std::optional<std::chrono::duration<double>> none_accepted_for;

@@ -15,7 +15,7 @@ struct WorstFigures {
   std::uint64_t peak = 0;      ///< connections
   double used_percent = 0;     ///< 0 to 100
   std::uint64_t dropped = 0;   ///< segments, sum
-  std::uint64_t overflows = 0; ///< those of dropped that found the accept queue full
+  std::uint64_t overflows = 0; ///< the part of dropped that found the queue full
   layout::State state = layout::State::ok;
   layout::Severity severity = layout::Severity::okay; ///< of the active alarm
 

@@ -54,7 +54,7 @@ struct Row {
   const ListenerIdentity *identity = nullptr;
   std::string net_namespace;                     ///< "" for collectd's own
   std::optional<DropTotals::Standing> drops;     ///< segments, also for listeners without a series
-  std::optional<DropTotals::Standing> overflows; ///< those of drops that found the queue full
+  std::optional<DropTotals::Standing> overflows; ///< the part of drops that found the queue full
   std::optional<std::uint64_t> arrivals;         ///< connections in this interval
   std::optional<std::uint64_t> accepts;          ///< connections in this interval
   /// Of the connections accepted in this interval; the next two also.

@@ -12,9 +12,9 @@ namespace backlog {
 
 namespace {
 
-constexpr std::uint32_t kfree_skb_arguments = 5; // with the data of the tracepoint, which is first
-constexpr std::size_t bytes_of_a_type = 24;      // some, with what is behind it
-constexpr std::uint32_t kind_enum64 = 19;        // BTF_KIND_ENUM64, in headers of 6.0 and later
+constexpr std::uint32_t kfree_skb_arguments = 5; // counts the tracepoint's data, which comes first
+constexpr std::size_t bytes_of_a_type = 24;      // about, with the data that follows it
+constexpr std::uint32_t kind_enum64 = 19;        // BTF_KIND_ENUM64, which headers before 6.0 lack
 
 /// Bytes that follow a type's header; nullopt for an unknown kind, after which nothing can be
 /// found.
@@ -153,7 +153,7 @@ private:
 
   std::span<const std::byte> types_;
   std::string_view strings_;
-  std::vector<std::uint32_t> places_; ///< of the types, by id - 1
+  std::vector<std::uint32_t> places_; ///< positions of the types, by id - 1
   EventHooks hooks_;
   std::uint32_t kfree_skb_ = 0; ///< id of the pointer
   std::size_t reasons_found_ = 0;

@@ -20,12 +20,12 @@ namespace backlog {
 namespace {
 
 constexpr const char *btf_path = "/sys/kernel/btf/vmlinux";
-constexpr int so_netns_cookie = 71; // SO_NETNS_COOKIE of asm-generic/socket.h
-// What an event costs beside being traced, measured.
+constexpr int so_netns_cookie = 71; // defined in asm-generic/socket.h
+// The measured cost of an event, apart from being traced.
 constexpr std::chrono::nanoseconds counted_event{250};
-// What a foreign one costs, for whichever socket it is: mostly that the kernel calls a program at
-// all, 15 to 70 ns by processor and by what it is made to do against Spectre. It is tried at the
-// start; less than the least is noise.
+// The cost of an event of any socket: mostly the kernel's call of a program, 15 to 70 ns depending
+// on the processor and its mitigations against Spectre. It is measured at the start; less than this
+// is noise.
 constexpr std::chrono::nanoseconds least_foreign{15};
 constexpr std::chrono::nanoseconds most_foreign{1000};
 constexpr int programs_of_an_addition = 2; // event_ready.bpf.c
@@ -95,7 +95,7 @@ std::uint64_t Events::Part::take_lost() {
   return now - std::exchange(lost, now);
 }
 
-/// A BPF_MAP_TYPE_RINGBUF of one page: what the reader has read, then what there is.
+/// A BPF_MAP_TYPE_RINGBUF of one page: the reader's position, then the writer's and the data.
 struct Events::Ring {
   Ring(const Ring &) = delete;
   Ring &operator=(const Ring &) = delete;

@@ -15,16 +15,16 @@
 
 namespace backlog {
 
-/// What the programs took and what they left out, in some time.
+/// The cost of the programs in some time, and the events that they missed.
 struct EventExpense {
-  std::chrono::nanoseconds cost{0}; ///< all CPUs together
-  std::uint64_t seen = 0;           ///< events of whatever socket
-  std::uint64_t missed = 0;         ///< likewise, left out (LoadedBpf::missed()), at most
-  std::uint64_t lost = 0;           ///< of listeners for which a map had no room
+  std::chrono::nanoseconds cost{0}; ///< on all CPUs together
+  std::uint64_t seen = 0;           ///< events of any socket
+  std::uint64_t missed = 0;         ///< of those, missed (LoadedBpf::missed()); an upper bound
+  std::uint64_t lost = 0;           ///< events of listeners that found a map full
 };
 
-/// The BPF programs that count what happens to accept queues, and what they have counted. One
-/// thread uses it. Everything that it has in the kernel ends with it, or with the process.
+/// The BPF programs that count what happens to accept queues, and their counts. Only one thread may
+/// use it. What it makes in the kernel ends with the object, at the latest with the process.
 class Events {
 public:
   /// Loads and attaches what this kernel can run. The error says why nothing could be loaded;
@@ -59,7 +59,7 @@ public:
   /// Selects the net namespaces whose queues wake the reader, as net_cookie() identifies them.
   void look_into(const std::set<std::uint64_t> &net_cookies);
 
-  /// Since the last call.
+  /// Returns the expense since the last call.
   EventExpense take_expense();
 
 private:
@@ -70,7 +70,7 @@ private:
       void operator()(event_control *control) const;
     };
     std::unique_ptr<event_control, Unmap> control;
-    std::uint64_t seen = 0; ///< as of the last take_expense(); likewise:
+    std::uint64_t seen = 0; ///< at the last take_expense(); the next also
     std::uint64_t lost = 0;
 
     static Result<Part> start(const BpfObject &object);
@@ -92,9 +92,9 @@ private:
   std::set<std::uint64_t> looked_into_;
   EventBook book_;
   bool has_read_ = false;
-  std::chrono::nanoseconds foreign_{0}; ///< what an event of whatever socket costs in a program
+  std::chrono::nanoseconds foreign_{0}; ///< cost of an event of any socket in a program
   std::uint64_t missed_ = 0;
-  std::uint64_t counted_ = 0; ///< additions and frees, since the last take_expense()
+  std::uint64_t counted_ = 0; ///< additions and frees since the last take_expense()
   BpfEntries counts_entries_;
   BpfEntries frees_entries_;
   BpfEntries waits_entries_;

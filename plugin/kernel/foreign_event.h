@@ -4,9 +4,9 @@
 
 namespace backlog {
 
-/// What this thread takes to write a byte to a Unix socket and to read it again, where nothing
-/// disturbs: CPU time, with whatever hangs on the tracepoint sk_data_ready, which is passed once.
-/// 0: it could not be tried. Takes some milliseconds.
+/// Measures the CPU time that this thread takes to write a byte to a Unix socket and read it again,
+/// which passes the tracepoint sk_data_ready once. Returns 0 if that failed. Takes some
+/// milliseconds.
 std::chrono::nanoseconds time_foreign_event();
 
 } // namespace backlog

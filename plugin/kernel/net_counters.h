@@ -35,7 +35,7 @@ public:
   Result<NetCounters> read();
   /// PassiveOpens alone; empty: it cannot be read.
   std::optional<std::uint64_t> read_passive_opens();
-  /// What /proc/net/netstat alone has, ListenDrops and ListenOverflows among it.
+  /// Reads the counters in /proc/net/netstat, among them ListenDrops and ListenOverflows.
   Result<NetCounters> read_netstat();
 
 private:

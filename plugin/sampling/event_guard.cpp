@@ -12,10 +12,10 @@ constexpr std::chrono::minutes longest_retry{60};
 // not fire sees none at all.
 constexpr double least_arrived_share = 0.5;
 constexpr std::uint64_t least_opened = 20;
-// An event is skipped that interrupts both programs on their CPU. Most are of no listener.
+// The kernel skips an event that interrupts both programs on their CPU. Most are of no listener.
 constexpr double most_missed_share = 0.001;
 constexpr std::uint64_t most_missed = 20;
-// Segments that fall between the reading of a socket and that of the counter.
+// Allowance for segments that arrive between the readings of a socket and of the counter.
 constexpr double reading_share = 0.05;
 constexpr std::uint64_t reading_segments = 32;
 
@@ -25,7 +25,7 @@ bool is_deaf(const EventInterval &interval) {
              least_arrived_share * static_cast<double>(*interval.opened);
 }
 
-/// More than that, and in the end a peak is too low.
+/// With more skipped events than this, a peak may be too low.
 bool is_skipped(const EventInterval &interval) {
   return interval.missed > most_missed &&
          static_cast<double>(interval.missed) >

@@ -18,10 +18,10 @@ struct EventInterval {
   std::uint64_t dropped = 0; ///< segments: sk_drops less the frees
   /// The same by ListenDrops; empty if unknown, or if the frees are not counted.
   std::optional<std::uint64_t> counted;
-  std::uint64_t seen = 0;    ///< events, of whatever socket
-  std::uint64_t missed = 0;  ///< of those, may be as many: no program saw them
-  std::uint64_t lost = 0;    ///< events of listeners for which there was no room
-  bool sockets_left = false; ///< listening sockets went, and what they had dropped last with them
+  std::uint64_t seen = 0;    ///< events of any socket
+  std::uint64_t missed = 0;  ///< upper bound of events that no program saw
+  std::uint64_t lost = 0;    ///< events of listeners that found a map full
+  bool sockets_left = false; ///< listening sockets closed, and their last drops with them
 };
 
 /// Decides whether the programs can be trusted and are worth their cost.
@@ -30,18 +30,18 @@ public:
   using TimePoint = std::chrono::steady_clock::time_point;
   enum class Verdict {
     fine,
-    too_dear,   ///< they take more than the budget: detach them
-    deaf,       ///< most connections go unseen: detach them
-    skipped,    ///< the kernel left out too many events: detach them
+    too_dear,   ///< they cost more than the budget: detach them
+    deaf,       ///< they miss most connections: detach them
+    skipped,    ///< the kernel skipped too many events: detach them
     crowded,    ///< some listeners found no room: detach them
-    wrong_drops ///< drops are not what ListenDrops says: find out by sampling whose they are
+    wrong_drops ///< their drops differ from ListenDrops: attribute drops by sampling
   };
 
   /// budget_percent: percent of one CPU.
   explicit EventGuard(double budget_percent) : budget_percent_(budget_percent) {}
 
-  /// After each whole interval. What is seen in two intervals in a row is no accident of reading
-  /// one counter after the other; for want of room one is enough.
+  /// Judges a whole interval. A verdict takes two intervals in a row, because one difference can
+  /// come from reading one counter after the other; only lack of room takes one.
   Verdict note(const EventInterval &interval);
   /// Notes that the programs were detached; each time the next try is later.
   void detached(TimePoint now);
@@ -49,7 +49,7 @@ public:
 
 private:
   double budget_percent_;
-  unsigned dear_ = 0; ///< intervals in a row; likewise the next three
+  unsigned dear_ = 0; ///< intervals in a row; the next three also
   unsigned deaf_ = 0;
   unsigned skipped_ = 0;
   unsigned wrong_ = 0;

@@ -118,8 +118,8 @@ private:
   DropLedger drops_;
   bool has_events_ = false;
   GapArrivals gap_arrivals_;         ///< without events
-  ListenCounters unlisted_;          ///< drops of the interval that no listener in it tells
-  ListenCounters unlisted_unstable_; ///< those of them that are the aggregate's
+  ListenCounters unlisted_;          ///< drops in this interval of listeners that it does not list
+  ListenCounters unlisted_unstable_; ///< the part of unlisted_ that belongs to the aggregate
   BootClock::time_point began_ = BootClock::now();
   std::optional<NetCounters> counters_; ///< from the last sample of a harvest
   Duration unix_harvest_cost_{0};

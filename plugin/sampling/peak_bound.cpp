@@ -6,7 +6,7 @@
 namespace backlog {
 
 void GapArrivals::look(std::optional<std::uint64_t> before, std::optional<std::uint64_t> after) {
-  // One that has gone down is another namespace's, or has begun anew.
+  // A counter that went down belongs to another namespace, or has started anew.
   if (begin_ && after && *after >= *begin_)
     most_ = std::max(most_, *after - *begin_);
   else

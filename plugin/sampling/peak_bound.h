@@ -5,16 +5,16 @@
 
 namespace backlog {
 
-/// How many connections came into the queues of a net namespace while nobody looked, by
-/// PassiveOpens, which tcp_create_openreq_child() counts just before each one's entry. A gap is
-/// what lies between two looks of which the counter was read; looks without it lie within one.
+/// Bounds how many connections entered the queues of a net namespace between looks, by
+/// PassiveOpens, which tcp_create_openreq_child() counts just before a connection enters. A gap
+/// lies between two looks at which the counter was read; a look without it lies within a gap.
 class GapArrivals {
 public:
-  /// before, after: the counter as it was before the look and after it; empty: not to be had.
+  /// before, after: the counter before and after the look; empty if unreadable.
   void look(std::optional<std::uint64_t> before, std::optional<std::uint64_t> after);
-  /// A look at which it was not read for once, and should have been.
+  /// Notes a look at which the counter should have been read but was not.
   void miss();
-  /// Ends the interval with the last look. The most of one of its gaps; empty: not known.
+  /// Ends the interval with the last look. Returns the most of one of its gaps; empty if unknown.
   std::optional<std::uint64_t> take_most();
 
 private:
@@ -23,9 +23,9 @@ private:
   bool is_known_ = true;
 };
 
-/// No queue can have been longer than what was seen of it and all that came in a gap; nor than the
-/// limit and 2: one more than it is allowed, and two clients that race can be there
-/// (sk_acceptq_is_full()). seen, limit: connections, of all members together.
+/// Upper bound of a queue's length: the length seen plus all connections that came in a gap, but at
+/// most limit + 2, since a queue holds limit + 1 and racing clients can exceed that by one
+/// (sk_acceptq_is_full()). seen, limit: connections, all members together.
 std::uint64_t peak_bound(std::uint64_t seen, std::uint64_t most_arrivals, std::uint64_t limit,
                          std::uint32_t members);
 
