@@ -35,7 +35,7 @@ struct Owner {
   bool operator==(const Owner &) const = default;
 };
 
-/// What an operator calls a cgroup, from its path below the cgroup2 mount: "docker 0a1b2c3d4e5f"
+/// An operator's name for a cgroup, from its path below the cgroup2 mount: "docker 0a1b2c3d4e5f"
 /// (or containerd, cri-o, podman, container), "pod 0a1b2c3d-1111", "lxc web", or the systemd unit,
 /// "nginx.service". Of nested ones it takes the outermost, which this host's own tools know. Empty
 /// for sessions and other scopes of users, where the process says more.
