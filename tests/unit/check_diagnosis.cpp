@@ -69,12 +69,12 @@ struct Scene {
 };
 
 struct Case {
-  const char *what;
+  const char *what = nullptr;
   std::function<void(Scene &)> arrange;
-  ListenerState state;
-  Cause cause;
-  LimitSource limit_source;
-  const char *message;
+  ListenerState state{};
+  Cause cause{};
+  LimitSource limit_source{};
+  const char *message = nullptr;
   int intervals = 1; ///< of the same, the last of which is looked at
 };
 
@@ -103,180 +103,261 @@ using enum layout::Cause;
 START_TEST(overflows) {
   using enum layout::LimitSource;
   check({
-      {"burst at the application's backlog", [](Scene &s) { s.overflow(34, 300ms); }, overflow,
-       burst, application,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
-       "burst: raise listen() backlog (511, somaxconn 4096)"},
-      {"burst at somaxconn",
-       [](Scene &s) {
-         s.set_limit(4096);
-         s.overflow(34, 300ms);
-       },
-       overflow, burst, somaxconn,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 4097 of 4097, 34 drops in 10 s; "
-       "burst: raise net.core.somaxconn (4096), then restart it"},
-      {"somaxconn raised without a restart",
-       [](Scene &s) {
-         s.set_limit(128);
-         s.facts.somaxconn_at_listen = 128;
-         s.overflow(1, 300ms);
-       },
-       overflow, burst, stale,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 129 of 129, 1 drop in 10 s; "
-       "burst: restart it to listen() again (limit still 128, somaxconn now 4096)"},
-      {"somaxconn lowered below the limit",
-       [](Scene &s) {
-         s.common.somaxconn = 128;
-         s.overflow(2, 300ms);
-       },
-       overflow, burst, stale,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 2 drops in 10 s; "
-       "burst: raise listen() backlog (511) and net.core.somaxconn (128), then restart it"},
-      {"limit 0",
-       [](Scene &s) {
-         s.set_limit(0);
-         s.overflow(7, 0ms);
-       },
-       overflow, burst, zero,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 1 of 1, 7 drops in 10 s; "
-       "burst: raise listen() backlog (0, somaxconn 4096)"},
-      {"limit 0 by somaxconn",
-       [](Scene &s) {
-         s.set_limit(0);
-         s.common.somaxconn = 0;
-         s.overflow(7, 0ms);
-       },
-       overflow, burst, zero,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 1 of 1, 7 drops in 10 s; "
-       "burst: raise net.core.somaxconn (0), then restart it"},
-      {"somaxconn that cannot be read",
-       [](Scene &s) {
-         s.common.somaxconn.reset();
-         s.overflow(7, 0ms);
-       },
-       overflow, burst, unknown,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 7 drops in 10 s; "
-       "burst: raise listen() backlog (511) or net.core.somaxconn"},
-      {"a server slower than its arrivals",
-       [](Scene &s) {
-         s.overflow(12345, 20s);
-         s.facts.drops = 12350;
-         s.common.measured = 60s;
-         s.facts.owner = "";
-       },
-       overflow, slow_accept, application,
-       "tcp_any_80: accept queue overflow, peak 512 of 512, 12350 drops in 60 s; "
-       "slow_accept: the application does not keep up, a longer queue only adds waiting"},
-      {"a full moment between two samples of a queue that is never empty",
-       [](Scene &s) {
-         s.overflow(1, 0ms);
-         s.facts.runs.not_empty_for = 10s;
-       },
-       overflow, slow_accept, application,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 1 drop in 10 s; "
-       "slow_accept: the application does not keep up, a longer queue only adds waiting"},
-      {"full since a moment before the interval's end",
-       [](Scene &s) {
-         s.overflow(200, 600ms);
-         s.facts.queue.last = 512;
-         s.facts.runs.full_run_goes_on = true;
-         s.facts.runs.full_run_for = s.facts.runs.full_untouched_for = 600ms;
-       },
-       overflow, none, application,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
-       "full for 0.6 s so far"},
-      {"a pause",
-       [](Scene &s) {
-         s.overflow(200, 2500ms);
-         s.facts.runs.longest_pause = 2s;
-       },
-       overflow, pause, application,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
-       "pause: none accepted for 2 s, a longer queue would hold them that long: raise "
-       "listen() backlog (511, somaxconn 4096)"},
-      {"a pause of less than a second in a longer run",
-       [](Scene &s) {
-         s.overflow(200, 2500ms);
-         s.facts.runs.longest_pause = 900ms;
-       },
-       overflow, slow_accept, application,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
-       "slow_accept: the application does not keep up, a longer queue only adds waiting"},
-      {"a pause beside a long overload",
-       [](Scene &s) {
-         s.overflow(200, 8s);
-         s.facts.runs.longest_pause = 2s;
-       },
-       overflow, slow_accept, application,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
-       "slow_accept: the application does not keep up, a longer queue only adds waiting"},
-      {"a limit that was set before anyone looked",
-       [](Scene &s) {
-         s.facts.somaxconn_at_listen.reset();
-         s.facts.somaxconn_first_seen = 4096;
-         s.overflow(34, 300ms);
-       },
-       overflow, burst, unknown,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
-       "burst: raise listen() backlog (511, somaxconn 4096), not known who set it: a "
-       "restart may be enough"},
-      {"somaxconn raised since the first look",
-       [](Scene &s) {
-         s.set_limit(128);
-         s.facts.somaxconn_at_listen.reset();
-         s.facts.somaxconn_first_seen = 128;
-         s.overflow(34, 300ms);
-       },
-       overflow, burst, stale,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 129 of 129, 34 drops in 10 s; "
-       "burst: restart it to listen() again (limit still 128, somaxconn now 4096)"},
-      {"a run of just less than the first retransmission",
-       [](Scene &s) {
-         s.overflow(1, 999ms);
-         s.common.measured = 2500ms;
-       },
-       overflow, burst, application,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 1 drop in 2.5 s; "
-       "burst: raise listen() backlog (511, somaxconn 4096)"},
-      {"a run of the first retransmission",
-       [](Scene &s) {
-         s.overflow(1, 1s);
-         s.common.measured = 950ms;
-       },
-       overflow, slow_accept, application,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 1 drop in 1 s; "
-       "slow_accept: the application does not keep up, a longer queue only adds waiting"},
-      {"an overflow, and a full SYN queue for it",
-       [](Scene &s) {
-         s.overflow(34, 300ms);
-         s.facts.syn_length = 512;
-         s.common.cookies_rose = true;
-       },
-       overflow, burst, application,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
-       "burst: raise listen() backlog (511, somaxconn 4096)",
-       3},
-      {"a group whose knob is its worst member's",
-       [](Scene &s) {
-         s.use_group();
-         s.overflow(34, 300ms);
-         s.facts.queue.peak = 400;
-       },
-       overflow, burst, application,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 400 of 516 in 4 sockets, 34 drops "
-       "in 10 s; burst: raise listen() backlog (128, somaxconn 4096)"},
-      {"one member of four is stuck",
-       [](Scene &s) {
-         s.use_group();
-         s.overflow(34, 8s);
-         s.facts.queue.peak = 130;
-         s.facts.median_member_percent = 0.8;
-         s.facts.longest_hot_member = 8s;
-       },
-       overflow, skew, application,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 130 of 516 in 4 sockets, 34 drops "
-       "in 10 s; skew: the fullest of 4 members at 100 %, the median at 1 %, restart the stuck "
-       "one"},
+      {.what = "burst at the application's backlog",
+       .arrange = [](Scene &s) { s.overflow(34, 300ms); },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
+           "burst: raise listen() backlog (511, somaxconn 4096)"},
+      {.what = "burst at somaxconn",
+       .arrange =
+           [](Scene &s) {
+             s.set_limit(4096);
+             s.overflow(34, 300ms);
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = somaxconn,
+       .message = "tcp_any_80 (nginx.service): accept queue overflow, peak 4097 of 4097, 34 drops "
+                  "in 10 s; "
+                  "burst: raise net.core.somaxconn (4096), then restart it"},
+      {.what = "somaxconn raised without a restart",
+       .arrange =
+           [](Scene &s) {
+             s.set_limit(128);
+             s.facts.somaxconn_at_listen = 128;
+             s.overflow(1, 300ms);
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = stale,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 129 of 129, 1 drop in 10 s; "
+           "burst: restart it to listen() again (limit still 128, somaxconn now 4096)"},
+      {.what = "somaxconn lowered below the limit",
+       .arrange =
+           [](Scene &s) {
+             s.common.somaxconn = 128;
+             s.overflow(2, 300ms);
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = stale,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 2 drops in 10 s; "
+           "burst: raise listen() backlog (511) and net.core.somaxconn (128), then restart it"},
+      {.what = "limit 0",
+       .arrange =
+           [](Scene &s) {
+             s.set_limit(0);
+             s.overflow(7, 0ms);
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = zero,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 1 of 1, 7 drops in 10 s; "
+           "burst: raise listen() backlog (0, somaxconn 4096)"},
+      {.what = "limit 0 by somaxconn",
+       .arrange =
+           [](Scene &s) {
+             s.set_limit(0);
+             s.common.somaxconn = 0;
+             s.overflow(7, 0ms);
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = zero,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 1 of 1, 7 drops in 10 s; "
+           "burst: raise net.core.somaxconn (0), then restart it"},
+      {.what = "somaxconn that cannot be read",
+       .arrange =
+           [](Scene &s) {
+             s.common.somaxconn.reset();
+             s.overflow(7, 0ms);
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = unknown,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 7 drops in 10 s; "
+           "burst: raise listen() backlog (511) or net.core.somaxconn"},
+      {.what = "a server slower than its arrivals",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(12345, 20s);
+             s.facts.drops = 12350;
+             s.common.measured = 60s;
+             s.facts.owner = "";
+           },
+       .state = overflow,
+       .cause = slow_accept,
+       .limit_source = application,
+       .message =
+           "tcp_any_80: accept queue overflow, peak 512 of 512, 12350 drops in 60 s; "
+           "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {.what = "a full moment between two samples of a queue that is never empty",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(1, 0ms);
+             s.facts.runs.not_empty_for = 10s;
+           },
+       .state = overflow,
+       .cause = slow_accept,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 1 drop in 10 s; "
+           "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {.what = "full since a moment before the interval's end",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(200, 600ms);
+             s.facts.queue.last = 512;
+             s.facts.runs.full_run_goes_on = true;
+             s.facts.runs.full_run_for = s.facts.runs.full_untouched_for = 600ms;
+           },
+       .state = overflow,
+       .cause = none,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
+           "full for 0.6 s so far"},
+      {.what = "a pause",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(200, 2500ms);
+             s.facts.runs.longest_pause = 2s;
+           },
+       .state = overflow,
+       .cause = pause,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
+           "pause: none accepted for 2 s, a longer queue would hold them that long: raise "
+           "listen() backlog (511, somaxconn 4096)"},
+      {.what = "a pause of less than a second in a longer run",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(200, 2500ms);
+             s.facts.runs.longest_pause = 900ms;
+           },
+       .state = overflow,
+       .cause = slow_accept,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
+           "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {.what = "a pause beside a long overload",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(200, 8s);
+             s.facts.runs.longest_pause = 2s;
+           },
+       .state = overflow,
+       .cause = slow_accept,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
+           "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {.what = "a limit that was set before anyone looked",
+       .arrange =
+           [](Scene &s) {
+             s.facts.somaxconn_at_listen.reset();
+             s.facts.somaxconn_first_seen = 4096;
+             s.overflow(34, 300ms);
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = unknown,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
+           "burst: raise listen() backlog (511, somaxconn 4096), not known who set it: a "
+           "restart may be enough"},
+      {.what = "somaxconn raised since the first look",
+       .arrange =
+           [](Scene &s) {
+             s.set_limit(128);
+             s.facts.somaxconn_at_listen.reset();
+             s.facts.somaxconn_first_seen = 128;
+             s.overflow(34, 300ms);
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = stale,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 129 of 129, 34 drops in 10 s; "
+           "burst: restart it to listen() again (limit still 128, somaxconn now 4096)"},
+      {.what = "a run of just less than the first retransmission",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(1, 999ms);
+             s.common.measured = 2500ms;
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 1 drop in 2.5 s; "
+           "burst: raise listen() backlog (511, somaxconn 4096)"},
+      {.what = "a run of the first retransmission",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(1, 1s);
+             s.common.measured = 950ms;
+           },
+       .state = overflow,
+       .cause = slow_accept,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 1 drop in 1 s; "
+           "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {.what = "an overflow, and a full SYN queue for it",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(34, 300ms);
+             s.facts.syn_length = 512;
+             s.common.cookies_rose = true;
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
+           "burst: raise listen() backlog (511, somaxconn 4096)",
+       .intervals = 3},
+      {.what = "a group whose knob is its worst member's",
+       .arrange =
+           [](Scene &s) {
+             s.use_group();
+             s.overflow(34, 300ms);
+             s.facts.queue.peak = 400;
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = application,
+       .message = "tcp_any_80 (nginx.service): accept queue overflow, peak 400 of 516 in 4 "
+                  "sockets, 34 drops "
+                  "in 10 s; burst: raise listen() backlog (128, somaxconn 4096)"},
+      {.what = "one member of four is stuck",
+       .arrange =
+           [](Scene &s) {
+             s.use_group();
+             s.overflow(34, 8s);
+             s.facts.queue.peak = 130;
+             s.facts.median_member_percent = 0.8;
+             s.facts.longest_hot_member = 8s;
+           },
+       .state = overflow,
+       .cause = skew,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 130 of 516 in 4 sockets, 34 "
+           "drops "
+           "in 10 s; skew: the fullest of 4 members at 100 %, the median at 1 %, restart the stuck "
+           "one"},
   });
 }
 END_TEST
@@ -306,128 +387,178 @@ END_TEST
 START_TEST(full_listeners_without_a_counter) {
   using enum layout::LimitSource;
   check({
-      {"a burst",
-       [](Scene &s) {
-         s.use_unix();
-         s.set_limit(128);
-         s.set_peak(129);
-         s.facts.runs.longest_full = 320ms;
-         s.facts.runs.longest_full_run = 450ms;
-       },
-       overflow, burst, application,
-       "unix_run_php-fpm-sock (php-fpm.service): accept queue full for 0.3 s, peak 129 of 129 in "
-       "10 s; burst: raise listen() backlog (128, somaxconn 4096)"},
-      {"a slow server",
-       [](Scene &s) {
-         s.use_unix();
-         s.set_limit(4096);
-         s.set_peak(4097);
-         s.facts.runs.longest_full = 100ms;
-         s.facts.runs.longest_full_run = 12s;
-       },
-       overflow, slow_accept, somaxconn,
-       "unix_run_php-fpm-sock (php-fpm.service): accept queue full for 0.1 s, peak 4097 of 4097 "
-       "in 10 s; slow_accept: the application does not keep up, a longer queue only adds waiting"},
-      {"full for a shorter time",
-       [](Scene &s) {
-         s.use_unix();
-         s.set_limit(2);
-         s.set_peak(3);
-         s.facts.runs.longest_full = 99ms;
-       },
-       ok, none, application,
-       "unix_run_php-fpm-sock (php-fpm.service): accept queue was full, peak 3 of 3 for 0.1 s in "
-       "10 s"},
-      {"full with four",
-       [](Scene &s) {
-         s.use_unix();
-         s.set_limit(3);
-         s.set_peak(4);
-         s.facts.runs.longest_full = 100ms;
-       },
-       overflow, burst, application,
-       "unix_run_php-fpm-sock (php-fpm.service): accept queue full for 0.1 s, peak 4 of 4 in 10 s; "
-       "burst: raise listen() backlog (3, somaxconn 4096)"},
-      {"full three times",
-       [](Scene &s) {
-         s.use_unix();
-         s.set_limit(8);
-         s.set_peak(9);
-         s.facts.runs.longest_full = 5ms;
-         s.facts.runs.full_times = 3;
-       },
-       overflow, burst, application,
-       "unix_run_php-fpm-sock (php-fpm.service): accept queue full 3 times, peak 9 of 9 in 10 s; "
-       "burst: raise listen() backlog (8, somaxconn 4096)"},
-      {"full twice",
-       [](Scene &s) {
-         s.use_unix();
-         s.set_limit(8);
-         s.set_peak(9);
-         s.facts.runs.longest_full = 5ms;
-         s.facts.runs.full_times = 2;
-       },
-       ok, none, application,
-       "unix_run_php-fpm-sock (php-fpm.service): accept queue was full, peak 9 of 9 in 10 s"},
-      {"a queue of three is only used",
-       [](Scene &s) {
-         s.use_unix();
-         s.set_limit(2);
-         s.set_peak(3);
-         s.facts.runs.longest_full = 5s;
-         s.facts.runs.full_times = 9;
-       },
-       ok, none, application,
-       "unix_run_php-fpm-sock (php-fpm.service): accept queue was full, peak 3 of 3 for 5 s in 10 "
-       "s",
-       6},
-      {"full with two at limit 1",
-       [](Scene &s) {
-         s.use_unix();
-         s.set_limit(1);
-         s.set_peak(2);
-         s.facts.runs.longest_full = 5s;
-       },
-       ok, none, application,
-       "unix_run_php-fpm-sock (php-fpm.service): accept queue was full, peak 2 of 2 for 5 s in 10 "
-       "s"},
-      {"of a TCP listener, when the counters cannot be read",
-       [](Scene &s) {
-         s.facts.drops_known = false;
-         s.set_peak(512);
-         s.facts.runs.longest_full = 320ms;
-       },
-       overflow, burst, application,
-       "tcp_any_80 (nginx.service): accept queue full for 0.3 s, peak 512 of 512 in 10 s; burst: "
-       "raise listen() backlog (511, somaxconn 4096)"},
-      {"overflows found before the counters could not be read any more",
-       [](Scene &s) {
-         s.overflow(34, 50ms);
-         s.facts.drops_known = false;
-       },
-       overflow, burst, application,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
-       "burst: raise listen() backlog (511, somaxconn 4096)"},
-      {"stalled",
-       [](Scene &s) {
-         s.use_unix();
-         s.set_limit(128);
-         s.set_peak(129);
-         s.facts.queue.last = 129;
-         s.facts.runs = {45s, 45s, 50s, false};
-         s.facts.none_accepted_for = 45s;
-       },
-       stalled, not_accepting, application,
-       "unix_run_php-fpm-sock (php-fpm.service): accept queue stalled, 129 waiting, none accepted "
-       "for 45 s; not_accepting: the application has stopped calling accept(), restart it"},
-      {"a SYN queue is none of its business",
-       [](Scene &s) {
-         s.use_unix();
-         s.facts.syn_length = 512;
-         s.common.cookies_rose = true;
-       },
-       ok, none, application,
-       "unix_run_php-fpm-sock (php-fpm.service): accept queue ok, peak 0 of 512 in 10 s", 3},
+      {.what = "a burst",
+       .arrange =
+           [](Scene &s) {
+             s.use_unix();
+             s.set_limit(128);
+             s.set_peak(129);
+             s.facts.runs.longest_full = 320ms;
+             s.facts.runs.longest_full_run = 450ms;
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = application,
+       .message = "unix_run_php-fpm-sock (php-fpm.service): accept queue full for 0.3 s, peak 129 "
+                  "of 129 in "
+                  "10 s; burst: raise listen() backlog (128, somaxconn 4096)"},
+      {.what = "a slow server",
+       .arrange =
+           [](Scene &s) {
+             s.use_unix();
+             s.set_limit(4096);
+             s.set_peak(4097);
+             s.facts.runs.longest_full = 100ms;
+             s.facts.runs.longest_full_run = 12s;
+           },
+       .state = overflow,
+       .cause = slow_accept,
+       .limit_source = somaxconn,
+       .message = "unix_run_php-fpm-sock (php-fpm.service): accept queue full for 0.1 s, peak 4097 "
+                  "of 4097 "
+                  "in 10 s; slow_accept: the application does not keep up, a longer queue only "
+                  "adds waiting"},
+      {.what = "full for a shorter time",
+       .arrange =
+           [](Scene &s) {
+             s.use_unix();
+             s.set_limit(2);
+             s.set_peak(3);
+             s.facts.runs.longest_full = 99ms;
+           },
+       .state = ok,
+       .cause = none,
+       .limit_source = application,
+       .message = "unix_run_php-fpm-sock (php-fpm.service): accept queue was full, peak 3 of 3 for "
+                  "0.1 s in "
+                  "10 s"},
+      {.what = "full with four",
+       .arrange =
+           [](Scene &s) {
+             s.use_unix();
+             s.set_limit(3);
+             s.set_peak(4);
+             s.facts.runs.longest_full = 100ms;
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = application,
+       .message = "unix_run_php-fpm-sock (php-fpm.service): accept queue full for 0.1 s, peak 4 of "
+                  "4 in 10 s; "
+                  "burst: raise listen() backlog (3, somaxconn 4096)"},
+      {.what = "full three times",
+       .arrange =
+           [](Scene &s) {
+             s.use_unix();
+             s.set_limit(8);
+             s.set_peak(9);
+             s.facts.runs.longest_full = 5ms;
+             s.facts.runs.full_times = 3;
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = application,
+       .message = "unix_run_php-fpm-sock (php-fpm.service): accept queue full 3 times, peak 9 of 9 "
+                  "in 10 s; "
+                  "burst: raise listen() backlog (8, somaxconn 4096)"},
+      {.what = "full twice",
+       .arrange =
+           [](Scene &s) {
+             s.use_unix();
+             s.set_limit(8);
+             s.set_peak(9);
+             s.facts.runs.longest_full = 5ms;
+             s.facts.runs.full_times = 2;
+           },
+       .state = ok,
+       .cause = none,
+       .limit_source = application,
+       .message =
+           "unix_run_php-fpm-sock (php-fpm.service): accept queue was full, peak 9 of 9 in 10 s"},
+      {.what = "a queue of three is only used",
+       .arrange =
+           [](Scene &s) {
+             s.use_unix();
+             s.set_limit(2);
+             s.set_peak(3);
+             s.facts.runs.longest_full = 5s;
+             s.facts.runs.full_times = 9;
+           },
+       .state = ok,
+       .cause = none,
+       .limit_source = application,
+       .message = "unix_run_php-fpm-sock (php-fpm.service): accept queue was full, peak 3 of 3 for "
+                  "5 s in 10 "
+                  "s",
+       .intervals = 6},
+      {.what = "full with two at limit 1",
+       .arrange =
+           [](Scene &s) {
+             s.use_unix();
+             s.set_limit(1);
+             s.set_peak(2);
+             s.facts.runs.longest_full = 5s;
+           },
+       .state = ok,
+       .cause = none,
+       .limit_source = application,
+       .message = "unix_run_php-fpm-sock (php-fpm.service): accept queue was full, peak 2 of 2 for "
+                  "5 s in 10 "
+                  "s"},
+      {.what = "of a TCP listener, when the counters cannot be read",
+       .arrange =
+           [](Scene &s) {
+             s.facts.drops_known = false;
+             s.set_peak(512);
+             s.facts.runs.longest_full = 320ms;
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = application,
+       .message = "tcp_any_80 (nginx.service): accept queue full for 0.3 s, peak 512 of 512 in 10 "
+                  "s; burst: "
+                  "raise listen() backlog (511, somaxconn 4096)"},
+      {.what = "overflows found before the counters could not be read any more",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(34, 50ms);
+             s.facts.drops_known = false;
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
+           "burst: raise listen() backlog (511, somaxconn 4096)"},
+      {.what = "stalled",
+       .arrange =
+           [](Scene &s) {
+             s.use_unix();
+             s.set_limit(128);
+             s.set_peak(129);
+             s.facts.queue.last = 129;
+             s.facts.runs = {45s, 45s, 50s, false};
+             s.facts.none_accepted_for = 45s;
+           },
+       .state = stalled,
+       .cause = not_accepting,
+       .limit_source = application,
+       .message =
+           "unix_run_php-fpm-sock (php-fpm.service): accept queue stalled, 129 waiting, none "
+           "accepted "
+           "for 45 s; not_accepting: the application has stopped calling accept(), restart it"},
+      {.what = "a SYN queue is none of its business",
+       .arrange =
+           [](Scene &s) {
+             s.use_unix();
+             s.facts.syn_length = 512;
+             s.common.cookies_rose = true;
+           },
+       .state = ok,
+       .cause = none,
+       .limit_source = application,
+       .message = "unix_run_php-fpm-sock (php-fpm.service): accept queue ok, peak 0 of 512 in 10 s",
+       .intervals = 3},
   });
 }
 END_TEST
@@ -435,142 +566,202 @@ END_TEST
 START_TEST(stalls) {
   using enum layout::LimitSource;
   check({
-      {"two are waiting",
-       [](Scene &s) {
-         s.facts.queue.last = 2;
-         s.facts.oldest_wait = 45s;
-         s.facts.none_accepted_for = 44s;
-       },
-       stalled, not_accepting, application,
-       "tcp_any_80 (nginx.service): accept queue stalled, 2 waiting, the oldest for 45 s; "
-       "not_accepting: the application has stopped calling accept(), restart it"},
-      {"one is waiting",
-       [](Scene &s) {
-         s.facts.queue.last = 1;
-         s.facts.oldest_wait = 30s;
-         s.facts.none_accepted_for = 27s; // the first sample that saw it came later
-       },
-       stalled, not_accepting, application,
-       "tcp_any_80 (nginx.service): accept queue stalled, 1 waiting for 30 s; "
-       "not_accepting: the application has stopped calling accept(), restart it"},
-      {"five whose clients have reset",
-       [](Scene &s) {
-         s.facts.queue.last = 5;
-         s.facts.none_accepted_for = 30s;
-       },
-       stalled, not_accepting, application,
-       "tcp_any_80 (nginx.service): accept queue stalled, 5 waiting, none accepted for 30 s; "
-       "not_accepting: the application has stopped calling accept(), restart it"},
-      {"the others have reset",
-       [](Scene &s) {
-         s.facts.queue.last = 5;
-         s.facts.oldest_wait = 2s;
-         s.facts.none_accepted_for = 30s;
-       },
-       stalled, not_accepting, application,
-       "tcp_any_80 (nginx.service): accept queue stalled, 5 waiting, none accepted for 30 s; "
-       "not_accepting: the application has stopped calling accept(), restart it"},
-      {"a short wait",
-       [](Scene &s) {
-         s.facts.queue.last = 5;
-         s.facts.oldest_wait = 29.9s;
-         s.facts.none_accepted_for = 29900ms;
-       },
-       ok, none, application, "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 512 in 10 s"},
-      {"empty in the end",
-       [](Scene &s) {
-         s.facts.oldest_wait = 45s;
-         s.facts.none_accepted_for = 45s;
-       },
-       ok, none, application, "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 512 in 10 s"},
-      {"it drops by now",
-       [](Scene &s) {
-         s.overflow(1200, 40s);
-         s.facts.queue.last = 512;
-         s.facts.oldest_wait = 45s;
-         s.facts.none_accepted_for = 44s;
-       },
-       stalled, not_accepting, application,
-       "tcp_any_80 (nginx.service): accept queue stalled, 512 waiting, the oldest for 45 s, "
-       "1200 drops in 10 s; not_accepting: the application has stopped calling accept(), restart "
-       "it"},
-      {"a queue that moves, only too slowly",
-       [](Scene &s) {
-         s.facts.queue.last = 512;
-         s.facts.oldest_wait = 45s;
-         s.facts.none_accepted_for = 14900ms;
-       },
-       stalled, slow_accept, application,
-       "tcp_any_80 (nginx.service): accept queue stalled, 512 waiting, the oldest for 45 s; "
-       "slow_accept: the application does not keep up, a longer queue only adds waiting"},
-      {"a queue that moved slowly, and perhaps moves no more",
-       [](Scene &s) {
-         s.facts.queue.last = 512;
-         s.facts.oldest_wait = 45s;
-         s.facts.none_accepted_for = 26900ms;
-       },
-       stalled, not_accepting, application,
-       "tcp_any_80 (nginx.service): accept queue stalled, 512 waiting, the oldest for 45 s; "
-       "not_accepting: none accepted for 27 s so far"},
-      {"a stop in a long interval",
-       [](Scene &s) {
-         s.common.measured = 60s;
-         s.facts.queue.last = 2;
-         s.facts.none_accepted_for = 40s;
-       },
-       stalled, not_accepting, application,
-       "tcp_any_80 (nginx.service): accept queue stalled, 2 waiting, none accepted for 40 s; "
-       "not_accepting: the application has stopped calling accept(), restart it"},
-      {"one member of four has stopped",
-       [](Scene &s) {
-         s.use_group();
-         s.facts.queue.last = 2;
-         s.facts.oldest_wait = 45s;
-         s.facts.none_accepted_for = 30s;
-       },
-       stalled, not_accepting, application,
-       "tcp_any_80 (nginx.service): accept queue stalled, 2 waiting, the oldest for 45 s; "
-       "not_accepting: a process has stopped calling accept(), restart it"},
-      {"and its queue is full",
-       [](Scene &s) {
-         s.use_group();
-         s.facts.queue.last = 129;
-         s.facts.worst_member_percent = 100;
-         s.facts.longest_hot_member = 40s;
-         s.facts.oldest_wait = 45s;
-         s.facts.none_accepted_for = 45s;
-       },
-       stalled, skew, application,
-       "tcp_any_80 (nginx.service): accept queue stalled, 129 waiting, the oldest for 45 s; "
-       "skew: the fullest of 4 members at 100 %, the median at 0 %, restart the stuck one"},
-      {"a group that is accepted from",
-       [](Scene &s) {
-         s.use_group();
-         s.facts.queue.last = 20;
-         s.facts.oldest_wait = 45s;
-         s.facts.none_accepted_for = 29s;
-       },
-       ok, none, application,
-       "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 516 in 4 sockets in 10 s"},
-      {"nobody has looked at who waits",
-       [](Scene &s) {
-         s.overflow(500, 40s);
-         s.facts.queue.last = 512;
-         s.facts.runs.not_empty_for = 300s;
-       },
-       overflow, slow_accept, application,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 500 drops in 10 s; "
-       "slow_accept: the application does not keep up, a longer queue only adds waiting"},
-      {"always full when looked at, but the oldest is younger than that",
-       [](Scene &s) {
-         s.overflow(500, 40s);
-         s.facts.queue.last = 512;
-         s.facts.oldest_wait = 5s;
-         s.facts.none_accepted_for = 1s;
-       },
-       overflow, slow_accept, application,
-       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 500 drops in 10 s; "
-       "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {.what = "two are waiting",
+       .arrange =
+           [](Scene &s) {
+             s.facts.queue.last = 2;
+             s.facts.oldest_wait = 45s;
+             s.facts.none_accepted_for = 44s;
+           },
+       .state = stalled,
+       .cause = not_accepting,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue stalled, 2 waiting, the oldest for 45 s; "
+           "not_accepting: the application has stopped calling accept(), restart it"},
+      {.what = "one is waiting",
+       .arrange =
+           [](Scene &s) {
+             s.facts.queue.last = 1;
+             s.facts.oldest_wait = 30s;
+             s.facts.none_accepted_for = 27s; // the first sample that saw it came later
+           },
+       .state = stalled,
+       .cause = not_accepting,
+       .limit_source = application,
+       .message = "tcp_any_80 (nginx.service): accept queue stalled, 1 waiting for 30 s; "
+                  "not_accepting: the application has stopped calling accept(), restart it"},
+      {.what = "five whose clients have reset",
+       .arrange =
+           [](Scene &s) {
+             s.facts.queue.last = 5;
+             s.facts.none_accepted_for = 30s;
+           },
+       .state = stalled,
+       .cause = not_accepting,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue stalled, 5 waiting, none accepted for 30 s; "
+           "not_accepting: the application has stopped calling accept(), restart it"},
+      {.what = "the others have reset",
+       .arrange =
+           [](Scene &s) {
+             s.facts.queue.last = 5;
+             s.facts.oldest_wait = 2s;
+             s.facts.none_accepted_for = 30s;
+           },
+       .state = stalled,
+       .cause = not_accepting,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue stalled, 5 waiting, none accepted for 30 s; "
+           "not_accepting: the application has stopped calling accept(), restart it"},
+      {.what = "a short wait",
+       .arrange =
+           [](Scene &s) {
+             s.facts.queue.last = 5;
+             s.facts.oldest_wait = 29.9s;
+             s.facts.none_accepted_for = 29900ms;
+           },
+       .state = ok,
+       .cause = none,
+       .limit_source = application,
+       .message = "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 512 in 10 s"},
+      {.what = "empty in the end",
+       .arrange =
+           [](Scene &s) {
+             s.facts.oldest_wait = 45s;
+             s.facts.none_accepted_for = 45s;
+           },
+       .state = ok,
+       .cause = none,
+       .limit_source = application,
+       .message = "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 512 in 10 s"},
+      {.what = "it drops by now",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(1200, 40s);
+             s.facts.queue.last = 512;
+             s.facts.oldest_wait = 45s;
+             s.facts.none_accepted_for = 44s;
+           },
+       .state = stalled,
+       .cause = not_accepting,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue stalled, 512 waiting, the oldest for 45 s, "
+           "1200 drops in 10 s; not_accepting: the application has stopped calling accept(), "
+           "restart "
+           "it"},
+      {.what = "a queue that moves, only too slowly",
+       .arrange =
+           [](Scene &s) {
+             s.facts.queue.last = 512;
+             s.facts.oldest_wait = 45s;
+             s.facts.none_accepted_for = 14900ms;
+           },
+       .state = stalled,
+       .cause = slow_accept,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue stalled, 512 waiting, the oldest for 45 s; "
+           "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {.what = "a queue that moved slowly, and perhaps moves no more",
+       .arrange =
+           [](Scene &s) {
+             s.facts.queue.last = 512;
+             s.facts.oldest_wait = 45s;
+             s.facts.none_accepted_for = 26900ms;
+           },
+       .state = stalled,
+       .cause = not_accepting,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue stalled, 512 waiting, the oldest for 45 s; "
+           "not_accepting: none accepted for 27 s so far"},
+      {.what = "a stop in a long interval",
+       .arrange =
+           [](Scene &s) {
+             s.common.measured = 60s;
+             s.facts.queue.last = 2;
+             s.facts.none_accepted_for = 40s;
+           },
+       .state = stalled,
+       .cause = not_accepting,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue stalled, 2 waiting, none accepted for 40 s; "
+           "not_accepting: the application has stopped calling accept(), restart it"},
+      {.what = "one member of four has stopped",
+       .arrange =
+           [](Scene &s) {
+             s.use_group();
+             s.facts.queue.last = 2;
+             s.facts.oldest_wait = 45s;
+             s.facts.none_accepted_for = 30s;
+           },
+       .state = stalled,
+       .cause = not_accepting,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue stalled, 2 waiting, the oldest for 45 s; "
+           "not_accepting: a process has stopped calling accept(), restart it"},
+      {.what = "and its queue is full",
+       .arrange =
+           [](Scene &s) {
+             s.use_group();
+             s.facts.queue.last = 129;
+             s.facts.worst_member_percent = 100;
+             s.facts.longest_hot_member = 40s;
+             s.facts.oldest_wait = 45s;
+             s.facts.none_accepted_for = 45s;
+           },
+       .state = stalled,
+       .cause = skew,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue stalled, 129 waiting, the oldest for 45 s; "
+           "skew: the fullest of 4 members at 100 %, the median at 0 %, restart the stuck one"},
+      {.what = "a group that is accepted from",
+       .arrange =
+           [](Scene &s) {
+             s.use_group();
+             s.facts.queue.last = 20;
+             s.facts.oldest_wait = 45s;
+             s.facts.none_accepted_for = 29s;
+           },
+       .state = ok,
+       .cause = none,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 516 in 4 sockets in 10 s"},
+      {.what = "nobody has looked at who waits",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(500, 40s);
+             s.facts.queue.last = 512;
+             s.facts.runs.not_empty_for = 300s;
+           },
+       .state = overflow,
+       .cause = slow_accept,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 500 drops in 10 s; "
+           "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {.what = "always full when looked at, but the oldest is younger than that",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(500, 40s);
+             s.facts.queue.last = 512;
+             s.facts.oldest_wait = 5s;
+             s.facts.none_accepted_for = 1s;
+           },
+       .state = overflow,
+       .cause = slow_accept,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 500 drops in 10 s; "
+           "slow_accept: the application does not keep up, a longer queue only adds waiting"},
   });
 }
 END_TEST
@@ -579,40 +770,58 @@ START_TEST(high_queues) {
   using enum layout::LimitSource;
   const auto at_84_percent = [](Scene &s) { s.set_peak(430); };
   check({
-      {"twice", at_84_percent, ok, none, application,
-       "tcp_any_80 (nginx.service): accept queue ok, peak 430 of 512 in 10 s", 2},
-      {"three times", at_84_percent, high, burst, application,
-       "tcp_any_80 (nginx.service): accept queue high, peak 430 of 512 (84 %) in 10 s; "
-       "burst: raise listen() backlog (511, somaxconn 4096)",
-       3},
-      {"never empty",
-       [](Scene &s) {
-         s.set_peak(430);
-         s.facts.runs.not_empty_for = 10s;
-       },
-       high, slow_accept, application,
-       "tcp_any_80 (nginx.service): accept queue high, peak 430 of 512 (84 %) in 10 s; "
-       "slow_accept: the application does not keep up, a longer queue only adds waiting",
-       3},
-      {"empty in between",
-       [](Scene &s) {
-         s.set_peak(430);
-         s.facts.runs.not_empty_for = 9900ms;
-       },
-       high, burst, application,
-       "tcp_any_80 (nginx.service): accept queue high, peak 430 of 512 (84 %) in 10 s; "
-       "burst: raise listen() backlog (511, somaxconn 4096)",
-       3},
-      {"never empty in a short interval",
-       [](Scene &s) {
-         s.set_peak(430);
-         s.common.measured = 500ms;
-         s.facts.runs.not_empty_for = 900ms;
-       },
-       high, burst, application,
-       "tcp_any_80 (nginx.service): accept queue high, peak 430 of 512 (84 %) in 0.5 s; "
-       "burst: raise listen() backlog (511, somaxconn 4096)",
-       3},
+      {.what = "twice",
+       .arrange = at_84_percent,
+       .state = ok,
+       .cause = none,
+       .limit_source = application,
+       .message = "tcp_any_80 (nginx.service): accept queue ok, peak 430 of 512 in 10 s",
+       .intervals = 2},
+      {.what = "three times",
+       .arrange = at_84_percent,
+       .state = high,
+       .cause = burst,
+       .limit_source = application,
+       .message = "tcp_any_80 (nginx.service): accept queue high, peak 430 of 512 (84 %) in 10 s; "
+                  "burst: raise listen() backlog (511, somaxconn 4096)",
+       .intervals = 3},
+      {.what = "never empty",
+       .arrange =
+           [](Scene &s) {
+             s.set_peak(430);
+             s.facts.runs.not_empty_for = 10s;
+           },
+       .state = high,
+       .cause = slow_accept,
+       .limit_source = application,
+       .message = "tcp_any_80 (nginx.service): accept queue high, peak 430 of 512 (84 %) in 10 s; "
+                  "slow_accept: the application does not keep up, a longer queue only adds waiting",
+       .intervals = 3},
+      {.what = "empty in between",
+       .arrange =
+           [](Scene &s) {
+             s.set_peak(430);
+             s.facts.runs.not_empty_for = 9900ms;
+           },
+       .state = high,
+       .cause = burst,
+       .limit_source = application,
+       .message = "tcp_any_80 (nginx.service): accept queue high, peak 430 of 512 (84 %) in 10 s; "
+                  "burst: raise listen() backlog (511, somaxconn 4096)",
+       .intervals = 3},
+      {.what = "never empty in a short interval",
+       .arrange =
+           [](Scene &s) {
+             s.set_peak(430);
+             s.common.measured = 500ms;
+             s.facts.runs.not_empty_for = 900ms;
+           },
+       .state = high,
+       .cause = burst,
+       .limit_source = application,
+       .message = "tcp_any_80 (nginx.service): accept queue high, peak 430 of 512 (84 %) in 0.5 s; "
+                  "burst: raise listen() backlog (511, somaxconn 4096)",
+       .intervals = 3},
   });
 
   struct Threshold {
@@ -676,55 +885,145 @@ START_TEST(full_syn_queues) {
     s.common.req_q_full_drop_rose = true;
   };
   check({
-      {"with cookies, once", flood, ok, none, application,
-       "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 512 in 10 s"},
-      {"with cookies, twice", flood, ok, syn_flood, application,
-       "tcp_any_80 (nginx.service): SYN queue full, 512 of 512 in 10 s; syn_flood: cookies are "
-       "sent instead; if these are clients, raise listen() backlog (511, somaxconn 4096)",
-       2},
-      {"without cookies, once", flood_without_cookies, ok, none, application,
-       "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 512, 1000 drops without overflow in "
-       "10 s"},
-      {"without cookies, twice", flood_without_cookies, ok, syn_queue_full, application,
-       "tcp_any_80 (nginx.service): SYN queue full, 511 of 512, 1000 drops in 10 s; "
-       "syn_queue_full: set net.ipv4.tcp_syncookies to 1",
-       2},
-      {"the accept queue high besides",
-       [](Scene &s) {
-         s.set_peak(430);
-         s.facts.syn_length = 512;
-         s.common.cookies_rose = true;
-       },
-       high, burst, application,
-       "tcp_any_80 (nginx.service): accept queue high, peak 430 of 512 (84 %) in 10 s; "
-       "burst: raise listen() backlog (511, somaxconn 4096)",
-       3},
+      {.what = "with cookies, once",
+       .arrange = flood,
+       .state = ok,
+       .cause = none,
+       .limit_source = application,
+       .message = "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 512 in 10 s"},
+      {.what = "with cookies, twice",
+       .arrange = flood,
+       .state = ok,
+       .cause = syn_flood,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): SYN queue full, 512 of 512 in 10 s; syn_flood: cookies are "
+           "sent instead; if these are clients, raise listen() backlog (511, somaxconn 4096)",
+       .intervals = 2},
+      {.what = "without cookies, once",
+       .arrange = flood_without_cookies,
+       .state = ok,
+       .cause = none,
+       .limit_source = application,
+       .message = "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 512, 1000 drops without "
+                  "overflow in "
+                  "10 s"},
+      {.what = "without cookies, twice",
+       .arrange = flood_without_cookies,
+       .state = ok,
+       .cause = syn_queue_full,
+       .limit_source = application,
+       .message = "tcp_any_80 (nginx.service): SYN queue full, 511 of 512, 1000 drops in 10 s; "
+                  "syn_queue_full: set net.ipv4.tcp_syncookies to 1",
+       .intervals = 2},
+      {.what = "the accept queue high besides",
+       .arrange =
+           [](Scene &s) {
+             s.set_peak(430);
+             s.facts.syn_length = 512;
+             s.common.cookies_rose = true;
+           },
+       .state = high,
+       .cause = burst,
+       .limit_source = application,
+       .message = "tcp_any_80 (nginx.service): accept queue high, peak 430 of 512 (84 %) in 10 s; "
+                  "burst: raise listen() backlog (511, somaxconn 4096)",
+       .intervals = 3},
   });
 }
 END_TEST
 
 START_TEST(what_is_no_full_syn_queue) {
   struct Noise {
-    const char *what;
+    const char *what = nullptr;
     std::optional<std::uint64_t> length;
-    std::uint32_t limit;
-    std::uint64_t drops;
+    std::uint32_t limit = 0;
+    std::uint64_t drops = 0;
     std::optional<std::int64_t> cookies;
-    bool cookies_rose;
-    bool drop_rose;
-    Cause cause;
+    bool cookies_rose = false;
+    bool drop_rose = false;
+    Cause cause{};
   };
-  for (const Noise &n : std::vector<Noise>{
-           {"syncookies=2 count every SYN", 512, 511, 0, 2, true, false, none},
-           {"deferred accept", 512, 511, 3, 1, false, false, none},
-           {"cookies for another listener", 510, 511, 0, 1, true, false, none},
-           {"not counted", std::nullopt, 511, 0, 1, true, false, none},
-           {"one handshake at limit 0", 0, 0, 0, 1, true, false, none},
-           {"one more than limit 0", 1, 0, 0, 1, true, false, syn_flood},
-           {"no drops of this listener", 512, 511, 0, 0, false, true, none},
-           {"cookies switched on again", 512, 511, 5, 1, false, true, none},
-           {"setting unknown, dropped", 512, 511, 5, std::nullopt, true, true, syn_queue_full},
-           {"setting unknown, cookies", 512, 511, 5, std::nullopt, true, false, syn_flood}}) {
+  for (const Noise &n : std::vector<Noise>{{.what = "syncookies=2 count every SYN",
+                        .length = 512,
+                        .limit = 511,
+                        .drops = 0,
+                        .cookies = 2,
+                        .cookies_rose = true,
+                        .drop_rose = false,
+                        .cause = none},
+                                           {.what = "deferred accept",
+                                           .length = 512,
+                                           .limit = 511,
+                                           .drops = 3,
+                                           .cookies = 1,
+                                           .cookies_rose = false,
+                                           .drop_rose = false,
+                                           .cause = none},
+                                           {.what = "cookies for another listener",
+                                           .length = 510,
+                                           .limit = 511,
+                                           .drops = 0,
+                                           .cookies = 1,
+                                           .cookies_rose = true,
+                                           .drop_rose = false,
+                                           .cause = none},
+                                           {.what = "not counted",
+                                           .length = std::nullopt,
+                                           .limit = 511,
+                                           .drops = 0,
+                                           .cookies = 1,
+                                           .cookies_rose = true,
+                                           .drop_rose = false,
+                                           .cause = none},
+                                           {.what = "one handshake at limit 0",
+                                           .length = 0,
+                                           .limit = 0,
+                                           .drops = 0,
+                                           .cookies = 1,
+                                           .cookies_rose = true,
+                                           .drop_rose = false,
+                                           .cause = none},
+                                           {.what = "one more than limit 0",
+                                           .length = 1,
+                                           .limit = 0,
+                                           .drops = 0,
+                                           .cookies = 1,
+                                           .cookies_rose = true,
+                                           .drop_rose = false,
+                                           .cause = syn_flood},
+                                           {.what = "no drops of this listener",
+                                           .length = 512,
+                                           .limit = 511,
+                                           .drops = 0,
+                                           .cookies = 0,
+                                           .cookies_rose = false,
+                                           .drop_rose = true,
+                                           .cause = none},
+                                           {.what = "cookies switched on again",
+                                           .length = 512,
+                                           .limit = 511,
+                                           .drops = 5,
+                                           .cookies = 1,
+                                           .cookies_rose = false,
+                                           .drop_rose = true,
+                                           .cause = none},
+                                           {.what = "setting unknown, dropped",
+                                           .length = 512,
+                                           .limit = 511,
+                                           .drops = 5,
+                                           .cookies = std::nullopt,
+                                           .cookies_rose = true,
+                                           .drop_rose = true,
+                                           .cause = syn_queue_full},
+                                           {.what = "setting unknown, cookies",
+                                           .length = 512,
+                                           .limit = 511,
+                                           .drops = 5,
+                                           .cookies = std::nullopt,
+                                           .cookies_rose = true,
+                                           .drop_rose = false,
+                                           .cause = syn_flood}}) {
     Scene scene;
     scene.set_limit(n.limit);
     scene.facts.syn_length = n.length;
