@@ -460,7 +460,7 @@ class BacklogTableTest(CommandTest):
             self.assertEqual(self.run_program("backlog-table", option).returncode, 0)
             self.assertEqual(self.run_program("check_backlog", option).returncode, 3)
         for options, words in ((("--table=",), "option --table needs a value"), (("--watch=1",), "option --watch=1 is unknown"),
-                               (("--live=x",), "option --live: x is no number"), (("--live", "0"), "option --live: 0 is no number"),
+                               (("--live=x",), "option --live: x is not a number"), (("--live", "0"), "option --live: 0 is not a number"),
                                (("--oid",), "option --oid needs a value"), (("-fx", "-q"), "option -q is unknown")):
             result = self.run_program("backlog-table", *options)
             self.assertEqual(result.returncode, 1)

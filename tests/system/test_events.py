@@ -284,7 +284,7 @@ class EventsTest(SystemTest):
         listener = self.listener(limit=64)
         listener.fill(9)
         collectd.wait_for_value(listener.name, "queue_length-accept_peak", 9)
-        self.assertEqual(len(re.findall("events: not in use", collectd.log())), 1)
+        self.assertEqual(len(re.findall("events: switched off", collectd.log())), 1)
 
     def test_too_dear(self):
         """What goes on at sockets that are none of theirs may cost more than the budget has."""

@@ -47,7 +47,7 @@ class FloodTest(SystemTest):
         collectd.wait(lambda: self.table.exists() and early.name in self.rows(), what="the table")
         flood = self.flood()
         collectd.wait_for_log(r"^\[warning\] backlog plugin: no room for all Unix listeners: \d+ more than the "
-                              f"{ROOM} that are looked at; ", 30)
+                              f"{ROOM} that are sampled; ", 30)
         watched = self.unix_listener(f"\0watched-{tag}")
         used = self.unix_listener(f"\0used-{tag}")
         used.connect(2)
