@@ -118,11 +118,14 @@ START_TEST(a_tenth_more_for_those_in_trouble) {
   };
   for (const Case &c : std::vector<Case>{{0, 0}, {1, 1}, {10, 1}, {11, 2}, {200, 20}}) {
     SeriesQuota quota;
+    constexpr std::size_t count = 300;
     std::vector<Wish> wishes;
-    for (int i = 0; i < 300; ++i)
+    wishes.reserve(count);
+    for (std::size_t i = 0; i < count; ++i)
       wishes.push_back({.name = std::string(1, static_cast<char>(' ' + i % 90)) + std::to_string(i),
                         .in_trouble = true});
     std::vector<SeriesCandidate> candidates;
+    candidates.reserve(count);
     for (const Wish &wish : wishes)
       candidates.push_back({.name = &wish.name, .eligible = true, .in_trouble = true});
     for (int interval = 0; interval < 3; ++interval) {

@@ -968,9 +968,9 @@ struct WaitingScene {
 START_TEST(a_stall_is_proved_by_who_waits) {
   using enum layout::State;
   struct Case {
-    const char *name;
+    const char *name = nullptr;
     WaitingScene scene;
-    ListenerState state;
+    ListenerState state{};
   };
   const Case cases[] = {
       {"nobody has looked", {}, ok},

@@ -217,9 +217,10 @@ END_TEST
 START_TEST(a_record_that_a_reader_refuses_is_left_out) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   struct Case {
-    void (*spoil)(TableContents &);
-    const char *left_out;
-    std::size_t listeners = 2, namespaces = 3;
+    void (*spoil)(TableContents &) = nullptr;
+    const char *left_out = nullptr;
+    std::size_t listeners = 2;
+    std::size_t namespaces = 3;
   };
   static double not_a_number = nan;
   const Case cases[] = {

@@ -134,10 +134,10 @@ END_TEST
 
 START_TEST(which_listeners_are_meant) {
   struct Case {
-    const char *text;
+    const char *text = nullptr;
     TcpAddress listener;
-    const char *device;
-    bool is_of;
+    const char *device = nullptr;
+    bool is_of = false;
   };
   const Case cases[] = {
       {"*:80", tcp("0.0.0.0", 80), "", true},
