@@ -139,7 +139,8 @@ enum ListenerValue : std::uint32_t {
   has_enough = 1U << 11,
   is_expected = 1U << 12, ///< a Watch block expects it
   is_stable = 1U << 13,   ///< same name after a restart; only such listeners have series
-  listener_values = (1U << 14) - 1
+  has_day_peak = 1U << 14,
+  listener_values = (1U << 15) - 1
 };
 
 /// One listener in one interval.
@@ -167,6 +168,7 @@ struct Listener {
   std::uint64_t arrivals;         ///< connections, in the interval
   std::uint64_t accepts;          ///< connections, in the interval
   std::uint64_t peak_bound;       ///< connections; never longer, not even between samples
+  std::uint64_t day_peak;         ///< connections, over the last day
   std::uint64_t enough; ///< the limit that would have held the worst burst of the last day
   double mean;          ///< connections
   double used_percent;  ///< 0 to 100
@@ -291,11 +293,11 @@ template <class Record> constexpr bool is_plain() {
   return std::is_trivially_copyable_v<Record> && std::is_standard_layout_v<Record>;
 }
 static_assert(is_plain<Header>() && is_plain<Namespace>() && is_plain<Listener>());
-static_assert(sizeof(Header) == 112 && sizeof(Namespace) == 288 && sizeof(Listener) == 1096);
+static_assert(sizeof(Header) == 112 && sizeof(Namespace) == 288 && sizeof(Listener) == 1104);
 static_assert(offsetof(Listener, clients) == 744 && offsetof(Listener, address) == 872 &&
               offsetof(Listener, members) == 900 && offsetof(Listener, length) == 904 &&
-              offsetof(Listener, recent_peak) == 960 && offsetof(Listener, mean) == 1016 &&
-              offsetof(Listener, port) == 1080 && offsetof(Listener, reserved) == 1091);
+              offsetof(Listener, recent_peak) == 960 && offsetof(Listener, mean) == 1024 &&
+              offsetof(Listener, port) == 1088 && offsetof(Listener, reserved) == 1099);
 static_assert(offsetof(Namespace, has) == 104 && offsetof(Namespace, somaxconn) == 112 &&
               offsetof(Namespace, counters) == 168);
 static_assert(offsetof(Header, taken_at_ns) == 32 && offsetof(Header, unreported) == 96 &&

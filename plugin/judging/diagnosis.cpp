@@ -98,6 +98,7 @@ private:
   bool has_stopped() const;
   bool is_skewed() const;
   bool is_open() const;
+  std::optional<std::uint64_t> enough(Cause cause) const;
 
   std::string figures(ListenerState state, Cause cause) const;
   std::string peak() const;
@@ -107,6 +108,7 @@ private:
   std::string stalled() const;
   std::string syn_queue() const;
   std::string advice(Cause cause) const;
+  std::string held(Cause cause) const;
   std::string skew() const;
   std::string knob() const;
   std::string in_span() const { return " in " + seconds(common_.measured); }
@@ -132,6 +134,7 @@ Diagnosis Judgement::diagnose() {
   diagnosis.is_expected = limits_.expected;
   diagnosis.overflowed = overflowed();
   diagnosis.overflows = facts_.overflows;
+  diagnosis.enough = enough(diagnosis.cause);
   diagnosis.message =
       message_about(facts_.name, facts_.owner, figures(diagnosis.state, diagnosis.cause));
   return diagnosis;
@@ -224,6 +227,14 @@ Cause Judgement::cause(ListenerState state) const {
   return slow ? Cause::slow_accept : Cause::burst;
 }
 
+/// A queue holds one more than its limit, as layout::group_capacity() has it.
+std::optional<std::uint64_t> Judgement::enough(Cause cause) const {
+  const bool helps = cause == Cause::burst || cause == Cause::pause;
+  if (!helps || !facts_.unlimited_peak || *facts_.unlimited_peak <= facts_.limit + 1)
+    return std::nullopt;
+  return *facts_.unlimited_peak - 1;
+}
+
 std::string Judgement::figures(ListenerState state, Cause cause) const {
   std::string text;
   if (state == ListenerState::stalled)
@@ -313,10 +324,10 @@ std::string Judgement::advice(Cause cause) const {
     return "no service accepts, see systemctl list-sockets";
   switch (cause) {
   case Cause::burst:
-    return knob();
+    return knob() + held(cause);
   case Cause::pause:
     return "none accepted for " + seconds(facts_.runs.longest_pause) +
-           ", a longer queue would hold them that long: " + knob();
+           ", a longer queue would hold them that long: " + knob() + held(cause);
   case Cause::slow_accept:
     return "the application does not keep up, a longer queue only adds waiting";
   case Cause::skew:
@@ -334,6 +345,11 @@ std::string Judgement::advice(Cause cause) const {
     break;
   }
   return "";
+}
+
+std::string Judgement::held(Cause cause) const {
+  const std::optional<std::uint64_t> limit = enough(cause);
+  return limit ? "; a limit of " + std::to_string(*limit) + " would have held them" : "";
 }
 
 std::string Judgement::skew() const {

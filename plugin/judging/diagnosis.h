@@ -39,6 +39,7 @@ struct ListenerFacts {
   std::chrono::nanoseconds longest_hot_member{0};
   WindowFigures queue;
   QueueRuns runs;
+  std::optional<std::uint64_t> unlimited_peak; ///< see ListenerInterval
   bool drops_known = true; ///< false if drops and overflows may be incomplete, and always for Unix
   std::uint64_t drops = 0; ///< segments in this interval
   std::uint64_t overflows = 0; ///< the part of drops that a full accept queue caused
@@ -112,7 +113,10 @@ struct Diagnosis {
   bool cause_is_open = false;  ///< the full run goes on; its end will show the cause
   bool overflowed = false;     ///< in this interval, whatever else is wrong
   std::uint64_t overflows = 0; ///< segments; Unix listeners have no such count
-  std::string message;         ///< for people, also in state ok
+  /// The limit that would have held everybody in a burst or a pause; empty if no limit would have
+  /// helped, or if it is not known.
+  std::optional<std::uint64_t> enough{};
+  std::string message; ///< for people, also in state ok
 };
 
 /// history: must include this interval.

@@ -5,28 +5,19 @@
 
 namespace backlog {
 
-namespace {
-
-constexpr std::int64_t parts_of_span = 10;
-
-} // namespace
-
 void WorstFigures::add(const WorstFigures &other) {
   peak = std::max(peak, other.peak);
   used_percent = std::max(used_percent, other.used_percent);
   dropped += other.dropped;
   overflows += other.overflows;
+  enough = std::max(enough, other.enough);
   state = std::max(state, other.state);
   severity = std::max(severity, other.severity);
 }
 
-std::int64_t RecentWorst::number_of(TimePoint time) {
-  return time.time_since_epoch() / (span / parts_of_span);
-}
-
-void RecentWorst::forget(std::vector<Part> &parts, TimePoint now) {
+void RecentWorst::forget(std::vector<Part> &parts, TimePoint now) const {
   // The oldest part kept began at or before the start of the span.
-  const std::int64_t oldest = number_of(now) - parts_of_span;
+  const std::int64_t oldest = number_of(now) - parts_;
   std::erase_if(parts, [&](const Part &part) { return part.number < oldest; });
 }
 

@@ -120,6 +120,7 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
     for (std::string &notice : matched_entries_.take_unmatched())
       draft.table.notices.push_back(std::move(notice));
   give_names(draft);
+  remember_day(draft);
   give_slots(draft, interval);
   open_counters(draft);
   count_drops(draft);
@@ -440,6 +441,7 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
   facts.longest_hot_member = interval.longest_hot_member;
   facts.queue = interval.queue;
   facts.runs = interval.runs;
+  facts.unlimited_peak = interval.unlimited_peak;
   facts.drops_known = row.interval_drops.has_value();
   facts.drops = listener.dropped.drops;
   facts.overflows = listener.dropped.overflows;
@@ -457,6 +459,20 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
   memory.history.add(facts, draft.common, limits);
   row.diagnosis = diagnose(facts, draft.common, limits, memory.history);
   draft.host.count_state(row.diagnosis->state);
+}
+
+void TableBuilder::remember_day(Draft &draft) {
+  for (Row &row : draft.table.rows) {
+    if (!row.diagnosis || !row.has_queue || !row.precedence.stable)
+      continue;
+    const WorstFigures worst =
+        day_.add(row.name, {.peak = row.queue.peak, .enough = row.diagnosis->enough.value_or(0)},
+                 draft.ended_at);
+    row.day_peak = worst.peak;
+    if (worst.enough > 0)
+      row.enough = worst.enough;
+  }
+  day_.prune(draft.ended_at);
 }
 
 /// A survey of an earlier interval says nothing of newer connections. It counts only if the queue

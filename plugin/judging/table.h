@@ -11,6 +11,7 @@
 #include "host_figures.h"
 #include "matched_entries.h"
 #include "precedence.h"
+#include "recent_worst.h"
 #include "series_quota.h"
 #include "survey.h"
 #include "watch_names.h"
@@ -62,7 +63,8 @@ struct Row {
   std::optional<std::chrono::duration<double>> wait_p50;
   std::optional<std::chrono::duration<double>> wait_p99;
   std::optional<std::uint64_t> peak_bound; ///< connections; the queue was never longer
-  /// The limit that would have held the worst burst of the last day.
+  std::optional<std::uint64_t> day_peak;   ///< connections, over the last day
+  /// The limit that would have held the worst burst or pause of the last day.
   std::optional<std::uint64_t> enough;
   std::string clients; ///< which clients wait; "" if unknown
 };
@@ -166,6 +168,7 @@ private:
   void add_missing(const Expectations::Absent &listener, Draft &draft,
                    const std::unordered_map<std::string, std::size_t> &rows);
   void judge(const ListenerHarvest &listener, const WatchFacts &watch, Row &row, Draft &draft);
+  void remember_day(Draft &draft);
   AcceptFacts accept_facts(const ListenerInterval &interval, Family family, Memory &memory,
                            const Draft &draft) const;
   NamespaceFacts facts_of(const NamespaceHarvest &harvest, const NamespaceSurvey *survey);
@@ -176,6 +179,7 @@ private:
 
   std::shared_ptr<const Config> config_;
   SeriesQuota series_quota_;
+  RecentWorst day_{std::chrono::hours(24), 24};
   DropTotals drop_totals_;
   DropTotals overflow_totals_;
   DropTotals series_totals_; ///< counters of series, by the series' name

@@ -52,6 +52,8 @@ void listener_values(const Row &row, ValueSet values, Sink sink) {
   if (row.syn_length)
     listener.gauge("queue_length", "syn", real(*row.syn_length));
   listener.gauge("percent", "full", row.queue.full_percent);
+  if (row.enough)
+    listener.gauge("queue_length", "enough", real(*row.enough));
   if (row.arrived)
     listener.counter("connections", "arrived", *row.arrived);
   if (row.accepted)

@@ -125,6 +125,7 @@ layout::Listener listener_record(const Row &row, const StandingAlarm &alarm) {
   take(row.arrivals, record.arrivals, layout::has_arrivals, record.has);
   take(row.accepts, record.accepts, layout::has_accepts, record.has);
   take(row.peak_bound, record.peak_bound, layout::has_peak_bound, record.has);
+  take(row.day_peak, record.day_peak, layout::has_day_peak, record.has);
   take(row.enough, record.enough, layout::has_enough, record.has);
   take_waits(row, record);
   if (diagnosis.is_expected)

@@ -3,6 +3,7 @@
 #include "listener_name.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <limits>
 #include <utility>
@@ -352,6 +353,7 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
   const TimePoint before = last_.value_or(now);
   const Duration weight =
       std::clamp(Duration(now - std::max(before, weighed_until_)), Duration(1), max_weight);
+  before_last_ = before;
   last_ = now;
   elapsed_ += weight;
   ++samples_;
@@ -361,6 +363,8 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
   for (const std::uint32_t index : active_) {
     Listener &listener = listeners_[index];
     listener.run.advance(listener.length, listener.full_members > 0, before, now);
+    if (listener.refused)
+      listener.refused->note(0, listener.length, listener.limit + 1, before, now);
     listener.active = listener.length > 0;
     if (!listener.active)
       continue;
@@ -370,6 +374,30 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
   active_.resize(kept);
   if (aggregate_.length > 0)
     aggregate_.window.add(aggregate_.length, aggregate_.full_members > 0, weight);
+}
+
+void ListenerSet::note_refused(std::optional<std::uint64_t> overflows, unsigned linear_timeouts) {
+  std::uint64_t moved = 0;
+  for (const DropsMoved &socket : drops_moved_)
+    moved += socket.full ? socket.drops : 0;
+  // The counter is read after the sockets: what is more than theirs is of the next sample.
+  if (overflows)
+    *overflows += std::exchange(more_overflows_, 0);
+  if (overflows && *overflows > moved)
+    more_overflows_ = *overflows - moved;
+  const double share = overflows && *overflows < moved
+                           ? static_cast<double>(*overflows) / static_cast<double>(moved)
+                           : 1;
+  for (const DropsMoved &socket : drops_moved_) {
+    Listener &listener = listeners_[socket.listener];
+    if (!socket.full || listener.members != 1)
+      continue;
+    if (!listener.refused)
+      listener.refused = std::make_unique<RefusedClients>(linear_timeouts);
+    const double refused = std::ceil(share * socket.drops);
+    listener.refused->note(static_cast<std::uint64_t>(refused), listener.length, listener.limit + 1,
+                           before_last_, *last_);
+  }
 }
 
 void ListenerSet::begin_runs(TimePoint before, TimePoint now) {
@@ -705,6 +733,12 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
     interval.runs = listener.run.end_interval(*last_);
   interval.flow = std::exchange(listener.flow, std::nullopt);
   find_mean_wait(listener, interval.flow);
+  if (listener.refused) {
+    if (const std::uint64_t peak = listener.refused->take_unlimited_peak(); peak > 0)
+      interval.unlimited_peak = peak;
+    if (!listener.refused->expects_any() || listener.members != 1)
+      listener.refused.reset();
+  }
   listener.has_gone_events = false;
   interval.queue = figures_of(listener.window, listener.length, elapsed_ - listener.window_begin);
   listener.window = Window{};

@@ -9,6 +9,7 @@
 #include "local_ports.h"
 #include "pace.h"
 #include "queue_runs.h"
+#include "refused_clients.h"
 #include "window.h"
 
 #include <chrono>
@@ -52,6 +53,9 @@ struct ListenerInterval {
   std::optional<ListenerFlow> flow;   ///< empty: no events, or not of the whole interval
   /// Connections: the queue was nowhere longer, seen or not; empty: not known, or the peak is it.
   std::optional<std::uint64_t> peak_bound;
+  /// How long the queue would have been with room for those who were refused; empty: nobody was,
+  /// or there are several members.
+  std::optional<std::uint64_t> unlimited_peak;
   /// The longest run of a member at 90 % or more, and whether one is at the end; runs cross the
   /// ends of intervals.
   QueueRuns::Duration longest_hot_member{0};
@@ -116,6 +120,9 @@ public:
   /// The members that closed with the last sample and may have unreported drops; several of one
   /// listener can be reported as one.
   std::span<const GoneSocket> gone_sockets() const { return gone_sockets_; }
+  /// After each sample. overflows: what ListenOverflows has risen by since the one before; empty:
+  /// not known, then all that sk_drops has moved by at a full queue counts.
+  void note_refused(std::optional<std::uint64_t> overflows, unsigned linear_timeouts);
   /// Whether a member was missing from the last sample but not yet from two.
   bool has_missed() const { return missed_members_ > 0; }
   /// Whether a member's queue is at or above an eighth of its limit and at least 4.
@@ -228,7 +235,8 @@ private:
     RunClock run;
     std::optional<ListenerFlow> flow; ///< of take_events()
     double waited_before = 0; ///< connections x s of those that wait, up to the last harvest
-    Duration window_begin{0}; ///< as elapsed_
+    std::unique_ptr<RefusedClients> refused; ///< once anybody was
+    Duration window_begin{0};                ///< as elapsed_
   };
 
   Member *find(std::uint64_t cookie);
@@ -302,14 +310,16 @@ private:
   std::uint32_t filling_members_ = 0;
   std::uint32_t missed_members_ = 0;
 
-  std::uint32_t sample_ = 0;      ///< number of the current sample
-  bool broken_off_ = false;       ///< the previous sample broke off
-  std::uint32_t seen_ = 0;        ///< members seen in the current sample
-  std::uint32_t predecessor_ = 0; ///< member seen last in the current sample
-  std::optional<TimePoint> last_; ///< end of the last complete sample
-  TimePoint weighed_until_;       ///< end of the time that the weights cover
-  Duration elapsed_{0};           ///< sum of the weights of all samples
-  std::uint64_t samples_ = 0;     ///< complete samples
+  std::uint32_t sample_ = 0;         ///< number of the current sample
+  bool broken_off_ = false;          ///< the previous sample broke off
+  std::uint32_t seen_ = 0;           ///< members seen in the current sample
+  std::uint32_t predecessor_ = 0;    ///< member seen last in the current sample
+  std::optional<TimePoint> last_;    ///< end of the last complete sample
+  TimePoint before_last_;            ///< end of the complete sample before
+  std::uint64_t more_overflows_ = 0; ///< risen since the sockets of the last sample were read
+  TimePoint weighed_until_;          ///< end of the time that the weights cover
+  Duration elapsed_{0};              ///< sum of the weights of all samples
+  std::uint64_t samples_ = 0;        ///< complete samples
 };
 
 } // namespace backlog

@@ -55,6 +55,7 @@ NamespaceSampler::NamespaceSampler(std::shared_ptr<const Config> config, Namespa
             rooms.unix_sockets),
       unix_members_(rooms.unix_sockets) {
   read_local_ports();
+  syn_linear_timeouts_ = limits_reader_.read_syn_linear_timeouts();
   if (const Result<std::uint64_t> cookie = backlog::net_cookie())
     net_cookie_ = *cookie;
 }
@@ -114,6 +115,7 @@ void NamespaceSampler::take_tcp_sample(Duration max_weight, bool at_harvest) {
   if (!tcp_failure_) {
     drops_.sample(tcp_.drops_moved(), tcp_.members_changed(), listen_counters(),
                   {.gone = tcp_.gone_sockets(), .some_missing = tcp_.has_missed()});
+    note_refused();
     forget_gone_tcp();
   } else if (at_harvest && drops_.has_baseline()) {
     drops_.sample({}, true, listen_counters());
@@ -127,6 +129,7 @@ void NamespaceSampler::take_tcp_dump(Duration max_weight) {
   tcp_.end_sample(std::chrono::steady_clock::now(), max_weight);
   drops_.sample(tcp_.drops_moved(), tcp_.members_changed(), listen_counters(),
                 {.gone = tcp_.gone_sockets(), .some_missing = tcp_.has_missed()});
+  note_refused();
   forget_gone_tcp();
 }
 
@@ -135,6 +138,17 @@ std::optional<ListenCounters> NamespaceSampler::listen_counters() const {
     return std::nullopt;
   return ListenCounters{.drops = *(*counters_)[Counter::ListenDrops],
                         .overflows = *(*counters_)[Counter::ListenOverflows]};
+}
+
+void NamespaceSampler::note_refused() {
+  const std::optional<ListenCounters> counters = listen_counters();
+  std::optional<std::uint64_t> risen;
+  if (counters && overflows_before_ && counters->overflows >= *overflows_before_)
+    risen = counters->overflows - *overflows_before_;
+  if (counters)
+    overflows_before_ = counters->overflows;
+  if (!tcp_.drops_moved().empty())
+    tcp_.note_refused(risen, syn_linear_timeouts_);
 }
 
 void NamespaceSampler::forget_gone_tcp() {

@@ -93,6 +93,7 @@ private:
   bool is_unstable(const ListenerIdentity &identity, Duration listening_for) const;
   bool is_named(const ListenerIdentity &identity) const;
   void read_local_ports();
+  void note_refused();
   FamilyHarvest harvest_tcp();
   FamilyHarvest harvest_unix();
 
@@ -120,6 +121,8 @@ private:
   GapArrivals gap_arrivals_;         ///< without events
   ListenCounters unlisted_;          ///< drops in this interval of listeners that it does not list
   ListenCounters unlisted_unstable_; ///< the part of unlisted_ that belongs to the aggregate
+  std::optional<std::uint64_t> overflows_before_; ///< ListenOverflows, as it was last read
+  unsigned syn_linear_timeouts_ = 0;
   BootClock::time_point began_ = BootClock::now();
   std::optional<NetCounters> counters_; ///< from the last sample of a harvest
   Duration unix_harvest_cost_{0};

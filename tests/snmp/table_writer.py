@@ -8,8 +8,8 @@ import zlib
 
 HEADER = struct.Struct("=8s6I5qQ2d2IB7x")
 NAMESPACE = struct.Struct("=104s2I4q2Qq15Q")
-LISTENER = struct.Struct("=104s128s256s256s128s16s4I6Qq7Q8dH9B5x")
-assert (HEADER.size, NAMESPACE.size, LISTENER.size) == (112, 288, 1096)
+LISTENER = struct.Struct("=104s128s256s256s128s16s4I6Qq8Q8dH9B5x")
+assert (HEADER.size, NAMESPACE.size, LISTENER.size) == (112, 288, 1104)
 
 STATES = ("ok", "high", "overflow", "stalled", "missing")
 CAUSES = ("none", "burst", "slow_accept", "skew", "syn_flood", "syn_queue_full", "not_accepting", "pause")
@@ -17,7 +17,7 @@ SEVERITIES = ("okay", "warning", "failure")
 IS_COMPLETE, HAS_PERIOD, HAS_HOST, HAS_HOST_DROPPED = 1, 2, 4, 8
 HAS_QUEUE, HAS_DROPPED, HAS_SYN_LENGTH, HAS_OLDEST_WAIT = 1, 2, 4, 8
 HAS_RECENT, HAS_RECENT_DROPPED, HAS_ARRIVALS, HAS_ACCEPTS, HAS_WAIT_MEAN, HAS_WAIT_QUANTILES = 16, 32, 64, 128, 256, 512
-HAS_PEAK_BOUND, HAS_ENOUGH, IS_EXPECTED, IS_STABLE = 1024, 2048, 4096, 8192
+HAS_PEAK_BOUND, HAS_ENOUGH, IS_EXPECTED, IS_STABLE, HAS_DAY_PEAK = 1024, 2048, 4096, 8192, 16384
 
 
 def boot_ns():
@@ -31,14 +31,15 @@ def name_index(name):
 def listener(name, *, owner="", path="", message="", address=bytes(4), scope=0, namespace=0, has=HAS_QUEUE | HAS_DROPPED,
              members=1, length=0, peak=0, limit=128, dropped=0, overflows=0, syn_length=0, counted_since_ns=0, mean=0.0,
              used=0.0, full=0.0, oldest_wait=0.0, port=80, state="ok", cause="none", limit_source=1, severity="okay",
-             clients="", recent_peak=0, recent_dropped=0, recent_overflows=0, arrivals=0, accepts=0, peak_bound=0, enough=0,
+             clients="", recent_peak=0, recent_dropped=0, recent_overflows=0, arrivals=0, accepts=0, peak_bound=0,
+             day_peak=0, enough=0,
              recent_used=0.0, wait_mean=0.0, wait_p50=0.0, wait_p99=0.0, alarm_state="ok", alarm_cause="none",
              recent_state="ok", recent_severity="okay"):
     address_type = {0: 0, 4: 1, 16: 2}[len(address)]
     texts = [text.encode() for text in (name, owner, path, message, clients)]
     return LISTENER.pack(*texts, address, scope, namespace, has, members, length, peak, limit, dropped, overflows,
                          syn_length, counted_since_ns, recent_peak, recent_dropped, recent_overflows, arrivals, accepts, peak_bound,
-                         enough, mean, used, full, oldest_wait, recent_used, wait_mean, wait_p50, wait_p99, port,
+                         day_peak, enough, mean, used, full, oldest_wait, recent_used, wait_mean, wait_p50, wait_p99, port,
                          STATES.index(state), CAUSES.index(cause), limit_source, SEVERITIES.index(severity),
                          STATES.index(alarm_state), CAUSES.index(alarm_cause), STATES.index(recent_state),
                          SEVERITIES.index(recent_severity), address_type)

@@ -38,7 +38,7 @@ def burst_of(listener, knob, refused=5):
     """The message's pattern."""
     capacity = listener.limit + 1
     return (rf"^{listener.name} \(.*python3.*\): accept queue overflow, peak {capacity} of {capacity}, "
-            rf"{refused} drops in [\d.]+ s; burst: {knob}$")
+            rf"{refused} drops in [\d.]+ s; burst: {knob}; a limit of {listener.limit + refused} would have held them$")
 
 
 class BurstTest(NotificationTest):
@@ -135,7 +135,7 @@ class PauseTest(NotificationTest):
         os.kill(server.pid, signal.SIGCONT)
         self.wait_for(collectd, listener.name, "FAILURE",
                       r"; pause: none accepted for [23](\.\d)? s, a longer queue would hold them that long: "
-                      r"raise listen\(\) backlog \(16, somaxconn \d+\)$")
+                      r"raise listen\(\) backlog \(16, somaxconn \d+\); a limit of \d+ would have held them$")
         first = self.of(collectd, listener.name)[0]
         self.assertEqual(first.severity, "WARNING")
         self.assertRegex(first.message, r"overflow, peak 1[78] of 17, \d+ drops in [\d.]+ s; full "
@@ -326,7 +326,7 @@ class NamespaceTest(NotificationTest):
             overflow(listener, collectd)
         told = self.wait_for(collectd, name, "WARNING", "")
         self.assertRegex(told.message, rf"^{name} \(.*python3.*\): accept queue overflow, peak 33 of 33, 5 drops in "
-                         r"[\d.]+ s; burst: raise net\.core\.somaxconn \(32\), then restart it$")
+                         r"[\d.]+ s; burst: raise net\.core\.somaxconn \(32\), then restart it; a limit of 37 would have held them$")
         self.wait_for_state(collectd, name, OVERFLOW)
         self.wait_for_okay(collectd, name)
         self.assertEqual(collectd.latest(name, "packets-dropped"), 5)

@@ -1419,12 +1419,43 @@ START_TEST(cause_of_a_burst_that_goes_on_is_open) {
 }
 END_TEST
 
+START_TEST(a_limit_that_would_have_held_them) {
+  const struct {
+    const char *what;
+    std::chrono::milliseconds run;
+    std::chrono::milliseconds pause;
+    std::uint64_t unlimited_peak;
+    std::optional<std::uint64_t> enough;
+  } cases[] = {
+      {"burst", 300ms, 0ms, 547, 546},
+      {"pause", 2000ms, 2000ms, 547, 546},
+      {"no limit helps a slow server", 2000ms, 0ms, 547, {}},
+      {"the limit would have done", 300ms, 0ms, 512, {}},
+  };
+  for (const auto &c : cases) {
+    Scene scene;
+    scene.overflow(34, c.run);
+    scene.facts.runs.longest_pause = c.pause;
+    scene.facts.unlimited_peak = c.unlimited_peak;
+    const Diagnosis diagnosis = scene.judge();
+    ck_assert_msg(diagnosis.enough == c.enough, "%s", c.what);
+    ck_assert_msg(diagnosis.message.ends_with("; a limit of 546 would have held them") ==
+                      c.enough.has_value(),
+                  "%s: %s", c.what, diagnosis.message.c_str());
+  }
+  Scene unknown;
+  unknown.overflow(34, 300ms);
+  ck_assert(!unknown.judge().enough);
+}
+END_TEST
+
 int main() {
   return run_tests(
-      "diagnosis", overflows, skew_needs_a_stuck_member_among_idle_ones,
-      full_listeners_without_a_counter, stalls, high_queues, high_in_three_of_six_intervals,
-      full_syn_queues, what_is_no_full_syn_queue, full_syn_queues_in_two_intervals_that_follow,
-      drops_alone_are_no_alarm, who_only_holds_a_socket_for_a_service_is_not_blamed,
+      "diagnosis", a_limit_that_would_have_held_them, overflows,
+      skew_needs_a_stuck_member_among_idle_ones, full_listeners_without_a_counter, stalls,
+      high_queues, high_in_three_of_six_intervals, full_syn_queues, what_is_no_full_syn_queue,
+      full_syn_queues_in_two_intervals_that_follow, drops_alone_are_no_alarm,
+      who_only_holds_a_socket_for_a_service_is_not_blamed,
       tells_the_overflow_whatever_else_is_wrong, missing_ones, gone_ones_are_no_trouble,
       a_file_that_is_gone, limit_sources, long_names_are_shortened_in_their_middle,
       the_longest_figures_leave_room_for_name_and_owner, messages_are_printable_ascii,

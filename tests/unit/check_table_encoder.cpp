@@ -97,6 +97,7 @@ START_TEST(a_listener_with_all_there_is_to_know) {
   row.wait_p50 = 11ms;
   row.wait_p99 = 12ms;
   row.peak_bound = 13;
+  row.day_peak = 15;
   row.enough = 14;
   row.clients = "1 of 1 from 10.0.0.7";
   row.diagnosis = Diagnosis{.state = ListenerState::stalled,
@@ -128,6 +129,7 @@ START_TEST(a_listener_with_all_there_is_to_know) {
   ck_assert_uint_eq(record.arrivals, 8);
   ck_assert_uint_eq(record.accepts, 9);
   ck_assert_uint_eq(record.peak_bound, 13);
+  ck_assert_uint_eq(record.day_peak, 15);
   ck_assert_uint_eq(record.enough, 14);
   ck_assert(record.wait_mean_seconds == 0.01 && record.wait_p50_seconds == 0.011 &&
             record.wait_p99_seconds == 0.012);

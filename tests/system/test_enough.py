@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""The limit that would have held a burst or a pause: as many as came, whether they were refused once or again and
+again. Nobody is accepted meanwhile, so that the truth is their number."""
+
+import collections
+import os
+import re
+import signal
+import time
+
+import system_test
+from kernel import kernel_counters
+from notifications import STATE, NotificationTest, service
+
+Incident = collections.namedtuple("Incident", "limit clients over pause")  # connections, connections, s, s
+INCIDENTS = (
+    Incident(16, 40, 0, 0.4),
+    Incident(64, 300, 0, 0.6),
+    Incident(16, 60, 0.5, 0.6),
+    Incident(0, 7, 0, 0.3),
+    Incident(16, 50, 0, 1.6),
+    Incident(32, 150, 1.5, 1.8),
+    Incident(16, 50, 0, 3.4),
+    Incident(64, 400, 2.5, 2.8),
+)
+ENOUGH = r"; a limit of (\d+) would have held them$"
+
+
+class EnoughTest(NotificationTest):
+    def meet(self, collectd, incident, limit=None):
+        """The listener, after the incident; the limit is the incident's but where it is told."""
+        listener = self.listener(limit=incident.limit if limit is None else limit)
+        collectd.wait(lambda: collectd.values(listener.name, STATE), what="the listener's state")
+        server = self.fork(service(listener))
+        os.kill(server.pid, signal.SIGSTOP)
+        begin = time.monotonic()
+        for number in range(incident.clients):
+            time.sleep(max(0.0, begin + incident.over * number / incident.clients - time.monotonic()))
+            listener.connect()
+        time.sleep(max(0.0, begin + incident.pause - time.monotonic()))
+        os.kill(server.pid, signal.SIGCONT)
+        return listener
+
+    def told_limit(self, collectd, listener):
+        def find():
+            limits = [int(match[1]) for each in self.of(collectd, listener.name)
+                      if (match := re.search(ENOUGH, each.message))]
+            return limits[-1] if limits else None
+        return collectd.wait(find, 20, "what would have been enough")
+
+    def check(self, events, incidents):
+        collectd = self.started(f"Events {events}\nValues full\nSamplerBudget 10", interval=1)
+        for incident in incidents:
+            with self.subTest(incident=incident, events=events):
+                listener = self.meet(collectd, incident)
+                told = self.told_limit(collectd, listener)
+                self.assertGreaterEqual(told, incident.clients - 1)
+                self.assertLessEqual(told, 1.1 * incident.clients)
+                collectd.wait(lambda name=listener.name: collectd.values(name, "queue_length-enough"), what="its value")
+                listener.close()
+
+    def test_with_events(self):
+        self.check("auto", INCIDENTS)
+
+    def test_without_events(self):
+        self.check("off", INCIDENTS[::3])
+
+    def test_the_limit_that_is_told_holds_the_same_again(self):
+        collectd = self.started(None, interval=1)
+        incident = Incident(16, 80, 1.2, 1.4)
+        told = self.told_limit(collectd, self.meet(collectd, incident))
+        before = kernel_counters()["ListenOverflows"]
+        self.meet(collectd, incident, told)
+        collectd.wait_for_intervals(2)
+        self.assertEqual(kernel_counters()["ListenOverflows"], before)
+
+    def test_no_limit_helps_a_server_that_is_too_slow(self):
+        listener = self.listener(limit=16)
+        self.fork(service(listener, seconds=0.1))
+        collectd = self.started("Values full", listener, interval=1)
+        for _ in range(60):
+            listener.connect(3)
+            time.sleep(0.1)
+        self.assertTrue(self.wait_for(collectd, listener.name, "FAILURE", "slow_accept"))
+        self.assertNotIn("would have held", " ".join(each.message for each in self.of(collectd, listener.name)))
+        self.assertEqual(collectd.values(listener.name, "queue_length-enough"), [])
+
+
+if __name__ == "__main__":
+    system_test.main()
