@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <clocale>
 #include <csignal>
@@ -39,7 +40,10 @@ constexpr std::string_view usage =
     "  --watch           show it again each second, until Ctrl-C\n"
     "  --json            as JSON\n"
     "  --openmetrics     as metrics for Prometheus\n"
-    "  --audit           limits and who set them\n"
+    "  --audit           limits, who set them, what would have been enough, and what to write\n"
+    "                    where\n"
+    "  --servers FILE    where servers have their backlog, for --audit; goes before\n"
+    "                    /etc/collectd/backlog-servers\n"
     "  --oid NAME        the listener's index in BACKLOG-MIB\n"
     "  --live [SECONDS]  sample this host for so long (1), without collectd\n"
     "  -f, --table FILE  the table file (/run/collectd-backlog/table)\n"
@@ -61,6 +65,7 @@ struct Options {
   bool audit = false;
   std::optional<std::string> oid;
   std::optional<std::chrono::milliseconds> live;
+  ServerSettings servers;
   ListenerSelection listeners;
 };
 
@@ -78,16 +83,18 @@ std::optional<double> parse_seconds(const std::string &text) {
              : std::nullopt;
 }
 
-enum LongOption : int { watch = 256, json, openmetrics, audit, oid, live };
-constexpr std::array known_options{CommandOption{'f', "table", CommandOption::Value::required},
-                                   CommandOption{watch, "watch"},
-                                   CommandOption{json, "json"},
-                                   CommandOption{openmetrics, "openmetrics"},
-                                   CommandOption{audit, "audit"},
-                                   CommandOption{oid, "oid", CommandOption::Value::required},
-                                   CommandOption{live, "live", CommandOption::Value::optional},
-                                   CommandOption{'V', "version"},
-                                   CommandOption{'h', "help"}};
+enum LongOption : int { watch = 256, json, openmetrics, audit, servers, oid, live };
+constexpr std::array known_options{
+    CommandOption{'f', "table", CommandOption::Value::required},
+    CommandOption{watch, "watch"},
+    CommandOption{json, "json"},
+    CommandOption{openmetrics, "openmetrics"},
+    CommandOption{audit, "audit"},
+    CommandOption{servers, "servers", CommandOption::Value::required},
+    CommandOption{oid, "oid", CommandOption::Value::required},
+    CommandOption{live, "live", CommandOption::Value::optional},
+    CommandOption{'V', "version"},
+    CommandOption{'h', "help"}};
 
 /// Returns the exit status if there is nothing to show. `--live 5` works like `--live=5`, because
 /// no listener's name is a number.
@@ -117,6 +124,14 @@ std::optional<int> take_oid(const std::string &name, Options &options) {
   return std::nullopt;
 }
 
+/// Who names a file wants all of it.
+std::optional<int> take_servers(const std::string &file, Options &options) {
+  if (::access(file.c_str(), R_OK) != 0)
+    return fail("option --servers: " + shown_argument(file) + ": " + std::strerror(errno));
+  const std::vector<std::string> faults = options.servers.add_file(file);
+  return faults.empty() ? std::nullopt : std::optional(fail("option --servers: " + faults.front()));
+}
+
 std::optional<int> take(CommandLine &line, const CommandLine::Given &given, Options &options) {
   switch (given.key) {
   case 'f':
@@ -134,6 +149,8 @@ std::optional<int> take(CommandLine &line, const CommandLine::Given &given, Opti
   case audit:
     options.audit = true;
     return std::nullopt;
+  case servers:
+    return take_servers(*given.value, options);
   case oid:
     return take_oid(*given.value, options);
   case live:
@@ -191,7 +208,7 @@ std::string shown(const TableContents &contents, const Options &options) {
   if (options.openmetrics)
     return openmetrics_text(contents, clock_ns(), !options.listeners.empty());
   if (options.audit)
-    return audit_text(contents, clock_ns(), screen(options));
+    return audit_text(contents, clock_ns(), screen(options), options.servers);
   return table_text(contents, clock_ns(), screen(options));
 }
 
@@ -284,6 +301,10 @@ int run(const std::vector<std::string> &arguments) {
   Options options;
   if (const std::optional<int> status = parse(arguments, options))
     return *status;
+  if (options.audit)
+    for (const char *file : {"/etc/collectd/backlog-servers", SERVERS_FILE})
+      for (const std::string &fault : options.servers.add_file(file))
+        (void)fail(fault);
   if (options.oid)
     return print_index(*options.oid, options);
   for (const int number : {SIGINT, SIGTERM}) {

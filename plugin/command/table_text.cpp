@@ -130,6 +130,7 @@ void add_later_figures(const Listener &listener, JsonObject &object) {
   number("arrivals", layout::has_arrivals, listener.arrivals);
   number("accepts", layout::has_accepts, listener.accepts);
   number("peak_bound", layout::has_peak_bound, listener.peak_bound);
+  number("day_peak", layout::has_day_peak, listener.day_peak);
   number("enough", layout::has_enough, listener.enough);
   real("wait_mean_seconds", layout::has_wait_mean, listener.wait_mean_seconds);
   real("wait_p50_seconds", layout::has_wait_quantiles, listener.wait_p50_seconds);
@@ -321,6 +322,56 @@ std::string_view colour_of(const Listener &listener) {
   return listener.state == State::ok ? green : red;
 }
 
+/// Limit, peak of the last day, limit that would have been enough, members.
+using AuditFigures = std::array<std::string, 4>;
+
+AuditFigures audit_figures(const Listener &listener) {
+  return {std::to_string(listener.limit),
+          count_text(has(listener, layout::has_day_peak), listener.day_peak),
+          count_text(has(listener, layout::has_enough), listener.enough),
+          std::to_string(listener.members)};
+}
+
+std::array<std::size_t, 4> audit_columns(const std::vector<const Listener *> &listeners) {
+  std::array<std::size_t, 4> columns{7, 7, 7, 7};
+  for (const Listener *listener : listeners) {
+    const AuditFigures figures = audit_figures(*listener);
+    for (std::size_t i = 0; i < columns.size(); ++i)
+      columns.at(i) = std::max(columns.at(i), figures.at(i).size());
+  }
+  return columns;
+}
+
+std::string audit_row(const std::string &name, const AuditFigures &figures,
+                      const std::array<std::size_t, 4> &columns, std::string_view set_by,
+                      const std::string &owner) {
+  constexpr std::size_t set_by_columns = 11; // of "application"
+  return name + " " + flush_right(figures[0], columns[0]) + "  " + padded(set_by, set_by_columns) +
+         " " + flush_right(figures[1], columns[1]) + " " + flush_right(figures[2], columns[2]) +
+         " " + flush_right(figures[3], columns[3]) + "  " + owner;
+}
+
+/// What to write where to make the limit large enough. Known servers have this line always, so that
+/// a limit can be planned before it was too small.
+std::string written_where(const Listener &listener, const layout::Namespace &net_namespace,
+                          const ServerSettings &servers) {
+  const bool too_small = has(listener, layout::has_enough) && listener.enough > listener.limit;
+  const ServerSetting *server = servers.find(text_of(listener.owner));
+  const bool above_somaxconn =
+      too_small && (net_namespace.has & layout::has_somaxconn) != 0 &&
+      listener.enough > static_cast<std::uint64_t>(net_namespace.somaxconn);
+  std::string text;
+  if (above_somaxconn)
+    text = "sysctl net.core.somaxconn=" + std::to_string(listener.enough) + ", then ";
+  if (server == nullptr)
+    return too_small ? text + "raise the backlog of its listen() to " +
+                           std::to_string(listener.enough) + ", then restart it"
+                     : "";
+  text +=
+      (too_small ? server->place_of(listener.enough) : server->place) + "; then " + server->effect;
+  return too_small ? text : text + " (default " + server->initial + ")";
+}
+
 /// Colours the state, which begins at `begin`.
 std::string coloured(std::string line, std::size_t begin, const Listener &listener) {
   constexpr std::string_view plain = "\x1b[0m";
@@ -458,7 +509,8 @@ std::string table_text(const TableContents &contents, std::int64_t now_ns, const
   return text + rest;
 }
 
-std::string audit_text(const TableContents &contents, std::int64_t now_ns, const Screen &screen) {
+std::string audit_text(const TableContents &contents, std::int64_t now_ns, const Screen &screen,
+                       const ServerSettings &servers) {
   std::string text = line(heading(contents, now_ns, screen), screen);
   std::size_t head = 2;
   for (const layout::Namespace &record : contents.namespaces) {
@@ -473,19 +525,24 @@ std::string audit_text(const TableContents &contents, std::int64_t now_ns, const
   for (const Listener &listener : contents.listeners)
     if (has(listener, layout::has_queue))
       listeners.push_back(&listener);
-  const std::string rest =
-      leave_out(listeners, screen, head, [](const Listener &) { return std::size_t{1}; });
+  const auto what_to_write = [&](const Listener &listener) {
+    return written_where(listener, contents.namespaces[listener.net_namespace], servers);
+  };
+  const std::string rest = leave_out(listeners, screen, head, [&](const Listener &listener) {
+    return std::size_t{what_to_write(listener).empty() ? 1U : 2U};
+  });
   const std::size_t name = name_columns(listeners);
-  const std::size_t limit = figure_columns(listeners, false)[2] + 1;
-  text += line(padded("LISTENER", name) + " " + flush_right("LIMIT", limit) +
-                   "  SET BY       MEMBERS  OWNER",
+  const auto columns = audit_columns(listeners);
+  text += line(audit_row(padded("LISTENER", name), {"LIMIT", "PEAK", "ENOUGH", "MEMBERS"}, columns,
+                         "SET BY", "OWNER"),
                screen);
-  for (const Listener *row : listeners)
-    text += line(padded(text_of(row->name), name) + " " +
-                     flush_right(std::to_string(row->limit), limit) + "  " +
-                     padded(name_of(row->limit_source), 12) + formatted(" %7u  ", row->members) +
-                     owner_of(*row, screen),
+  for (const Listener *row : listeners) {
+    text += line(audit_row(padded(text_of(row->name), name), audit_figures(*row), columns,
+                           name_of(row->limit_source), owner_of(*row, screen)),
                  screen);
+    if (const std::string where = what_to_write(*row); !where.empty())
+      text += line("    " + where, screen);
+  }
   return text + rest;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "backlog/table_reader.h"
+#include "server_settings.h"
 
 #include <cstddef>
 #include <string>
@@ -41,8 +42,10 @@ struct Screen {
 
 /// The table for people.
 std::string table_text(const TableContents &contents, std::int64_t now_ns, const Screen &screen);
-/// The audit: limits and what set them.
-std::string audit_text(const TableContents &contents, std::int64_t now_ns, const Screen &screen);
+/// The audit: limits and what set them, the peak of the last day, the limit that would have been
+/// enough, and what to write where.
+std::string audit_text(const TableContents &contents, std::int64_t now_ns, const Screen &screen,
+                       const ServerSettings &servers);
 std::string table_json(const TableContents &contents, std::int64_t now_ns);
 
 /// "12 s", "3 min", "2 h", "5 d"

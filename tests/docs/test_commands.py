@@ -90,6 +90,7 @@ LONG = "/" + 5000 * "x"  # longer than any path
 BAD_VALUES = {
     "backlog-table": {
         ("-f", "--table"): [],
+        ("--servers",): ["/nonexistent/servers", "/"],
         ("--oid",): ["80|81", "TCP_ANY_80", "tcp_any_80 ", 101 * "x"],
         ("--live",): ["0", "0.0001", "3601", "1.5.2", "1e400", "nan", "-1", "soon"],
     },

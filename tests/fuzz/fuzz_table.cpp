@@ -40,9 +40,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
           (contents == nullptr) == (snapshot == nullptr));
   if (!contents)
     return 0;
+  ServerSettings servers;
+  servers.add("* | N | 1 | restart", "servers");
   for (const Screen &screen : {Screen{}, Screen{80, 24}, Screen{1, 1}}) {
     (void)table_text(*contents, contents->header.taken_at_boot_ns, screen);
-    (void)audit_text(*contents, contents->header.taken_at_boot_ns, screen);
+    (void)audit_text(*contents, contents->header.taken_at_boot_ns, screen, servers);
   }
   (void)table_json(*contents, contents->header.taken_at_boot_ns);
 

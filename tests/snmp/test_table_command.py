@@ -316,11 +316,36 @@ class BacklogTableTest(CommandTest):
 
     def test_audit_and_index(self):
         self.publish(listener("a", limit=511, limit_source=2), listener("unix_run_7kv-jj"), listener("unix_run_y-l35jrjf1"))
-        self.assertRegex(self.show("--audit").stdout, r"(?m)^a +511 +somaxconn")
+        self.assertRegex(self.show("--audit").stdout, r"(?m)^a +511 +somaxconn +- +- +1 +-$")
         for name, index in (("a", table_writer.name_index("a")), ("unix_run_7kv-jj", 108337934),
                             ("unix_run_y-l35jrjf1", 108337935), ("other", table_writer.name_index("other"))):
             self.assertEqual(self.show("--oid", name).stdout, f"{index}\n")
             self.assertEqual(self.show("--oid", name).returncode, 0)
+
+    def test_audit_says_what_to_write_where(self):
+        known = table_writer.HAS_QUEUE | table_writer.HAS_ENOUGH | table_writer.HAS_DAY_PEAK
+        self.publish(*(listener(name, limit=511, has=known, owner=owner, enough=enough, day_peak=512)
+                       for name, owner, enough in (("a", "web.service", 546), ("b", "web[7]", 9000), ("c", "web[8]", 511),
+                                                   ("d", "other[1]", 546), ("e", "other[1]", 9000), ("f", "other[1]", 12))))
+        servers = self.table.parent / "servers"
+        servers.write_text("# mine\nweb | listen backlog=N; in web.conf | 511 | reload\n", encoding="ascii")
+        lines = self.show("--audit", "--servers", servers).stdout.splitlines()[3:]
+        somaxconn = "    sysctl net.core.somaxconn=9000, then "
+        told = ["    listen backlog=546; in web.conf; then reload",
+                somaxconn + "listen backlog=9000; in web.conf; then reload",
+                "    listen backlog=N; in web.conf; then reload (default 511)",
+                "    raise the backlog of its listen() to 546, then restart it",
+                somaxconn + "raise the backlog of its listen() to 9000, then restart it"]
+        self.assertEqual([line for line in lines if line.startswith(" ")], told)
+        self.assertRegex(lines[0], r"^a +511 +application +512 +546 +1 +web\.service$")
+
+    def test_audit_names_a_wrong_line(self):
+        self.publish(listener("a"))
+        servers = self.table.parent / "servers"
+        servers.write_text("web | N\n", encoding="ascii")
+        result = self.show("--audit", "--servers", servers)
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertRegex(result.stderr, r"option --servers: .*/servers line 1: allowed is OWNER \| PLACE \| DEFAULT \| HOW")
 
     def test_an_index_that_is_not_certain(self):
         self.publish(listener("unix_run_7kv-jj"))
@@ -515,7 +540,7 @@ class BacklogTableTest(CommandTest):
     def test_live_audit(self):
         listening = self.listener(limit=7)
         self.assertRegex(self.run_program("backlog-table", "--live", "0.2", "--audit").stdout,
-                         rf"(?m)^{re.escape(listening.name)} +7  unknown +1 ")
+                         rf"(?m)^{re.escape(listening.name)} +7  unknown +0 +- +1 ")
 
     def test_stale(self):
         self.publish_aged(3.1)
