@@ -42,7 +42,7 @@ SERVERS_ROOT=$SOURCE_DIR/build/servers
 # What the files of conf/nms are tried with. Of Zabbix the rules of its import alone: the whole of it is
 # for tests/nms/run.
 NMS_PACKAGES=(icinga2-bin nagios-nrpe-server nagios-nrpe-plugin php8.2-cli php8.2-mbstring php8.2-xml snmptt
-  snmpsim prometheus-node-exporter victoria-metrics)
+  snmpsim prometheus-node-exporter victoria-metrics libcurl3-gnutls libyajl2) # the last two for write_http
 NMS_PACKAGES_ALONE=(zabbix-frontend-php)
 NMS_ROOT=$SOURCE_DIR/build/nms
 ZABBIX_PACKAGES=(zabbix-server-pgsql zabbix-frontend-php postgresql php8.2-cli php8.2-pgsql php8.2-cgi)
