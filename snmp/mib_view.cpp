@@ -46,6 +46,17 @@ MibValue date_and_time(std::int64_t real_ns) {
   return {Type::octets, 0, std::move(text)};
 }
 
+/// For those who cannot show DateAndTime.
+MibValue time_text(std::int64_t real_ns) {
+  const auto seconds = static_cast<std::time_t>(real_ns / 1'000'000'000);
+  std::tm utc{};
+  std::array<char, 32> text{};
+  if (gmtime_r(&seconds, &utc) == nullptr)
+    return octets_value("");
+  const std::size_t length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return octets_value({text.data(), length});
+}
+
 bool is_link_local(const Snapshot::Listener &listener) {
   return listener.address[0] == 0xfe && (listener.address[1] & 0xc0U) == 0x80;
 }
@@ -244,6 +255,8 @@ std::optional<MibValue> MibView::monitor_value(std::uint32_t number) const {
   switch (number) {
   case mib::table_time:
     return date_and_time(header.taken_at_ns);
+  case mib::table_time_text:
+    return time_text(header.taken_at_ns);
   case mib::table_age:
     return gauge(milliseconds(age_ns(header, moment_.now_ns)));
   case mib::table_interval:

@@ -103,7 +103,8 @@ enum Monitor : std::uint32_t {
   notifications_superseded,
   agent_start_time,
   events,
-  monitor_last = events
+  table_time_text,
+  monitor_last = table_time_text
 };
 
 enum ListenerColumn : std::uint32_t {

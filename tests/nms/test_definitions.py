@@ -23,7 +23,7 @@ ALL = (table_writer.HAS_QUEUE | table_writer.HAS_DROPPED | table_writer.HAS_RECE
        table_writer.IS_STABLE)
 UNIX = dict(address=b"", port=0, has=table_writer.HAS_QUEUE | table_writer.HAS_RECENT | table_writer.IS_STABLE)
 # What is another value in each walk: times and what follows from them.
-CHANGING = {f"{MIB_OID}.1.1.{number}.0" for number in (2, 3, 5, 15, 16, 18)}
+CHANGING = {f"{MIB_OID}.1.1.{number}.0" for number in (2, 3, 5, 15, 16, 18, 20)}
 CHANGING_COLUMNS = (f"{MIB_OID}.1.2.1.25.", f"{MIB_OID}.1.3.1.9.")
 TYPES = {"INTEGER": "2", "STRING": "4", "Hex-STRING": "4x", "OID": "6", "Counter32": "65", "Gauge32": "66", "Timeticks": "67",
          "Counter64": "70"}
@@ -37,7 +37,7 @@ def snmprec(walk):
         oid, _, value = line.removeprefix(".").partition(" = ")
         kind, _, value = value.partition(": ") if value != '""' else ("STRING", "", value)
         if kind == "Timeticks" or oid in CHANGING or oid.startswith(CHANGING_COLUMNS):
-            value = "07 EA 0B 1D 00 00 00 00 2B 00 00" if kind == "Hex-STRING" else "0"
+            value = {"Hex-STRING": "07 EA 0B 1D 00 00 00 00 2B 00 00", "STRING": '"2026-11-29T00:00:00Z"'}.get(kind, "0")
         if kind == "Hex-STRING":
             value = value.replace(" ", "").lower()
         if kind == "STRING":

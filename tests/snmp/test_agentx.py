@@ -79,7 +79,7 @@ class AgentXTest(SnmpTest):
         self.serve([table_writer.listener("a")])
         for name, wanted in ((f"{TABLE_OID}.2.5", "No Such Instance"), (f"{TABLE_OID}.1.5", "No Such Object"),
                              (f"{TABLE_OID}.44.5", "No Such Object"), (f"{MIB_OID}.1.1.1", "No Such Instance"),
-                             (f"{MIB_OID}.1.1.20.0", "No Such Object"), (f"{MIB_OID}.9", "No Such Object"),
+                             (f"{MIB_OID}.1.1.21.0", "No Such Object"), (f"{MIB_OID}.9", "No Such Object"),
                              (f"{TABLE_OID}.2", "No Such Instance"), (f"{TABLE_OID}.2.5.5", "No Such Instance"),
                              (f"{TABLE_OID}.2.4294967295", "No Such Instance"), (MIB_OID, "No Such Object")):
             self.assertIn(wanted, self.ask("snmpget", "-Ir", "-On", name), name)
