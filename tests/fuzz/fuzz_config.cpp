@@ -137,6 +137,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     }
   }
   std::vector<oconfig_item_t> children;
+  children.reserve(top.size());
   for (Line *line : top)
     children.push_back(line->item());
   oconfig_item_t block{};

@@ -27,9 +27,9 @@ void check_counters(std::string_view text) {
     for (std::size_t i = 0; i < layout::counter_names.size(); ++i)
       if (counters.values[i]) {
         names.append(" ").append(layout::counter_names[i]);
-        values += " " + std::to_string(*counters.values[i]);
+        values.append(" ").append(std::to_string(*counters.values[i]));
       }
-    written += names + "\n" + values + "\n";
+    written.append(names).append("\n").append(values).append("\n");
   }
   NetCounters again;
   parse_net_counters(written, again);

@@ -16,7 +16,7 @@ namespace {
 /// As ss(8) writes it.
 std::string text_of(const WrittenAddress &written) {
   const std::string device = written.device.empty() ? "" : "%" + written.device;
-  const std::string port = ":" + std::to_string(written.address.port);
+  std::string port = ":" + std::to_string(written.address.port);
   if (written.host == WrittenAddress::Host::anywhere)
     return port;
   if (written.host == WrittenAddress::Host::all)
