@@ -9,7 +9,7 @@ using namespace backlog;
 
 namespace {
 
-struct Wish {
+struct Contender {
   std::string name;
   bool eligible = true;
   bool requested = false;
@@ -17,20 +17,20 @@ struct Wish {
   bool counts_drops = true;
 };
 
-/// The names that have a slot, in the order of the wishes.
-std::string given(SeriesQuota &quota, const std::vector<Wish> &wishes, std::size_t slots,
+/// The names that have a slot, in the order of the contenders.
+std::string given(SeriesQuota &quota, const std::vector<Contender> &contenders, std::size_t slots,
                   bool complete = true) {
   std::vector<SeriesCandidate> candidates;
-  candidates.reserve(wishes.size());
-  for (const Wish &wish : wishes)
-    candidates.push_back(
-        {&wish.name, wish.eligible, wish.requested, wish.in_trouble, wish.counts_drops});
+  candidates.reserve(contenders.size());
+  for (const Contender &contender : contenders)
+    candidates.push_back({&contender.name, contender.eligible, contender.requested,
+                          contender.in_trouble, contender.counts_drops});
   const std::vector<bool> result =
       quota.update(candidates, slots, [complete](const std::string &) { return !complete; });
   std::string names;
-  for (std::size_t i = 0; i < wishes.size(); ++i)
+  for (std::size_t i = 0; i < contenders.size(); ++i)
     if (result[i])
-      names += wishes[i].name;
+      names += contenders[i].name;
   return names;
 }
 
@@ -98,8 +98,8 @@ END_TEST
 
 START_TEST(one_in_trouble_has_a_place_at_once) {
   SeriesQuota quota;
-  const Wish well{"z"};
-  const Wish in_trouble{.name = "z", .in_trouble = true};
+  const Contender well{"z"};
+  const Contender in_trouble{.name = "z", .in_trouble = true};
   assert_text(given(quota, {{"a"}, {"b"}, well}, 2), "ab");
   assert_text(given(quota, {{"a"}, {"b"}, in_trouble}, 2), "abz");
   assert_text(given(quota, {{"a"}, {"b"}, well}, 2), "abz"); // which it keeps
@@ -119,15 +119,16 @@ START_TEST(a_tenth_more_for_those_in_trouble) {
   for (const Case &c : std::vector<Case>{{0, 0}, {1, 1}, {10, 1}, {11, 2}, {200, 20}}) {
     SeriesQuota quota;
     constexpr std::size_t count = 300;
-    std::vector<Wish> wishes;
-    wishes.reserve(count);
+    std::vector<Contender> contenders;
+    contenders.reserve(count);
     for (std::size_t i = 0; i < count; ++i)
-      wishes.push_back({.name = std::string(1, static_cast<char>(' ' + i % 90)) + std::to_string(i),
-                        .in_trouble = true});
+      contenders.push_back(
+          {.name = std::string(1, static_cast<char>(' ' + i % 90)) + std::to_string(i),
+           .in_trouble = true});
     std::vector<SeriesCandidate> candidates;
     candidates.reserve(count);
-    for (const Wish &wish : wishes)
-      candidates.push_back({.name = &wish.name, .eligible = true, .in_trouble = true});
+    for (const Contender &contender : contenders)
+      candidates.push_back({.name = &contender.name, .eligible = true, .in_trouble = true});
     for (int interval = 0; interval < 3; ++interval) {
       const std::vector<bool> result =
           quota.update(candidates, c.slots, [](const std::string &) { return false; });
@@ -141,12 +142,12 @@ END_TEST
 START_TEST(who_has_the_extra_places) {
   struct Case {
     const char *what;
-    std::vector<Wish> before;
-    std::vector<Wish> now;
+    std::vector<Contender> before;
+    std::vector<Contender> now;
     const char *given;
   };
-  const Wish regular{"0"};
-  const Wish holder{.name = "h", .in_trouble = true};
+  const Contender regular{"0"};
+  const Contender holder{.name = "h", .in_trouble = true};
   for (const Case &c : std::vector<Case>{
            {"kept in trouble", {holder}, {{.name = "a", .in_trouble = true}, holder}, "0h"},
            {"kept while nobody needs it", {holder}, {{"a"}, {"h"}}, "0h"},
@@ -169,10 +170,10 @@ START_TEST(who_has_the_extra_places) {
             "0b"},
        }) {
     SeriesQuota quota;
-    std::vector<Wish> before = c.before;
+    std::vector<Contender> before = c.before;
     before.insert(before.begin(), regular);
     (void)given(quota, before, 1);
-    std::vector<Wish> now = c.now;
+    std::vector<Contender> now = c.now;
     now.insert(now.begin(), regular);
     assert_text(std::string(c.what) + " " + given(quota, now, 1),
                 std::string(c.what) + " " + c.given);
