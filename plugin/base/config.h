@@ -74,7 +74,7 @@ struct Config {
   }
 };
 
-/// Of the group of that name on this system.
+/// Looks up a group of this system by its name.
 std::optional<gid_t> find_group(const std::string &name);
 /// The group that may read the table file; the default one need not exist on the system.
 std::optional<gid_t> table_group(const Config &config);

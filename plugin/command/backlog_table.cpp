@@ -124,7 +124,7 @@ std::optional<int> take_oid(const std::string &name, Options &options) {
   return std::nullopt;
 }
 
-/// Who names a file wants all of it.
+/// Refuses an unreadable file or a wrong line, since the user named the file.
 std::optional<int> take_servers(const std::string &file, Options &options) {
   if (::access(file.c_str(), R_OK) != 0)
     return fail("option --servers: " + shown_argument(file) + ": " + std::strerror(errno));

@@ -299,7 +299,8 @@ std::string figures_of(const Listener &listener, const CheckOptions &options) {
   return text;
 }
 
-/// Of so many listeners, whatever their state: a graph must neither begin nor end with an incident.
+/// Figures of so many listeners, whatever their state, because a graph must neither begin nor end
+/// with an incident.
 /// Expected listeners come first, then others by name. Listeners with unstable names are included
 /// only if there are no others.
 std::string listeners_perfdata(std::vector<const Listener *> listeners,
@@ -325,7 +326,7 @@ std::string listeners_perfdata(std::vector<const Listener *> listeners,
   return text;
 }
 
-/// Of the whole first: what is too long for a transport is cut at its end.
+/// Figures of the whole come first, because a transport cuts long output at its end.
 std::string perfdata(const TableContents &contents, const std::vector<const Listener *> &listeners,
                      const CheckOptions &options) {
   std::array<std::size_t, layout::state_names.size()> counts{};

@@ -38,8 +38,7 @@ std::optional<ServerSetting> parse(std::string_view line) {
 
 bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
 
-/// The names by which an owner is known: a process without its number, a unit without its kind and
-/// its instance.
+/// The names of an owner: a process without its number, a unit without its kind and its instance.
 std::array<std::string, 3> names_of(std::string_view owner) {
   const std::string whole(owner.substr(0, owner.find_first_of("[ ")));
   constexpr std::string_view service = ".service";

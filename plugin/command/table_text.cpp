@@ -351,8 +351,8 @@ std::string audit_row(const std::string &name, const AuditFigures &figures,
          " " + flush_right(figures[3], columns[3]) + "  " + owner;
 }
 
-/// What to write where to make the limit large enough. Known servers have this line always, so that
-/// a limit can be planned before it was too small.
+/// Says what to write where to make the limit large enough. Known servers always have this line, so
+/// that a limit can be planned before it is too small.
 std::string written_where(const Listener &listener, const layout::Namespace &net_namespace,
                           const ServerSettings &servers) {
   const bool too_small = has(listener, layout::has_enough) && listener.enough > listener.limit;

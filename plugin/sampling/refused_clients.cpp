@@ -17,9 +17,9 @@ constexpr unsigned most_attempts = 7;
 constexpr int lateness_share = 8;
 constexpr milliseconds slack{30};
 constexpr milliseconds tick{4}; // at HZ 250; a timer is early by less than one
-// While some come again, a newcomer can be taken for one of them that comes a little later.
+// While clients try again, a newcomer can be mistaken for one of them that comes a little later.
 constexpr double mixed_share = 1.05;
-// Bounds what is kept of a queue that stays full.
+// Bounds the memory of a queue that stays full.
 constexpr std::size_t most_groups = 512;
 
 } // namespace
