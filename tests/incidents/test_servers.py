@@ -15,7 +15,8 @@ import signal
 import sys
 import time
 
-sys.path.insert(1, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(1, str(SOURCE / "tests/system"))
 
 import servers
 import system_test
@@ -27,6 +28,9 @@ from waiting import wait_until
 INTERVAL = 0.5  # seconds
 UNREPORTED = ("kernel", "packets-dropped_unreported")
 UNATTRIBUTED = ("kernel", "packets-dropped_unattributed")
+
+
+ENOUGH = r"; a limit of (\d+) would have held them"
 
 
 class IncidentTest(NotificationTest):
@@ -130,15 +134,23 @@ class IncidentTest(NotificationTest):
             self.connect(server, count)
             time.sleep(0.3)
 
-    def check_burst(self, collectd, server, command, capacity, knob):
+    def check_enough(self, told, clients):
+        """The limit that is told holds as many, who all came before anybody was accepted."""
+        limit = int(re.search(ENOUGH, told.message)[1])
+        self.assertGreaterEqual(limit, clients - 1)
+        self.assertLessEqual(limit, 1.1 * clients)
+
+    def check_burst(self, collectd, server, command, capacity, knob, refused=6):
         before = kernel_counters()["ListenOverflows"]
-        self.hiccup(collectd, server, capacity + 6)
+        self.hiccup(collectd, server, capacity + refused)
         self.let_go()
-        self.assertGreaterEqual(kernel_counters()["ListenOverflows"], before + 6)
-        self.wait_for_told(collectd, server, command,
-                           rf"accept queue overflow, peak {capacity} of {capacity}, \d+ drops in [\d.]+ s; burst: {knob}")
+        self.assertGreaterEqual(kernel_counters()["ListenOverflows"], before + refused)
+        told = self.wait_for_told(collectd, server, command,
+                                  rf"accept queue overflow, peak {capacity} of {capacity}, \d+ drops in [\d.]+ s; "
+                                  rf"burst: {knob}{ENOUGH}")
+        self.check_enough(told, capacity + refused)
         self.wait_for_state(collectd, server.name, OVERFLOW)
-        self.check_end(collectd, server, at_least=6)
+        self.check_end(collectd, server, at_least=refused)
         self.assertNotIn(STALLED, self.states(collectd, server.name))
 
 
@@ -148,6 +160,15 @@ class BurstTest(IncidentTest):
         server = self.started_server(collectd, servers.nginx, backlog=16)
         somaxconn = read_sysctl("net.core.somaxconn")
         self.check_burst(collectd, server, "nginx", 17, rf"raise listen\(\) backlog \(16, somaxconn {somaxconn}\)")
+
+    def test_a_job_that_connects_to_gunicorn_200_times(self):
+        """That of backlog-reading(7)."""
+        collectd = self.observed()
+        server = self.started_server(collectd, servers.gunicorn, backlog=64)
+        self.check_burst(collectd, server, "gunicorn", 65, r"raise listen\(\) backlog \(64, somaxconn \d+\)", refused=135)
+        audit = run(os.environ["BACKLOG_TABLE"], "--table", self.table, "--audit", "--servers",
+                    SOURCE / "conf/collectd/servers", server.name)
+        self.assertRegex(audit, r"\n +--backlog (19\d|2[01]\d), or backlog = \d+ in its configuration; then restart\n")
 
     def test_memcached_with_a_short_backlog(self):
         collectd = self.observed()
@@ -229,8 +250,10 @@ class PauseTest(IncidentTest):
         self.opened[0].sendall(keep_busy)
         time.sleep(0.1)
         self.connect(server, 30)
-        self.wait_for_told(collectd, server, command,
-                           r"accept queue overflow, peak 17 of 17, \d+ drops? in [\d.]+ s; pause: none accepted for [\d.]+ s, .*")
+        told = self.wait_for_told(collectd, server, command,
+                                  r"accept queue overflow, peak 17 of 17, \d+ drops? in [\d.]+ s; "
+                                  rf"pause: none accepted for [\d.]+ s, .*{ENOUGH}")
+        self.check_enough(told, 30)
         self.wait_for_state(collectd, server.name, OVERFLOW)
         self.assertGreater(kernel_counters()["ListenOverflows"], before)
         self.assertNotIn(STALLED, self.states(collectd, server.name))
