@@ -76,7 +76,11 @@ AcceptFacts tcp_accept_facts(const TcpQueue &queue, Duration stalled_after) {
     if (member.not_shrinking_from <= queue.waits->invisible)
       none_for = std::max(none_for, member.not_shrinking_for);
   facts.none_accepted_for = none_for;
+  // Where all who wait have come since the interval ended, it was perhaps then that it was drained.
+  const bool some_waited_before =
+      !queue.waits->ages.empty() && queue.waits->ages.front() > Duration(0);
   facts.accepted =
+      some_waited_before &&
       std::all_of(queue.members.begin(), queue.members.end(), [&](const WaitingMember &member) {
         return none_for < member.not_shrinking_for / 2;
       });

@@ -14,6 +14,8 @@ constexpr std::ptrdiff_t failing_intervals = 2;  // intervals with overflow amon
 constexpr std::uint64_t failing_overflows = 100; // in one interval
 constexpr int overflows_that_prove = 2;          // intervals
 constexpr int highs_that_prove = 3;              // intervals, as for the state itself
+constexpr std::chrono::minutes relapse_within{1};
+constexpr std::chrono::seconds relapsed_stands_for{10}; // without the state
 
 } // namespace
 
@@ -28,7 +30,8 @@ std::vector<Notification> Alarms::update(std::span<const AlarmInput> listeners, 
   add_waiting(changes);
   std::vector<Notification> notifications = limit(std::move(changes));
   std::erase_if(alarms_, [](const Entry &entry) {
-    return entry.second.state == ListenerState::ok && !entry.second.waits;
+    const Alarm &alarm = entry.second;
+    return alarm.state == ListenerState::ok && !alarm.waits && !may_relapse(alarm);
   });
   return notifications;
 }
@@ -94,6 +97,8 @@ void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnos
   alarm.gone_for = 0;
   std::shift_right(alarm.recent.begin(), alarm.recent.end(), 1);
   alarm.recent.front() = current;
+  alarm.since_end += measured;
+  alarm.without_worse = current < alarm.state ? alarm.without_worse + measured : Seconds(0);
 
   Severity severity = severity_of(alarm, diagnosis);
   // An overflow in the first interval may have lasted for long.
@@ -102,8 +107,15 @@ void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnos
   const bool worse = std::tie(current, severity) > std::tie(alarm.state, alarm.severity);
   const bool better = std::all_of(alarm.recent.begin(), alarm.recent.end(),
                                   [&](ListenerState state) { return state < alarm.state; }) &&
-                      current == *std::max_element(alarm.recent.begin(), alarm.recent.end());
+                      current == *std::max_element(alarm.recent.begin(), alarm.recent.end()) &&
+                      (!alarm.has_relapsed || alarm.without_worse >= relapsed_stands_for);
   bool is_change = worse || better;
+  if (worse)
+    alarm.has_relapsed = current <= alarm.ended && may_relapse(alarm);
+  if (better) {
+    alarm.ended = alarm.state;
+    alarm.since_end = Seconds(0);
+  }
   if (is_change) {
     alarm.state = current;
     alarm.severity = severity;
@@ -119,13 +131,32 @@ void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnos
     if (alarm.waits)
       alarm.message = diagnosis.message;
   }
-  if (current == alarm.state)
+  // The cause that was found stands while the next full run is still open.
+  if (current == alarm.state && !(diagnosis.cause_is_open && !is_change))
     alarm.cause = diagnosis.cause;
+  if (settles_cause(alarm, diagnosis)) {
+    alarm.owes_cause = false;
+    alarm.cause = diagnosis.ended_cause;
+    changes.push_back({&entry,
+                       {entry.first, alarm.severity, alarm.state, diagnosis.ended_cause,
+                        diagnosis.ended_message}});
+    return;
+  }
   if (!is_change || !alarm.sent)
     return;
   alarm.owes_cause = diagnosis.cause_is_open;
   changes.push_back(
       {&entry, {entry.first, alarm.severity, current, diagnosis.cause, diagnosis.message}});
+}
+
+bool Alarms::may_relapse(const Alarm &alarm) {
+  return alarm.ended != ListenerState::ok && alarm.since_end <= relapse_within;
+}
+
+/// The run may end in an interval without drops; at short intervals it does.
+bool Alarms::settles_cause(const Alarm &alarm, const Diagnosis &diagnosis) {
+  return alarm.sent && alarm.owes_cause && alarm.state == ListenerState::overflow &&
+         alarm.recent.front() < alarm.state && diagnosis.ended_cause != Cause::none;
 }
 
 /// Whether the intervals after the first one prove the alarm.
@@ -147,6 +178,8 @@ bool Alarms::is_proved(const Alarm &alarm) const {
 
 void Alarms::miss(Entry &entry, std::vector<Change> &changes) const {
   Alarm &alarm = entry.second;
+  if (alarm.state == ListenerState::ok)
+    alarm.ended = ListenerState::ok;
   if (alarm.state == ListenerState::ok || ++alarm.gone_for < window)
     return;
   const std::string text =

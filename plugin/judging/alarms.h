@@ -43,7 +43,9 @@ struct AlarmInput {
 
 /// Decides which diagnoses become notifications. Only changes do: a worse state at once, a better
 /// one after three intervals without the worse one. An `overflow` goes from WARNING to FAILURE when
-/// two of the last three intervals overflowed or one had a hundred or more.
+/// two of the last three intervals overflowed or one had a hundred or more. An alarm
+/// that comes back within a minute of its end stays for at least ten seconds, so that a slow rhythm
+/// at short intervals is one alarm and not an endless row of them.
 ///
 /// An alarm of the very first interval may have been sent by the previous collectd. It is sent when
 /// it gets worse, when it ends and comes back, or when later intervals prove it without the first
@@ -54,8 +56,8 @@ struct AlarmInput {
 /// After three intervals the alarm ends with a notification. An expected listener keeps its alarm,
 /// which becomes `missing` in time.
 ///
-/// Keeps only listeners that are or were in trouble in the last three intervals, and those whose
-/// alarm still has to end.
+/// Keeps only listeners that are or were in trouble in the last three intervals, those whose alarm
+/// still has to end, and those whose last alarm ended within a minute.
 class Alarms {
 public:
   using Seconds = std::chrono::duration<double>;
@@ -91,12 +93,16 @@ private:
     bool owes_cause = false;  ///< the notification was sent while the cause was open
     int proofs = 0;           ///< later intervals with the active state
     Seconds stood_for{0};     ///< time in the active state, counted from the first interval
-    bool named = false;       ///< a notification named the trouble, and none has ended it
-    bool waits = false;       ///< the active state still has to be sent by name
-    Cause cause{};            ///< of the last interval with that state; the next two also
-    std::string message;      ///< kept while it waits
-    std::size_t gone_for = 0; ///< intervals
-    std::uint64_t seen = 0;   ///< number of the last interval that had it
+    Seconds without_worse{0}; ///< time below the active state
+    ListenerState ended = ListenerState::ok; ///< state of the last alarm that ended
+    Seconds since_end{0};                    ///< time since then
+    bool has_relapsed = false; ///< the alarm came back soon after its end, and stays longer
+    bool named = false;        ///< a notification named the trouble, and none has ended it
+    bool waits = false;        ///< the active state still has to be sent by name
+    Cause cause{};             ///< of the last interval with that state; the next two also
+    std::string message;       ///< kept while it waits
+    std::size_t gone_for = 0;  ///< intervals
+    std::uint64_t seen = 0;    ///< number of the last interval that had it
   };
   using Entry = std::map<std::string, Alarm, std::less<>>::value_type;
   struct Change {
@@ -109,6 +115,8 @@ private:
   void judge(Entry &entry, ListenerState current, const Diagnosis &diagnosis, Seconds measured,
              std::vector<Change> &changes) const;
   static Severity severity_of(const Alarm &alarm, const Diagnosis &diagnosis);
+  static bool may_relapse(const Alarm &alarm);
+  static bool settles_cause(const Alarm &alarm, const Diagnosis &diagnosis);
   bool is_proved(const Alarm &alarm) const;
   void miss(Entry &entry, std::vector<Change> &changes) const;
   ListenerState state_to_tell(const Diagnosis &diagnosis) const;

@@ -92,6 +92,7 @@ private:
   Diagnosis diagnose_absent() const;
   ListenerState state() const;
   Cause cause(ListenerState state) const;
+  Cause cause_of_full_run() const;
 
   bool overflowed() const;
   bool waits_too_long() const;
@@ -105,6 +106,7 @@ private:
   std::string drops() const;
   std::string ok() const;
   std::string so_far() const;
+  std::string ended(Cause cause) const;
   std::string stalled() const;
   std::string syn_queue() const;
   std::string advice(Cause cause) const;
@@ -137,6 +139,12 @@ Diagnosis Judgement::diagnose() {
   diagnosis.enough = enough(diagnosis.cause);
   diagnosis.message =
       message_about(facts_.name, facts_.owner, figures(diagnosis.state, diagnosis.cause));
+  if (!diagnosis.overflowed && !facts_.runs.full_run_goes_on &&
+      std::max(facts_.runs.longest_full_run, facts_.runs.longest_pause) > Seconds(0)) {
+    diagnosis.ended_cause = cause_of_full_run();
+    diagnosis.ended_message =
+        message_about(facts_.name, facts_.owner, ended(diagnosis.ended_cause));
+  }
   return diagnosis;
 }
 
@@ -216,15 +224,19 @@ Cause Judgement::cause(ListenerState state) const {
                ? Cause::not_accepting
                : Cause::slow_accept;
   }
-  if (is_open())
-    return Cause::none;
-  if (facts_.runs.longest_pause >= shortest_pause &&
-      facts_.runs.longest_full_run <= 2 * facts_.runs.longest_pause)
+  return is_open() ? Cause::none : cause_of_full_run();
+}
+
+Cause Judgement::cause_of_full_run() const {
+  const QueueRuns &runs = facts_.runs;
+  const bool is_long = runs.longest_full_run >= first_retransmission;
+  const bool never_empty =
+      runs.not_empty_for >= std::max<QueueRuns::Duration>(common_.measured, first_retransmission);
+  if (!is_long && !never_empty)
+    return Cause::burst;
+  if (runs.longest_pause >= shortest_pause && runs.longest_full_run <= 2 * runs.longest_pause)
     return Cause::pause;
-  const bool never_empty = facts_.runs.not_empty_for >=
-                           std::max<QueueRuns::Duration>(common_.measured, first_retransmission);
-  const bool slow = never_empty || facts_.runs.longest_full_run >= first_retransmission;
-  return slow ? Cause::slow_accept : Cause::burst;
+  return Cause::slow_accept;
 }
 
 /// A queue holds one more than its limit, as layout::group_capacity() has it.
@@ -294,6 +306,14 @@ std::string Judgement::so_far() const {
       common_.somaxconn)
     text += "; limit " + std::to_string(facts_.lowest_limit) + ", " + unknown_source;
   return text;
+}
+
+/// Of a full run whose last drops were in an earlier interval.
+std::string Judgement::ended(Cause cause) const {
+  std::string text = "accept queue was full";
+  if (facts_.runs.longest_full_run >= shortest_shown)
+    text += " for " + seconds(facts_.runs.longest_full_run);
+  return text.append("; ").append(name_of(cause)).append(": ").append(advice(cause));
 }
 
 std::string Judgement::stalled() const {

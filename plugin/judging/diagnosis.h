@@ -110,7 +110,10 @@ struct Diagnosis {
   LimitSource limit_source = LimitSource::unknown;
   bool is_there = true;
   bool is_expected = false;
-  bool cause_is_open = false;  ///< the full run goes on; its end will show the cause
+  bool cause_is_open = false; ///< the full run goes on; its end will show the cause
+  /// Of a full run that ended in an interval without overflow; none if there was no such run.
+  Cause ended_cause = Cause::none;
+  std::string ended_message{}; ///< for people; about ended_cause
   bool overflowed = false;     ///< in this interval, whatever else is wrong
   std::uint64_t overflows = 0; ///< segments; Unix listeners have no such count
   /// The limit that would have held everybody in a burst or a pause; empty if no limit would have

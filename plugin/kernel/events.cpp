@@ -226,6 +226,13 @@ bool Events::has_added(std::uint64_t cookie) const {
          book_.would_rise(cookie, counts);
 }
 
+std::optional<std::uint32_t> Events::taken_of(std::uint64_t cookie) const {
+  event_counts counts{};
+  if (!look_up_bpf_map(additions_->bpf.map("listeners"), &cookie, &counts))
+    return std::nullopt;
+  return counts.taken;
+}
+
 std::uint64_t Events::freed_of(std::uint64_t cookie) const {
   event_frees frees{};
   return frees_ && look_up_bpf_map(frees_->bpf.map("frees"), &cookie, &frees) ? frees.freed : 0;

@@ -43,6 +43,9 @@ public:
   Result<EventReading> read();
   /// Whether the next reading will have additions to that socket's queue.
   bool has_added(std::uint64_t cookie) const;
+  /// Connections accepted from that socket's queue up to its last addition, less a constant; empty
+  /// if there was no addition.
+  std::optional<std::uint32_t> taken_of(std::uint64_t cookie) const;
   /// Segments freed for that socket since the programs were attached that sk_drops counted.
   std::uint64_t freed_of(std::uint64_t cookie) const;
   /// Call it after the dumps have marked their sockets in the reading.

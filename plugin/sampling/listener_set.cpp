@@ -97,6 +97,8 @@ void ListenerSet::see(const MemberState &state, Identify identify, IsNamed is_na
   }
   if (member.length != state.length || member.limit != state.limit)
     change(member, state.length, state.limit);
+  if (taken_of_ && is_filling(state.length, state.limit))
+    note_taken(member);
   if (state.length > 0) {
     const double used = used_percent(state.length, state.limit);
     member.peak_percent = std::max(member.peak_percent, static_cast<float>(used));
@@ -320,6 +322,24 @@ std::uint32_t ListenerSet::less_frees(Member &member, std::uint32_t moved) const
   return moved - taken;
 }
 
+/// By what it was in the sample before. Additions that meet on two processors can make it less for
+/// a moment.
+void ListenerSet::note_taken(Member &member) {
+  const std::optional<std::uint32_t> taken = taken_of_(member.cookie);
+  if (!taken)
+    return;
+  const bool is_known = member.taken_sample + 1 == sample_;
+  const std::uint32_t more = *taken - member.taken; // it wraps
+  const bool has_risen = more > 0 && more < std::numeric_limits<std::uint32_t>::max() / 2;
+  if (is_known) {
+    Listener &listener = listeners_[member.listener];
+    listener.accepted = listener.accepted.value_or(0) + (has_risen ? more : 0);
+  }
+  if (!is_known || has_risen)
+    member.taken = *taken;
+  member.taken_sample = sample_;
+}
+
 void ListenerSet::change(Member &member, std::uint32_t length, std::uint32_t limit) {
   Listener &listener = listeners_[member.listener];
   apply(listener, member, length, limit);
@@ -329,6 +349,7 @@ void ListenerSet::change(Member &member, std::uint32_t length, std::uint32_t lim
   }
   if (listener.unstable)
     apply(aggregate_, member, length, limit);
+  length_ += std::uint64_t{length} - member.length;
   filling_members_ += static_cast<std::uint32_t>(is_filling(length, limit)) -
                       static_cast<std::uint32_t>(is_filling(member.length, member.limit));
   member.fell = member.fell || length < member.length || member.length == 0;
@@ -360,11 +381,14 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
   begin_runs(before, now);
 
   std::size_t kept = 0;
+  full_runs_ = 0;
   for (const std::uint32_t index : active_) {
     Listener &listener = listeners_[index];
-    listener.run.advance(listener.length, listener.full_members > 0, before, now);
+    listener.run.advance(listener.length, listener.full_members > 0, before, now,
+                         std::exchange(listener.accepted, std::nullopt));
     if (listener.refused)
       listener.refused->note(0, listener.length, listener.limit + 1, before, now);
+    full_runs_ += static_cast<std::uint32_t>(listener.run.holds_full());
     listener.active = listener.length > 0;
     if (!listener.active)
       continue;
@@ -398,6 +422,15 @@ void ListenerSet::note_refused(std::optional<std::uint64_t> overflows, unsigned 
     listener.refused->note(static_cast<std::uint64_t>(refused), listener.length, listener.limit + 1,
                            before_last_, *last_);
   }
+}
+
+void ListenerSet::note_opened(std::uint64_t opened) {
+  if (taken_of_ || !last_)
+    return;
+  const auto accepted = static_cast<std::int64_t>(opened) - static_cast<std::int64_t>(length_);
+  for (const std::uint32_t index : active_)
+    if (RunClock &run = listeners_[index].run; run.holds_full())
+      run.note_accepts_of_all(accepted, before_last_, *last_);
 }
 
 void ListenerSet::begin_runs(TimePoint before, TimePoint now) {

@@ -84,6 +84,15 @@ public:
   /// run; empty if unknown. With it the drops are exact, whatever the queue's length.
   using FreesOf = std::function<std::optional<std::uint64_t>(std::uint64_t cookie)>;
   void ask_frees(FreesOf frees_of) { frees_of_ = std::move(frees_of); }
+  /// Connections accepted from a socket's queue up to its last addition, less a constant; empty if
+  /// unknown.
+  using TakenOf = std::function<std::optional<std::uint32_t>(std::uint64_t cookie)>;
+  void ask_taken(TakenOf taken_of) { taken_of_ = std::move(taken_of); }
+  /// Whether note_opened() helps: a queue is full, and TakenOf cannot tell whether it is accepted
+  /// from.
+  bool wants_opened() const { return !taken_of_ && full_runs_ > 0; }
+  /// opened: PassiveOpens of the net namespace, read just after the last sample.
+  void note_opened(std::uint64_t opened);
   /// Returns the sum of all drops moved since the last call.
   std::uint64_t take_moved() { return std::exchange(moved_, 0); }
   /// Whether a member closed since the last call.
@@ -201,6 +210,8 @@ private:
     std::uint32_t begin_length = 0; ///< at the last harvest
     std::uint64_t freed = 0;        ///< at the last sample in which drops moved
     std::uint64_t freed_more = 0;   ///< frees beyond what drops have moved by
+    std::uint32_t taken = 0;        ///< highest result of TakenOf
+    std::uint32_t taken_sample = 0; ///< last sample that asked TakenOf
   };
   /// A member that closed in this interval.
   struct GoneMember {
@@ -233,6 +244,8 @@ private:
     bool has_gone_events = false; ///< a closed member had events
     Window window;
     RunClock run;
+    std::optional<std::uint64_t>
+        accepted;                     ///< in the sample under way, as RunClock::advance() takes it
     std::optional<ListenerFlow> flow; ///< of take_events()
     double waited_before = 0; ///< connections x s of those that wait, up to the last harvest
     std::unique_ptr<RefusedClients> refused; ///< once anybody was
@@ -255,6 +268,7 @@ private:
   void forget(std::uint32_t listener);
   void note_drops(Member &member, const MemberState &state);
   std::uint32_t less_frees(Member &member, std::uint32_t moved) const;
+  void note_taken(Member &member);
   void remove(Member &member);
   void remove_missing();
   void note_gone(const Member &member);
@@ -304,6 +318,9 @@ private:
   std::vector<std::uint32_t> changed_members_;
   HasEvents has_events_;
   FreesOf frees_of_;
+  TakenOf taken_of_;
+  std::uint32_t full_runs_ = 0; ///< listeners whose run holds a full sample, in the last one
+  std::uint64_t length_ = 0;    ///< of all queues together
   std::uint64_t moved_ = 0;
   bool has_lost_ = false;
   std::vector<GoneMember> gone_with_events_; ///< since the last harvest

@@ -67,6 +67,11 @@ void NamespaceSampler::ask_events(const ListenerSet::HasEvents &has_events) {
   unix_.ask_events(has_events);
 }
 
+void NamespaceSampler::ask_taken(const ListenerSet::TakenOf &taken_of) {
+  tcp_.ask_taken(taken_of);
+  unix_.ask_taken(taken_of);
+}
+
 void NamespaceSampler::pass_rest(std::chrono::steady_clock::time_point now) {
   tcp_.pass_rest(now);
   unix_.pass_rest(now);
@@ -109,9 +114,15 @@ void NamespaceSampler::take_tcp_sample(Duration max_weight, bool at_harvest) {
     if (read)
       counters_ = *read;
   }
-  if (!tcp_failure_ && counts_arrivals)
-    gap_arrivals_.look(opened, at_harvest && counters_ ? (*counters_)[Counter::PassiveOpens]
-                                                       : counters_reader_.read_passive_opens());
+  if (!tcp_failure_ && (counts_arrivals || tcp_.wants_opened())) {
+    const std::optional<std::uint64_t> opened_since = at_harvest && counters_
+                                                          ? (*counters_)[Counter::PassiveOpens]
+                                                          : counters_reader_.read_passive_opens();
+    if (counts_arrivals)
+      gap_arrivals_.look(opened, opened_since);
+    if (opened_since)
+      tcp_.note_opened(*opened_since);
+  }
   if (!tcp_failure_) {
     drops_.sample(tcp_.drops_moved(), tcp_.members_changed(), listen_counters(),
                   {.gone = tcp_.gone_sockets(), .some_missing = tcp_.has_missed()});

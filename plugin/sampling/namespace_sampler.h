@@ -60,6 +60,7 @@ public:
   /// See ListenerSet.
   void ask_events(const ListenerSet::HasEvents &has_events);
   void ask_frees(const ListenerSet::FreesOf &frees_of) { tcp_.ask_frees(frees_of); }
+  void ask_taken(const ListenerSet::TakenOf &taken_of);
   /// Identifies the namespace in events; empty if that is not available.
   std::optional<std::uint64_t> net_cookie() const { return net_cookie_; }
 

@@ -29,6 +29,7 @@ template <class Run> Failure OtherNamespaces::run_in(Entry &entry, Run run) {
       entry.sampler = std::make_unique<NamespaceSampler>(config_, entry.label(), rooms_);
       entry.sampler->ask_events(has_events_);
       entry.sampler->ask_frees(frees_of_);
+      entry.sampler->ask_taken(taken_of_);
     }
     entry.sampler->follow(board_->unix_places(), board_->unix_looks());
     run(*entry.sampler);
@@ -71,6 +72,13 @@ void OtherNamespaces::ask_frees(ListenerSet::FreesOf frees_of) {
   for (const Entry &entry : entries_)
     if (entry.sampler)
       entry.sampler->ask_frees(frees_of_);
+}
+
+void OtherNamespaces::ask_taken(ListenerSet::TakenOf taken_of) {
+  taken_of_ = std::move(taken_of);
+  for (const Entry &entry : entries_)
+    if (entry.sampler)
+      entry.sampler->ask_taken(taken_of_);
 }
 
 void OtherNamespaces::pass_rest(std::chrono::steady_clock::time_point now) {

@@ -35,6 +35,7 @@ public:
   /// See ListenerSet; for present and future namespaces.
   void ask_events(ListenerSet::HasEvents has_events);
   void ask_frees(ListenerSet::FreesOf frees_of);
+  void ask_taken(ListenerSet::TakenOf taken_of);
   /// See NamespaceSampler; for all namespaces, as they were at their last sample.
   void pass_rest(std::chrono::steady_clock::time_point now);
   bool is_busy(Duration stuck_after) const;
@@ -65,6 +66,7 @@ private:
   std::size_t next_ = 0;
   ListenerSet::HasEvents has_events_;
   ListenerSet::FreesOf frees_of_;
+  ListenerSet::TakenOf taken_of_;
 };
 
 } // namespace backlog

@@ -1,10 +1,14 @@
 #include "queue_runs.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace backlog {
 
-void RunClock::advance(std::uint64_t length, bool full, TimePoint before, TimePoint now) {
+using Duration = QueueRuns::Duration;
+
+void RunClock::advance(std::uint64_t length, bool full, TimePoint before, TimePoint now,
+                       std::optional<std::uint64_t> accepted) {
   if (length_ == 0) {
     first_ = now;
     last_empty_ = before;
@@ -13,40 +17,98 @@ void RunClock::advance(std::uint64_t length, bool full, TimePoint before, TimePo
     untouched_full_ = false;
     full_length_ = 0;
     pause_end_.reset();
+    of_all_.reset();
+    of_all_when_quiet_.reset();
   }
-  if (length < length_)
-    note_fall(length, before, now);
+  const std::uint64_t fallen = length < length_ ? length_ - length : 0;
   length_ = length;
+  if (fallen > 0 || accepted.value_or(0) > 0)
+    note_accepts(accepted.value_or(fallen), before, now);
+  if (length == 0)
+    end_run(before);
   if (!full || length == 0) {
     first_full_.reset();
   } else {
     full_times_ += static_cast<std::uint32_t>(!first_full_);
     first_full_ = first_full_.value_or(now);
-    held_full_ = true;
-    untouched_full_ = true;
-    full_length_ = std::max(full_length_, length);
-    longest_full_ = std::max<QueueRuns::Duration>(longest_full_, now - *first_full_);
+    note_full();
+    longest_full_ = std::max<Duration>(longest_full_, now - *first_full_);
   }
-  if (held_full_ && length > 0)
-    longest_full_run_ = std::max<QueueRuns::Duration>(longest_full_run_, now - first_);
+  if (holds_full())
+    longest_full_run_ = std::max<Duration>(longest_full_run_, now - first_);
 }
 
-void RunClock::note_fall(std::uint64_t length, TimePoint before, TimePoint now) {
-  if (untouched_full_ && before - untouched_since_ >= shortest_pause) {
-    pause_ = before - untouched_since_;
+void RunClock::note_full() {
+  held_full_ = true;
+  untouched_full_ = true;
+  full_length_ = std::max(full_length_, length_);
+}
+
+void RunClock::note_accepts_of_all(std::int64_t of_all, TimePoint before, TimePoint now) {
+  const std::optional<std::int64_t> then =
+      quiet_for(before) >= shortest_pause ? of_all_ : std::nullopt;
+  of_all_ = of_all;
+  if (are_most(then))
+    note_accepts(0, before, now, then);
+  else if (pause_end_)
+    end_pause_if_drained(before, now);
+  if (first_full_)
+    note_full();
+  if (of_all_when_quiet_ &&
+      4 * (of_all - *of_all_when_quiet_) <= static_cast<std::int64_t>(full_length_))
+    return;
+  of_all_when_quiet_ = of_all;
+  quiet_since_ = now;
+}
+
+void RunClock::note_accepts(std::uint64_t accepted, TimePoint before, TimePoint now,
+                            std::optional<std::int64_t> of_all_then) {
+  if (untouched_for(before) >= shortest_pause) {
+    const bool is_quiet = quiet_for(before) >= shortest_pause;
+    pause_ = is_quiet ? quiet_for(before) : untouched_for(before);
     pause_end_ = now;
+    accepted_since_pause_ = 0;
+    of_all_before_pause_end_ = of_all_then || !is_quiet ? of_all_then : of_all_;
   }
   untouched_since_ = now;
   untouched_full_ = false;
-  if (!pause_end_ || !is_drained(length, full_length_))
+  accepted_since_pause_ += accepted;
+  if (pause_end_)
+    end_pause_if_drained(before, now);
+}
+
+void RunClock::end_pause_if_drained(TimePoint before, TimePoint now) {
+  if (!is_drained(length_, full_length_) && 4 * accepted_since_pause_ < 3 * full_length_ &&
+      !are_most(of_all_before_pause_end_))
     return;
   // The samples from here on are another run, even if the queue is never seen empty.
   if (now - *pause_end_ <= drained_within) {
     longest_pause_ = std::max(longest_pause_, pause_);
-    held_full_ = false;
+    end_run(before);
     first_ = now;
   }
   pause_end_.reset();
+}
+
+/// How long the queue has been full, or about to be, and was not seen to be accepted from.
+Duration RunClock::untouched_for(TimePoint now) const {
+  return untouched_full_ ? Duration(now - untouched_since_) : Duration(0);
+}
+
+/// Likewise, and next to nothing was accepted from all queues.
+Duration RunClock::quiet_for(TimePoint now) const {
+  return of_all_ ? std::min<Duration>(untouched_for(now), now - quiet_since_) : Duration(0);
+}
+
+/// Whether so many have been accepted from all queues since then as are most of this one when full.
+bool RunClock::are_most(const std::optional<std::int64_t> &of_all_then) const {
+  return of_all_then && of_all_ &&
+         4 * (*of_all_ - *of_all_then) >= 3 * static_cast<std::int64_t>(full_length_);
+}
+
+void RunClock::end_run(TimePoint before) {
+  if (std::exchange(held_full_, false))
+    longest_full_run_ = std::max<Duration>(longest_full_run_, before - first_);
 }
 
 QueueRuns RunClock::end_interval(TimePoint last) {
@@ -61,14 +123,14 @@ QueueRuns RunClock::end_interval(TimePoint last) {
     else if (pause_end_ && last - *pause_end_ <= drained_within)
       runs.full_untouched_for = pause_;
   }
-  longest_pause_ = QueueRuns::Duration(0);
+  longest_pause_ = Duration(0);
   full_times_ = first_full_ ? 1 : 0;
   if (length_ > 0) {
     runs.full_run_goes_on = held_full_;
     runs.not_empty_for = last - last_empty_;
   }
-  longest_full_run_ = QueueRuns::Duration(0);
-  longest_full_ = QueueRuns::Duration(0);
+  longest_full_run_ = Duration(0);
+  longest_full_ = Duration(0);
   return runs;
 }
 

@@ -11,7 +11,9 @@ namespace backlog {
 struct QueueRuns {
   using Duration = std::chrono::nanoseconds;
 
-  Duration longest_full_run{0};  ///< longest run without an empty sample that holds a full one
+  /// Longest run without an empty sample that holds a full one, of those that went on or ended in
+  /// the interval; a pause that was drained ends one.
+  Duration longest_full_run{0};
   Duration longest_full{0};      ///< longest run of full samples
   Duration not_empty_for{0};     ///< at the end: since it was last seen empty, or else first seen
   bool full_run_goes_on = false; ///< at the end: a run as in longest_full_run is under way
@@ -24,8 +26,8 @@ struct QueueRuns {
   std::uint32_t full_times = 0; ///< number of separate runs of full samples
 };
 
-/// The first retransmission of a SYN comes after this time, TCP_TIMEOUT_INIT (include/net/tcp.h).
-constexpr std::chrono::seconds shortest_pause{1};
+/// Shorter than the pauses of a server that accepts once a second, whose clients come back at once.
+constexpr std::chrono::milliseconds shortest_pause{500};
 /// A server that accepts connections one by one takes longer than this.
 constexpr std::chrono::seconds drained_within{1};
 
@@ -54,13 +56,31 @@ public:
   /// Adds a sample taken now; the previous one was taken at `before`. length: connections waiting
   /// at all members; full: whether a member is full. Call it while the queue is not empty, and once
   /// when it becomes empty.
-  void advance(std::uint64_t length, bool full, TimePoint before, TimePoint now);
+  /// accepted: at least so many were accepted from this queue since the previous sample; empty if
+  /// unknown. Where refused clients come back at once, a drained queue is full again before the
+  /// next sample.
+  void advance(std::uint64_t length, bool full, TimePoint before, TimePoint now,
+               std::optional<std::uint64_t> accepted = std::nullopt);
+  /// Call it after a sample where advance() never gets `accepted`. of_all: connections accepted
+  /// from all queues of the net namespace so far, less a constant. If that rises at once by most of
+  /// a full queue, and hardly rose for the length of a pause, this queue was drained.
+  void note_accepts_of_all(std::int64_t of_all, TimePoint before, TimePoint now);
+
+  /// Whether the last sample was in a run as in QueueRuns::longest_full_run.
+  bool holds_full() const { return held_full_ && length_ > 0; }
 
   /// Ends the interval with the last sample, taken at `last`. Runs go on in the next interval.
   QueueRuns end_interval(TimePoint last);
 
 private:
-  void note_fall(std::uint64_t length, TimePoint before, TimePoint now);
+  void note_accepts(std::uint64_t accepted, TimePoint before, TimePoint now,
+                    std::optional<std::int64_t> of_all_then = std::nullopt);
+  void note_full();
+  void end_pause_if_drained(TimePoint before, TimePoint now);
+  void end_run(TimePoint before);
+  QueueRuns::Duration untouched_for(TimePoint now) const;
+  QueueRuns::Duration quiet_for(TimePoint now) const;
+  bool are_most(const std::optional<std::int64_t> &of_all_then) const;
 
   std::uint64_t length_ = 0;            ///< in the last sample
   TimePoint first_;                     ///< first sample of the run
@@ -72,6 +92,11 @@ private:
   std::uint64_t full_length_ = 0; ///< highest length in a full sample of the run
   std::optional<TimePoint> pause_end_; ///< end of a pause that is proved only when the queue drains
   QueueRuns::Duration pause_{0};       ///< length of that pause
+  std::uint64_t accepted_since_pause_ = 0; ///< connections, at least
+  std::optional<std::int64_t> of_all_;     ///< last value that note_accepts_of_all() got in the run
+  std::optional<std::int64_t> of_all_when_quiet_; ///< value at quiet_since_
+  TimePoint quiet_since_; ///< since then hardly anything was accepted from any queue
+  std::optional<std::int64_t> of_all_before_pause_end_;
   QueueRuns::Duration longest_pause_{0};    ///< in this interval
   std::uint32_t full_times_ = 0;            ///< in this interval
   QueueRuns::Duration longest_full_run_{0}; ///< in this interval

@@ -129,11 +129,17 @@ private:
     };
     own_.ask_events(has_added);
     other_namespaces_.ask_events(has_added);
+    ask_taken([this](std::uint64_t cookie) { return events_->taken_of(cookie); });
     if (events_->has_drops_by_events())
       count_frees([this](std::uint64_t cookie) -> std::optional<std::uint64_t> {
         return events_->freed_of(cookie);
       });
     look_into_namespaces();
+  }
+
+  void ask_taken(const ListenerSet::TakenOf &taken_of) {
+    own_.ask_taken(taken_of);
+    other_namespaces_.ask_taken(taken_of);
   }
 
   /// nullptr: drops are attributed by frequent sampling.
@@ -147,6 +153,7 @@ private:
     if (resting_)
       end_rest();
     count_frees(nullptr);
+    ask_taken(nullptr);
     own_.ask_events(nullptr);
     other_namespaces_.ask_events(nullptr);
     events_.reset();

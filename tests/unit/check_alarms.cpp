@@ -158,6 +158,58 @@ START_TEST(changes_only) {
 }
 END_TEST
 
+namespace {
+
+/// The states told in intervals of a second, `.` where nothing is.
+std::string told_each_second(const std::vector<Diagnosis> &intervals) {
+  Alarms alarms{NotifyStates{}};
+  std::string letters;
+  for (const Diagnosis &diagnosis : intervals) {
+    const auto notifications =
+        alarms.update(std::array{AlarmInput{"tcp_any_80", &diagnosis, {}}}, 1s);
+    letters += notifications.empty() ? '.' : letter_of(notifications.front());
+  }
+  return letters;
+}
+
+std::vector<Diagnosis> diagnoses_of(const std::string &intervals) {
+  std::vector<Diagnosis> diagnoses;
+  for (const char interval : intervals)
+    diagnoses.push_back(diagnosis_of(interval));
+  return diagnoses;
+}
+
+} // namespace
+
+START_TEST(what_comes_again_soon_stands_for_ten_seconds) {
+  assert_text(told_each_second(diagnoses_of("..oo...oo....oo..........")),
+              "..oO..koO...............k");
+  const std::string later(61, '.');
+  assert_text(told_each_second(diagnoses_of("..oo..." + later + "oo....")),
+              "..oO..k" + later + "oO..k.");
+}
+END_TEST
+
+START_TEST(the_cause_of_a_run_that_ends_without_drops) {
+  std::vector<Diagnosis> intervals = diagnoses_of("..bb..");
+  Diagnosis &end = intervals[4];
+  end.ended_cause = Cause::pause;
+  end.ended_message = "pause";
+  Alarms alarms{NotifyStates{}};
+  for (std::size_t i = 0; i < intervals.size(); ++i) {
+    const auto notifications =
+        alarms.update(std::array{AlarmInput{"tcp_any_80", &intervals[i], {}}}, 1s);
+    ck_assert_uint_eq(notifications.size(), i == 2 || i == 3 || i == 4);
+    if (i != 4)
+      continue;
+    assert_text(notifications[0].message, "pause");
+    ck_assert(notifications[0].cause == Cause::pause);
+    ck_assert(notifications[0].state == overflow);
+    ck_assert(alarms.standing("tcp_any_80").cause == Cause::pause);
+  }
+}
+END_TEST
+
 START_TEST(the_first_interval_is_a_baseline) {
   for (const char *intervals :
        {"h.......", "o.......", "O.......", "u.......", "s.......", "m.......", "hhh.....",
@@ -308,6 +360,8 @@ START_TEST(ten_an_interval_and_a_sum_of_the_rest) {
   ck_assert_uint_eq(crowd.update(".").size(), 10);
   ck_assert_uint_eq(crowd.update(".").size(), 10);
   ck_assert(crowd.update(".").empty());
+  for (int interval = 0; interval < 7; ++interval)
+    ck_assert_uint_eq(crowd.update(".").size(), 0);
   ck_assert_uint_eq(crowd.alarms().size(), 0);
 }
 END_TEST
@@ -644,7 +698,8 @@ END_TEST
 
 int main() {
   return run_tests(
-      "alarms", changes_only, the_first_interval_is_a_baseline,
+      "alarms", changes_only, what_comes_again_soon_stands_for_ten_seconds,
+      the_cause_of_a_run_that_ends_without_drops, the_first_interval_is_a_baseline,
       what_later_intervals_prove_is_told_though_it_began_in_the_first,
       a_restart_of_a_service_is_no_change, a_listener_that_is_gone_ends_its_alarm,
       an_expected_one_that_is_absent_keeps_its_alarm, what_could_not_be_read_stays_as_it_is,

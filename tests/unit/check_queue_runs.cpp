@@ -41,6 +41,9 @@ std::vector<Case> cases() {
       {.name = "a run that began in the interval before",
        .intervals = {{0, 2, 5}, {5, 5, 0}},
        .runs = {.longest_full_run = 30ms, .longest_full = 20ms, .full_times = 1}},
+      {.name = "a run that ends with the next interval's first sample",
+       .intervals = {{0, 2, 5}, {0, 0}},
+       .runs = {.longest_full_run = 10ms, .full_times = 1}},
       {.name = "what the interval before saw is not told again",
        .intervals = {{0, 5, 5, 0}, {0, 0}},
        .runs = {}},
@@ -68,7 +71,7 @@ std::vector<Case> cases() {
                 .full_times = 1}},
       {.name = "a pause that is drained when the next interval has begun",
        .intervals = {pause_of(150, {}), {0}},
-       .runs = {.longest_pause = 1490ms, .full_times = 1}},
+       .runs = {.longest_full_run = 1490ms, .longest_pause = 1490ms, .full_times = 1}},
       {.name = "a pause that is being drained when the interval ends",
        .intervals = {pause_of(150, {3})},
        .runs = {.longest_full_run = 1500ms,
@@ -88,8 +91,8 @@ std::vector<Case> cases() {
                 .longest_pause = 1490ms,
                 .full_times = 2}},
       {.name = "a short stop",
-       .intervals = {pause_of(90, {0})},
-       .runs = {.longest_full_run = 890ms, .longest_full = 890ms, .full_times = 1}},
+       .intervals = {pause_of(50, {0})},
+       .runs = {.longest_full_run = 490ms, .longest_full = 490ms, .full_times = 1}},
       {.name = "accepted from while full",
        .intervals = {pause_of(150, {4, 5, 4, 5})},
        .runs = {.longest_full_run = 1530ms,
@@ -140,4 +143,79 @@ START_TEST(runs_of_a_queue) {
 }
 END_TEST
 
-int main() { return run_tests("queue_runs", runs_of_a_queue); }
+namespace {
+
+/// A queue that every sample sees full. Clients that were refused come back at once.
+class FullQueue {
+public:
+  /// of_queue: accepted from it since the sample before; of_all: from all queues, ever.
+  void sample(std::optional<std::uint64_t> of_queue, std::optional<std::int64_t> of_all) {
+    const RunClock::TimePoint before = now_;
+    now_ += 10ms;
+    clock_.advance(capacity, true, before, now_, of_queue);
+    if (of_all)
+      clock_.note_accepts_of_all(*of_all, before, now_);
+  }
+  QueueRuns end_interval() { return clock_.end_interval(now_); }
+
+private:
+  RunClock clock_;
+  RunClock::TimePoint now_{};
+};
+
+} // namespace
+
+START_TEST(a_drained_queue_that_is_full_again_at_once) {
+  FullQueue queue;
+  for (int batch = 0; batch < 3; ++batch)
+    for (int i = 0; i < 200; ++i)
+      queue.sample(i == 0 && batch > 0 ? capacity : 0, std::nullopt);
+  const QueueRuns runs = queue.end_interval();
+  ck_assert(runs.longest_pause == 1990ms);
+  ck_assert(runs.longest_full_run == 1990ms);
+  ck_assert(runs.full_run_goes_on);
+  ck_assert(runs.full_run_for == 1990ms);
+}
+END_TEST
+
+START_TEST(a_queue_that_is_accepted_from_has_no_pause) {
+  FullQueue queue;
+  for (int i = 0; i < 600; ++i)
+    queue.sample(i % 50 == 0, std::nullopt);
+  const QueueRuns runs = queue.end_interval();
+  ck_assert(runs.longest_pause == 0ms);
+  ck_assert(runs.longest_full_run == 5990ms);
+}
+END_TEST
+
+START_TEST(what_all_queues_are_accepted_from_shows_a_batch) {
+  FullQueue queue;
+  std::int64_t of_all = 1000;
+  for (int batch = 0; batch < 3; ++batch) {
+    for (int i = 0; i < 200; ++i)
+      queue.sample(std::nullopt, of_all);
+    of_all += capacity;
+  }
+  const QueueRuns runs = queue.end_interval();
+  ck_assert(runs.longest_pause == 1990ms);
+  ck_assert(runs.longest_full_run < 2100ms);
+}
+END_TEST
+
+START_TEST(others_that_accept_are_no_batch) {
+  FullQueue queue;
+  std::int64_t of_all = 1000;
+  for (int i = 0; i < 600; ++i) {
+    of_all += i % 200 == 0 ? static_cast<std::int64_t>(capacity) : i % 20 == 0;
+    queue.sample(std::nullopt, of_all);
+  }
+  ck_assert(queue.end_interval().longest_pause == 0ms);
+}
+END_TEST
+
+int main() {
+  return run_tests("queue_runs", runs_of_a_queue, a_drained_queue_that_is_full_again_at_once,
+                   a_queue_that_is_accepted_from_has_no_pause,
+                   what_all_queues_are_accepted_from_shows_a_batch,
+                   others_that_accept_are_no_batch);
+}
