@@ -216,9 +216,10 @@ void Collector::note_harvest(const Harvest &harvest, const std::optional<Survey>
   if (survey)
     append(fault_lines(survey_faults_, survey->faults), log);
   const auto note_collisions = [&](const NamespaceHarvest &of) {
-    if (of.unix_sockets)
-      for (const ListenerSet::Collision &collision : of.unix_sockets->collisions)
-        say_once("collision", text_of(collision), log);
+    for (const FamilyHarvest *family : {&of.tcp, of.unix_sockets ? &*of.unix_sockets : nullptr})
+      if (family != nullptr)
+        for (const ListenerSet::Collision &collision : family->collisions)
+          say_once("collision", text_of(collision), log);
   };
   note_collisions(harvest.own);
   for (const NamespaceHarvest &other : harvest.others)

@@ -415,7 +415,7 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
   if (const NamespaceSurvey *survey = draft.namespace_survey;
       survey != nullptr && row.family == Family::tcp) {
     if (survey->syn_queues) {
-      const auto found = survey->syn_queues->by_listener.find(name);
+      const auto found = survey->syn_queues->by_listener.find(lasting_key(interval.identity));
       row.syn_length = found == survey->syn_queues->by_listener.end() ? 0 : found->second;
     }
   }
@@ -491,7 +491,7 @@ AcceptFacts TableBuilder::accept_facts(const ListenerInterval &interval, Family 
     return unix_accept_facts(interval.waiting, draft.survey->unix_waits);
   if (draft.namespace_survey == nullptr)
     return {};
-  const auto waits = draft.namespace_survey->tcp_waits.find(interval.identity.name);
+  const auto waits = draft.namespace_survey->tcp_waits.find(lasting_key(interval.identity));
   if (waits == draft.namespace_survey->tcp_waits.end())
     return {};
   if (waits->second.oldest_cookie != memory.oldest_cookie) {

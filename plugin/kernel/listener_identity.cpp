@@ -23,12 +23,19 @@ std::string device_name(std::uint32_t index) {
 } // namespace
 
 ListenerIdentity identify_tcp_listener(const TcpAddress &address, const NamespaceLabel &label) {
-  ListenerName name = name_tcp_listener(address, device_name(address.device), label.name);
+  const std::string device = device_name(address.device);
+  ListenerName name = name_tcp_listener(address, device, label.name);
   return {.name = std::move(name.text),
-          .address = "",
+          // All else of an address is in its name as it is.
+          .address = device.empty() ? "" : "device " + shown_address(device),
           .port = address.port,
           .has_id = name.has_id || label.has_id,
           .tcp = address};
+}
+
+std::string lasting_key(const ListenerIdentity &identity) {
+  const std::string &name = identity.shared_name.empty() ? identity.name : identity.shared_name;
+  return identity.address.empty() ? name : name + '\0' + identity.address;
 }
 
 std::string shown_address(std::string_view address) {

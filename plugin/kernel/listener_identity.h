@@ -18,6 +18,7 @@ struct ListenerIdentity {
   bool has_id = false;          ///< see ListenerName
   TcpAddress tcp = {};          ///< for a TCP listener
   bool is_in_own_mounts = true; ///< false if the address is a path of another mount namespace
+  std::string shared_name{};    ///< name of the address alone, if another listener keeps that
 
   /// is_own: the listener is in collectd's own net namespace.
   ListenerView view(bool is_own) const {
@@ -28,10 +29,14 @@ struct ListenerIdentity {
   }
 };
 
+/// The same for a listener at each look, whoever else has its name.
+std::string lasting_key(const ListenerIdentity &identity);
+
 /// Identifies a TCP listener of the calling thread's net namespace.
 ListenerIdentity identify_tcp_listener(const TcpAddress &address, const NamespaceLabel &label);
 
-/// A Unix address for people: @ for the NUL of an abstract name, ? for unprintable bytes.
+/// A Unix address or a device for people: @ for the NUL of an abstract name, ? for unprintable
+/// bytes.
 std::string shown_address(std::string_view address);
 
 } // namespace backlog

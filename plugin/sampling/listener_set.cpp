@@ -278,8 +278,8 @@ void ListenerSet::give_name(std::uint32_t index) {
       }
     }
     Listener &other = listeners_[index];
-    if (other.address_name.empty()) {
-      other.address_name = name;
+    if (other.identity.shared_name.empty()) {
+      other.identity.shared_name = name;
       renamed_.emplace(name_and_address(name, other.identity.address), index);
     }
     std::string next = alternative_name(name, other.identity.address);
@@ -655,8 +655,8 @@ void ListenerSet::forget(std::uint32_t listener) {
     std::erase_if(gone_with_events_,
                   [listener](const GoneMember &member) { return member.listener == listener; });
   by_name_.erase(leaving.identity.name);
-  if (!leaving.address_name.empty())
-    renamed_.erase(name_and_address(leaving.address_name, leaving.identity.address));
+  if (!leaving.identity.shared_name.empty())
+    renamed_.erase(name_and_address(leaving.identity.shared_name, leaving.identity.address));
   listeners_[listener] = Listener{};
   free_listeners_.push_back(listener);
 }

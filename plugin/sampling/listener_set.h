@@ -238,7 +238,6 @@ private:
     bool settled = false; ///< has been there for settling_time, now or before
     /// There without a break since then; nullopt for the first sample.
     std::optional<TimePoint> since;
-    std::string address_name;     ///< name of its address alone, if another listener keeps that
     bool active = false;          ///< it is in active_
     bool is_kept = false;         ///< kept without members
     bool has_gone_events = false; ///< a closed member had events

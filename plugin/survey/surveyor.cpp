@@ -96,11 +96,11 @@ Failure count_syn_queues(SockDiag &sock_diag, const NamespaceLabel &label,
   queues.total = count.total();
   for (const SynQueueCounter::Queue &queue : count.queues())
     if (queue.length > 0)
-      queues.by_listener[identify_tcp_listener(queue.listener, label).name] += queue.length;
+      queues.by_listener[lasting_key(identify_tcp_listener(queue.listener, label))] += queue.length;
   return std::nullopt;
 }
 
-using TcpWaitsByName = std::map<std::string, TcpWaits>;
+using TcpWaitsByName = std::map<std::string, TcpWaits>; // by lasting_key()
 
 /// Reads the listeners first and then the waiting connections. A connection accepted in between is
 /// missing, like one that its client has reset.
@@ -122,7 +122,8 @@ Result<TcpWaitsByName> look_at_tcp_waits(SockDiag &sock_diag, const NamespaceLab
     return *failure;
   TcpWaitsByName by_name;
   for (OldestWaitFinder::Oldest &oldest : std::move(waits).oldest())
-    by_name[identify_tcp_listener(oldest.listener, label).name].add(std::move(oldest.waits));
+    by_name[lasting_key(identify_tcp_listener(oldest.listener, label))].add(
+        std::move(oldest.waits));
   return by_name;
 }
 

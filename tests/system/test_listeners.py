@@ -160,6 +160,28 @@ class ValuesTest(ListenerTest):
         collectd = self.collectd()
         self.wait_for_listeners(collectd, [f"tcp_127-0-0-1_{listener.port}__dev_if{index}"])
 
+    def test_two_devices_that_meet_in_one_name_are_two_listeners(self):
+        """Whoever comes first: who may bind to a device cannot slip under a service's name."""
+        for device in ("vlan0.7", "vlan0-7"):
+            if not make_device(device):
+                self.skipTest("no network device can be made")
+        other = self.listener("0.0.0.0", device="vlan0-7", limit=5)
+        collectd = self.collectd()
+        collectd.wait_for_value(other.name, "queue_length-limit", 5)
+        service = self.listener("0.0.0.0", other.port, device="vlan0.7", limit=4)
+        self.assertEqual(service.name, other.name)
+
+        def renamed():
+            return [name for name in collectd.listeners() if name.startswith(f"{other.name}_")]
+        collectd.wait(renamed, what="a name of its own")
+        (name,) = renamed()
+        collectd.wait_for_value(name, "queue_length-limit", 5)
+        collectd.wait_for_value(service.name, "queue_length-limit", 4)
+        said = [line for line in collectd.messages() if "would have one name" in line]
+        self.assertEqual(len(said), 1, said)
+        for words in ("device vlan0.7", "device vlan0-7", service.name, name):
+            self.assertIn(words, said[0])
+
     def test_values_basic_is_the_default_and_follows_the_queue(self):
         listener = self.listener(limit=4).fill(2)
         collectd = self.collectd()
