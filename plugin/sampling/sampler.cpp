@@ -74,6 +74,10 @@ public:
   }
 
   void run() {
+    // At once: what drops before the first sample nobody can be given, and the thread may have been
+    // started anew in the middle of an interval.
+    if (!only_at_harvests_)
+      tcp_.due = Clock::now();
     for (;;) {
       switch (sleep()) {
       case Request<Harvest>::Wake::stopping:

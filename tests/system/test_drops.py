@@ -1,14 +1,19 @@
 #!/usr/bin/env python3
 """Whose drops: each segment that the kernel drops for a listener is counted for that listener, once."""
 
+import contextlib
 import itertools
 import os
+import pathlib
 import socket
+import time
 import unittest
 
 import system_test
+from collectd import sanitizers
 from kernel import have_ipv6, kernel_counters, run
 from listeners import Listener, UNSTABLE_PORTS
+from net_namespaces import NetNamespace
 from system_test import SystemTest
 from waiting import wait_until
 from churn import Churn
@@ -477,6 +482,53 @@ class AccountTest(DropsTest):
         self.assertEqual(self.latest_unattributed(collectd), 0)
         self.check_each_drop_is_given_once(collectd, full.name, roomy.name)
         wait_until(lambda: churn.churned >= begin + 1000, what="churn")
+
+    @unittest.skipIf(sanitizers(), "a sanitizer has an operator new of its own")
+    def test_a_sampler_that_begins_anew_under_overflow(self):
+        """What the kernel counts between the last harvest of one thread and the first sample of the next is
+        nobody's; it is not lost, and no counter falls."""
+        full = self.any_listener(limit=2).fill(3)
+        others = [NetNamespace(f"restart-{os.getpid()}-{number}") for number in range(5)]
+        for other in others:
+            self.addCleanup(other.close)
+        trigger = pathlib.Path(self.folder(), "rate")
+        selected = "\n".join(f'NetNamespace "{other.name}"' for other in others)
+        collectd = self.collectd(selected, interval=INTERVAL, preload=[os.environ["SHORT_MEMORY"]],
+                                 environment={"SHORT_MEMORY_RATE": str(trigger)})
+        self.wait_for_counters(collectd, [full])
+
+        def sampling_thread():
+            for task in pathlib.Path(f"/proc/{collectd.pid}/task").iterdir():
+                with contextlib.suppress(OSError):
+                    if task.joinpath("comm").read_text(encoding="ascii") == "backlog sampler\n":
+                        return int(task.name)
+            return None
+        def given():
+            return sum(collectd.latest(*series) for series in ((full.name, DROPPED), UNATTRIBUTED, UNREPORTED))
+        before = counter("ListenDrops")
+        self.assertEqual(given(), 0)
+        for _ in range(3):
+            before_shortage = sampling_thread()
+            self.assertIsNotNone(before_shortage)
+            trigger.write_text("100000", encoding="ascii")
+            end = time.monotonic() + 20
+            while sampling_thread() == before_shortage and time.monotonic() < end:
+                self.overflow_by_syn(full)
+                time.sleep(INTERVAL / 10)
+            trigger.unlink()
+            collectd.wait(lambda: sampling_thread() not in (None, before_shortage), what="another thread")
+            for _ in range(3):
+                self.overflow_by_syn(full)
+            collectd.wait_for_intervals(2)
+        dropped = counter("ListenDrops") - before
+        self.assertGreater(dropped, 0)
+        collectd.wait(lambda: given() == dropped, what=f"the whereabouts of {dropped} drops")
+        collectd.wait_for_value(*HOST_DROPPED, dropped)
+        # The first of each three may have come before the new thread's first sample.
+        self.assertGreaterEqual(collectd.latest(full.name, DROPPED), 3 * 2 * DROPS)
+        for series in ((full.name, DROPPED), UNATTRIBUTED, UNREPORTED, HOST_DROPPED):
+            values = [value for _, value in collectd.values(*series)]
+            self.assertEqual(values, sorted(values), series)
 
     def test_each_drop_is_given_once(self):
         """Everything at once, in a mix that no rule could take apart: the sum is right all the same."""
