@@ -97,7 +97,7 @@ void ListenerSet::see(const MemberState &state, Identify identify, IsNamed is_na
   }
   if (member.length != state.length || member.limit != state.limit)
     change(member, state.length, state.limit);
-  if (taken_of_ && is_filling(state.length, state.limit))
+  if (taken_of_ && state.length > 0)
     note_taken(member);
   if (state.length > 0) {
     const double used = used_percent(state.length, state.limit);
@@ -334,6 +334,10 @@ void ListenerSet::note_taken(Member &member) {
   if (is_known) {
     Listener &listener = listeners_[member.listener];
     listener.accepted = listener.accepted.value_or(0) + (has_risen ? more : 0);
+    if (has_risen) {
+      member.fell = true;
+      note_changed(member);
+    }
   }
   if (!is_known || has_risen)
     member.taken = *taken;
@@ -353,10 +357,14 @@ void ListenerSet::change(Member &member, std::uint32_t length, std::uint32_t lim
   filling_members_ += static_cast<std::uint32_t>(is_filling(length, limit)) -
                       static_cast<std::uint32_t>(is_filling(member.length, member.limit));
   member.fell = member.fell || length < member.length || member.length == 0;
-  if (!std::exchange(member.changed, true))
-    changed_members_.push_back(static_cast<std::uint32_t>(&member - members_.data()));
+  note_changed(member);
   member.length = length;
   member.limit = limit;
+}
+
+void ListenerSet::note_changed(Member &member) {
+  if (!std::exchange(member.changed, true))
+    changed_members_.push_back(static_cast<std::uint32_t>(&member - members_.data()));
 }
 
 void ListenerSet::apply(Listener &listener, const Member &member, std::uint32_t length,

@@ -203,10 +203,10 @@ private:
     bool has_drops = false;
     bool missed = false; ///< missing from the last dump
     bool counted = true;
-    bool fell = false;              ///< the queue fell in the current sample, or was empty before
-    bool changed = false;           ///< it is in changed_members_
-    bool hot = false;               ///< at 90 % or more
-    bool used = false;              ///< the slot is in use
+    bool fell = false;    ///< in the current sample it was accepted from, or it was empty before
+    bool changed = false; ///< it is in changed_members_
+    bool hot = false;     ///< at 90 % or more
+    bool used = false;    ///< the slot is in use
     std::uint32_t begin_length = 0; ///< at the last harvest
     std::uint64_t freed = 0;        ///< at the last sample in which drops moved
     std::uint64_t freed_more = 0;   ///< frees beyond what drops have moved by
@@ -268,6 +268,7 @@ private:
   void note_drops(Member &member, const MemberState &state);
   std::uint32_t less_frees(Member &member, std::uint32_t moved) const;
   void note_taken(Member &member);
+  void note_changed(Member &member);
   void remove(Member &member);
   void remove_missing();
   void note_gone(const Member &member);

@@ -916,6 +916,22 @@ START_TEST(events_of_a_socket_that_is_gone_are_its_listeners) {
 }
 END_TEST
 
+START_TEST(one_accept_between_two_samples_is_no_stall) {
+  Observed observed;
+  std::uint32_t taken = 7;
+  observed.set.ask_taken([&](std::uint64_t) { return std::optional(taken); });
+  for (const std::uint32_t more : {0, 1}) {
+    observed.sample({{1, "a", 1, 10}});
+    taken += more;
+    observed.sample({{1, "a", 1, 10}}, 1s);
+    const auto listeners = observed.harvest();
+    const std::vector<WaitingMember> &waiting = listeners.at("a").waiting;
+    ck_assert_uint_eq(waiting.size(), 1);
+    ck_assert_int_eq(waiting.front().not_shrinking_for >= 1s, more == 0);
+  }
+}
+END_TEST
+
 START_TEST(accepts_are_no_stall_though_the_queue_never_falls) {
   Observed observed;
   for (const std::uint64_t added : {0, 5}) {
@@ -999,11 +1015,11 @@ int main() {
   return run_tests(
       "listener_set", events_tell_what_no_sample_saw, events_of_a_part_of_an_interval_are_no_flow,
       events_of_a_socket_that_is_gone_are_its_listeners, drops_are_exact_with_frees,
-      a_rest_counts_as_it_began, accepts_are_no_stall_though_the_queue_never_falls, stuck,
-      members_of_one_name_are_one_listener, windows_end_at_the_harvest, one_miss_is_not_gone,
-      who_went, a_broken_dump_loses_nobody, a_broken_dump_loses_no_drops,
-      restart_keeps_the_listener, relisten_changes_the_limit_only, drops_have_a_baseline,
-      full_at_either_end, drops_that_the_kernel_does_not_tell,
+      a_rest_counts_as_it_began, accepts_are_no_stall_though_the_queue_never_falls,
+      one_accept_between_two_samples_is_no_stall, stuck, members_of_one_name_are_one_listener,
+      windows_end_at_the_harvest, one_miss_is_not_gone, who_went, a_broken_dump_loses_nobody,
+      a_broken_dump_loses_no_drops, restart_keeps_the_listener, relisten_changes_the_limit_only,
+      drops_have_a_baseline, full_at_either_end, drops_that_the_kernel_does_not_tell,
       aggregate_is_the_sum_of_its_listeners, filling, activity, runs_cross_intervals,
       members_that_have_not_been_seen_to_shrink, members_at_90_percent, members_apart,
       steady_samples_do_not_allocate, order_of_the_dump_does_not_matter,
