@@ -493,6 +493,21 @@ START_TEST(rules_of_sharing) {
 }
 END_TEST
 
+START_TEST(who_gets_nothing_is_granted_nothing) {
+  // One drop, carried from the sample before, and two sockets that have gone full.
+  CounterSplit split;
+  std::vector<Claim> granted;
+  split.end_sample(1, true, {}, false, granted);
+  ck_assert(granted.empty());
+  const std::array gone{GoneSocket{.listener = 0, .full = true},
+                        GoneSocket{.listener = 1, .full = true}};
+  split.end_sample(0, false, {.gone = gone, .some_missing = false}, false, granted);
+  ck_assert_uint_eq(granted.size(), 1);
+  ck_assert_uint_eq(granted[0].amount, 1);
+  ck_assert_uint_eq(split.attributed(0) + split.attributed(1), 1);
+}
+END_TEST
+
 START_TEST(reads_counters_only_when_they_can_matter) {
   DropLedger ledger;
   ck_assert(ledger.wants_counters(false, false)); // no baseline
@@ -1138,15 +1153,16 @@ END_TEST
 
 int main() {
   using namespace backlog;
-  return run_tests(
-      "drops", kernel_events_alone, kernel_events_beside_noise, rules_of_sharing,
-      reads_counters_only_when_they_can_matter, first_counters_are_the_baseline,
-      counters_that_go_down_are_a_new_baseline, no_drops_are_carried_into_the_next_interval,
-      claims_of_the_last_sample_are_carried_into_the_next_interval,
-      a_new_listener_has_no_claims_of_the_one_before_it, attributed_is_of_the_interval,
-      equals_share_equally, final_acks_are_told_from_syns_beside_them, shares_are_fitted,
-      shares_begin_with_the_prior_and_can_be_forgotten, shares_of_more_listeners_than_are_fitted,
-      noise_is_told_from_drops_by_experience, past_noise_does_not_count_for_good,
-      forgotten_listener_starts_anew, large_numbers, nothing_is_lost_or_invented,
-      does_not_allocate_once_steady, recorded_counters_then_dump, recorded_dump_then_counters);
+  return run_tests("drops", kernel_events_alone, kernel_events_beside_noise, rules_of_sharing,
+                   who_gets_nothing_is_granted_nothing, reads_counters_only_when_they_can_matter,
+                   first_counters_are_the_baseline, counters_that_go_down_are_a_new_baseline,
+                   no_drops_are_carried_into_the_next_interval,
+                   claims_of_the_last_sample_are_carried_into_the_next_interval,
+                   a_new_listener_has_no_claims_of_the_one_before_it, attributed_is_of_the_interval,
+                   equals_share_equally, final_acks_are_told_from_syns_beside_them,
+                   shares_are_fitted, shares_begin_with_the_prior_and_can_be_forgotten,
+                   shares_of_more_listeners_than_are_fitted, noise_is_told_from_drops_by_experience,
+                   past_noise_does_not_count_for_good, forgotten_listener_starts_anew,
+                   large_numbers, nothing_is_lost_or_invented, does_not_allocate_once_steady,
+                   recorded_counters_then_dump, recorded_dump_then_counters);
 }
