@@ -15,7 +15,8 @@ constexpr std::chrono::nanoseconds assumed_per_socket{500};
 
 // Keeps a scan that is left out every other time one fault, instead of one every other interval.
 constexpr std::uint64_t intervals_until_regular = 60;
-constexpr std::uint64_t intervals_until_forgotten = 360;
+constexpr std::uint64_t until_forgotten = 6;      // times as long
+constexpr std::chrono::minutes until_regular{10}; // whichever is longer
 
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
@@ -36,7 +37,10 @@ std::string text_of(ScanBudget::Duration time) {
 } // namespace
 
 ScanBudget::ScanBudget(double share, Duration interval)
-    : share_(share), interval_(interval), interval_time_(part_of(interval, share)) {}
+    : share_(share), interval_(interval), interval_time_(part_of(interval, share)),
+      until_regular_(std::max<std::uint64_t>(
+          intervals_until_regular,
+          static_cast<std::uint64_t>(Duration(until_regular) / std::max(interval, Duration(1))))) {}
 
 void ScanBudget::begin(const std::vector<std::string> &wanted, TimePoint now,
                        std::uint64_t sockets) {
@@ -96,7 +100,7 @@ void ScanBudget::report(const std::string &kind, Duration cpu_time) {
 std::vector<Fault> ScanBudget::skipped() const {
   std::vector<Fault> faults;
   for (const auto &[kind, scan] : scans_) {
-    if (!scan.last_skipped || number_ - *scan.last_skipped >= intervals_until_regular)
+    if (!scan.last_skipped || number_ - *scan.last_skipped >= until_regular_)
       continue;
     std::string reason =
         "all scans together may take " + text_of(interval_time_) + " of CPU time per interval";
@@ -134,7 +138,8 @@ void ScanBudget::hand_out_spare() {
 void ScanBudget::forget_unwanted() {
   std::erase_if(scans_, [this](const auto &entry) {
     const Scan &scan = entry.second;
-    return number_ - scan.last_wanted >= intervals_until_forgotten && scan.saved >= Duration(0);
+    return number_ - scan.last_wanted >= until_forgotten * until_regular_ &&
+           scan.saved >= Duration(0);
   });
 }
 

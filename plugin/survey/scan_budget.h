@@ -56,8 +56,9 @@ private:
 
   double share_;
   Duration interval_;
-  Duration interval_time_; ///< CPU time per interval
-  Duration spare_{0};      ///< CPU time that no scan has claimed
+  Duration interval_time_;      ///< CPU time per interval
+  std::uint64_t until_regular_; ///< intervals until a scan that ran in all of them is no fault
+  Duration spare_{0};           ///< CPU time that no scan has claimed
   Scans scans_;
   std::optional<TimePoint> begun_;
   std::uint64_t number_ = 0;               ///< number of the current interval

@@ -275,6 +275,25 @@ START_TEST(skipping_is_said_once_when_it_begins_and_ends) {
 }
 END_TEST
 
+START_TEST(at_short_intervals_trouble_that_comes_and_goes_is_said_once) {
+  constexpr auto short_interval = 500ms;
+  ScanBudget budget(share, short_interval);
+  FaultLog log;
+  std::vector<FaultLog::Line> lines;
+  for (int i = 0; i < 2000; ++i) {
+    const bool in_trouble = i < 1000 && i % 100 < 10;
+    budget.begin(in_trouble ? std::vector<std::string>{"oldest waits"} : std::vector<std::string>{},
+                 start + i * short_interval, 10'000);
+    while (const auto kind = budget.next())
+      budget.report(*kind, 20ms);
+    for (FaultLog::Line &line : log.update(budget.skipped()))
+      lines.push_back(std::move(line));
+  }
+  ck_assert_uint_eq(lines.size(), 1);
+  ck_assert(lines[0].begins);
+}
+END_TEST
+
 START_TEST(a_cost_that_is_not_known_is_not_said) {
   ScanBudget budget(share, interval);
   budget.begin({"a", "b"}, start, 1);
@@ -305,6 +324,7 @@ int main() {
   return run_tests(
       "scan_budget", scans_keep_to_their_share_and_get_their_turn, what_is_there_is_used,
       reads_may_come_at_any_time, cost_is_predicted_from_the_sockets,
-      skipping_is_said_once_when_it_begins_and_ends, a_cost_that_is_not_known_is_not_said,
-      what_is_no_longer_wanted_is_no_longer_said);
+      skipping_is_said_once_when_it_begins_and_ends,
+      at_short_intervals_trouble_that_comes_and_goes_is_said_once,
+      a_cost_that_is_not_known_is_not_said, what_is_no_longer_wanted_is_no_longer_said);
 }
