@@ -38,6 +38,8 @@ constexpr std::size_t most_listed = 30000;
 constexpr double scan_share = 0.0055;
 constexpr double listing_share = 0.0025;
 constexpr double unix_look_share = 0.002;
+// Of one CPU, for the limits of other namespaces.
+constexpr double limits_share = 0.001;
 // Looks at TCP connections within one scan.
 constexpr int most_looks = 3;
 // Looks at the clients of Unix listeners while a stall is to be found.
@@ -278,8 +280,7 @@ private:
 
     request_.progress().note("limits and listeners");
     survey_.unreachable = unix_paths_.gone();
-    for (const Place &place : places)
-      run_in(place, [&] { read_limits(place); });
+    read_limits(places);
     has_listed_ = (config_->report_owner || config_->report_unix) &&
                   listing_budget_.until(listing_cost_, Clock::now()).count() == 0;
     if (has_listed_)
@@ -366,12 +367,44 @@ private:
     return place.other != nullptr ? survey_.others[place.id()] : survey_.own;
   }
 
-  void read_limits(const Place &place) {
-    NamespaceSurvey &survey = survey_of(place);
-    survey.limits = limits_.read();
-    if (!survey.limits.somaxconn)
-      survey_.faults.push_back(
-          {place.part("limits of the kernel"), "cannot read net.core.somaxconn"});
+  /// Where there are very many namespaces, the limits of some are those of an earlier survey: they
+  /// are read in turn, those without any first.
+  void read_limits(const std::vector<Place> &places) {
+    std::map<NetNamespaceId, ReadLimits> known;
+    std::vector<const Place *> turns;
+    for (const Place &place : places) {
+      if (const auto before = known_limits_.find(place.id()); before != known_limits_.end())
+        known.insert(*before);
+      turns.push_back(&place);
+    }
+    known_limits_ = std::move(known);
+    std::stable_sort(turns.begin() + 1, turns.end(),
+                     [this](const Place *a, const Place *b) { return read_at(*a) < read_at(*b); });
+    for (const Place *place : turns) {
+      const auto now = Clock::now();
+      if (place->other != nullptr && limits_budget_.until(limits_cost_, now).count() > 0)
+        break;
+      const auto before = thread_cpu_time();
+      run_in(*place, [&] { known_limits_[place->id()] = {limits_.read(), now}; });
+      if (place->other == nullptr)
+        continue;
+      limits_cost_ = thread_cpu_time() - before;
+      limits_budget_.spend(limits_cost_, now);
+    }
+    for (const Place &place : places) {
+      const auto read = known_limits_.find(place.id());
+      if (read == known_limits_.end())
+        continue;
+      survey_of(place).limits = read->second.limits;
+      if (!read->second.limits.somaxconn)
+        survey_.faults.push_back(
+            {place.part("limits of the kernel"), "cannot read net.core.somaxconn"});
+    }
+  }
+
+  Clock::time_point read_at(const Place &place) const {
+    const auto read = known_limits_.find(place.id());
+    return read == known_limits_.end() ? Clock::time_point::min() : read->second.at;
   }
 
   void list_sockets(const std::vector<Place> &places) {
@@ -528,6 +561,13 @@ private:
   ScanBudget budget_;
   TcpSocketsReader sockets_reader_;
   NetLimitsReader limits_;
+  struct ReadLimits {
+    NetLimits limits;
+    Clock::time_point at;
+  };
+  std::map<NetNamespaceId, ReadLimits> known_limits_;
+  CpuBudget limits_budget_{limits_share, Clock::now()};
+  CpuBudget::Duration limits_cost_{0}; ///< of the last one of another namespace
   OwnerCache owners_;
   NetNamespaceFinder finder_;
   std::optional<NetNamespaceSwitch> switch_;
