@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <iterator>
+#include <malloc.h>
 #include <new>
 #include <system_error>
 #include <utility>
@@ -191,6 +192,8 @@ Report Collector::report(Harvest harvest, const std::optional<Survey> &survey, S
   Report report;
   report.harvest = std::move(harvest);
   report.table = builder_.build(report.harvest, survey, interval);
+  if (rows_.has_ebbed(report.table.rows.size()))
+    malloc_trim(0);
   for (const std::string &notice : report.harvest.notices)
     say_once("events", notice, log);
   for (const std::string &notice : report.table.notices)

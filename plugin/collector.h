@@ -5,6 +5,7 @@
 #include "config.h"
 #include "fault_log.h"
 #include "harvest.h"
+#include "high_water.h"
 #include "notice_log.h"
 #include "reply_watchdog.h"
 #include "survey.h"
@@ -126,6 +127,7 @@ private:
   ReplyWatchdog harvest_watchdog_;
   ReplyWatchdog survey_watchdog_;
   bool reported_ = false;
+  HighWater rows_{1000, 3};
 };
 
 /// The faults that began and ended, as lines for the log.
