@@ -55,7 +55,6 @@ NamespaceSampler::NamespaceSampler(std::shared_ptr<const Config> config, Namespa
             rooms.unix_sockets),
       unix_members_(rooms.unix_sockets) {
   read_local_ports();
-  syn_linear_timeouts_ = limits_reader_.read_syn_linear_timeouts();
   if (const Result<std::uint64_t> cookie = backlog::net_cookie())
     net_cookie_ = *cookie;
 }
