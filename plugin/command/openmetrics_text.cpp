@@ -189,9 +189,10 @@ private:
     const layout::Header &header = contents_.header;
     gauge("backlog_up", "", "1 while the table is current; 0 while it is stale, or there is none.",
           std::uint64_t{current});
+    const std::int64_t taken_at_ms = header.taken_at_ns / 1'000'000;
     gauge("backlog_table_timestamp_seconds", "seconds",
           "When the last table was taken, since the epoch.",
-          static_cast<double>(header.taken_at_ns / 1'000'000) / 1e3);
+          static_cast<double>(taken_at_ms) / 1e3);
     gauge("backlog_table_interval_seconds", "seconds", "The time between two tables.",
           static_cast<double>(header.interval_ns) / 1e9);
     if (!current)
