@@ -177,7 +177,7 @@ class ValuesTest(ListenerTest):
         (name,) = renamed()
         collectd.wait_for_value(name, "queue_length-limit", 5)
         collectd.wait_for_value(service.name, "queue_length-limit", 4)
-        said = [line for line in collectd.messages() if "would have one name" in line]
+        said = [line for line in collectd.messages() if "would have the same name" in line]
         self.assertEqual(len(said), 1, said)
         for words in ("device vlan0.7", "device vlan0-7", service.name, name):
             self.assertIn(words, said[0])
