@@ -111,6 +111,15 @@ private:
   std::string syn_queue() const;
   std::string advice(Cause cause) const;
   std::string held(Cause cause) const;
+  /// Whether name and owner have room beside it, as far as people need them.
+  bool fits(std::string_view text) const {
+    constexpr std::size_t name_bytes = 48;
+    constexpr std::size_t owner_bytes = 32;
+    constexpr std::size_t frame = 5; // " (): "
+    return std::min(facts_.name.size(), name_bytes) + std::min(facts_.owner.size(), owner_bytes) +
+               frame + text.size() <=
+           message_max_bytes;
+  }
   std::string skew() const;
   std::string knob() const;
   std::string in_span() const { return " in " + seconds(common_.measured); }
@@ -120,6 +129,7 @@ private:
   const DiagnosisLimits &limits_;
   const ListenerHistory &history_;
   LimitSource limit_source_ = LimitSource::unknown;
+  bool is_brief_ = false; ///< the message leaves out what it can
 };
 
 Diagnosis Judgement::diagnose() {
@@ -137,11 +147,16 @@ Diagnosis Judgement::diagnose() {
   diagnosis.overflowed = overflowed();
   diagnosis.overflows = facts_.overflows;
   diagnosis.enough = enough(diagnosis.cause);
-  diagnosis.message =
-      message_about(facts_.name, facts_.owner, figures(diagnosis.state, diagnosis.cause));
+  std::string text = figures(diagnosis.state, diagnosis.cause);
+  is_brief_ = !fits(text);
+  if (is_brief_)
+    text = figures(diagnosis.state, diagnosis.cause);
+  diagnosis.message = message_about(facts_.name, facts_.owner, text);
   if (!diagnosis.overflowed && !facts_.runs.full_run_goes_on &&
       std::max(facts_.runs.longest_full_run, facts_.runs.longest_pause) > Seconds(0)) {
     diagnosis.ended_cause = cause_of_full_run();
+    is_brief_ = false;
+    is_brief_ = !fits(ended(diagnosis.ended_cause));
     diagnosis.ended_message =
         message_about(facts_.name, facts_.owner, ended(diagnosis.ended_cause));
   }
@@ -368,7 +383,7 @@ std::string Judgement::advice(Cause cause) const {
 }
 
 std::string Judgement::held(Cause cause) const {
-  const std::optional<std::uint64_t> limit = enough(cause);
+  const std::optional<std::uint64_t> limit = is_brief_ ? std::nullopt : enough(cause);
   return limit ? "; a limit of " + std::to_string(*limit) + " would have held them" : "";
 }
 

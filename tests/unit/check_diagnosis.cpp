@@ -1446,6 +1446,18 @@ START_TEST(a_limit_that_would_have_held_them) {
   Scene unknown;
   unknown.overflow(34, 300ms);
   ck_assert(!unknown.judge().enough);
+
+  // It is left out rather than the name.
+  Scene wordy;
+  wordy.overflow(34, 2000ms);
+  wordy.facts.runs.longest_pause = 2000ms;
+  wordy.facts.unlimited_peak = 547;
+  wordy.facts.somaxconn_at_listen.reset();
+  wordy.facts.name = "tcp_127-0-0-1_12324";
+  wordy.facts.owner = "python3[1738]";
+  const std::string message = wordy.judge().message;
+  ck_assert_msg(message.starts_with("tcp_127-0-0-1_12324 (pyth"), "%s", message.c_str());
+  ck_assert_msg(message.ends_with("a restart may be enough"), "%s", message.c_str());
 }
 END_TEST
 
