@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Incidents of accept queues, re-created: which listener, which state, why, and the knob that is named."""
 
+import contextlib
 import json
 import os
 import pathlib
 import pwd
 import signal
+import socket
 import subprocess
+import threading
 import time
 
 import system_test
@@ -143,6 +146,46 @@ class PauseTest(NotificationTest):
         self.wait_for_okay(collectd, listener.name)
         told = " ".join(each.message for each in self.of(collectd, listener.name))
         self.assertNotRegex(told, "burst|slow_accept")
+
+
+    def check_batches(self, config):
+        """A server that takes all that wait at once, again and again; who is refused comes back at once, so that
+        the queue is full again before a sample sees it drained."""
+        listener = self.listener(limit=16)
+
+        def accept_batches(ready):
+            listener.socket.setblocking(False)
+            ready()
+            while True:
+                time.sleep(1.7)
+                with contextlib.suppress(BlockingIOError):
+                    for _ in range(4 * listener.limit):
+                        listener.socket.accept()[0].close()
+
+        def come_back(ready):
+            def connect_again_and_again():
+                while True:
+                    with contextlib.suppress(OSError), \
+                            socket.create_connection(("127.0.0.1", listener.port), timeout=0.3) as client:
+                        client.settimeout(10)
+                        client.recv(1)
+            for _ in range(40):
+                threading.Thread(target=connect_again_and_again).start()
+            ready()
+            time.sleep(1000)
+        collectd = self.started(config, listener, interval=1)
+        self.fork(accept_batches)
+        self.fork(come_back)
+        self.wait_for(collectd, listener.name, "FAILURE",
+                      r"; pause: none accepted for [12](\.\d)? s, a longer queue would hold them that long: ")
+        told = " ".join(each.message for each in self.of(collectd, listener.name))
+        self.assertNotIn("slow_accept", told)
+
+    def test_clients_that_come_back_at_once(self):
+        self.check_batches(None)
+
+    def test_clients_that_come_back_at_once_without_events(self):
+        self.check_batches("Events off")
 
 
 class SlowTest(NotificationTest):
