@@ -161,6 +161,7 @@ class LifeTest(SystemTest):
 
     def make_late(self, collectd, trigger, listener):
         """Until no value of the listener has come for some intervals, so that a dump hangs."""
+        collectd.wait(lambda: collectd.values(listener.name, "percent-used"), what="a value")
         trigger.touch()
         collectd.wait(lambda: collectd.values(listener.name, "percent-used")[-1][0] < time.time() - 1,
                       what="a late harvest")

@@ -90,7 +90,7 @@ class UnixPlacesTest(NotificationTest):
             processes = [self.haproxy(path) for path in (watched, other)]
             before = len(collectd.values("watched", STATE))
             collectd.wait(lambda: self.rows().keys() == {"watched", self.own_name("other.sock")}
-                          and all(row["length"] == 3 for row in self.rows().values()), what=f"start {start}")
+                          and all(row.get("length") == 3 for row in self.rows().values()), what=f"start {start}")
             collectd.wait(lambda: len(collectd.values("watched", STATE)) > before + 1,  # pylint: disable=W0640
                           what=f"values of start {start}")
             for process in processes:
