@@ -140,7 +140,8 @@ enum ListenerValue : std::uint32_t {
   is_expected = 1U << 12, ///< a Watch block expects it
   is_stable = 1U << 13,   ///< same name after a restart; only such listeners have series
   has_day_peak = 1U << 14,
-  listener_values = (1U << 15) - 1
+  has_overflow_kinds = 1U << 15, ///< syn_overflows, ack_overflows
+  listener_values = (1U << 16) - 1
 };
 
 /// One listener in one interval.
@@ -169,10 +170,12 @@ struct Listener {
   std::uint64_t accepts;          ///< connections, in the interval
   std::uint64_t peak_bound;       ///< connections; never longer, not even between samples
   std::uint64_t day_peak;         ///< connections, over the last day
-  std::uint64_t enough; ///< the limit that would have held the worst burst of the last day
-  double mean;          ///< connections
-  double used_percent;  ///< 0 to 100
-  double full_percent;  ///< 0 to 100
+  std::uint64_t enough;        ///< the limit that would have held the worst burst of the last day
+  std::uint64_t syn_overflows; ///< the part of overflows known to be SYNs
+  std::uint64_t ack_overflows; ///< the part known to end a handshake: ACKs, also with data
+  double mean;                 ///< connections
+  double used_percent;         ///< 0 to 100
+  double full_percent;         ///< 0 to 100
   double oldest_wait_seconds;
   double recent_used_percent; ///< 0 to 100
   double wait_mean_seconds;   ///< of the connections accepted in the interval; the next two also
@@ -293,11 +296,11 @@ template <class Record> constexpr bool is_plain() {
   return std::is_trivially_copyable_v<Record> && std::is_standard_layout_v<Record>;
 }
 static_assert(is_plain<Header>() && is_plain<Namespace>() && is_plain<Listener>());
-static_assert(sizeof(Header) == 112 && sizeof(Namespace) == 288 && sizeof(Listener) == 1104);
+static_assert(sizeof(Header) == 112 && sizeof(Namespace) == 288 && sizeof(Listener) == 1120);
 static_assert(offsetof(Listener, clients) == 744 && offsetof(Listener, address) == 872 &&
               offsetof(Listener, members) == 900 && offsetof(Listener, length) == 904 &&
-              offsetof(Listener, recent_peak) == 960 && offsetof(Listener, mean) == 1024 &&
-              offsetof(Listener, port) == 1088 && offsetof(Listener, reserved) == 1099);
+              offsetof(Listener, recent_peak) == 960 && offsetof(Listener, mean) == 1040 &&
+              offsetof(Listener, port) == 1104 && offsetof(Listener, reserved) == 1115);
 static_assert(offsetof(Namespace, has) == 104 && offsetof(Namespace, somaxconn) == 112 &&
               offsetof(Namespace, counters) == 168);
 static_assert(offsetof(Header, taken_at_ns) == 32 && offsetof(Header, unreported) == 96 &&

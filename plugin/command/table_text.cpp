@@ -166,6 +166,9 @@ std::string listener_json(const Listener &listener, const TableContents &content
         .number("members", listener.members);
   if (has(listener, layout::has_dropped))
     object.number("dropped", listener.dropped).number("overflows", listener.overflows);
+  if (has(listener, layout::has_overflow_kinds))
+    object.number("syn_overflows", listener.syn_overflows)
+        .number("ack_overflows", listener.ack_overflows);
   if (has(listener, layout::has_syn_length))
     object.number("syn_length", listener.syn_length);
   if (has(listener, layout::has_oldest_wait))
@@ -208,11 +211,31 @@ template <class Items, class Text> std::string json_list(const Items &items, Tex
   return "[" + list + "]";
 }
 
+/// Which segments were dropped; "" if there were none, or if it is not known.
+std::string drops_text(const Listener &listener) {
+  if (!has(listener, layout::has_overflow_kinds) || listener.dropped == 0)
+    return "";
+  const auto counted = [](std::uint64_t count, const char *one, const char *many) {
+    return std::to_string(count) + " " + (count == 1 ? one : many);
+  };
+  std::string text = "dropped: " + counted(listener.syn_overflows, "SYN", "SYNs") + " and " +
+                     counted(listener.ack_overflows, "final ACK", "final ACKs") +
+                     " at a full queue";
+  const std::uint64_t known = listener.syn_overflows + listener.ack_overflows;
+  if (listener.overflows > known)
+    text += ", " + std::to_string(listener.overflows - known) + " more before events";
+  if (listener.dropped > listener.overflows)
+    text += ", " + std::to_string(listener.dropped - listener.overflows) + " otherwise";
+  return text;
+}
+
 /// The lines below a listener.
 std::vector<std::string> remarks(const Listener &listener, bool utf8) {
   std::vector<std::string> lines;
   if (const std::string text = to_say(listener); !text.empty()) {
     lines.push_back("    " + people_text(text, utf8));
+    if (const std::string dropped = drops_text(listener); !dropped.empty())
+      lines.push_back("    " + dropped);
     if (!text_of(listener.clients).empty())
       lines.push_back("    waiting: " + people_text(text_of(listener.clients), utf8));
   }

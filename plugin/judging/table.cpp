@@ -49,6 +49,7 @@ struct TableBuilder::Draft {
     bool unstable = false;            ///< its values are in the aggregate's series
     bool drops_known = false;         ///< its drops may be shown
     DropAccount *account = nullptr;   ///< its namespace's; nullptr for several namespaces
+    std::optional<std::uint64_t> ack_overflows{}; ///< see ListenerFlow
   };
   /// A namespace's drops in the interval, and their account.
   struct Drops {
@@ -125,7 +126,8 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
   open_counters(draft);
   count_drops(draft);
   for (DropTotals *totals :
-       {&drop_totals_, &overflow_totals_, &series_totals_, &arrived_totals_, &accepted_totals_})
+       {&drop_totals_, &overflow_totals_, &known_overflow_totals_, &ack_overflow_totals_,
+        &series_totals_, &arrived_totals_, &accepted_totals_})
     totals->end_interval(draft.now);
   forget_namespaces(draft);
 
@@ -243,6 +245,9 @@ void TableBuilder::open_counters(Draft &draft) {
       continue;
     if (listener.account != nullptr)
       overflow_totals_.admit(listener.name, draft.now, row.precedence.stable);
+    if (listener.ack_overflows)
+      for (DropTotals *totals : {&known_overflow_totals_, &ack_overflow_totals_})
+        totals->admit(listener.name, draft.now, row.precedence.stable);
     if (row.has_series)
       series_totals_.admit(row.name, draft.now, row.precedence.stable);
   }
@@ -264,6 +269,9 @@ void TableBuilder::count_drops(Draft &draft) noexcept {
       if (listener.drops_known) {
         row.drops = drop_totals_.standing(listener.name);
         row.overflows = overflow_totals_.standing(listener.name);
+        if (listener.ack_overflows)
+          count_overflow_kinds(listener.name, listener.dropped.overflows, *listener.ack_overflows,
+                               row);
       }
     }
     const std::uint64_t more = listener.dropped.drops - listener.counted_before;
@@ -286,6 +294,19 @@ void TableBuilder::count_drops(Draft &draft) noexcept {
     draft.table.kernels[i].drops_unattributed = draft.drops[i].account->unattributed();
     draft.table.kernels[i].drops_unreported = draft.drops[i].account->unreported();
   }
+}
+
+// The counter and the program are read one after the other, so that sums are compared.
+void TableBuilder::count_overflow_kinds(const std::string &name, std::uint64_t overflows,
+                                        std::uint64_t ack_overflows, Row &row) noexcept {
+  known_overflow_totals_.add(name, overflows);
+  ack_overflow_totals_.add(name, ack_overflows);
+  const auto told = known_overflow_totals_.standing(name);
+  const auto by_ack = ack_overflow_totals_.standing(name);
+  if (!told || !by_ack)
+    return;
+  row.ack_overflows = std::min(by_ack->drops, told->drops);
+  row.syn_overflows = told->drops - *row.ack_overflows;
 }
 
 void TableBuilder::count_flow(const ListenerInterval &interval, DropTotals::TimePoint now,
@@ -384,7 +405,8 @@ void TableBuilder::add_family(const FamilyHarvest &kind, Family family, Draft &d
          .counts_drops = family == Family::tcp,
          .unstable = interval.unstable,
          .drops_known = kind.drops_known,
-         .account = family == Family::tcp ? draft.drops.back().account : nullptr});
+         .account = family == Family::tcp ? draft.drops.back().account : nullptr,
+         .ack_overflows = interval.flow ? interval.flow->ack_overflows : std::nullopt});
     draft.table.rows.push_back(std::move(row));
   }
 }

@@ -56,8 +56,11 @@ struct Row {
   std::string net_namespace;                     ///< "" for collectd's own
   std::optional<DropTotals::Standing> drops;     ///< segments, also for listeners without a series
   std::optional<DropTotals::Standing> overflows; ///< the part of drops that found the queue full
-  std::optional<std::uint64_t> arrivals;         ///< connections in this interval
-  std::optional<std::uint64_t> accepts;          ///< connections in this interval
+  /// The parts of overflows that events know: SYNs, and segments that end a handshake.
+  std::optional<std::uint64_t> syn_overflows;
+  std::optional<std::uint64_t> ack_overflows;
+  std::optional<std::uint64_t> arrivals; ///< connections in this interval
+  std::optional<std::uint64_t> accepts;  ///< connections in this interval
   /// Of the connections accepted in this interval; the next two also.
   std::optional<std::chrono::duration<double>> wait_mean;
   std::optional<std::chrono::duration<double>> wait_p50;
@@ -156,6 +159,8 @@ private:
   bool aggregates_have_series() const { return config_->max_listeners > 0; }
   void open_counters(Draft &draft);
   void count_drops(Draft &draft) noexcept;
+  void count_overflow_kinds(const std::string &name, std::uint64_t overflows,
+                            std::uint64_t ack_overflows, Row &row) noexcept;
   static Origin origin_of(const Expectations::Absent &listener);
   bool is_unread(const Memory &memory) const;
   bool is_unread(const std::string &name) const;
@@ -182,7 +187,9 @@ private:
   RecentWorst day_{std::chrono::hours(24), 24};
   DropTotals drop_totals_;
   DropTotals overflow_totals_;
-  DropTotals series_totals_; ///< counters of series, by the series' name
+  DropTotals known_overflow_totals_; ///< those whose kind is known
+  DropTotals ack_overflow_totals_;   ///< those of them that end a handshake
+  DropTotals series_totals_;         ///< counters of series, by the series' name
   DropTotals arrived_totals_;
   DropTotals accepted_totals_;
   std::unordered_map<std::string, Memory> memories_;

@@ -1,5 +1,6 @@
 #include "btf.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -128,12 +129,17 @@ private:
       hooks_.inet_csk_accept = true;
   }
 
+  std::size_t note_reason(std::string_view name) {
+    if (name == "SKB_DROP_REASON_TCP_LISTEN_OVERFLOW")
+      hooks_.listen_overflow = true;
+    return static_cast<std::size_t>(std::count(reasons.begin(), reasons.end(), name));
+  }
+
   void note_reasons(std::uint32_t count, std::size_t behind) {
     std::size_t found = 0;
     for (std::uint32_t i = 0; i < count; ++i)
       if (const auto value = read_at<btf_enum>(types_, behind + i * sizeof(btf_enum)))
-        for (const std::string_view reason : reasons)
-          found += static_cast<std::size_t>(name_at(value->name_off) == reason);
+        found += note_reason(name_at(value->name_off));
     reasons_found_ = found;
   }
 
@@ -171,6 +177,7 @@ EventPlan plan_events(const EventHooks &hooks) {
     plan.additions = EventPlan::Additions::hashdance;
   const bool any = plan.additions != EventPlan::Additions::none;
   plan.frees = any && hooks.kfree_skb_rx_sk && hooks.drop_reasons;
+  plan.overflows = plan.frees && hooks.listen_overflow;
   plan.waits = any && hooks.inet_csk_accept;
   return plan;
 }

@@ -12,6 +12,7 @@ struct EventHooks {
   bool complete_hashdance = false; ///< function inet_csk_complete_hashdance()
   bool reqsk_queue_add = false;    ///< function inet_csk_reqsk_queue_add()
   bool inet_csk_accept = false;    ///< function
+  bool listen_overflow = false;    ///< SKB_DROP_REASON_TCP_LISTEN_OVERFLOW; 6.15 and later
   bool drop_reasons = false; ///< SKB_DROP_REASON_NO_SOCKET, _TCP_CSUM and _TCP_FLAGS all exist
 
   bool operator==(const EventHooks &) const = default;
@@ -26,6 +27,7 @@ struct EventPlan {
 
   Additions additions = Additions::none;
   bool frees = false;
+  bool overflows = false; ///< told by frees
   bool waits = false;
 
   bool operator==(const EventPlan &) const = default;

@@ -156,6 +156,7 @@ Result<std::unique_ptr<Events>> Events::start() {
     return *failure;
   if (plan.frees)
     events->frees_ = events->start_part(freed_object, "kfree_skb");
+  events->has_ack_overflows_ = plan.overflows && events->frees_;
   if (plan.waits)
     events->waits_ = events->start_part(accepted_object, "inet_csk_accept");
   return events;
@@ -214,6 +215,7 @@ Result<EventReading> Events::read() {
   }
   EventReading reading = book_.read(raw);
   reading.has_drops_by_events = has_drops_by_events();
+  reading.has_ack_overflows = has_ack_overflows_;
   reading.is_whole = std::exchange(has_read_, true);
   for (const auto &[cookie, socket] : reading.sockets)
     counted_ += socket.added + socket.freed;

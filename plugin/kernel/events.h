@@ -89,6 +89,7 @@ private:
   std::optional<Part> additions_;
   std::optional<Part> frees_;
   std::optional<Part> waits_;
+  bool has_ack_overflows_ = false;
   std::vector<Error> refusals_;
   struct Ring;
   std::unique_ptr<Ring> ring_;

@@ -121,6 +121,11 @@ layout::Listener listener_record(const Row &row, const StandingAlarm &alarm) {
     record.overflows = row.overflows->drops;
     record.counted_since_ns = nanoseconds_of(row.drops->since);
   }
+  if (row.syn_overflows && row.ack_overflows) {
+    record.has |= layout::has_overflow_kinds;
+    record.syn_overflows = *row.syn_overflows;
+    record.ack_overflows = *row.ack_overflows;
+  }
   take(row.syn_length, record.syn_length, layout::has_syn_length, record.has);
   take(row.arrivals, record.arrivals, layout::has_arrivals, record.has);
   take(row.accepts, record.accepts, layout::has_accepts, record.has);

@@ -595,8 +595,11 @@ void ListenerSet::note_gone_name(const Listener &listener) {
 
 void ListenerSet::take_events(EventReading &events) {
   for (Listener &listener : listeners_)
-    if (events.is_whole && !listener.identity.name.empty())
+    if (events.is_whole && !listener.identity.name.empty()) {
       listener.flow.emplace();
+      if (events.has_ack_overflows)
+        listener.flow->ack_overflows = 0;
+    }
   const auto take = [&](const GoneMember &member) {
     const auto found = events.sockets.find(member.cookie);
     SocketEvents none;
@@ -651,6 +654,8 @@ void ListenerSet::take_socket(const SocketEvents &socket, const GoneMember &memb
   const std::uint64_t taken = socket.added + member.begin_length;
   listener.flow->arrived += socket.added;
   listener.flow->waited += socket.waited;
+  if (listener.flow->ack_overflows)
+    *listener.flow->ack_overflows += socket.overflowed;
   listener.flow->accepted += taken > member.length ? taken - member.length : 0;
   if (socket.waits)
     add_waits(*socket.waits, listener.flow->waits);

@@ -3,6 +3,7 @@
 
 import contextlib
 import ctypes
+import json
 import os
 import pathlib
 import platform
@@ -15,7 +16,7 @@ import time
 
 import system_test
 from collectd import events_wanted
-from kernel import have_ipv6, kernel_counters
+from kernel import have_ipv6, kernel_counters, run, write_sysctl
 from system_test import SystemTest
 from waiting import wait_until
 from net_namespaces import NetNamespace
@@ -246,6 +247,33 @@ class EventsTest(SystemTest):
         self.assertEqual(collectd.latest(deferred.name, "packets-dropped"), 0)
         self.assertEqual(collectd.latest("kernel", "packets-dropped_unattributed"), 0)
 
+    def test_kinds_of_drops(self):
+        """SYNs and final ACKs at a full queue, and what is dropped for another reason."""
+        raw = RawClients()
+        self.addCleanup(raw.close)
+        write_sysctl("net.ipv4.tcp_syncookies", 0)
+        self.addCleanup(write_sysctl, "net.ipv4.tcp_syncookies", 1)
+        listener = self.listener("0.0.0.0", limit=4)
+        table = pathlib.Path(self.folder(), "table")
+        collectd = self.with_events(f'Values full\nSamplerBudget 20\nTableFile "{table}"', level=2, interval=1)
+        collectd.wait(lambda: len(collectd.values(listener.name, "packets-dropped")) > 1, what="a counter")
+        half_open = raw.half_open(listener.port, 3)
+        listener.fill(5)
+        raw.send_syns(listener.port, 7)
+        raw.acknowledge(half_open)
+        wait_until(lambda: kernel_counters()["ListenOverflows"] >= 10)
+        wanted = {"dropped": 10, "overflows": 10, "syn_overflows": 7, "ack_overflows": 3}
+
+        def shown():
+            rows = json.loads(run(os.environ["BACKLOG_TABLE"], "--table", table, "--json"))["listeners"]
+            return {key: next(row for row in rows if row["name"] == listener.name).get(key) for key in wanted}
+        collectd.wait(lambda: shown()["dropped"] == 10, what="10 drops")
+        if shown()["syn_overflows"] is None:
+            self.skipTest("this kernel names no TCP_LISTEN_OVERFLOW")
+        self.assertEqual(shown(), wanted)
+        self.assertIn("dropped: 7 SYNs and 3 final ACKs at a full queue\n",
+                      run(os.environ["BACKLOG_TABLE"], "--table", table))
+
     def test_off(self):
         self.listener().fill(1)
         collectd = self.collectd("Events off", interval=0.5)
@@ -259,7 +287,7 @@ class EventsTest(SystemTest):
             with self.subTest(without=capability):
                 listener = self.listener()
                 listener.fill(3)
-                collectd = self.collectd(interval=0.2, without_capabilities={capability, 21})  # CAP_SYS_ADMIN has both
+                collectd = self.collectd("Events auto", interval=0.2, without_capabilities={capability, 21})  # CAP_SYS_ADMIN has both
                 collectd.wait_for_value(listener.name, "queue_length-accept_peak", lambda value: value == 3)
                 collectd.wait_for_intervals(5)
                 self.assertEqual(collectd.latest("sampler", "gauge-events"), 0)

@@ -88,7 +88,9 @@ BtfWriter linux_6_18() {
   btf.function("inet_csk_accept");
   btf.function("inet_csk_complete_hashdance");
   btf.function("inet_csk_reqsk_queue_add");
-  btf.reasons(all_reasons);
+  std::vector<std::string> reasons = all_reasons;
+  reasons.emplace_back("TCP_LISTEN_OVERFLOW");
+  btf.reasons(reasons);
   return btf;
 }
 
@@ -100,6 +102,10 @@ START_TEST(kernels) {
   linux_6_8.tracepoint("sk_data_ready", 2);
   linux_6_8.tracepoint("kfree_skb", 4);
   linux_6_8.reasons(all_reasons);
+  BtfWriter linux_6_12;
+  linux_6_12.tracepoint("sk_data_ready", 2);
+  linux_6_12.tracepoint("kfree_skb", 5);
+  linux_6_12.reasons(all_reasons);
   BtfWriter other_reasons;
   other_reasons.tracepoint("sk_data_ready", 2);
   other_reasons.tracepoint("kfree_skb", 5);
@@ -113,7 +119,10 @@ START_TEST(kernels) {
     EventPlan plan;
   } cases[] = {
       {"Debian 12", debian_12(), {.additions = Additions::hashdance, .waits = true}},
-      {"6.18", linux_6_18(), {.additions = Additions::data_ready, .frees = true, .waits = true}},
+      {"6.18",
+       linux_6_18(),
+       {.additions = Additions::data_ready, .frees = true, .overflows = true, .waits = true}},
+      {"6.12", linux_6_12, {.additions = Additions::data_ready, .frees = true}},
       {"6.8", linux_6_8, {.additions = Additions::data_ready}},
       {"no such reason", other_reasons, {.additions = Additions::data_ready}},
       {"hashdance has no BTF", inlined, {}},

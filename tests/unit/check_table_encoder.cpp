@@ -88,6 +88,8 @@ START_TEST(a_listener_with_all_there_is_to_know) {
   row.members = 5;
   row.drops = DropTotals::Standing{6, BootClock::now() - span(0.5)};
   row.overflows = DropTotals::Standing{5, BootClock::now() - span(0.3)};
+  row.syn_overflows = 1;
+  row.ack_overflows = 2;
   row.syn_length = 7;
   row.oldest_wait = 1.25s;
   row.interval_drops = 4;
@@ -118,6 +120,8 @@ START_TEST(a_listener_with_all_there_is_to_know) {
   ck_assert_uint_eq(record.members, 5);
   ck_assert_uint_eq(record.dropped, 6);
   ck_assert_uint_eq(record.overflows, 5);
+  ck_assert_uint_eq(record.syn_overflows, 1);
+  ck_assert_uint_eq(record.ack_overflows, 2);
   ck_assert_uint_eq(record.syn_length, 7);
   ck_assert(record.mean == 1.5 && record.used_percent == 40 && record.full_percent == 30);
   ck_assert(record.oldest_wait_seconds == 1.25);
