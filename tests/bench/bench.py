@@ -33,6 +33,7 @@ MIXES = (  # of drop_mixes; the goal in percent
 )
 SKIPPED = 77
 FOREIGN_GOAL = 0.5  # percent of a core
+EXACT_GOAL = 0.01  # percent of the drops, at the ends of intervals
 
 
 class Skipped(Exception):
@@ -266,6 +267,35 @@ class Bench:
         self._foreign_events(figures)
         self.table.at_most("events: load and attach", figures["load_ms"], 50, " ms", is_ratio=False)
 
+    def rest(self):
+        """What the sampler takes while nothing happens, and how soon it looks when something does."""
+        seconds, bursts = (12, 20) if self.is_short else (60, 200)
+        with_them, without = (self.programs.figures("at_rest", seconds, bursts, use) for use in ("auto", "off"))
+        title = "CPU of the sampler at rest, 100 listeners, by events"
+        if with_them["events"] < 2:
+            self.table.skip(title, "this kernel or these privileges have no events that tell drops")
+            return
+        self.table.at_most(title, with_them["cpu_percent"], 0.05, " %", f"without events {without['cpu_percent']:.2f} %",
+                           is_ratio=False)
+        self.table.at_most("... wake-ups a second", with_them["wake_ups"], 1, "",
+                           f"without events {without['wake_ups']:.1f}")
+        self.table.at_most("... from an eighth of the limit to the end of the first sample, p99",
+                           with_them["first_sample_p99"], 5, " ms",
+                           f"of {bursts}, {with_them['unseen']:.0f} unseen; median {with_them['first_sample_p50']:.1f} ms; "
+                           f"load {os.getloadavg()[0]:.1f}", is_ratio=False)
+        self.table.at_most("... memory more than without", with_them["resident_mb"] - without["resident_mb"], 1, " MB")
+
+    def flow(self):
+        """Whether as many are said to have come as came."""
+        figures = self.programs.figures("flow_truth", 15 if self.is_short else 600)
+        title = "arrivals by events, off by"
+        if figures["events"] == 0:
+            self.table.skip(title, "this kernel or these privileges have no events")
+            return
+        self.table.at_most(title, figures["arrived_off"], 0.01, " %", f"of {figures['connections']:.0f}; accepts off by "
+                           f"{figures['accepted_off']:.3f} %; mean wait {figures['wait_ms']:.2f} ms, true "
+                           f"{figures['true_wait_ms']:.2f} ms")
+
     def _foreign_events(self, figures):
         """Of sockets that are none of theirs. Where the machine takes more than the goal to call programs that do
         nothing, ours are held against these."""
@@ -285,10 +315,11 @@ class Bench:
         """Drops given to the wrong listener."""
         seconds = 20 if self.is_short else 60
         with concurrent.futures.ThreadPoolExecutor(2 if self.is_short else 1) as pool:
-            runs = [pool.submit(self.programs.figures, "drop_mixes", mix, seconds, COLLECTD_INTERVAL)
-                    for mix, _, _ in MIXES]
-            for (_, title, goal), run in zip(MIXES, runs):
-                self._drops_of(f"drops given wrongly, {title}", goal, run)
+            runs = [pool.submit(self.programs.figures, "drop_mixes", mix, seconds, COLLECTD_INTERVAL, use)
+                    for mix, _, _ in MIXES for use in ("off", "auto")]
+            for (_, title, goal), without, with_them in zip(MIXES, runs[::2], runs[1::2]):
+                self._drops_of(f"drops given wrongly, {title}", goal, without)
+                self._drops_of("... with events", EXACT_GOAL, with_them)
 
     def _drops_of(self, title, goal, run):
         try:
@@ -316,7 +347,7 @@ def resident_mb(pid):
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-PARTS = ("sample", "pace", "connections", "others", "daemon", "snmp", "latency", "bursts", "events", "drops")
+PARTS = ("sample", "pace", "connections", "others", "daemon", "snmp", "latency", "bursts", "events", "rest", "flow", "drops")
 
 
 def main():

@@ -641,10 +641,13 @@ void judge(const Verdict &verdict, const CountByPort &truth, std::uint64_t all) 
   print_figure("none_percent", percent(verdict.to_none()));
 }
 
-int play(const std::vector<Plan> &plans, Seconds length, Seconds interval) {
+int play(const std::vector<Plan> &plans, Seconds length, Seconds interval,
+         backlog::EventUse events) {
   Play play(plans);
   backlog::Sampler sampler;
-  if (sampler.start(std::make_shared<const backlog::Config>(), interval,
+  backlog::Config config;
+  config.events = events;
+  if (sampler.start(std::make_shared<const backlog::Config>(std::move(config)), interval,
                     std::make_shared<backlog::SurveyBoard>()))
     throw std::runtime_error("cannot start the sampler");
   Verdict verdict(play);
@@ -665,12 +668,14 @@ int play(const std::vector<Plan> &plans, Seconds length, Seconds interval) {
 }
 
 int body(int argc, char **argv) {
-  if (argc != 4)
-    throw std::invalid_argument("usage: drop_mixes MIX SECONDS INTERVAL_SECONDS");
+  if (argc != 5)
+    throw std::invalid_argument("usage: drop_mixes MIX SECONDS INTERVAL_SECONDS auto|off");
   raise_file_limit();
   enter_new_net_namespace();
   try {
-    return play(plans_of(argv[1]), Seconds(std::atof(argv[2])), Seconds(std::atof(argv[3])));
+    return play(plans_of(argv[1]), Seconds(std::atof(argv[2])), Seconds(std::atof(argv[3])),
+                std::string_view(argv[4]) == "off" ? backlog::EventUse::off
+                                                   : backlog::EventUse::automatic);
   } catch (const Unknown &reason) {
     std::cerr << reason.what() << '\n';
     return skipped;
