@@ -26,6 +26,7 @@
 #include <sys/syscall.h>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -35,6 +36,7 @@ using backlog::UniqueFd;
 
 constexpr int pairs_of_a_batch = 300;
 constexpr int batches_of_a_turn = 100;
+constexpr std::size_t least_turns = 12;
 constexpr int programs_of_an_addition = 2; // as ours has, event_ready.bpf.c
 // Rounds disturbed by another task or the host's other guests are among the slower ones.
 constexpr double undisturbed = 0.1;
@@ -170,19 +172,30 @@ int body(int argc, char **argv) {
   pin_to_cpu(0);
   std::vector<double> without, idle_rises, rises, program, loads;
   const Clock::time_point end = Clock::now() + std::chrono::duration_cast<Duration>(time);
-  while (Clock::now() < end || rises.size() < 5) {
-    without.push_back(pair.ns());
+  // Each between two turns without, for the machine is not always as fast.
+  double before = pair.ns();
+  const auto rise = [&](double with) {
+    const double after = pair.ns();
+    without.push_back(after);
+    const double base = (std::exchange(before, after) + after) / 2;
+    return with - base;
+  };
+  while (Clock::now() < end || rises.size() < least_turns) {
+    double with_idle = 0;
     {
       const std::array<IdleProgram, programs_of_an_addition> idle;
-      idle_rises.push_back(pair.ns() - without.back());
+      with_idle = pair.ns();
     }
+    idle_rises.push_back(rise(with_idle));
     const Clock::time_point begin = Clock::now();
-    const auto events = backlog::Events::start();
+    auto events = backlog::Events::start();
     if (!events)
       throw std::runtime_error(events.error().message());
     loads.push_back(Seconds(Clock::now() - begin).count() * 1e3);
-    rises.push_back(pair.ns() - without.back());
+    const double with = pair.ns();
     program.push_back(program_ns(pair));
+    events->reset();
+    rises.push_back(rise(with));
   }
   print_figure("without_ns", median(without));
   print_figure("idle_rise_ns", median(idle_rises));
