@@ -16,7 +16,7 @@ import time
 
 import system_test
 from collectd import events_wanted
-from kernel import have_ipv6, kernel_counters, run, write_sysctl
+from kernel import have_ipv6, kernel_counters, run
 from system_test import SystemTest
 from waiting import wait_until
 from net_namespaces import NetNamespace
@@ -28,6 +28,8 @@ SHORT = 0.001  # seconds that a burst's clients wait
 CONFIG = "Values full\nSamplerBudget 20\nSampleInterval 0.1\nBurstInterval 0.1"
 EVENT_LAYOUT = pathlib.Path(__file__).resolve().parents[2] / "plugin/kernel/event_layout.h"
 CAP_PERFMON, CAP_BPF = 38, 39
+IPPROTO_MPTCP = 262  # include/uapi/linux/in.h
+TCP_FASTOPEN_WITHOUT_COOKIE = 0x202  # net.ipv4.tcp_fastopen: of servers, and no cookie is asked for
 BPF_PROG_GET_FD_BY_ID = 13
 BPF_SYSCALL = {"x86_64": 321, "aarch64": 280}.get(platform.machine())
 
@@ -107,6 +109,33 @@ class EventsTest(SystemTest):
         if not have_ipv6():
             self.skipTest("no IPv6")
         self.check_tcp_bursts(self.listener("::1", limit=64))
+
+    def test_bursts_at_mptcp(self):
+        """Its queue is that of its TCP socket, and counts once."""
+        try:
+            listener = self.listener(limit=64, protocol=IPPROTO_MPTCP)
+        except OSError as error:
+            self.skipTest(f"no MPTCP: {error}")
+        self.check_tcp_bursts(listener)
+
+    def test_bursts_by_tcp_fast_open(self):
+        """They wait before their handshake ends."""
+        raw = RawClients()
+        self.addCleanup(raw.close)
+        self.set_sysctl("net.ipv4.tcp_fastopen", TCP_FASTOPEN_WITHOUT_COOKIE)
+        listener = self.listener("0.0.0.0", limit=64)
+        listener.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 64)
+        clients = []
+
+        def fill(length):
+            clients.extend(raw.send_syns(listener.port, length, b"GET"))
+            wait_until(lambda: listener.length == length)
+
+        def empty(length):
+            listener.accept(length)
+            raw.reset(clients)
+            clients.clear()
+        self.check_bursts(listener.name, fill, empty)
 
     def test_bursts_at_a_unix_socket(self):
         listener = self.unix_listener(f"\0events-{os.getpid()}", limit=64)
@@ -251,8 +280,7 @@ class EventsTest(SystemTest):
         """SYNs and final ACKs at a full queue, and what is dropped for another reason."""
         raw = RawClients()
         self.addCleanup(raw.close)
-        write_sysctl("net.ipv4.tcp_syncookies", 0)
-        self.addCleanup(write_sysctl, "net.ipv4.tcp_syncookies", 1)
+        self.set_sysctl("net.ipv4.tcp_syncookies", 0)
         listener = self.listener("0.0.0.0", limit=4)
         table = pathlib.Path(self.folder(), "table")
         collectd = self.with_events(f'Values full\nSamplerBudget 20\nTableFile "{table}"', level=2, interval=1)
