@@ -30,7 +30,7 @@ def panel(title, *queries, kind="timeseries", width=12, unit="short", descriptio
     return Panel(title, kind, width, unit, queries, description, options)
 
 
-COUNTERS = ("packets", "protocol_counter")
+COUNTERS = ("packets", "protocol_counter", "connections")
 HOST_INFLUXDB = '"host" =~ /^$host$/'
 
 
@@ -226,6 +226,14 @@ PAGES = {
               newest("queue_length", "limit", "full (limit + 1)", plus=1), width=24,
               colors={"full (limit + 1)": "red"},
               description="Connections that wait for accept(). At limit + 1 the queue is full, and the kernel drops."),
+        panel("Connections per second (Values full, with events)", rate("connections", "arrived", "arrived"),
+              rate("connections", "accepted", "accepted"), unit="cps",
+              description="Those that came into the queue, and those that the application took out of it. Where more "
+                          "arrive for long, the queue fills, and no limit is large enough."),
+        panel("Waits (Values full, with events)", most("duration", "wait_mean", "mean"), most("duration", "wait_p50", "median"),
+              most("duration", "wait_p99", "99 %"), unit="s",
+              description="How long those had waited in the queue whom the application accepted; clients wait so much "
+                          "longer. Median and 99 % where the kernel lets accept() be seen."),
         panel("Used", most("percent", "used", "used"), unit="percent", thresholds=USED_THRESHOLDS),
         panel("Drops per second", rate("packets", "dropped", "dropped"), unit="cps",
               description="Segments, not connections: a client that tries again counts again."),
@@ -249,10 +257,13 @@ PAGES = {
               description="At collectd's interval of 10 s there are 6. With fewer the plugin, collectd or the way to "
                           "the store loses some."),
         panel("Time between samples", of_each_host("duration", "period", "mean"), unit="s",
-              description="0.025 s at rest, less while a queue fills; more where SamplerBudget stretches it, and then "
+              description="None while it sleeps, with events. 0.025 s at rest, less while a queue fills; more where SamplerBudget stretches it, and then "
                           "short bursts are missed."),
+        panel("Events", of_each_host("gauge", "events"),
+              description="What the kernel tells by itself: 0 nothing, 1 peaks and arrivals, 2 drops too, 3 waits too. "
+                          "With 2 and more the plugin sleeps while nothing happens."),
         panel("CPU of the sampler", of_each_host("percent", "cpu", "mean"), unit="percent",
-              description="Of one CPU; SamplerBudget bounds it."),
+              description="Of one CPU, events included; SamplerBudget bounds it."),
         panel("Listeners", of_each_host("count", "listeners")),
         panel("Listeners without series", of_each_host("count", "unreported"),
               description="Because of MaxListeners."),
