@@ -94,6 +94,7 @@ class Observer:
         for row in table["listeners"]:
             if row["name"] == view.own:
                 view.dropped = row.get("dropped", 0)
+        view.events = table.get("events", view.events)
         bursting = view.row(view.bursting)
         if bursting:
             highest = self._bursts.highest(table["taken_at"] - table["measured_seconds"], table["taken_at"])

@@ -68,6 +68,7 @@ class View:
     period: float = 0  # seconds between samples; 0: not known
     cpu_percent: float = 0
     budget_percent: float = 0
+    events: str = "off"  # what the kernel tells by itself, as in the table
 
     def row(self, name):
         return next((row for row in self.rows if row.name == name), None)
@@ -126,6 +127,9 @@ def burst_total(count):
 
 
 def sampler_line(view):
+    if view.events != "off":
+        return (f"The kernel tells the plugin of each connection (Events), for {view.cpu_percent:.2f} % of one CPU "
+                f"(SamplerBudget {view.budget_percent:g}).")
     if not view.period:
         return f"The plugin may take {view.budget_percent:g} % of one CPU for sampling (SamplerBudget)."
     return (f"The plugin looks every {1000 * view.period:.0f} ms, with {view.cpu_percent:.2f} % of one CPU "
@@ -197,6 +201,8 @@ class Log:
 def missed_text(view):
     """Why some bursts were not seen."""
     text = f"{view.burst_count.bursts - view.burst_count.seen} of the bursts fell between two looks: "
+    if view.events != "off":
+        return text + "they came before the plugin's first read."
     if view.period < WITHIN_INTERVAL * SAMPLE_INTERVAL:
         return text + "this machine was busy, and the plugin came late to its CPU."
     cost = view.cpu_percent / 100 * view.period * 1e6
@@ -218,7 +224,7 @@ def summary_lines(view):
         polled, seen = (round(100 * each / count.clients) for each in (count.clients_polled, count.clients_seen))
         lines.append(f"  Of {count.bursts} bursts of {1000 * BURST_SECONDS:.0f} ms a look each second saw {count.polled}, "
                      f"with {polled} % of their clients; the plugin saw {count.seen}, with {seen} %.")
-    if view.period:
+    if view.period or view.events != "off":
         lines.append("  " + sampler_line(view))
         if count.seen < count.bursts:
             lines.append("  " + missed_text(view))
