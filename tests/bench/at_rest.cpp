@@ -125,6 +125,7 @@ int body(int argc, char **argv) {
     config.events = backlog::EventUse::off;
   enter_new_net_namespace();
   std::vector<UniqueFd> sockets;
+  sockets.reserve(listeners);
   for (std::uint16_t i = 0; i < listeners; ++i)
     sockets.push_back(listen_on(static_cast<std::uint16_t>(first_port + i), limit));
   const double resident = resident_mb();
