@@ -751,11 +751,13 @@ ListenerSet::Interval ListenerSet::harvest() {
 }
 
 /// The samples see all that wait, where they come often; additions those that the next one finds.
-void ListenerSet::find_mean_wait(Listener &listener, std::optional<ListenerFlow> &flow) {
+/// A sample's weight is limited, so that one that comes late stands for less than it saw.
+void ListenerSet::find_mean_wait(Listener &listener, const QueueRuns &runs,
+                                 std::optional<ListenerFlow> &flow) {
   const double before = std::exchange(listener.waited_before, 0);
   if (!flow)
     return;
-  flow->waited = std::max(flow->waited, listener.window.length_x_weight / ns_per_s);
+  flow->waited = std::max({flow->waited, listener.window.length_x_weight / ns_per_s, runs.waited});
   const WaitShare share = share_waits(before + flow->waited, flow->accepted, listener.length);
   listener.waited_before = share.carried;
   flow->wait_mean = flow->waits ? std::optional(flow->waits->mean) : share.mean;
@@ -778,7 +780,7 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
   if (last_)
     interval.runs = listener.run.end_interval(*last_);
   interval.flow = std::exchange(listener.flow, std::nullopt);
-  find_mean_wait(listener, interval.flow);
+  find_mean_wait(listener, interval.runs, interval.flow);
   if (listener.refused) {
     if (const std::uint64_t peak = listener.refused->take_unlimited_peak(); peak > 0)
       interval.unlimited_peak = peak;

@@ -274,7 +274,8 @@ private:
   void note_gone(const Member &member);
   void find_member_figures();
   void take_socket(const SocketEvents &socket, const GoneMember &member, bool is_whole);
-  static void find_mean_wait(Listener &listener, std::optional<ListenerFlow> &flow);
+  static void find_mean_wait(Listener &listener, const QueueRuns &runs,
+                             std::optional<ListenerFlow> &flow);
   ListenerInterval finish(Listener &listener, std::uint32_t index);
 
   IsUnstable is_unstable_;

@@ -20,6 +20,8 @@ void RunClock::advance(std::uint64_t length, bool full, TimePoint before, TimePo
     of_all_.reset();
     of_all_when_quiet_.reset();
   }
+  waited_ += static_cast<double>(std::min(length, length_)) *
+             std::chrono::duration<double>(now - before).count();
   const std::uint64_t fallen = length < length_ ? length_ - length : 0;
   length_ = length;
   if (fallen > 0 || accepted.value_or(0) > 0)
@@ -115,6 +117,7 @@ QueueRuns RunClock::end_interval(TimePoint last) {
   QueueRuns runs{.longest_full_run = longest_full_run_,
                  .longest_full = longest_full_,
                  .longest_pause = longest_pause_,
+                 .waited = std::exchange(waited_, 0),
                  .full_times = full_times_};
   if (length_ > 0 && held_full_) {
     runs.full_run_for = last - first_;

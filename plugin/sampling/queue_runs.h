@@ -22,7 +22,8 @@ struct QueueRuns {
   Duration longest_pause{0};
   /// The same for the run under way; 0 if the queue fell since it was full without draining.
   Duration full_untouched_for{0};
-  Duration full_run_for{0};     ///< at the end: length of the run under way
+  Duration full_run_for{0}; ///< at the end: length of the run under way
+  double waited = 0;        ///< connections x s: those that two samples in a row saw, between them
   std::uint32_t full_times = 0; ///< number of separate runs of full samples
 };
 
@@ -83,6 +84,7 @@ private:
   bool are_most(const std::optional<std::int64_t> &of_all_then) const;
 
   std::uint64_t length_ = 0;            ///< in the last sample
+  double waited_ = 0;                   ///< in this interval
   TimePoint first_;                     ///< first sample of the run
   TimePoint last_empty_;                ///< sample before first_
   std::optional<TimePoint> first_full_; ///< first of the present row of full samples

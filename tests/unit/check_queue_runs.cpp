@@ -213,9 +213,23 @@ START_TEST(others_that_accept_are_no_batch) {
 }
 END_TEST
 
+START_TEST(what_two_samples_saw_has_waited) {
+  RunClock clock;
+  RunClock::TimePoint now{};
+  for (const auto &[length, after] :
+       {std::pair{5U, 10ms}, {7U, 300ms}, {0U, 10ms}, {3U, 10ms}, {2U, 10ms}}) {
+    clock.advance(length, false, now, now + after);
+    now += after;
+  }
+  ck_assert_double_eq_tol(clock.end_interval(now).waited, 5 * 0.3 + 2 * 0.01, 1e-9);
+  clock.advance(2, false, now, now + 10ms);
+  ck_assert_double_eq_tol(clock.end_interval(now + 10ms).waited, 2 * 0.01, 1e-9);
+}
+END_TEST
+
 int main() {
   return run_tests("queue_runs", runs_of_a_queue, a_drained_queue_that_is_full_again_at_once,
                    a_queue_that_is_accepted_from_has_no_pause,
-                   what_all_queues_are_accepted_from_shows_a_batch,
-                   others_that_accept_are_no_batch);
+                   what_all_queues_are_accepted_from_shows_a_batch, others_that_accept_are_no_batch,
+                   what_two_samples_saw_has_waited);
 }
