@@ -1,6 +1,8 @@
 #pragma once
 
-#include <set>
+#include "fault_spell.h"
+
+#include <map>
 #include <string>
 #include <vector>
 
@@ -15,7 +17,8 @@ struct Fault {
 /// Suffix of the part, for a net namespace other than collectd's own.
 std::string of_net_namespace(const std::string &name);
 
-/// Turns the faults of each interval into one line when a fault begins and one when it ends.
+/// Turns the faults of each interval into one line when a fault begins and one when it has not been
+/// seen for three intervals, so that a fault in every other interval is not logged again and again.
 class FaultLog {
 public:
   struct Line {
@@ -28,7 +31,7 @@ public:
   void forget(const std::string &net_namespace);
 
 private:
-  std::set<std::string> standing_; ///< names of the faulty parts
+  std::map<std::string, FaultSpell> standing_; ///< by name of the faulty part
 };
 
 } // namespace backlog

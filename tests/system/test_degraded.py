@@ -127,6 +127,7 @@ class DegradedTest(NotificationTest):
 
         trigger.unlink()
         collectd.wait(lambda: all(collectd.values(*counter) for counter in counters), what="all counters")
+        collectd.wait_for_log("kernel counters can be read again")
         trigger.touch()
         collectd.wait(lambda: len(re.findall("no kernel counters", collectd.log())) == 2, what="no counters again")
         collectd.wait_for_intervals(1)

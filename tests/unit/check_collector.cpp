@@ -242,11 +242,15 @@ START_TEST(a_surveyor_that_cannot_start_holds_up_nothing) {
   ck_assert_uint_eq(without.reports.size(), 1);
   ck_assert(without.log.empty());
   world.surveyor->refuses_to_start.reset();
-  world.sampler->in_time.push_back(harvest_with("tcp_any_80"));
-  world.surveyor->in_time.push_back(survey_with_somaxconn(4096));
-  const Collector::Reading with = world.read();
-  ck_assert_int_eq(somaxconn(with.reports.at(0)), 4096);
-  ck_assert_int_eq(lines_with(with.log, "survey can be read again"), 1);
+  long said = 0;
+  for (int i = 0; i < FaultSpell::calm; ++i) {
+    world.sampler->in_time.push_back(harvest_with("tcp_any_80"));
+    world.surveyor->in_time.push_back(survey_with_somaxconn(4096));
+    const Collector::Reading with = world.read();
+    ck_assert_int_eq(somaxconn(with.reports.at(0)), 4096);
+    said += lines_with(with.log, "survey can be read again");
+  }
+  ck_assert_int_eq(said, 1);
 }
 END_TEST
 
