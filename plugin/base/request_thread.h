@@ -62,6 +62,8 @@ public:
       pollfd waited[] = {{.fd = descriptor, .events = POLLIN, .revents = 0},
                          {.fd = bell_.get(), .events = POLLIN, .revents = 0}};
       const bool is_woken = poll(waited, 2, -1) > 0;
+      if (!is_woken)
+        WakeSignal::pause_briefly();
       eventfd_t rings = 0;
       (void)eventfd_read(bell_.get(), &rings);
       const Wake reason = reason_of(wake_.bits());

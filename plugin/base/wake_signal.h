@@ -36,9 +36,21 @@ public:
       const std::uint32_t bits = bits_.load(std::memory_order_acquire);
       if (bits != 0)
         return bits;
-      if (futex(FUTEX_WAIT_BITSET_PRIVATE, 0, due.has_value() ? &until : nullptr) == ETIMEDOUT)
+      const int error = futex(FUTEX_WAIT_BITSET_PRIVATE, 0, due.has_value() ? &until : nullptr);
+      if (error == ETIMEDOUT)
         return bits_.load(std::memory_order_acquire);
+      if (error != 0 && error != EAGAIN && error != EINTR) {
+        if (due && TimePoint::clock::now() >= *due)
+          return bits_.load(std::memory_order_acquire);
+        pause_briefly();
+      }
     }
+  }
+
+  /// In place of a wait that is refused, so that nothing spins.
+  static void pause_briefly() {
+    constexpr timespec briefly{.tv_sec = 0, .tv_nsec = 10'000'000};
+    (void)nanosleep(&briefly, nullptr);
   }
 
 private:
