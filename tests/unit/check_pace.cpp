@@ -130,6 +130,18 @@ CpuBudget empty_budget() {
 START_TEST(budget_is_full_at_the_beginning) {
   const CpuBudget budget(share, start);
   assert_ms(budget.until(30ms, start), 0);
+  ck_assert(budget.until(10ms, start) == Duration(0));
+}
+END_TEST
+
+START_TEST(a_harvest_as_dear_as_a_sample_tells_nothing) {
+  SampleCost cost;
+  for (const Duration sample : {100us, 300us, 200us})
+    cost.note(sample);
+  cost.note_at_most(200us);
+  cost.note_at_most(250us);
+  cost.note(300us);
+  assert_ms(cost.typical(), 0.3);
 }
 END_TEST
 
@@ -504,12 +516,12 @@ int main() {
       "pace", samples_do_not_wait_for_what_a_harvest_costs,
       harvests_tell_that_samples_have_become_cheap,
       one_dear_sample_is_not_what_samples_cost_but_a_cheap_one_is, budget_is_full_at_the_beginning,
-      budget_with_another_share_keeps_what_it_holds, budget_fills_at_nine_tenths_of_the_share,
-      budget_holds_a_tenth_of_a_minute, debt_can_be_limited, debt_is_paid_back,
-      what_the_budget_cannot_hold_waits_until_it_is_full, no_minute_sees_more_than_the_share,
-      period_at_rest, burst_lasts_50_ms_beyond_the_last_filling_sample,
-      empty_queues_are_hardly_looked_at, idle_interval_is_never_the_shorter_one,
-      burst_is_held_back_by_the_budget_only, endless_burst_stays_within_the_budget,
-      pace_follows_the_cost_within_a_second, late_wake_up_is_not_made_up_for,
-      peaks_of_recorded_bursts_are_seen);
+      a_harvest_as_dear_as_a_sample_tells_nothing, budget_with_another_share_keeps_what_it_holds,
+      budget_fills_at_nine_tenths_of_the_share, budget_holds_a_tenth_of_a_minute,
+      debt_can_be_limited, debt_is_paid_back, what_the_budget_cannot_hold_waits_until_it_is_full,
+      no_minute_sees_more_than_the_share, period_at_rest,
+      burst_lasts_50_ms_beyond_the_last_filling_sample, empty_queues_are_hardly_looked_at,
+      idle_interval_is_never_the_shorter_one, burst_is_held_back_by_the_budget_only,
+      endless_burst_stays_within_the_budget, pace_follows_the_cost_within_a_second,
+      late_wake_up_is_not_made_up_for, peaks_of_recorded_bursts_are_seen);
 }

@@ -9,20 +9,21 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// A queue that is full at 5, looked at every 10 ms from 10 ms on: what each sample saw, and where
-/// the interval ends; the runs are those of the last interval.
+constexpr std::uint64_t usual_capacity = 5;
+
+/// A queue that is full at its capacity, looked at every 10 ms from 10 ms on: what each sample saw,
+/// and where the interval ends; the runs are those of the last interval.
 struct Case {
   const char *name;
   std::vector<std::vector<std::uint64_t>> intervals;
   QueueRuns runs;
+  std::uint64_t capacity = usual_capacity;
 };
-
-constexpr std::uint64_t capacity = 5;
 
 /// Full in so many samples, and what comes then.
 std::vector<std::uint64_t> pause_of(std::size_t samples, const std::vector<std::uint64_t> &then,
                                     const std::vector<std::uint64_t> &in_the_end = {}) {
-  std::vector<std::uint64_t> lengths(samples, capacity);
+  std::vector<std::uint64_t> lengths(samples, usual_capacity);
   lengths.insert(lengths.end(), then.begin(), then.end());
   lengths.insert(lengths.end(), in_the_end.begin(), in_the_end.end());
   return lengths;
@@ -93,6 +94,52 @@ std::vector<Case> cases() {
       {.name = "a short stop",
        .intervals = {pause_of(50, {0})},
        .runs = {.longest_full_run = 490ms, .longest_full = 490ms, .full_times = 1}},
+      {.name = "a wait that drains at once, never full",
+       .intervals = {std::vector<std::uint64_t>(150, 3), {0}},
+       .runs = {}},
+      {.name = "full at one",
+       .intervals = {{0, 1, 1, 0}},
+       .runs = {.longest_full_run = 10ms, .longest_full = 10ms, .full_times = 1},
+       .capacity = 1},
+      {.name = "one waits on when the queue has been full",
+       .intervals = {{0, 5, 5, 1, 1, 0}},
+       .runs = {.longest_full_run = 30ms, .longest_full = 10ms, .full_times = 1}},
+      {.name = "one waits at the end when the queue has been full",
+       .intervals = {{0, 5, 1}},
+       .runs = {.longest_full_run = 10ms,
+                .not_empty_for = 20ms,
+                .full_run_goes_on = true,
+                .full_run_for = 10ms,
+                .full_times = 1}},
+      {.name = "the shortest pause",
+       .intervals = {pause_of(51, {0})},
+       .runs = {.longest_full_run = 500ms,
+                .longest_full = 500ms,
+                .longest_pause = 500ms,
+                .full_times = 1}},
+      {.name = "a pause that takes as long to drain as it may",
+       .intervals = {pause_of(150, std::vector<std::uint64_t>(100, 4), {0})},
+       .runs = {.longest_full_run = 2490ms,
+                .longest_full = 1490ms,
+                .longest_pause = 1490ms,
+                .full_times = 1}},
+      {.name = "a pause that can be drained in time when the interval ends",
+       .intervals = {pause_of(150, std::vector<std::uint64_t>(101, 4))},
+       .runs = {.longest_full_run = 2500ms,
+                .longest_full = 1490ms,
+                .not_empty_for = 2510ms,
+                .full_run_goes_on = true,
+                .full_untouched_for = 1490ms,
+                .full_run_for = 2500ms,
+                .full_times = 1}},
+      {.name = "a pause that is not drained in time when the interval ends",
+       .intervals = {pause_of(150, std::vector<std::uint64_t>(102, 4))},
+       .runs = {.longest_full_run = 2510ms,
+                .longest_full = 1490ms,
+                .not_empty_for = 2520ms,
+                .full_run_goes_on = true,
+                .full_run_for = 2510ms,
+                .full_times = 1}},
       {.name = "accepted from while full",
        .intervals = {pause_of(150, {4, 5, 4, 5})},
        .runs = {.longest_full_run = 1530ms,
@@ -124,7 +171,7 @@ START_TEST(runs_of_a_queue) {
         const RunClock::TimePoint before = now;
         now += 10ms;
         if (length > 0 || previous > 0)
-          clock.advance(length, length >= capacity, before, now);
+          clock.advance(length, length >= tried.capacity, before, now);
         previous = length;
       }
       runs = clock.end_interval(now);
@@ -152,7 +199,7 @@ public:
   void sample(std::optional<std::uint64_t> of_queue, std::optional<std::int64_t> of_all) {
     const RunClock::TimePoint before = now_;
     now_ += 10ms;
-    clock_.advance(capacity, true, before, now_, of_queue);
+    clock_.advance(usual_capacity, true, before, now_, of_queue);
     if (of_all)
       clock_.note_accepts_of_all(*of_all, before, now_);
   }
@@ -169,7 +216,7 @@ START_TEST(a_drained_queue_that_is_full_again_at_once) {
   FullQueue queue;
   for (int batch = 0; batch < 3; ++batch)
     for (int i = 0; i < 200; ++i)
-      queue.sample(i == 0 && batch > 0 ? capacity : 0, std::nullopt);
+      queue.sample(i == 0 && batch > 0 ? usual_capacity : 0, std::nullopt);
   const QueueRuns runs = queue.end_interval();
   ck_assert(runs.longest_pause == 1990ms);
   ck_assert(runs.longest_full_run == 1990ms);
@@ -194,7 +241,7 @@ START_TEST(what_all_queues_are_accepted_from_shows_a_batch) {
   for (int batch = 0; batch < 3; ++batch) {
     for (int i = 0; i < 200; ++i)
       queue.sample(std::nullopt, of_all);
-    of_all += capacity;
+    of_all += usual_capacity;
   }
   const QueueRuns runs = queue.end_interval();
   ck_assert(runs.longest_pause == 1990ms);
@@ -206,7 +253,7 @@ START_TEST(others_that_accept_are_no_batch) {
   FullQueue queue;
   std::int64_t of_all = 1000;
   for (int i = 0; i < 600; ++i) {
-    of_all += i % 200 == 0 ? static_cast<std::int64_t>(capacity) : i % 20 == 0;
+    of_all += i % 200 == 0 ? static_cast<std::int64_t>(usual_capacity) : i % 20 == 0;
     queue.sample(std::nullopt, of_all);
   }
   ck_assert(queue.end_interval().longest_pause == 0ms);
