@@ -202,6 +202,90 @@ START_TEST(who_has_been_accepted_from) {
 }
 END_TEST
 
+// Each case is at an edge of the rule: the times are exact.
+START_TEST(for_how_long_none_was_accepted) {
+  struct Exact {
+    const char *name;
+    std::vector<WaitingMember> members;
+    Ages ages;
+    std::uint64_t invisible;
+    Duration none_for;
+    bool accepted;
+    Duration oldest_unmoved_for{0};
+  };
+  const Exact cases[] = {
+      {.name = "the first two came before the interval",
+       .members = {member(2, 2, 40s)},
+       .ages = {10s, 5s},
+       .invisible = 0,
+       .none_for = 5020ms,
+       .accepted = true},
+      {.name = "the while is as long as the interval",
+       .members = {member(3, 1, 10s, 3)},
+       .ages = {12s, 4s, 3s},
+       .invisible = 0,
+       .none_for = 10s,
+       .accepted = false},
+      {.name = "fewer wait than there were",
+       .members = {member(3, 3, 10s)},
+       .ages = {1s},
+       .invisible = 0,
+       .none_for = 0s,
+       .accepted = true},
+      {.name = "one has not shrunk for just as long as is asked, the other one for less",
+       .members = {member(2, 1, 30s), member(9, 9, 20s, 9)},
+       .ages = joined({31s, 5s}, ages(9, 1s, 0ms)),
+       .invisible = 0,
+       .none_for = 30s,
+       .accepted = false},
+      {.name = "one has not shrunk for more than half of that, the other one for less",
+       .members = {member(5, 5, 12s, 5), member(1, 1, 20s)},
+       .ages = joined({21s}, ages(5, 1s, 0ms)),
+       .invisible = 0,
+       .none_for = 20s,
+       .accepted = false},
+      {.name = "one has just begun not to shrink",
+       .members = {member(1, 1, 10s), member(5, 5, 0s, 5)},
+       .ages = joined({11s}, ages(5, 1s, 0ms)),
+       .invisible = 0,
+       .none_for = 0s,
+       .accepted = false},
+      {.name = "as many as it held are not seen",
+       .members = {member(4, 2, 40s, 4)},
+       .ages = {1s, 1s},
+       .invisible = 2,
+       .none_for = 40s,
+       .accepted = false},
+      {.name = "none for half of the while",
+       .members = {member(2, 2, 40s)},
+       .ages = {10s, 5s},
+       .invisible = 0,
+       .none_for = 20s,
+       .accepted = false,
+       .oldest_unmoved_for = 20s},
+      {.name = "none for less than that",
+       .members = {member(2, 2, 40s)},
+       .ages = {10s, 5s},
+       .invisible = 0,
+       .none_for = 15s,
+       .accepted = true,
+       .oldest_unmoved_for = 15s},
+  };
+  for (const Exact &c : cases) {
+    const TcpWaits waits{.ages = c.ages, .oldest_cookie = 0, .invisible = c.invisible};
+    TcpQueue queue;
+    queue.members = c.members;
+    queue.measured = 10s;
+    queue.waits = &waits;
+    queue.oldest_unmoved_for = c.oldest_unmoved_for;
+    const AcceptFacts facts = tcp_accept_facts(queue, 30s);
+    ck_assert_msg(facts.none_accepted_for == c.none_for, "%s: none for %lld ns", c.name,
+                  static_cast<long long>(facts.none_accepted_for->count()));
+    ck_assert_msg(facts.accepted == c.accepted, "%s: accepted", c.name);
+  }
+}
+END_TEST
+
 START_TEST(nothing_is_known_without_a_look) {
   const std::vector<WaitingMember> members{member(5, 5, 500s, 5)};
   TcpQueue queue;
@@ -230,10 +314,25 @@ START_TEST(unix_queues_want_both_to_hold) {
   ck_assert(!none_for({member(2, 1, 10s)}).oldest_wait);
   ck_assert(none_for({member(1, 1, 40s), member(3, 1, 65s)}).none_accepted_for == 65s);
   ck_assert(none_for({member(1, 1, 40s), member(3, 1, 65s)}).oldest_wait == 60s);
+  ck_assert(none_for({member(1, 1, 0s)}).none_accepted_for == 0s);
+}
+END_TEST
+
+START_TEST(an_accept_at_any_unix_member_is_one) {
+  const auto facts_of = [](bool first, bool second) {
+    return unix_accept_facts(std::vector{member(1, 1, 40s), member(2, 1, 40s)},
+                             {{1, {.none_accepted_for = 0s, .oldest = 0s, .accepted = first}},
+                              {2, {.none_accepted_for = 0s, .oldest = {}, .accepted = second}}});
+  };
+  ck_assert(!facts_of(false, false).accepted);
+  ck_assert(facts_of(true, false).accepted);
+  ck_assert(facts_of(false, true).accepted);
+  ck_assert(facts_of(true, true).oldest_wait == 0s);
 }
 END_TEST
 
 int main() {
-  return run_tests("accept_proof", who_has_been_accepted_from, nothing_is_known_without_a_look,
-                   unix_queues_want_both_to_hold);
+  return run_tests("accept_proof", who_has_been_accepted_from, for_how_long_none_was_accepted,
+                   nothing_is_known_without_a_look, unix_queues_want_both_to_hold,
+                   an_accept_at_any_unix_member_is_one);
 }

@@ -210,6 +210,27 @@ START_TEST(the_cause_of_a_run_that_ends_without_drops) {
 }
 END_TEST
 
+START_TEST(the_alarm_that_stands) {
+  Alarms alarms{NotifyStates{}};
+  const auto after = [&](char interval) {
+    const Diagnosis diagnosis = diagnosis_of(interval);
+    const AlarmInput listener{"tcp_any_80", &diagnosis, {}};
+    (void)alarms.update({&listener, 1}, measured);
+    return alarms.standing("tcp_any_80");
+  };
+  ck_assert(after('.').state == ok);
+  StandingAlarm alarm = after('h');
+  ck_assert(alarm.state == high && alarm.severity == Severity::warning);
+  ck_assert(alarm.cause == Cause::burst);
+  alarm = after('b');
+  ck_assert(alarm.state == overflow && alarm.severity == Severity::warning);
+  ck_assert(alarm.cause == Cause::none);
+  ck_assert(after('o').cause == Cause::slow_accept);
+  ck_assert(after('h').cause == Cause::slow_accept);
+  ck_assert(alarms.standing("tcp_any_81").state == ok);
+}
+END_TEST
+
 START_TEST(the_first_interval_is_a_baseline) {
   for (const char *intervals :
        {"h.......", "o.......", "O.......", "u.......", "s.......", "m.......", "hhh.....",
@@ -698,7 +719,7 @@ END_TEST
 
 int main() {
   return run_tests(
-      "alarms", changes_only, what_comes_again_soon_stands_for_ten_seconds,
+      "alarms", changes_only, the_alarm_that_stands, what_comes_again_soon_stands_for_ten_seconds,
       the_cause_of_a_run_that_ends_without_drops, the_first_interval_is_a_baseline,
       what_later_intervals_prove_is_told_though_it_began_in_the_first,
       a_restart_of_a_service_is_no_change, a_listener_that_is_gone_ends_its_alarm,
