@@ -1,11 +1,14 @@
 #include "collector.h"
 #include "test_program.h"
+#include "unique_fd.h"
 
 #include <cerrno>
 #include <chrono>
 #include <deque>
 #include <memory>
+#include <netinet/in.h>
 #include <string>
+#include <sys/socket.h>
 #include <utility>
 #include <vector>
 
@@ -276,6 +279,37 @@ START_TEST(a_thread_that_is_left_behind_is_said) {
 }
 END_TEST
 
+// What a thread sanitizer is to see: all that the threads share, while listeners come and go.
+START_TEST(both_threads_over_some_intervals) {
+  Config config;
+  config.events = EventUse::off; // with them the sampler looks only when something happens
+  config.sample_interval = 1ms;
+  config.sampler_budget_percent = 50;
+  ck_assert(!config.net_namespaces.add("/./"));
+  Collector collector(std::make_shared<const Config>(std::move(config)));
+  constexpr Collector::Seconds short_interval = 50ms;
+  ck_assert(collector.start(short_interval).empty());
+  int seen = 0;
+  for (int i = 0; i < 20; ++i) {
+    const UniqueFd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    auto *generic = reinterpret_cast<sockaddr *>(&address);
+    socklen_t length = sizeof address;
+    ck_assert_int_eq(bind(listener.get(), generic, length), 0);
+    ck_assert_int_eq(listen(listener.get(), 4), 0);
+    ck_assert_int_eq(getsockname(listener.get(), generic, &length), 0);
+    const std::string name = "tcp_127-0-0-1_" + std::to_string(ntohs(address.sin_port));
+    for (const Report &report : collector.read(short_interval, 60s).reports)
+      for (const Row &row : report.table.rows)
+        seen += static_cast<int>(row.name == name);
+  }
+  ck_assert_int_ge(seen, 19);
+  ck_assert(collector.stop(10s).empty());
+}
+END_TEST
+
 int main() {
   return run_tests(
       "collector", the_first_interval_is_no_more_than_a_baseline, nothing_at_all_gives_no_report,
@@ -283,5 +317,6 @@ int main() {
       a_late_survey_serves_until_a_fresh_one_is_there, without_a_survey_the_harvest_goes_out,
       the_survey_is_asked_for_when_the_harvest_is_there,
       an_ended_thread_is_started_anew_and_said_once, a_surveyor_that_cannot_start_holds_up_nothing,
-      a_sampler_that_cannot_start_is_tried_again, a_thread_that_is_left_behind_is_said);
+      a_sampler_that_cannot_start_is_tried_again, a_thread_that_is_left_behind_is_said,
+      both_threads_over_some_intervals);
 }
