@@ -16,6 +16,18 @@ namespace {
 /// and no surplus would ever move the share again.
 constexpr double least_likelihood = 0.005;
 
+/// From so many segments on, claims that are left are as many as what is left only if they are it:
+/// the noise of one listener is seldom just as much as the drops of another. With 8 the worst
+/// recording of check_drops has 0.31 % at the wrong listener, with 16 no more than before.
+constexpr std::uint64_t least_exact = 16;
+
+std::uint64_t sum_of(const std::vector<Claim> &claims) {
+  std::uint64_t sum = 0;
+  for (const Claim &claim : claims)
+    sum += claim.amount;
+  return sum;
+}
+
 bool is_near_full(const Claim &claim) { return claim.fullness != Fullness::moved; }
 
 } // namespace
@@ -35,7 +47,8 @@ void CounterSplit::end_sample(std::uint64_t amount, bool claimants_known, const 
   const bool single =
       claimants_known && (carried_claimants_known_ || carried_amount_ == 0) && single_claimant();
   match(true, may_claim_waiting, granted);
-  if (single)
+  const std::uint64_t left = (may_claim_waiting ? waiting_amount_ : 0) + carried_amount_ + amount_;
+  if (single || (left >= least_exact && left == sum_of(claims_)))
     match(false, may_claim_waiting, granted);
 
   leave_carried(leaving, granted);

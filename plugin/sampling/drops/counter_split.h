@@ -38,9 +38,10 @@ struct Claim {
 /// Divides what one counter of a net namespace moved by among the listeners that claim it.
 ///
 /// Claims of queues at least half full come first, all at once: a queue that is served is full
-/// between two samples, and one or two below full at each. The rest goes to another listener only
-/// if that is the only one with a claim. Each claim is met by its expected share (ShareFit's, else
-/// the share of the listener's recent claims that was met). If the counter moved by more or less
+/// between two samples, and one or two below full at each. The rest goes to others only if a single
+/// one has a claim, or if all their claims are just as much, since sk_drops counts every drop. Each
+/// claim is met by its expected share (ShareFit's, else the share of the listener's recent claims
+/// that was met). If the counter moved by more or less
 /// than expected, the difference goes where the expectation is least certain. So the noise of a
 /// deferred accept takes none of the drops of an overflowing queue, and final ACKs, which move
 /// sk_drops by 2 for each drop, get half of their claims.
