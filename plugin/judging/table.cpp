@@ -315,6 +315,14 @@ void TableBuilder::count_flow(const ListenerInterval &interval, DropTotals::Time
     return;
   row.arrivals = interval.flow->arrived;
   row.accepts = interval.flow->accepted;
+  row.wait_mean = interval.flow->wait_mean;
+  if (const std::optional<Waits> &waits = interval.flow->waits) {
+    row.wait_p50 = waits->p50;
+    row.wait_p99 = waits->p99;
+  }
+  // Counters are kept for a day, and only a series shows them.
+  if (interval.unstable)
+    return;
   const auto count = [&](DropTotals &totals, std::uint64_t connections) {
     totals.admit(row.name, now, row.precedence.stable);
     totals.add(row.name, connections);
@@ -322,11 +330,6 @@ void TableBuilder::count_flow(const ListenerInterval &interval, DropTotals::Time
   };
   row.arrived = count(arrived_totals_, *row.arrivals);
   row.accepted = count(accepted_totals_, *row.accepts);
-  row.wait_mean = interval.flow->wait_mean;
-  if (const std::optional<Waits> &waits = interval.flow->waits) {
-    row.wait_p50 = waits->p50;
-    row.wait_p99 = waits->p99;
-  }
 }
 
 void TableBuilder::forget_namespaces(const Draft &draft) {
