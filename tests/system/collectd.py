@@ -96,8 +96,10 @@ class Collectd:
             self._environment["TSAN_OPTIONS"] = log_path
 
     def _write_config(self, plugin_config, plugins, config, load_backlog):
+        # One write thread: the csv plugin of collectd makes a file anew, and loses a value, if two threads have the
+        # first two values of a series at the same moment.
         lines = [
-            f'Hostname "{self.hostname}"', "FQDNLookup false", f"Interval {self.interval}",
+            "WriteThreads 1", f'Hostname "{self.hostname}"', "FQDNLookup false", f"Interval {self.interval}",
             f'BaseDir "{self.directory}/base"', f'PIDFile "{self.pid_file}"',
             f'TypesDB "{required("COLLECTD_TYPESDB")}"', f'PluginDir "{required("COLLECTD_PLUGIN_DIR")}"',
             "LoadPlugin logfile",
