@@ -409,9 +409,16 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
 }
 
 void ListenerSet::note_refused(std::optional<std::uint64_t> overflows, unsigned linear_timeouts) {
+  // A burst can come and be over between two samples, of which neither sees the queue full.
+  const bool any_full = std::any_of(drops_moved_.begin(), drops_moved_.end(),
+                                    [](const DropsMoved &socket) { return socket.full; });
+  const bool has_overflows = overflows.value_or(0) > 0;
+  const auto was_full = [&](const DropsMoved &socket) {
+    return socket.full || (!any_full && has_overflows);
+  };
   std::uint64_t moved = 0;
   for (const DropsMoved &socket : drops_moved_)
-    moved += socket.full ? socket.drops : 0;
+    moved += was_full(socket) ? socket.drops : 0;
   // The counter is read after the sockets: what is more than theirs is of the next sample.
   if (overflows)
     *overflows += std::exchange(more_overflows_, 0);
@@ -422,7 +429,7 @@ void ListenerSet::note_refused(std::optional<std::uint64_t> overflows, unsigned 
                            : 1;
   for (const DropsMoved &socket : drops_moved_) {
     Listener &listener = listeners_[socket.listener];
-    if (!socket.full || listener.members != 1)
+    if (!was_full(socket) || listener.members != 1)
       continue;
     if (!listener.refused)
       listener.refused = std::make_unique<RefusedClients>(linear_timeouts);
