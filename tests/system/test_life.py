@@ -50,7 +50,8 @@ class LifeTest(SystemTest):
         self.listener(limit=5).fill(3)
         seen = []
         for cycle in range(CYCLES):
-            collectd = Collectd(daemonise=True, interval=0.05)
+            # A busy host's load must not detach the BPF programs, which have descriptors.
+            collectd = Collectd("SamplerBudget 100", daemonise=True, interval=0.05)
             with collectd:
                 if cycle % 4 == 3:  # ended while it starts
                     collectd.wait_for_log("entering read-loop")
