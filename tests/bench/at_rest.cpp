@@ -88,6 +88,7 @@ void measure_rest(backlog::Sampler &sampler, const std::filesystem::path &thread
 /// From the connection that crosses the mark to the end of the first sample; -1: none came.
 double first_sample_ms(int listener, const std::filesystem::path &thread) {
   std::vector<UniqueFd> clients;
+  clients.reserve(crossing);
   const long slept = sleeps(thread);
   for (int i = 0; i < crossing; ++i)
     clients.push_back(start_connect(INADDR_LOOPBACK, first_port));
