@@ -102,7 +102,8 @@ private:
     if (offset >= strings_.size())
       return {};
     const std::string_view rest = strings_.substr(offset);
-    return rest.substr(0, rest.find('\0'));
+    // g++ 11 warns of a find() that it takes for one without a bound.
+    return {rest.begin(), std::find(rest.begin(), rest.end(), '\0')};
   }
 
   void note(const btf_type &type, std::size_t behind) {
