@@ -163,7 +163,8 @@ class Bench:
             self.table.skip("raindrops / one sample", "ruby or ruby-raindrops is not installed")
             return
         what = f"raindrops={self.raindrops}"
-        for listeners, connections, goal in ((10, 0, 12), (1000, 0, 5), (10, 5000, 150)):
+        # Both dump the listeners. Of 1000 the dump alone takes 110 us on one machine and 430 us on another.
+        for listeners, connections, goal in ((10, 0, 12), (1000, 0, 2), (10, 5000, 150)):
             sockets = f"{listeners} listeners" + (f", {connections} connections" if connections else "")
             with self.programs.held(tcp=listeners, connections=connections):
                 self._other(what, f"raindrops / one sample, {sockets}", goal)
