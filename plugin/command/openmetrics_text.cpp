@@ -31,22 +31,12 @@ std::string shown(double value) {
 
 std::string shown(std::uint64_t value) { return std::to_string(value); }
 
-std::string quoted(std::string_view text) {
-  std::string result = "\"";
-  for (const char c : people_text(text, true)) {
-    if (c == '"' || c == '\\')
-      result += '\\';
-    result += c;
-  }
-  return result + '"';
-}
-
 using Label = std::pair<std::string_view, std::string_view>;
 
 std::string labels_text(std::initializer_list<Label> labels) {
   std::string text;
   for (const auto &[name, value] : labels)
-    text.append(text.empty() ? "" : ",").append(name).append("=") += quoted(value);
+    text.append(text.empty() ? "" : ",").append(name).append("=") += quoted_text(value);
   return text.empty() ? "" : "{" + text + "}";
 }
 

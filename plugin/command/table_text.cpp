@@ -83,25 +83,14 @@ std::string padded(std::string_view text, std::size_t columns) {
   return result;
 }
 
-/// Invalid UTF-8 stays escaped.
-std::string json_text(std::string_view text) {
-  std::string result = "\"";
-  for (const char c : people_text(text, true)) {
-    if (c == '"' || c == '\\')
-      result += '\\';
-    result += c;
-  }
-  return result + '"';
-}
-
 class JsonObject {
 public:
   JsonObject &add(std::string_view key, const std::string &value) {
-    text_ += (text_.empty() ? "" : ",") + json_text(key) + ":" + value;
+    text_ += (text_.empty() ? "" : ",") + quoted_text(key) + ":" + value;
     return *this;
   }
   JsonObject &text(std::string_view key, std::string_view value) {
-    return value.empty() ? *this : add(key, json_text(value));
+    return value.empty() ? *this : add(key, quoted_text(value));
   }
   JsonObject &number(std::string_view key, std::uint64_t value) {
     return add(key, std::to_string(value));
@@ -494,6 +483,16 @@ std::string people_text(std::string_view field, bool utf8) {
     i += escaped;
   }
   return text;
+}
+
+std::string quoted_text(std::string_view text) {
+  std::string result = "\"";
+  for (const char c : people_text(text, true)) {
+    if (c == '"' || c == '\\')
+      result += '\\';
+    result += c;
+  }
+  return result + '"';
 }
 
 std::vector<const Listener *> worst_first(const TableContents &contents) {
