@@ -51,7 +51,7 @@ enum class Cause : std::uint8_t {
   syn_flood,      ///< the SYN queue is at its limit, and cookies are sent instead
   syn_queue_full, ///< the SYN queue is at its limit, and cookies are off
   not_accepting,
-  pause, ///< nothing was accepted for a second or more, then the queue drained
+  pause, ///< full for a second or more, mostly without an accept(), then drained
 };
 constexpr std::array<std::string_view, 8> cause_names{
     "none",      "burst",          "slow_accept",   "skew",
