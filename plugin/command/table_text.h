@@ -23,7 +23,7 @@ std::string recent_text(const layout::Listener &listener);
 /// Text of the table for people: with utf8, printable characters replace the escapes.
 std::string people_text(std::string_view field, bool utf8);
 /// The text in quotes for JSON and for labels of metrics; invalid UTF-8 stays escaped.
-std::string quoted_text(std::string_view field);
+std::string quoted_text(std::string_view text);
 /// Whether the locale (setlocale()) uses UTF-8.
 bool locale_is_utf8();
 
