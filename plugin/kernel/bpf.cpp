@@ -35,22 +35,10 @@ using ProgramDescriptor = std::int32_t;
 
 std::uint64_t address_of(const void *pointer) { return reinterpret_cast<std::uintptr_t>(pointer); }
 
-/// Returns -1 and sets errno on failure. A kernel with a longer bpf_attr takes the rest as 0.
-int call_bpf(bpf_cmd command, bpf_attr &attribute) {
-  return static_cast<int>(syscall(SYS_bpf, command, &attribute, sizeof(attribute)));
-}
-
-/// Also clears the members of the union that the initializer does not reach.
-bpf_attr empty_attribute() {
-  bpf_attr attribute{};
-  std::memset(&attribute, 0, sizeof(attribute));
-  return attribute;
-}
-
 Error bpf_error(int code, const char *what) { return {code, what}; }
 
 Result<UniqueFd> make_loader_map(std::string_view data) {
-  bpf_attr attribute = empty_attribute();
+  bpf_attr attribute = empty_bpf_attribute();
   attribute.map_type = BPF_MAP_TYPE_ARRAY;
   attribute.key_size = sizeof(std::uint32_t);
   attribute.value_size = static_cast<std::uint32_t>(data.size());
@@ -65,7 +53,7 @@ Result<UniqueFd> make_loader_map(std::string_view data) {
 }
 
 Result<UniqueFd> make_loader(std::string_view instructions, int map) {
-  bpf_attr attribute = empty_attribute();
+  bpf_attr attribute = empty_bpf_attribute();
   attribute.prog_type = BPF_PROG_TYPE_SYSCALL;
   attribute.insns = address_of(instructions.data());
   attribute.insn_cnt = static_cast<std::uint32_t>(instructions.size() / sizeof(bpf_insn));
@@ -86,7 +74,7 @@ Failure run_loader(const BpfObject &object, std::vector<std::byte> &context) {
   const Result<UniqueFd> program = make_loader(object.instructions, map->get());
   if (!program)
     return program.error();
-  bpf_attr attribute = empty_attribute();
+  bpf_attr attribute = empty_bpf_attribute();
   attribute.test.prog_fd = static_cast<std::uint32_t>(program->get());
   attribute.test.ctx_in = address_of(context.data());
   attribute.test.ctx_size_in = static_cast<std::uint32_t>(context.size());
@@ -98,6 +86,16 @@ Failure run_loader(const BpfObject &object, std::vector<std::byte> &context) {
 }
 
 } // namespace
+
+int call_bpf(int command, bpf_attr &attribute) {
+  return static_cast<int>(syscall(SYS_bpf, command, &attribute, sizeof(attribute)));
+}
+
+bpf_attr empty_bpf_attribute() {
+  bpf_attr attribute{};
+  std::memset(&attribute, 0, sizeof(attribute));
+  return attribute;
+}
 
 Result<LoadedBpf> LoadedBpf::load(const BpfObject &object) {
   const std::size_t programs_at =
@@ -125,7 +123,7 @@ Result<LoadedBpf> LoadedBpf::load(const BpfObject &object) {
 
 Failure LoadedBpf::attach() {
   for (const UniqueFd &program : programs_) {
-    bpf_attr attribute = empty_attribute();
+    bpf_attr attribute = empty_bpf_attribute();
     attribute.raw_tracepoint.prog_fd = static_cast<std::uint32_t>(program.get());
     UniqueFd link(call_bpf(BPF_RAW_TRACEPOINT_OPEN, attribute));
     if (!link) {
@@ -150,7 +148,7 @@ std::uint64_t LoadedBpf::missed() const {
   for (const UniqueFd &program : programs_) {
     bpf_prog_info info{};
     std::memset(&info, 0, sizeof(info));
-    bpf_attr attribute = empty_attribute();
+    bpf_attr attribute = empty_bpf_attribute();
     attribute.info.bpf_fd = static_cast<std::uint32_t>(program.get());
     attribute.info.info = address_of(&info);
     attribute.info.info_len = sizeof(info);
@@ -162,7 +160,7 @@ std::uint64_t LoadedBpf::missed() const {
 }
 
 Failure update_bpf_map(int map, const void *key, const void *value) {
-  bpf_attr attribute = empty_attribute();
+  bpf_attr attribute = empty_bpf_attribute();
   attribute.map_fd = static_cast<std::uint32_t>(map);
   attribute.key = address_of(key);
   attribute.value = address_of(value);
@@ -172,7 +170,7 @@ Failure update_bpf_map(int map, const void *key, const void *value) {
 }
 
 bool look_up_bpf_map(int map, const void *key, void *value) {
-  bpf_attr attribute = empty_attribute();
+  bpf_attr attribute = empty_bpf_attribute();
   attribute.map_fd = static_cast<std::uint32_t>(map);
   attribute.key = address_of(key);
   attribute.value = address_of(value);
@@ -180,7 +178,7 @@ bool look_up_bpf_map(int map, const void *key, void *value) {
 }
 
 Failure delete_from_bpf_map(int map, const void *key) {
-  bpf_attr attribute = empty_attribute();
+  bpf_attr attribute = empty_bpf_attribute();
   attribute.map_fd = static_cast<std::uint32_t>(map);
   attribute.key = address_of(key);
   if (call_bpf(BPF_MAP_DELETE_ELEM, attribute) < 0 && errno != ENOENT)
@@ -196,7 +194,7 @@ Failure read_bpf_map(int map, std::size_t value_bytes, BpfEntries &entries) {
     const std::size_t before = entries.keys.size();
     entries.keys.resize(before + batch_entries);
     entries.values.resize((before + batch_entries) * value_bytes);
-    bpf_attr attribute = empty_attribute();
+    bpf_attr attribute = empty_bpf_attribute();
     attribute.batch.map_fd = static_cast<std::uint32_t>(map);
     attribute.batch.in_batch = is_first ? 0 : address_of(&position);
     attribute.batch.out_batch = address_of(&position);

@@ -9,7 +9,15 @@
 #include <string_view>
 #include <vector>
 
+union bpf_attr; // linux/bpf.h
+
 namespace backlog {
+
+/// bpf(2). Returns -1 and sets errno on failure. A kernel with a longer bpf_attr takes the rest as
+/// 0.
+int call_bpf(int command, bpf_attr &attribute);
+/// Also clears the members of the union that an initializer does not reach.
+bpf_attr empty_bpf_attribute();
 
 /// BPF programs and their maps, as `bpftool gen skeleton -L` prepares them: a loader program that
 /// the kernel runs once to make the maps and load the programs, and the data that it reads.

@@ -6,6 +6,7 @@
 // (idle_rise_ns, rise_ns), by the kernel's own clock what our programs take more than idle ones
 // (program_ns), and what loading ours takes in ms (load_ms).
 
+#include "bpf.h"
 #include "events.h"
 #include "host.h"
 #include "thread_cpu_time.h"
@@ -23,7 +24,6 @@
 #include <stdexcept>
 #include <string>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <thread>
 #include <unistd.h>
 #include <utility>
@@ -32,6 +32,8 @@
 namespace {
 
 using namespace bench;
+using backlog::call_bpf;
+using backlog::empty_bpf_attribute;
 using backlog::UniqueFd;
 
 constexpr int pairs_of_a_batch = 300;
@@ -43,16 +45,6 @@ constexpr double undisturbed = 0.1;
 // Programs that are no longer used go some time after they were detached.
 constexpr std::chrono::milliseconds settling{30};
 
-int call_bpf(bpf_cmd command, bpf_attr &attribute) {
-  return static_cast<int>(syscall(SYS_bpf, command, &attribute, sizeof(attribute)));
-}
-
-bpf_attr empty_attribute() {
-  bpf_attr attribute{};
-  std::memset(&attribute, 0, sizeof(attribute));
-  return attribute;
-}
-
 std::uint64_t address_of(const void *pointer) { return reinterpret_cast<std::uintptr_t>(pointer); }
 
 /// A program that does nothing at the tracepoint sk_data_ready.
@@ -62,14 +54,14 @@ struct IdleProgram {
         {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
         {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
     }};
-    bpf_attr load = empty_attribute();
+    bpf_attr load = empty_bpf_attribute();
     load.prog_type = BPF_PROG_TYPE_RAW_TRACEPOINT;
     load.insns = address_of(instructions.data());
     load.insn_cnt = instructions.size();
     load.license = address_of("GPL");
     std::strncpy(load.prog_name, "idle", sizeof(load.prog_name));
     program = UniqueFd(checked(call_bpf(BPF_PROG_LOAD, load), "load an idle program"));
-    bpf_attr attach = empty_attribute();
+    bpf_attr attach = empty_bpf_attribute();
     attach.raw_tracepoint.name = address_of("sk_data_ready");
     attach.raw_tracepoint.prog_fd = static_cast<std::uint32_t>(program.get());
     link = UniqueFd(checked(call_bpf(BPF_RAW_TRACEPOINT_OPEN, attach), "attach an idle program"));
@@ -129,7 +121,7 @@ std::map<std::string, RunTime> run_times() {
       continue;
     bpf_prog_info info{};
     std::memset(&info, 0, sizeof(info));
-    bpf_attr attribute = empty_attribute();
+    bpf_attr attribute = empty_bpf_attribute();
     attribute.info.bpf_fd =
         static_cast<std::uint32_t>(std::stoul(entry.path().filename().string()));
     attribute.info.info = address_of(&info);
@@ -145,7 +137,7 @@ std::map<std::string, RunTime> run_times() {
 /// Time of our programs beyond that of idle ones beside them, both together, in ns.
 double program_ns(const Pair &pair) {
   const std::array<IdleProgram, programs_of_an_addition> idle;
-  bpf_attr attribute = empty_attribute();
+  bpf_attr attribute = empty_bpf_attribute();
   attribute.enable_stats.type = BPF_STATS_RUN_TIME;
   const UniqueFd counting(checked(call_bpf(BPF_ENABLE_STATS, attribute), "count run times"));
   const auto before = run_times();
