@@ -3,6 +3,7 @@
 #include "sampler.h"
 #include "survey_board.h"
 #include "surveyor.h"
+#include "utf8.h"
 
 #include <cerrno>
 #include <iterator>
@@ -75,8 +76,9 @@ bool has_listeners(const NamespaceHarvest &harvest) {
 }
 
 std::string text_of(const ListenerSet::Collision &collision) {
-  return collision.keeper + " and " + collision.other + " would have the same name: the first is " +
-         collision.name + ", the second " + collision.other_name;
+  return printable(collision.keeper) + " and " + printable(collision.other) +
+         " would have the same name: the first is " + collision.name + ", the second " +
+         collision.other_name;
 }
 
 void append(std::vector<LogLine> lines, std::vector<LogLine> &log) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "backlog/table.h"
+
 #include <algorithm>
 #include <climits>
 #include <cstddef>
@@ -28,9 +30,13 @@ inline std::string shown_argument(std::string text) {
   constexpr std::size_t most_bytes = 120;
   if (text.size() > most_bytes)
     text = text.substr(0, most_bytes) + "...";
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, '?');
-  return text;
+  std::string shown;
+  for (const char c : text)
+    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f')
+      shown += layout::ByteAsText(c).view();
+    else
+      shown += c;
+  return shown;
 }
 
 /// Reads the arguments of a program with getopt_long().

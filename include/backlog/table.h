@@ -319,26 +319,42 @@ template <std::size_t size> constexpr std::string_view text_of(const Text<size> 
           static_cast<std::size_t>(std::find(field.begin(), field.end(), '\0') - field.begin())};
 }
 
-/// Copies text into a field, escaped as Text requires and cut to fit.
-template <std::size_t size> constexpr void set_text(Text<size> &field, std::string_view text) {
-  constexpr std::string_view hex = "0123456789abcdef";
+/// One byte as Text shows it.
+class ByteAsText {
+public:
+  constexpr explicit ByteAsText(char c) : text_{c} {
+    constexpr std::string_view hex = "0123456789abcdef";
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\\') {
+      text_[1] = '\\';
+      length_ = 2;
+    } else if (byte < ' ' || byte > '~') {
+      text_ = {'\\', 'x', hex[byte >> 4U], hex[byte & 15U]};
+      length_ = 4;
+    }
+  }
+
+  constexpr std::string_view view() const { return {text_.data(), length_}; }
+
+private:
+  std::array<char, 4> text_;
+  std::size_t length_ = 1;
+};
+
+/// Copies text into a field, escaped as Text requires and cut to fit. In a printable text
+/// backslashes begin escapes already.
+enum class TextForm : std::uint8_t { raw, printable };
+template <std::size_t size>
+constexpr void set_text(Text<size> &field, std::string_view text, TextForm form = TextForm::raw) {
   field = {};
   std::size_t length = 0;
   for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    std::array<char, 4> shown{c};
-    std::size_t bytes = 1;
-    if (c == '\\') {
-      shown[1] = '\\';
-      bytes = 2;
-    } else if (byte < ' ' || byte > '~') {
-      shown = {'\\', 'x', hex[byte >> 4U], hex[byte & 15U]};
-      bytes = 4;
-    }
-    if (length + bytes >= size)
+    const ByteAsText byte(c);
+    const std::string_view shown = c == '\\' && form == TextForm::printable ? "\\" : byte.view();
+    if (length + shown.size() >= size)
       return;
-    for (std::size_t i = 0; i < bytes; ++i)
-      field[length++] = shown[i];
+    for (const char of_shown : shown)
+      field[length++] = of_shown;
   }
 }
 

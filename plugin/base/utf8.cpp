@@ -1,5 +1,8 @@
 #include "utf8.h"
 
+#include <backlog/table.h>
+
+#include <algorithm>
 #include <cstdint>
 
 namespace backlog {
@@ -44,12 +47,26 @@ std::size_t utf8_character(std::string_view text) {
 std::string printable(std::string_view raw) {
   std::string text;
   while (!raw.empty()) {
-    const bool is_ascii = raw.front() >= ' ' && raw.front() <= '~';
-    const std::size_t bytes = is_ascii ? 1 : utf8_character(raw);
-    text += bytes > 0 ? raw.substr(0, bytes) : "?";
-    raw.remove_prefix(bytes > 0 ? bytes : 1);
+    const std::size_t bytes = utf8_character(raw);
+    text += bytes > 0 ? raw.substr(0, bytes) : layout::ByteAsText(raw.front()).view();
+    raw.remove_prefix(std::max<std::size_t>(bytes, 1));
   }
   return text;
+}
+
+std::size_t last_whole_character(std::string_view printable_text, std::size_t max_bytes) {
+  constexpr std::string_view hex_escape = "\\x";
+  std::size_t cut = 0;
+  while (cut < printable_text.size()) {
+    const std::string_view rest = printable_text.substr(cut);
+    std::size_t bytes = std::max<std::size_t>(utf8_character(rest), 1);
+    if (rest.front() == '\\')
+      bytes = layout::ByteAsText(rest.starts_with(hex_escape) ? '\0' : '\\').view().size();
+    if (cut + bytes > max_bytes)
+      break;
+    cut += bytes;
+  }
+  return std::min(cut, printable_text.size());
 }
 
 } // namespace backlog

@@ -10,8 +10,13 @@ namespace backlog {
 /// in a line: no control, no change of direction. 0 if there is none.
 std::size_t utf8_character(std::string_view text);
 
-/// Makes foreign text safe for one line of a message: replaces every byte with ? that is neither
-/// printable ASCII nor part of such a character.
+/// Makes foreign text safe for one line of a message, by the escapes of the table (include/backlog/
+/// table.h, Text): a backslash becomes \\, and every byte \xHH that is neither printable ASCII nor
+/// part of such a character.
 std::string printable(std::string_view raw);
+
+/// Returns where to cut a printable text so that its first part has at most max_bytes and no
+/// character or escape is cut in two.
+std::size_t last_whole_character(std::string_view printable_text, std::size_t max_bytes);
 
 } // namespace backlog

@@ -116,8 +116,8 @@ private:
     constexpr std::size_t name_bytes = 48;
     constexpr std::size_t owner_bytes = 32;
     constexpr std::size_t frame = 5; // " (): "
-    return std::min(facts_.name.size(), name_bytes) + std::min(facts_.owner.size(), owner_bytes) +
-               frame + text.size() <=
+    return std::min(facts_.name.size(), name_bytes) +
+               std::min(printable(facts_.owner).size(), owner_bytes) + frame + text.size() <=
            message_max_bytes;
   }
   std::string skew() const;
@@ -412,18 +412,23 @@ std::string Judgement::knob() const {
   return advice;
 }
 
-/// Keeps the beginning and the end of a text that is too long.
+/// Keeps the beginning and the end of a printable text that is too long.
 std::string shortened(std::string_view text, std::size_t max_bytes) {
   constexpr std::string_view gap = "...";
+  constexpr std::size_t longest_character = 4; // bytes, also of an escape
   if (text.size() <= max_bytes)
     return std::string(text);
   if (max_bytes <= gap.size())
     return std::string(gap.substr(0, max_bytes));
   const std::size_t kept = max_bytes - gap.size();
   const std::size_t tail = kept / 2;
-  std::string result(text.substr(0, kept - tail));
+  std::string result(text.substr(0, last_whole_character(text, kept - tail)));
   result += gap;
-  result += text.substr(text.size() - tail);
+  const std::size_t before_tail = text.size() - tail;
+  std::size_t begin = last_whole_character(text, before_tail);
+  if (begin < before_tail)
+    begin = last_whole_character(text, begin + longest_character);
+  result += text.substr(begin);
   return result;
 }
 
@@ -471,7 +476,8 @@ LimitSource limit_source(std::uint32_t limit, const Somaxconn &somaxconn) {
   return somaxconn.at_listen ? LimitSource::application : LimitSource::unknown;
 }
 
-std::string message_about(std::string_view name, std::string_view owner, std::string_view text) {
+std::string message_about(std::string_view raw_name, std::string_view raw_owner,
+                          std::string_view raw_text) {
   constexpr std::string_view before_owner = " (";
   constexpr std::string_view after_owner = ")";
   constexpr std::string_view before_text = ": ";
@@ -479,6 +485,9 @@ std::string message_about(std::string_view name, std::string_view owner, std::st
   constexpr std::size_t owner_bytes = 24;
   constexpr std::size_t owner_share = 3; // at most this part of the room
 
+  const std::string name = printable(raw_name);
+  const std::string owner = printable(raw_owner);
+  const std::string text = printable(raw_text);
   const std::size_t owner_frame = owner.empty() ? 0 : before_owner.size() + after_owner.size();
   const std::size_t fixed = owner_frame + before_text.size() + text.size();
   const std::size_t room = message_max_bytes - std::min(message_max_bytes, fixed);
@@ -490,8 +499,8 @@ std::string message_about(std::string_view name, std::string_view owner, std::st
   if (!owner.empty())
     message.append(before_owner).append(shortened(owner, owner_room)).append(after_owner);
   message.append(before_text).append(text);
-  message.resize(std::min(message.size(), message_max_bytes));
-  return printable(message);
+  message.resize(last_whole_character(message, message_max_bytes));
+  return message;
 }
 
 } // namespace backlog

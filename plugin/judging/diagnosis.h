@@ -136,8 +136,8 @@ struct Somaxconn {
 /// A limit above somaxconn must come from an earlier value of it.
 LimitSource limit_source(std::uint32_t limit, const Somaxconn &somaxconn);
 
-/// Composes "name (owner): text" in printable ASCII and UTF-8, at most message_max_bytes long. It
-/// shortens owner and name in their middle.
+/// Composes "name (owner): text", printable() and at most message_max_bytes long. It shortens owner
+/// and name in their middle.
 std::string message_about(std::string_view name, std::string_view owner, std::string_view text);
 
 } // namespace backlog

@@ -2,6 +2,7 @@
 
 #include "listener_name.h"
 
+#include <algorithm>
 #include <array>
 #include <net/if.h>
 #include <utility>
@@ -40,9 +41,7 @@ std::string lasting_key(const ListenerIdentity &identity) {
 
 std::string shown_address(std::string_view address) {
   std::string text(address);
-  for (char &c : text)
-    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f')
-      c = c == '\0' ? '@' : '?';
+  std::replace(text.begin(), text.end(), '\0', '@');
   return text;
 }
 

@@ -35,8 +35,8 @@ std::string lasting_key(const ListenerIdentity &identity);
 /// Identifies a TCP listener of the calling thread's net namespace.
 ListenerIdentity identify_tcp_listener(const TcpAddress &address, const NamespaceLabel &label);
 
-/// A Unix address or a device for people: @ for the NUL of an abstract name, ? for unprintable
-/// bytes.
+/// A Unix address or a device as ss writes it: @ for each NUL of an abstract name. All other bytes
+/// are as they are; who shows them escapes them.
 std::string shown_address(std::string_view address);
 
 } // namespace backlog

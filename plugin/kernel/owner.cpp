@@ -93,7 +93,7 @@ std::string process_name(int proc, pid_t pid) {
   std::string_view name(text.data(), static_cast<std::size_t>(length));
   if (name.ends_with('\n'))
     name.remove_suffix(1);
-  return printable(name);
+  return std::string(name);
 }
 
 /// Reads /proc/PID/cgroup of a process.
@@ -390,9 +390,7 @@ std::string outermost_unit(const std::vector<std::string_view> &parts) {
 
 } // namespace
 
-std::string unit_of_cgroup(std::string_view path) {
-  return printable(outermost_unit(components(path)));
-}
+std::string unit_of_cgroup(std::string_view path) { return outermost_unit(components(path)); }
 
 std::string unit_of_process(std::string_view cgroup) {
   std::string systemd; // the hierarchy of version 1

@@ -2,6 +2,7 @@
 
 #include "collectd_api.h"
 #include "series.h"
+#include "utf8.h"
 
 #include <algorithm>
 #include <string>
@@ -58,7 +59,7 @@ void dispatch_notification(const Notification &alarm, const Row *row) {
   add_meta(notification, "state", name_of(alarm.state));
   add_meta(notification, "cause", name_of(alarm.cause));
   if (row != nullptr) {
-    add_meta(notification, "owner", row->owner);
+    add_meta(notification, "owner", printable(row->owner));
     if (row->has_queue) {
       add_meta(notification, "queue", static_cast<double>(row->queue.peak));
       add_meta(notification, "limit", static_cast<double>(row->limit));

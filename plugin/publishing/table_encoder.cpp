@@ -104,7 +104,7 @@ layout::Listener listener_record(const Row &row, const StandingAlarm &alarm) {
   layout::Listener record{};
   layout::set_text(record.name, row.name);
   layout::set_text(record.owner, row.owner);
-  layout::set_text(record.message, diagnosis.message);
+  layout::set_text(record.message, diagnosis.message, layout::TextForm::printable);
   layout::set_text(record.clients, row.clients);
   record.state = diagnosis.state;
   record.cause = diagnosis.cause;

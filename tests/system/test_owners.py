@@ -10,25 +10,27 @@ import signal
 import subprocess
 
 import system_test
-from system_test import SystemTest
+from notifications import NotificationTest
 
 INTERVAL = 0.2
 # Where cgroup2 is, or systemd's hierarchy of version 1.
 HIERARCHIES = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd")
 
 
-class OwnersTest(SystemTest):
+class OwnersTest(NotificationTest):
     def setUp(self):
         self.file = os.path.join(self.folder(), "table")
 
     def started(self, **options):
         return self.collectd(f'TableFile "{self.file}"', interval=INTERVAL, **options)
 
-    def owner(self, name):
+    def rows(self):
         shown = subprocess.run([os.environ["BACKLOG_TABLE"], "--json", "--table", self.file], capture_output=True,
                                check=False)
-        rows = json.loads(shown.stdout)["listeners"] if shown.returncode == 0 else []
-        return next((row.get("owner") for row in rows if row["name"] == name), None)
+        return json.loads(shown.stdout)["listeners"] if shown.returncode == 0 else []
+
+    def owner(self, name):
+        return next((row.get("owner") for row in self.rows() if row["name"] == name), None)
 
     def wait_for_owner(self, collectd, listener, wanted):
         collectd.wait(lambda: self.owner(listener.name) == wanted, what=f"{wanted} as the owner of {listener.name}")
@@ -39,7 +41,7 @@ class OwnersTest(SystemTest):
     def service(self, name):
         """A process of this name, which has open what the test has open."""
         def work(ready):
-            pathlib.Path("/proc/self/comm").write_text(name, encoding="ascii")
+            pathlib.Path("/proc/self/comm").write_bytes(os.fsencode(name))
             ready()
             signal.pause()
         return self.fork(work)
@@ -86,6 +88,23 @@ class OwnersTest(SystemTest):
         collectd = self.started()
         self.wait_for_owner(collectd, listener, unit)
         self.assertGreater(process.pid, 0)
+
+    def test_odd_bytes_have_the_same_escapes_everywhere(self):
+        self.skip_in_a_unit()
+        listener = self.listener(limit=4)
+        odd = self.unix_listener(f"\0odd\x01\\é-{os.getpid()}")
+        service = self.service(os.fsdecode(b"a\\b\n\xff\xc3\xa9"))
+        listener.socket.close()
+        owner = rf"a\\b\x0a\xffé[{service.pid}]"
+        listener.connect(8)
+        collectd = self.started()
+        self.wait_for_owner(collectd, listener, owner)
+        told = self.wait_for(collectd, listener.name, "WARNING", "accept queue")
+        self.assertIn(f"{listener.name} ({owner}): ", told.message)
+        row = next(row for row in self.rows() if row["name"] == listener.name)
+        self.assertIn(f"{listener.name} ({owner}): ", row["message"])
+        self.assertIn(rf"@odd\x01\\é-{os.getpid()}", [row.get("path") for row in self.rows()])
+        self.assertTrue(odd.name)
 
     @contextlib.contextmanager
     def put_into(self, unit):

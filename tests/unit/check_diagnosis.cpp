@@ -1337,9 +1337,14 @@ START_TEST(the_longest_figures_leave_room_for_name_and_owner) {
 }
 END_TEST
 
-START_TEST(messages_are_printable_ascii) {
+START_TEST(messages_are_printable) {
   assert_text(message_about("tcp_any_80", "a\nSeverity: OKAY\x7f \xc3", "down"),
-              "tcp_any_80 (a?Severity: OKAY? ?): down");
+              R"(tcp_any_80 (a\x0aSeverity: OKAY\x7f \xc3): down)");
+  // An owner is cut between its escapes.
+  const std::string owner = message_about(std::string(300, 'n'), std::string(60, '\xff'), "down");
+  ck_assert_msg(owner.find(R"( (\xff\xff)") != std::string::npos, "%s", owner.c_str());
+  ck_assert_msg(owner.find(R"(\xff...\xff)") != std::string::npos, "%s", owner.c_str());
+  ck_assert_msg(owner.ends_with(R"(\xff): down)"), "%s", owner.c_str());
 }
 END_TEST
 
@@ -1470,7 +1475,7 @@ int main() {
       who_only_holds_a_socket_for_a_service_is_not_blamed,
       tells_the_overflow_whatever_else_is_wrong, missing_ones, gone_ones_are_no_trouble,
       a_file_that_is_gone, limit_sources, long_names_are_shortened_in_their_middle,
-      the_longest_figures_leave_room_for_name_and_owner, messages_are_printable_ascii,
+      the_longest_figures_leave_room_for_name_and_owner, messages_are_printable,
       states_have_the_numbers_of_gauge_state, what_is_high_at_the_start_may_have_been_so_for_long,
       cause_of_a_burst_that_goes_on_is_open);
 }

@@ -430,6 +430,8 @@ START_TEST(text_is_printable_and_ended) {
   assert_text(std::string(text_of(field)), "12345678901");
   set_text(field, std::string_view("a\0\n\\", 4));
   assert_text(std::string(text_of(field)), "a\\x00\\x0a\\\\");
+  set_text(field, "a\\x0a\xc3", TextForm::printable);
+  assert_text(std::string(text_of(field)), "a\\x0a\\xc3");
   set_text(field, "1234567\xc3\xa4");
   assert_text(std::string(text_of(field)), "1234567\\xc3");
   set_text(field, "12345678\xc3");
