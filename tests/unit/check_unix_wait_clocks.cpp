@@ -35,7 +35,6 @@ class LiveListener {
 public:
   LiveListener() : socket_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     address_.sun_family = AF_UNIX;
-    length_ = sizeof address_;
     struct stat status {};
     socklen_t cookie_length = sizeof cookie_;
     ck_assert_int_eq(
@@ -64,7 +63,7 @@ public:
 private:
   UniqueFd socket_;
   sockaddr_un address_{};
-  socklen_t length_ = 0;
+  socklen_t length_ = sizeof address_;
   std::uint64_t cookie_ = 0;
   std::uint32_t inode_ = 0;
 };
