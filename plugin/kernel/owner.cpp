@@ -76,11 +76,6 @@ bool is_manager(pid_t pid, std::string_view process) {
   return process == "systemd" || (pid == 1 && process == "init");
 }
 
-/// Cuts what setproctitle() adds: the program of "gunicorn: master" is gunicorn.
-std::string_view program_of(std::string_view process) {
-  return process.substr(0, process.find_first_of(": "));
-}
-
 /// Reads the comm of a process; empty if it has ended.
 std::string process_name(int proc, pid_t pid) {
   std::array<char, 32> path{};
@@ -124,6 +119,18 @@ struct Holder {
 };
 using Holders = std::unordered_map<std::uint32_t, Holder>; ///< keyed by the socket's inode
 
+/// Returns all processes by ascending pid.
+std::vector<pid_t> processes(int proc, std::vector<std::byte> &buffer) {
+  std::vector<pid_t> pids;
+  read_directory(proc, buffer, [&](const dirent64 &entry) {
+    if (const auto pid = parse_number<pid_t>(entry.d_name); pid && *pid > 0)
+      pids.push_back(*pid);
+    return true;
+  });
+  std::sort(pids.begin(), pids.end());
+  return pids;
+}
+
 /// One scan of /proc.
 class ProcessScan {
 public:
@@ -132,14 +139,7 @@ public:
 
   /// Goes through the processes by ascending pid until every socket has its holder.
   void run() {
-    std::vector<pid_t> pids;
-    read_directory(proc_, buffer_, [&](const dirent64 &entry) {
-      if (const auto pid = parse_number<pid_t>(entry.d_name); pid && *pid > 0)
-        pids.push_back(*pid);
-      return true;
-    });
-    std::sort(pids.begin(), pids.end());
-    for (const pid_t pid : pids) {
+    for (const pid_t pid : processes(proc_, buffer_)) {
       if (missing_ == 0)
         return;
       look_into(pid);
@@ -197,6 +197,73 @@ private:
   Holders &holders_;
   std::size_t missing_;
   std::vector<Hit> hits_; ///< of one process
+  std::vector<std::byte> buffer_;
+};
+
+/// The search of find_socket_holders().
+class HolderSearch {
+public:
+  HolderSearch(int proc, std::unordered_set<std::uint32_t> &wanted,
+               const std::unordered_set<std::uint32_t> &noted)
+      : proc_(proc), wanted_(wanted), noted_(noted) {}
+
+  /// Most of the time goes into the few processes with very many descriptors, so they come last.
+  void look_into(const std::vector<pid_t> &pids) {
+    std::vector<pid_t> large;
+    for (const pid_t pid : pids)
+      if (!wanted_.empty() && !look_into(pid, many_descriptors))
+        large.push_back(pid);
+    for (const pid_t pid : large)
+      if (!wanted_.empty())
+        look_into(pid, std::numeric_limits<std::size_t>::max());
+  }
+  std::vector<SocketHolder> take_holders() { return std::move(holders_); }
+
+private:
+  static constexpr std::size_t many_descriptors = 256;
+
+  /// Returns false if the process has more descriptors than that.
+  bool look_into(pid_t pid, std::size_t most) {
+    std::array<char, 32> path{};
+    (void)std::snprintf(path.data(), path.size(), "%d/fd", pid);
+    const UniqueFd folder = open_directory(proc_, path.data());
+    if (!folder)
+      return true;
+    SocketHolder holder;
+    std::size_t seen = 0;
+    read_directory(folder.get(), buffer_, [&](const dirent64 &entry) {
+      if (++seen > most)
+        return false;
+      const auto inode = socket_inode(folder.get(), entry.d_name);
+      if (inode && wanted_.contains(*inode))
+        holder.held.push_back(*inode);
+      if (inode && noted_.contains(*inode))
+        holder.noted.push_back(*inode);
+      return true;
+    });
+    if (seen > most)
+      return false;
+    if (!holder.held.empty())
+      add(pid, std::move(holder));
+    return true;
+  }
+
+  void add(pid_t pid, SocketHolder holder) {
+    holder.owner.process = process_name(proc_, pid);
+    if (holder.owner.process.empty()) // it has ended
+      return;
+    for (const std::uint32_t inode : holder.held)
+      wanted_.erase(inode);
+    holder.owner.pid = pid;
+    holder.owner.is_manager = is_manager(pid, holder.owner.process);
+    holder.owner.unit = unit_of_process(cgroups_of_process(proc_, pid));
+    holders_.push_back(std::move(holder));
+  }
+
+  int proc_;
+  std::unordered_set<std::uint32_t> &wanted_;
+  const std::unordered_set<std::uint32_t> &noted_;
+  std::vector<SocketHolder> holders_;
   std::vector<std::byte> buffer_;
 };
 
@@ -417,6 +484,24 @@ std::string cgroup2_mount() {
     if (const UniqueFd fd = open_directory(AT_FDCWD, path); fd && is_cgroup2(fd.get()))
       return path;
   return "";
+}
+
+std::string_view program_of(std::string_view process) {
+  return process.substr(0, process.find_first_of(": "));
+}
+
+std::vector<SocketHolder> find_socket_holders(std::unordered_set<std::uint32_t> &wanted,
+                                              const std::unordered_set<std::uint32_t> &noted,
+                                              std::span<const pid_t> in,
+                                              const std::string &proc_root) {
+  const UniqueFd proc = open_directory(AT_FDCWD, proc_root.c_str());
+  if (!proc)
+    return {};
+  std::vector<std::byte> buffer;
+  HolderSearch search(proc.get(), wanted, noted);
+  search.look_into(in.empty() ? processes(proc.get(), buffer)
+                              : std::vector<pid_t>(in.begin(), in.end()));
+  return search.take_holders();
 }
 
 std::string Owner::text() const {

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <sys/types.h>
 #include <unordered_map>
+#include <unordered_set>
+#include <vector>
 
 namespace backlog {
 
@@ -44,6 +46,26 @@ std::string unit_of_cgroup(std::string_view path);
 /// The same for a process, from the text of its /proc/PID/cgroup: its cgroup2, else systemd's
 /// hierarchy of version 1.
 std::string unit_of_process(std::string_view cgroup);
+
+/// Cuts what setproctitle() adds to a process's name: the program of "gunicorn: master" is
+/// gunicorn.
+std::string_view program_of(std::string_view process);
+
+/// A process that has some sockets open.
+struct SocketHolder {
+  Owner owner;
+  std::vector<std::uint32_t> held;  ///< inodes of those looked for that no earlier holder has
+  std::vector<std::uint32_t> noted; ///< inodes of those to be noted
+};
+
+/// Looks for the processes that have the sockets open, by ascending pid but those with very many
+/// descriptors last, until it has found all.
+/// Removes those it finds from `wanted`. noted: which of these the same processes have open, too.
+/// in: the processes to look into; empty for all.
+std::vector<SocketHolder> find_socket_holders(std::unordered_set<std::uint32_t> &wanted,
+                                              const std::unordered_set<std::uint32_t> &noted,
+                                              std::span<const pid_t> in = {},
+                                              const std::string &proc_root = "/proc");
 
 /// Where cgroup2 is mounted, alone or beside version 1 (hybrid). Empty if it is not.
 std::string cgroup2_mount();

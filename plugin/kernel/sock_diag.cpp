@@ -83,6 +83,23 @@ void take_local_address(const inet_diag_msg &entry, TcpAddress &address) {
     std::memcpy(address.bytes.data(), entry.id.idiag_src, 4);
 }
 
+void take_remote_address(const inet_diag_msg &entry, TcpAddress &address) {
+  address.ipv6 = entry.idiag_family == AF_INET6;
+  address.port = ntohs(entry.id.idiag_dport);
+  std::memcpy(address.bytes.data(), entry.id.idiag_dst, address.ipv6 ? 16 : 4);
+}
+
+void put_address(const TcpAddress &address, __be32 (&words)[4], __be16 &port) {
+  std::memcpy(words, address.bytes.data(), address.ipv6 ? 16 : 4);
+  port = htons(address.port);
+}
+
+bool same_end(const TcpAddress &a, const TcpAddress &b) {
+  const TcpAddress one = a.unmapped();
+  const TcpAddress other = b.unmapped();
+  return one.ipv6 == other.ipv6 && one.bytes == other.bytes && one.port == other.port;
+}
+
 void take_attribute(int type, Payload payload, TcpListener &listener) {
   switch (type) {
   case INET_DIAG_SKMEMINFO:
@@ -313,7 +330,23 @@ Result<std::optional<WaitingConnection>> parse_waiting(const nlmsghdr &message) 
   take_local_address(*entry, connection.local);
   connection.cookie = cookie_of(entry->id.idiag_cookie);
   connection.age = std::chrono::milliseconds(*age_ms);
+  take_remote_address(*entry, connection.remote);
   return std::optional(connection);
+}
+
+Result<std::optional<std::uint32_t>> parse_tcp_end(const nlmsghdr &message, const TcpAddress &local,
+                                                   const TcpAddress &remote) {
+  const auto *entry = entry_of<inet_diag_msg>(message);
+  if (entry == nullptr)
+    return damaged_message();
+  TcpAddress found_local;
+  TcpAddress found_remote;
+  take_local_address(*entry, found_local);
+  take_remote_address(*entry, found_remote);
+  if (entry->idiag_state == TCP_LISTEN || !same_end(found_local, local) ||
+      !same_end(found_remote, remote))
+    return std::optional<std::uint32_t>();
+  return std::optional(entry->idiag_inode);
 }
 
 void SockDiag::Close::operator()(mnl_socket *socket) const { mnl_socket_close(socket); }
@@ -415,6 +448,31 @@ Result<UnixPeers> SockDiag::unix_peers_by_dump(std::uint64_t cookie) {
   if (const Failure failure = dump(request.header(), take))
     return *failure;
   return peers;
+}
+
+Result<std::optional<std::uint32_t>> SockDiag::find_tcp_end(const TcpAddress &local,
+                                                            const TcpAddress &remote) {
+  constexpr std::uint32_t no_cookie = ~0U; // INET_DIAG_NOCOOKIE
+  const TcpAddress from = local.unmapped();
+  RequestBuffer<inet_diag_req_v2> request(SOCK_DIAG_BY_FAMILY);
+  inet_diag_req_v2 &body = request.body();
+  body.sdiag_family = from.ipv6 ? AF_INET6 : AF_INET;
+  body.sdiag_protocol = IPPROTO_TCP;
+  body.idiag_states = ~0U;
+  put_address(from, body.id.idiag_src, body.id.idiag_sport);
+  put_address(remote.unmapped(), body.id.idiag_dst, body.id.idiag_dport);
+  body.id.idiag_if = local.device;
+  body.id.idiag_cookie[0] = body.id.idiag_cookie[1] = no_cookie;
+  if (const Failure failure = send(request.header(), 0))
+    return *failure;
+  Result<std::optional<std::uint32_t>> end = damaged_message();
+  const auto take = [&](const nlmsghdr &message) { end = parse_tcp_end(message, local, remote); };
+  const auto progress = receive(reader(), DumpReader::Sink(take));
+  if (progress)
+    return end;
+  if (progress.error().code == ENOENT)
+    return std::optional<std::uint32_t>();
+  return progress.error();
 }
 
 Failure SockDiag::dump_tcp(TcpQuery query, DumpReader::Sink sink) {

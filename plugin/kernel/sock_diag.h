@@ -56,7 +56,14 @@ struct WaitingConnection {
   TcpAddress local;                 ///< see HalfOpen
   std::chrono::milliseconds age{0}; ///< time in the queue, in steps of a jiffy
   std::uint64_t cookie = 0;         ///< see TcpListener
+  TcpAddress remote = {};           ///< the client's end
 };
+
+/// Parses an inet_diag entry as the socket with these two ends, in any state but LISTEN: returns
+/// its inode, 0 if no process has it open any more. Empty if it is another socket: a query for one
+/// connection can find a listener instead (inet_diag_find_one_icsk() in net/ipv4/inet_diag.c).
+Result<std::optional<std::uint32_t>> parse_tcp_end(const nlmsghdr &message, const TcpAddress &local,
+                                                   const TcpAddress &remote);
 
 /// Reads the messages of one dump. It does no I/O, so that tests can feed it damaged messages.
 class DumpReader {
@@ -136,6 +143,11 @@ public:
   /// as above. The kernel walks all connections of the host for it, and describes those at the
   /// ports at length, accepted ones too.
   Failure dump_waiting(std::span<const std::uint16_t> ports, WaitingSink sink);
+
+  /// Returns the inode of the TCP socket with these two ends, as parse_tcp_end(). Empty if this
+  /// namespace has none. It costs about as much as two connections of a dump.
+  Result<std::optional<std::uint32_t>> find_tcp_end(const TcpAddress &local,
+                                                    const TcpAddress &remote);
 
   /// How to dump TCP sockets: with one TCPDIAG_GETSOCK request, unless the kernel refuses that.
   void request_tcp_by(TcpRequest request) { tcp_request_ = request; }

@@ -52,6 +52,10 @@ void read_entry(const nlmsghdr &message) {
   require(tcp || !waiting);
   require(!waiting || !*waiting || (tcp->inode == 0 && (*waiting)->cookie == tcp->cookie));
 
+  const auto end = parse_tcp_end(message, TcpAddress{}, TcpAddress{});
+  require(static_cast<bool>(end) == static_cast<bool>(tcp));
+  require(!end || !*end || **end == tcp->inode);
+
   const auto unix_listener = parse_unix_listener(message);
   require(length >= sizeof(unix_diag_msg) || !unix_listener);
   if (unix_listener && !unix_listener->address.empty()) {

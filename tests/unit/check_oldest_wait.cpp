@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <string>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <utility>
 #include <vector>
 
@@ -318,6 +319,40 @@ START_TEST(entries_tell_their_age) {
 }
 END_TEST
 
+START_TEST(live_clients_are_found_by_their_ends) {
+  const LiveListener listener(AF_INET6);
+  auto diag = SockDiag::open();
+  if (!listener.usable() || !diag)
+    return;
+  UniqueFd first = listener.connect(1);
+  UniqueFd second = listener.connect(2);
+  const auto end_at = [&](std::uint8_t last_byte) -> std::optional<std::uint32_t> {
+    for (const WaitingConnection &connection : dump(*diag, {listener.port()})) {
+      if (connection.local != mapped(last_byte, listener.port()))
+        continue;
+      ck_assert(connection.remote.is_ipv4_mapped());
+      const auto inode = diag->find_tcp_end(connection.remote, connection.local);
+      ck_assert(static_cast<bool>(inode));
+      return *inode;
+    }
+    return std::nullopt;
+  };
+  wait_until("both wait", [&] { return end_at(1) && end_at(2); });
+  for (const auto &[last_byte, client] : {std::pair{1, &first}, std::pair{2, &second}}) {
+    struct stat status {};
+    ck_assert_int_eq(fstat(client->get(), &status), 0);
+    ck_assert_uint_eq(*end_at(static_cast<std::uint8_t>(last_byte)), status.st_ino);
+  }
+  // Closed: the connection waits on, and no process has its end.
+  second = UniqueFd();
+  wait_until("the end is nobody's", [&] { return end_at(2) == 0U; });
+
+  // There is no such connection; and a listener is none.
+  const auto none = diag->find_tcp_end(mapped(1, listener.port()), address("127.0.0.1", 1));
+  ck_assert(none && !*none);
+}
+END_TEST
+
 START_TEST(accepted_connections_are_passed_over) {
   const auto with_age = parse_waiting(*Entry().accepted().with_age(9).header());
   ck_assert(with_age && !*with_age);
@@ -453,7 +488,7 @@ END_TEST
 int main() {
   return run_tests("oldest_wait", waiting_connections_find_their_listener,
                    who_waits_is_in_order_and_who_is_not_seen_is_counted, entries_tell_their_age,
-                   accepted_connections_are_passed_over, entries_without_age_are_damaged,
-                   live_ages_are_in_the_order_of_the_clients, live_queue_tells_who_still_waits,
-                   live_kernel_filters_by_port);
+                   live_clients_are_found_by_their_ends, accepted_connections_are_passed_over,
+                   entries_without_age_are_damaged, live_ages_are_in_the_order_of_the_clients,
+                   live_queue_tells_who_still_waits, live_kernel_filters_by_port);
 }

@@ -324,6 +324,49 @@ START_TEST(lowest_pid_that_has_the_socket) {
 }
 END_TEST
 
+START_TEST(processes_that_have_sockets_open) {
+  const Host host;
+  for (const int pid : {70, 8, 100})
+    host.start(pid, "p" + std::to_string(pid));
+  host.open_socket(70, 3, 4000);
+  host.open_socket(70, 4, 4001);
+  host.open_socket(70, 5, 5000);
+  host.open_socket(8, 3, 4002);
+  host.open_socket(8, 4, 6000);
+  host.open_socket(100, 3, 4000);
+  host.open_socket(100, 4, 4003);
+  host.put_into(70, "0::/system.slice/a.service");
+  const std::unordered_set<std::uint32_t> listening{5000, 6000, 7000};
+  std::unordered_set<std::uint32_t> wanted{4000, 4001, 4002, 4004};
+  auto holders = find_socket_holders(wanted, listening, {}, host.proc());
+  ck_assert(wanted == (std::unordered_set<std::uint32_t>{4004}));
+  ck_assert_uint_eq(holders.size(), 2);
+  assert_text(holders[0].owner.text(), "p8[8]");
+  ck_assert(holders[0].held == std::vector<std::uint32_t>{4002});
+  ck_assert(holders[0].noted == std::vector<std::uint32_t>{6000});
+  assert_text(holders[1].owner.text(), "a.service");
+  std::sort(holders[1].held.begin(), holders[1].held.end());
+  ck_assert(holders[1].held == (std::vector<std::uint32_t>{4000, 4001}));
+  ck_assert(holders[1].noted == std::vector<std::uint32_t>{5000});
+
+  // One with very many descriptors comes last, and only if it has to.
+  for (int fd = 10; fd < 300; ++fd)
+    host.open_socket(8, fd, static_cast<std::uint32_t>(10000 + fd));
+  wanted = {4002, 4003};
+  holders = find_socket_holders(wanted, listening, {}, host.proc());
+  ck_assert_uint_eq(holders.size(), 2);
+  assert_text(holders[0].owner.text(), "p100[100]");
+  ck_assert(holders[1].noted == std::vector<std::uint32_t>{6000});
+
+  // Only in these processes.
+  wanted = {4000, 4003};
+  holders = find_socket_holders(wanted, {}, std::vector<pid_t>{999, 70}, host.proc());
+  ck_assert(wanted == (std::unordered_set<std::uint32_t>{4003}));
+  ck_assert_uint_eq(holders.size(), 1);
+  ck_assert(find_socket_holders(wanted, {}, {}, host.proc() / "none").empty());
+}
+END_TEST
+
 START_TEST(scan_ends_when_all_are_found) {
   const Host host;
   for (const int pid : {5, 50, 500}) {
@@ -764,7 +807,8 @@ int main() {
   return run_tests(
       "owner", cgroup_names, units_of_processes, owner_texts, unit_of_who_has_the_socket,
       names_are_read_again, who_accepts_rather_than_who_listens_for_it, who_accepts_may_come_later,
-      lowest_pid_that_has_the_socket, scan_ends_when_all_are_found, name_is_shown_as_it_is,
+      lowest_pid_that_has_the_socket, processes_that_have_sockets_open,
+      scan_ends_when_all_are_found, name_is_shown_as_it_is,
       process_that_ends_during_the_scan_is_passed_over, no_scan_without_new_sockets,
       sockets_that_are_gone_are_forgotten, process_not_found_is_looked_for_in_the_next_two_scans,
       process_that_lets_go_is_replaced_by_who_remains, search_can_be_left_for_later,
