@@ -241,6 +241,18 @@ ConfigError read_events(const oconfig_item_t &item, EventUse &events) {
   return std::nullopt;
 }
 
+ConfigError read_clients(const oconfig_item_t &item, ClientReport &report) {
+  const oconfig_value_t *text = single(item, OCONFIG_TYPE_STRING);
+  const oconfig_value_t *boolean = single(item, OCONFIG_TYPE_BOOLEAN);
+  if (boolean != nullptr)
+    report = boolean->value.boolean != 0 ? ClientReport::owners : ClientReport::off;
+  else if (text != nullptr && strcasecmp(text->value.string, "all") == 0)
+    report = ClientReport::addresses;
+  else
+    return refusal(item, "true, all or false");
+  return std::nullopt;
+}
+
 ConfigError read_values(const oconfig_item_t &item, ValueSet &values) {
   const oconfig_value_t *value = single(item, OCONFIG_TYPE_STRING);
   if (value != nullptr && strcasecmp(value->value.string, "basic") == 0)
@@ -317,6 +329,7 @@ constexpr std::array plugin_options{
     PluginOption{"ReportUnix", into<read_boolean, &Config::report_unix>},
     PluginOption{"ReportSynQueue", into<read_boolean, &Config::report_syn_queue>},
     PluginOption{"ReportOwner", into<read_boolean, &Config::report_owner>},
+    PluginOption{"ReportClients", into<read_clients, &Config::report_clients>},
     PluginOption{"NetNamespace", into<read_net_namespace, &Config::net_namespaces>},
     PluginOption{"WarningPercent", into<read_warning_percent, &Config::warning_percent>},
     PluginOption{"WarningMinimum", into<read_count<max_warning_minimum>, &Config::warning_minimum>},

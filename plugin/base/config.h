@@ -22,6 +22,8 @@ constexpr const char *default_table_group = "backlog"; // which the packages mak
 
 enum class ValueSet : std::uint8_t { basic, full };
 enum class EventUse : std::uint8_t { automatic, off };
+/// What is told of the clients that wait: owners are those on this host.
+enum class ClientReport : std::uint8_t { off, owners, addresses };
 
 /// A <Watch> block.
 struct Watch {
@@ -46,11 +48,12 @@ struct NotifyStates {
 struct Config {
   using Seconds = std::chrono::duration<double>;
 
-  ListenerFilter listeners;     ///< Listener, IgnoreSelected
-  bool report_unix = true;      ///< ReportUnix
-  bool report_syn_queue = true; ///< ReportSynQueue
-  bool report_owner = true;     ///< ReportOwner
-  NameFilter net_namespaces;    ///< NetNamespace; without one, only collectd's own
+  ListenerFilter listeners;                           ///< Listener, IgnoreSelected
+  bool report_unix = true;                            ///< ReportUnix
+  bool report_syn_queue = true;                       ///< ReportSynQueue
+  bool report_owner = true;                           ///< ReportOwner
+  ClientReport report_clients = ClientReport::owners; ///< ReportClients
+  NameFilter net_namespaces; ///< NetNamespace; without one, only collectd's own
   ValueSet values = ValueSet::basic;
   EventUse events = EventUse::automatic; ///< Events
   std::size_t max_listeners = 200;       ///< MaxListeners: at most so many have series

@@ -133,6 +133,40 @@ void add_later_figures(const Listener &listener, JsonObject &object) {
         .text("recent_severity", name_of(listener.recent_severity));
 }
 
+/// The objects of a listener's clients; see layout::Listener::clients.
+std::string clients_json(std::string_view text, std::uint64_t &counted) {
+  constexpr std::string_view separator = ", ";
+  constexpr std::string_view from = " from ";
+  std::string list;
+  while (!text.empty()) {
+    const std::string_view entry = text.substr(0, text.find(separator));
+    text.remove_prefix(std::min(text.size(), entry.size() + separator.size()));
+    JsonObject object;
+    const std::size_t before = std::min(entry.find(from), entry.size());
+    const std::size_t begin = std::min(before + from.size(), entry.size());
+    std::string_view client = before == entry.size() ? entry : entry.substr(begin);
+    const std::size_t owner = client.find(" (");
+    const bool has_owner = owner != std::string_view::npos && client.ends_with(')') &&
+                           client.find_first_not_of("0123456789abcdef.:") == owner;
+    if (has_owner)
+      object.text("client", client.substr(0, owner))
+          .text("owner", client.substr(owner + 2, client.size() - owner - 3));
+    else
+      object.text("client", client);
+    std::uint64_t count = 0;
+    const char *end = entry.data() + before;
+    const auto [after, error] = std::from_chars(entry.data(), end, count);
+    if (before < entry.size() && error == std::errc())
+      object.number("count", count);
+    constexpr std::string_view of = " of ";
+    const std::string_view rest(after, static_cast<std::size_t>(end - after));
+    if (rest.starts_with(of))
+      (void)std::from_chars(after + of.size(), end, counted);
+    list += (list.empty() ? "" : ",") + object.str();
+  }
+  return "[" + list + "]";
+}
+
 std::string listener_json(const Listener &listener, const TableContents &contents) {
   JsonObject object;
   object.text("name", text_of(listener.name))
@@ -165,8 +199,13 @@ std::string listener_json(const Listener &listener, const TableContents &content
   add_later_figures(listener, object);
   object.text("namespace", text_of(contents.namespaces[listener.net_namespace].name))
       .text("owner", text_of(listener.owner))
-      .text("path", text_of(listener.path))
-      .text("clients", text_of(listener.clients));
+      .text("path", text_of(listener.path));
+  if (const std::string_view clients = text_of(listener.clients); !clients.empty()) {
+    std::uint64_t counted = 0;
+    object.add("clients", clients_json(clients, counted));
+    if (counted > 0)
+      object.number("clients_counted", counted);
+  }
   if (listener.port != 0)
     object.number("port", listener.port);
   return object.text("message", text_of(listener.message)).str();

@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 namespace backlog {
 
@@ -29,6 +30,9 @@ constexpr std::uint64_t full_minimum = 4; // connections
 constexpr std::chrono::milliseconds shortest_shown{50};
 
 const std::string unknown_source = "not known who set it: a restart may be enough";
+
+// More than so many times the accepts have come: a message that compares them says something.
+constexpr double clearly_more = 1.1;
 
 constexpr double stuck_member_percent = 90;
 constexpr double idle_member_percent = 10;
@@ -55,6 +59,15 @@ std::string seconds(Seconds span) {
   if (tenths % 10 != 0)
     text += "." + std::to_string(tenths % 10);
   return text + " s";
+}
+
+/// Connections a second; rounds to a tenth below ten.
+std::string rate(std::uint64_t count, std::chrono::nanoseconds span) {
+  const double per_second = static_cast<double>(count) / std::max(Seconds(span).count(), 1e-9);
+  const std::int64_t tenths = std::llround(per_second * 10);
+  if (tenths >= 100 || tenths % 10 == 0)
+    return std::to_string(std::llround(per_second)) + "/s";
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + "/s";
 }
 
 bool syn_queue_at_limit(const ListenerFacts &facts) {
@@ -111,6 +124,9 @@ private:
   std::string syn_queue() const;
   std::string advice(Cause cause) const;
   std::string held(Cause cause) const;
+  std::string with_remarks(std::string text, const Diagnosis &diagnosis) const;
+  std::string rates(Cause cause) const;
+  std::string longest_wait(const Diagnosis &diagnosis) const;
   /// Whether name and owner have room beside it, as far as people need them.
   bool fits(std::string_view text) const {
     constexpr std::size_t name_bytes = 48;
@@ -151,7 +167,8 @@ Diagnosis Judgement::diagnose() {
   is_brief_ = !fits(text);
   if (is_brief_)
     text = figures(diagnosis.state, diagnosis.cause);
-  diagnosis.message = message_about(facts_.name, facts_.owner, text);
+  diagnosis.message =
+      message_about(facts_.name, facts_.owner, with_remarks(std::move(text), diagnosis));
   if (!diagnosis.overflowed && !facts_.runs.full_run_goes_on &&
       std::max(facts_.runs.longest_full_run, facts_.runs.longest_pause) > Seconds(0)) {
     diagnosis.ended_cause = cause_of_full_run();
@@ -385,6 +402,53 @@ std::string Judgement::advice(Cause cause) const {
 std::string Judgement::held(Cause cause) const {
   const std::optional<std::uint64_t> limit = is_brief_ ? std::nullopt : enough(cause);
   return limit ? "; a limit of " + std::to_string(*limit) + " would have held them" : "";
+}
+
+/// Appends what else is known of a listener in trouble. Where there is not room for all, the more
+/// important remarks stay, and the last one always.
+std::string Judgement::with_remarks(std::string text, const Diagnosis &diagnosis) const {
+  if (diagnosis.state == ListenerState::ok)
+    return text;
+  struct Remark {
+    std::string text;
+    bool stays;
+  };
+  std::array<Remark, 4> remarks{
+      Remark{rates(diagnosis.cause), false}, Remark{longest_wait(diagnosis), false},
+      Remark{std::string(facts_.clients), false},
+      Remark{facts_.waits_for.empty() ? "" : "waits for " + std::string(facts_.waits_for), true}};
+  constexpr std::array<std::size_t, 4> by_importance{3, 2, 0, 1};
+  constexpr std::string_view separator = "; ";
+  std::size_t bytes = 0;
+  for (const std::size_t i : by_importance) {
+    Remark &remark = remarks.at(i);
+    const std::size_t more = separator.size() + remark.text.size();
+    remark.stays =
+        !remark.text.empty() && (remark.stays || fits(text + std::string(bytes + more, ' ')));
+    bytes += remark.stays ? more : 0;
+  }
+  for (const Remark &remark : remarks)
+    if (remark.stays)
+      text.append(separator).append(remark.text);
+  return text;
+}
+
+std::string Judgement::rates(Cause cause) const {
+  if (cause != Cause::slow_accept || !facts_.came || !facts_.accepts ||
+      static_cast<double>(*facts_.came) < clearly_more * static_cast<double>(*facts_.accepts))
+    return "";
+  return rate(*facts_.came, common_.measured) + " come, " +
+         rate(*facts_.accepts, common_.measured) + " are accepted: no limit helps";
+}
+
+std::string Judgement::longest_wait(const Diagnosis &diagnosis) const {
+  const bool is_told =
+      diagnosis.state == ListenerState::stalled && facts_.oldest_wait >= limits_.stalled_after;
+  const bool tells = diagnosis.cause == Cause::slow_accept || diagnosis.cause == Cause::pause;
+  if (!tells || is_told || facts_.queue.last == 0 || !facts_.oldest_wait ||
+      *facts_.oldest_wait < shortest_shown)
+    return "";
+  return "the oldest waits " + seconds(*facts_.oldest_wait);
 }
 
 std::string Judgement::skew() const {

@@ -48,6 +48,12 @@ struct ListenerFacts {
   std::optional<std::chrono::duration<double>> none_accepted_for;
   bool accepted = false;                   ///< see AcceptFacts
   std::optional<std::uint64_t> syn_length; ///< half-open connections
+  /// Connections in this interval, as events count them: those that came, refused ones and their
+  /// further tries included, and those that were accepted.
+  std::optional<std::uint64_t> came;
+  std::optional<std::uint64_t> accepts;
+  std::string_view clients;   ///< see clients_remark(); "" for nothing to say
+  std::string_view waits_for; ///< the listener at which its owner waits; "" for none
   /// somaxconn of the namespace when the member with the lowest limit got that limit; empty if that
   /// was before the first look.
   std::optional<std::int64_t> somaxconn_at_listen;

@@ -481,8 +481,18 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
   facts.file_is_gone = limits.expected && draft.survey != nullptr &&
                        draft.survey->unreachable.contains(interval.cookie);
   facts.is_there = !facts.file_is_gone;
+  if (interval.flow) {
+    facts.accepts = interval.flow->accepted;
+    const std::uint64_t acks = interval.flow->ack_overflows.value_or(0);
+    facts.came = interval.flow->arrived + facts.overflows - std::min(facts.overflows, acks);
+  }
+  const WaitingClients *clients = waiting_clients(interval, row.family, draft);
+  const std::string remark = clients != nullptr ? clients_remark(*clients) : "";
+  facts.clients = remark;
   memory.history.add(facts, draft.common, limits);
   row.diagnosis = diagnose(facts, draft.common, limits, memory.history);
+  if (clients != nullptr && row.diagnosis->state != ListenerState::ok)
+    row.clients = clients_text(*clients, sizeof(layout::Listener::clients) - 1);
   draft.host.count_state(row.diagnosis->state);
 }
 
@@ -502,15 +512,38 @@ void TableBuilder::remember_day(Draft &draft) {
 
 /// A survey of an earlier interval says nothing of newer connections. It counts only if the queue
 /// has not been seen to shrink since then.
-AcceptFacts TableBuilder::accept_facts(const ListenerInterval &interval, Family family,
-                                       Memory &memory, const Draft &draft) const {
-  if (draft.survey == nullptr)
-    return {};
-  const auto survey_age = draft.ended_at - draft.survey->waits_of;
-  const bool has_shrunk = std::all_of(
+bool TableBuilder::is_outdated(const Survey &survey, const ListenerInterval &interval,
+                               const Draft &draft) {
+  const auto survey_age = draft.ended_at - survey.waits_of;
+  return std::all_of(
       interval.waiting.begin(), interval.waiting.end(),
       [&](const WaitingMember &member) { return member.not_shrinking_for < survey_age; });
-  if (has_shrunk)
+}
+
+/// Of several Unix sockets of one path, those of the fullest queue.
+const WaitingClients *TableBuilder::waiting_clients(const ListenerInterval &interval, Family family,
+                                                    const Draft &draft) {
+  if (draft.survey == nullptr || is_outdated(*draft.survey, interval, draft))
+    return nullptr;
+  const WaitingClients *result = nullptr;
+  if (family == Family::tcp) {
+    if (draft.namespace_survey == nullptr || draft.namespace_survey->tcp_clients.empty())
+      return nullptr;
+    const auto &clients = draft.namespace_survey->tcp_clients;
+    const auto found = clients.find(lasting_key(interval.identity));
+    return found == clients.end() ? nullptr : &found->second;
+  }
+  for (const WaitingMember &member : interval.waiting)
+    if (const auto found = draft.survey->unix_clients.find(member.cookie);
+        found != draft.survey->unix_clients.end() &&
+        (result == nullptr || found->second.counted > result->counted))
+      result = &found->second;
+  return result;
+}
+
+AcceptFacts TableBuilder::accept_facts(const ListenerInterval &interval, Family family,
+                                       Memory &memory, const Draft &draft) const {
+  if (draft.survey == nullptr || is_outdated(*draft.survey, interval, draft))
     return {};
   if (family != Family::tcp)
     return unix_accept_facts(interval.waiting, draft.survey->unix_waits);

@@ -69,7 +69,7 @@ struct Row {
   std::optional<std::uint64_t> day_peak;   ///< connections, over the last day
   /// The limit that would have held the worst burst or pause of the last day.
   std::optional<std::uint64_t> enough;
-  std::string clients; ///< which clients wait; "" if unknown
+  std::string clients; ///< see clients_text()
 };
 
 /// The kernel's figures for a whole net namespace.
@@ -174,6 +174,10 @@ private:
                    const std::unordered_map<std::string, std::size_t> &rows);
   void judge(const ListenerHarvest &listener, const WatchFacts &watch, Row &row, Draft &draft);
   void remember_day(Draft &draft);
+  static bool is_outdated(const Survey &survey, const ListenerInterval &interval,
+                          const Draft &draft);
+  static const WaitingClients *waiting_clients(const ListenerInterval &interval, Family family,
+                                               const Draft &draft);
   AcceptFacts accept_facts(const ListenerInterval &interval, Family family, Memory &memory,
                            const Draft &draft) const;
   NamespaceFacts facts_of(const NamespaceHarvest &harvest, const NamespaceSurvey *survey);

@@ -30,6 +30,14 @@ struct ScanRequests {
   /// Ports at which to find the oldest waiting connection, by net namespace; collectd's own is
   /// NetNamespaceId{}.
   std::map<NetNamespaceId, std::vector<std::uint16_t>> wait_ports;
+  /// Whether a listener is in trouble, TCP or Unix.
+  bool any_trouble = false;
+  /// In that case, ports of others that have had a queue for a while, likewise: the owner of the
+  /// one in trouble may wait there.
+  std::map<NetNamespaceId, std::vector<std::uint16_t>> further_ports = {};
+
+  /// All these ports of a namespace, in order.
+  std::vector<std::uint16_t> ports_of(NetNamespaceId net_namespace) const;
 };
 
 class ScanPlanner {
@@ -41,6 +49,7 @@ public:
 
 private:
   void add_wait_ports(const NamespaceHarvest &harvest, ScanRequests &requests) const;
+  bool is_in_trouble(const NamespaceHarvest &harvest) const;
 
   WaitThresholds thresholds_;
   std::map<NetNamespaceId, NetCounters> last_counters_;

@@ -42,8 +42,8 @@ ScanBudget::ScanBudget(double share, Duration interval)
           intervals_until_regular,
           static_cast<std::uint64_t>(Duration(until_regular) / std::max(interval, Duration(1))))) {}
 
-void ScanBudget::begin(const std::vector<std::string> &wanted, TimePoint now,
-                       std::uint64_t sockets) {
+void ScanBudget::begin(const std::vector<std::string> &wanted, TimePoint now, std::uint64_t sockets,
+                       std::string_view at_the_end) {
   ++number_;
   sockets_ = sockets;
   left_ = interval_time_;
@@ -61,6 +61,8 @@ void ScanBudget::begin(const std::vector<std::string> &wanted, TimePoint now,
   std::stable_sort(turns_.begin(), turns_.end(), [](const auto *a, const auto *b) {
     return a->second.last_run > b->second.last_run;
   });
+  std::stable_partition(turns_.begin(), turns_.end(),
+                        [&](const auto *entry) { return entry->first == at_the_end; });
   spare_ += part_of(begun_ ? now - *begun_ : interval_, share_);
   begun_ = now;
   hand_out_spare();

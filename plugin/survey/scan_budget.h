@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace backlog {
@@ -24,8 +25,9 @@ public:
   ScanBudget(double share, Duration interval);
 
   /// Begins an interval in which these kinds of scan are wanted, each once. Their names appear in
-  /// the log.
-  void begin(const std::vector<std::string> &wanted, TimePoint now, std::uint64_t sockets);
+  /// the log. at_the_end: a kind that needs the results of others, "" for none.
+  void begin(const std::vector<std::string> &wanted, TimePoint now, std::uint64_t sockets,
+             std::string_view at_the_end = "");
   /// Returns the kind to scan next, the one that has waited longest first; empty when this interval
   /// allows no more. Report each scan before the next call.
   std::optional<std::string> next();

@@ -4,6 +4,7 @@
 #include "net_limits.h"
 #include "net_namespace.h"
 #include "owner.h"
+#include "waiting_clients.h"
 
 #include <chrono>
 #include <cstdint>
@@ -46,6 +47,7 @@ struct NamespaceSurvey {
   /// Empty if not configured, not needed or not available.
   std::optional<SynQueueLengths> syn_queues;
   std::map<std::string, TcpWaits> tcp_waits; ///< only listeners that were looked at, by name
+  std::map<std::string, WaitingClients> tcp_clients; ///< likewise
 };
 
 /// The surveyor's answer to the read callback, once an interval.
@@ -55,7 +57,9 @@ struct Survey {
   NamespaceSurvey own;
   std::map<NetNamespaceId, NamespaceSurvey> others;
   std::unordered_map<std::uint64_t, UnixWaits> unix_waits; ///< by cookie, in all namespaces
-  std::unordered_map<std::uint64_t, Owner> owners;         ///< by cookie, in all namespaces
+  /// By cookie, in all namespaces; empty while no listener is in trouble.
+  std::unordered_map<std::uint64_t, WaitingClients> unix_clients;
+  std::unordered_map<std::uint64_t, Owner> owners; ///< by cookie, in all namespaces
   /// Unix listeners that no path leads to any more, by cookie.
   std::unordered_set<std::uint64_t> unreachable;
   std::vector<Fault> faults;

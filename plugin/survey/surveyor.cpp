@@ -1,5 +1,6 @@
 #include "surveyor.h"
 
+#include "client_search.h"
 #include "listener_identity.h"
 #include "net_limits.h"
 #include "oldest_wait.h"
@@ -62,7 +63,7 @@ struct Place {
   }
 };
 
-enum class ScanKind : std::uint8_t { owners, syn_queues, oldest_waits };
+enum class ScanKind : std::uint8_t { owners, syn_queues, oldest_waits, clients };
 
 const char *step_of(ScanKind kind) {
   switch (kind) {
@@ -70,6 +71,8 @@ const char *step_of(ScanKind kind) {
     return "owners";
   case ScanKind::syn_queues:
     return "SYN queues";
+  case ScanKind::clients:
+    return "clients";
   case ScanKind::oldest_waits:
     break;
   }
@@ -102,17 +105,18 @@ Failure count_syn_queues(SockDiag &sock_diag, const NamespaceLabel &label,
   return std::nullopt;
 }
 
-using TcpWaitsByName = std::map<std::string, TcpWaits>; // by lasting_key()
+using LooksByName = std::map<std::string, TcpQueueLook>; // by lasting_key()
 
 /// Reads the listeners first and then the waiting connections. A connection accepted in between is
 /// missing, like one that its client has reset.
-Result<TcpWaitsByName> look_at_tcp_waits(SockDiag &sock_diag, const NamespaceLabel &label,
-                                         const std::vector<std::uint16_t> &ports,
-                                         Clock::time_point as_of) {
+Result<LooksByName> look_at_tcp_waits(SockDiag &sock_diag, const NamespaceLabel &label,
+                                      const std::vector<std::uint16_t> &ports,
+                                      Clock::time_point as_of) {
   OldestWaitFinder waits;
   if (Failure failure = sock_diag.dump_tcp_listeners([&](const TcpListener &listener) {
         if (std::binary_search(ports.begin(), ports.end(), listener.address.port))
-          waits.add_listener(listener.address, listener.queue_length);
+          waits.add_listener(listener.address, listener.queue_length,
+                             {.cookie = listener.cookie, .inode = listener.inode});
       }))
     return *failure;
   if (Failure failure = sock_diag.dump_waiting(ports, [&](WaitingConnection connection) {
@@ -122,27 +126,26 @@ Result<TcpWaitsByName> look_at_tcp_waits(SockDiag &sock_diag, const NamespaceLab
         waits.add_waiting(connection);
       }))
     return *failure;
-  TcpWaitsByName by_name;
+  LooksByName by_name;
   for (OldestWaitFinder::Oldest &oldest : std::move(waits).oldest())
-    by_name[lasting_key(identify_tcp_listener(oldest.listener, label))].add(
-        std::move(oldest.waits));
+    by_name[lasting_key(identify_tcp_listener(oldest.listener, label))].add(std::move(oldest));
   return by_name;
 }
 
 /// Looks again if connections were missing: one that two looks miss was hardly accepted in between.
-Failure find_tcp_waits(SockDiag &sock_diag, const NamespaceLabel &label,
-                       const std::vector<std::uint16_t> &ports, Clock::time_point as_of,
-                       TcpWaitsByName &found) {
-  for (int look = 0; look < most_looks; ++look) {
+Failure look_until_all_are_seen(SockDiag &sock_diag, const NamespaceLabel &label,
+                                const std::vector<std::uint16_t> &ports, Clock::time_point as_of,
+                                LooksByName &found) {
+  for (int number = 0; number < most_looks; ++number) {
     auto by_name = look_at_tcp_waits(sock_diag, label, ports, as_of);
     if (!by_name)
       return by_name.error();
     bool all_seen = true;
-    for (auto &[name, waits] : *by_name) {
-      all_seen = all_seen && waits.invisible == 0;
+    for (auto &[name, look] : *by_name) {
+      all_seen = all_seen && look.waits.invisible == 0;
       const auto [known, is_new] = found.try_emplace(name);
-      if (is_new || waits.invisible < known->second.invisible)
-        known->second = std::move(waits);
+      if (is_new || look.waits.invisible < known->second.waits.invisible)
+        known->second = std::move(look);
     }
     if (all_seen)
       break;
@@ -160,7 +163,8 @@ public:
       : config_(std::move(config)), request_(request), board_(std::move(board)),
         unix_paths_(watched_paths(*config_)),
         budget_(scan_share, std::chrono::duration_cast<ScanBudget::Duration>(interval)),
-        unix_look_period_(unix_look_period(*config_)), interval_(interval) {}
+        unix_look_period_(unix_look_period(*config_)), interval_(interval),
+        clients_(config_->report_clients, config_->report_owner) {}
 
   void run() {
     // Ensures that the sampler no longer wakes this thread once it is left behind.
@@ -170,7 +174,9 @@ public:
       case Request<Survey>::Wake::stopping:
         return;
       case Request<Survey>::Wake::asked:
+        in_survey_ = true;
         request_.deliver(survey());
+        in_survey_ = false;
         find_unix_listeners();
         place_new_unix_listeners();
         break;
@@ -271,6 +277,7 @@ private:
 
   Survey survey() {
     survey_ = Survey();
+    clients_.begin();
     if (selects_net_namespaces(*config_))
       find_namespaces();
     const auto others = board_->namespaces();
@@ -289,6 +296,8 @@ private:
     look_at_unix_queues(places);
     survey_.unix_waits = unix_clocks_.waits(Clock::now());
     scan(places);
+    report_clients();
+    clients_.end();
     if (config_->report_owner)
       report_owners();
     return std::move(survey_);
@@ -487,8 +496,12 @@ private:
     for (const auto &[cookie, inode] : queues) {
       if (unix_clocks_.size() >= most_unix_queues && !unix_clocks_.knows(cookie))
         continue;
-      if (const auto peers = sock_diag->unix_peers(inode, cookie); peers && !peers->empty())
-        unix_clocks_.see(cookie, *peers, Clock::now());
+      const auto peers = sock_diag->unix_peers(inode, cookie);
+      if (!peers || peers->empty())
+        continue;
+      unix_clocks_.see(cookie, *peers, Clock::now());
+      if (in_survey_ && clients_.is_on() && requests_.any_trouble)
+        clients_.add_unix({.cookie = cookie, .inode = inode, .owner = {}}, *peers);
     }
     return std::nullopt;
   }
@@ -510,9 +523,13 @@ private:
       const bool is_own = place.other == nullptr;
       if (config_->report_syn_queue && (is_own || requests_.syn_queues.contains(place.id())))
         scans[place.part("SYN queues")] = {&place, ScanKind::syn_queues};
-      if (requests_.wait_ports.contains(place.id()))
+      if (requests_.wait_ports.contains(place.id()) ||
+          (clients_.is_on() && requests_.further_ports.contains(place.id())))
         scans[place.part("oldest waits")] = {&place, ScanKind::oldest_waits};
     }
+    const std::string clients = "clients";
+    if (clients_.wants_processes() && requests_.any_trouble)
+      scans[clients] = {&places.front(), ScanKind::clients};
     std::vector<std::string> wanted;
     wanted.reserve(scans.size());
     for (const auto &[name, what] : scans)
@@ -520,7 +537,7 @@ private:
 
     if (const auto sockets = sockets_reader_.read())
       tcp_sockets_ = *sockets;
-    budget_.begin(wanted, Clock::now(), tcp_sockets_);
+    budget_.begin(wanted, Clock::now(), tcp_sockets_, clients);
     while (const auto name = budget_.next()) {
       const auto &[place, kind] = scans.at(*name);
       request_.progress().note(step_of(kind));
@@ -540,18 +557,45 @@ private:
       owners_.scan();
       return std::nullopt;
     }
+    if (kind == ScanKind::clients) {
+      clients_.find_processes([this](std::uint64_t cookie) { return owners_.find(cookie); });
+      return std::nullopt;
+    }
     Result<SockDiag> sock_diag = SockDiag::open();
     if (!sock_diag)
       return sock_diag.error();
     NamespaceSurvey &survey = survey_of(place);
     if (kind == ScanKind::oldest_waits)
-      return find_tcp_waits(*sock_diag, place.label(), requests_.wait_ports.at(place.id()),
-                            requests_.of, survey.tcp_waits);
+      return find_tcp_waits(*sock_diag, place, survey);
     SynQueueLengths queues;
     if (Failure failure = count_syn_queues(*sock_diag, place.label(), queues))
       return failure;
     survey.syn_queues = std::move(queues);
     return std::nullopt;
+  }
+
+  Failure find_tcp_waits(SockDiag &sock_diag, const Place &place, NamespaceSurvey &survey) {
+    LooksByName looks;
+    Failure failure = look_until_all_are_seen(sock_diag, place.label(),
+                                              requests_.ports_of(place.id()), requests_.of, looks);
+    for (auto &[name, look] : looks) {
+      if (clients_.is_on() && !failure)
+        clients_.add_tcp(sock_diag, place.id(), name, look);
+      survey.tcp_waits.emplace(name, std::move(look.waits));
+    }
+    return failure;
+  }
+
+  void report_clients() {
+    if (!clients_.is_on() || !requests_.any_trouble)
+      return;
+    for (auto &[key, clients] : clients_.tcp_clients()) {
+      const auto &[net_namespace, name] = key;
+      NamespaceSurvey &survey =
+          net_namespace == NetNamespaceId{} ? survey_.own : survey_.others[net_namespace];
+      survey.tcp_clients.emplace(name, std::move(clients));
+    }
+    survey_.unix_clients = clients_.unix_clients();
   }
 
   std::shared_ptr<const Config> config_;
@@ -585,8 +629,10 @@ private:
   std::optional<Clock::time_point> unix_looked_at_;
   CpuBudget unix_look_budget_{unix_look_share, Clock::now()};
   CpuBudget::Duration unix_look_cost_{0}; ///< of the last look
+  ClientSearch clients_;
 
   // The current survey.
+  bool in_survey_ = false; ///< else a look between two surveys
   Survey survey_;
   ScanRequests requests_;
   std::vector<OwnedSocket> sockets_; ///< from the last list

@@ -61,6 +61,13 @@ const std::vector<Option> &plugin_options() {
       {"ReportUnix", [](Config &c) { return boolean_text(c.report_unix); }, false},
       {"ReportSynQueue", [](Config &c) { return boolean_text(c.report_syn_queue); }, false},
       {"ReportOwner", [](Config &c) { return boolean_text(c.report_owner); }, false},
+      {"ReportClients",
+       [](Config &c) {
+         return std::string(c.report_clients == ClientReport::owners      ? "true"
+                            : c.report_clients == ClientReport::addresses ? "all"
+                                                                          : "false");
+       },
+       "all"},
       {"NetNamespace", [](Config &c) { return filter_text(c.net_namespaces); }, "tcp_any_1"},
       {"WarningPercent", [](Config &c) { return number_text(c.warning_percent); }, 7.0},
       {"WarningMinimum",

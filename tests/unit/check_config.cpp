@@ -92,6 +92,15 @@ START_TEST(good_options) {
   ck_assert(config.listeners.selects({.name = "tcp6_any_80"}));
   ck_assert(!config.listeners.selects({.name = "tcp_any_8080"}));
   ck_assert(config.events == EventUse::off);
+  ck_assert(config.report_clients == ClientReport::owners);
+  for (const auto &[value, report] :
+       {std::pair<Value, ClientReport>{text("All"), ClientReport::addresses},
+        {false, ClientReport::off},
+        {true, ClientReport::owners}}) {
+    const Tree clients({{"ReportClients", {value}}});
+    ck_assert(!apply_config(clients.root(), config));
+    ck_assert(config.report_clients == report);
+  }
   const Tree automatic({{"Events", {text("AUTO")}}});
   ck_assert(!apply_config(automatic.root(), config));
   ck_assert(config.events == EventUse::automatic);
@@ -271,6 +280,9 @@ START_TEST(bad_options_name_option_value_and_what_is_allowed) {
       {{"TableFile", {}}, "nothing", "absolute path"},
       {{"TableGroup", {text("no such group")}}, "\"no such group\"", "name of a group"},
       {{"TableGroup", {true}}, "true", "name of a group"},
+      {{"ReportClients", {text("some")}}, "\"some\"", "true, all or false"},
+      {{"ReportClients", {1.0}}, "1", "true, all or false"},
+      {{"ReportClients", {true, false}}, "true false", "true, all or false"},
       {{"Events", {text("on")}}, "\"on\"", "auto or off"},
       {{"Events", {true}}, "true", "auto or off"},
       {{"Values", {text("some")}}, "\"some\"", "basic or full"},
@@ -323,6 +335,7 @@ START_TEST(every_option_refuses_each_kind_of_bad_value) {
       {"ReportUnix", 1.0, false, long_text, text("perhaps")},
       {"ReportSynQueue", 1.0, false, long_text, text("perhaps")},
       {"ReportOwner", 1.0, false, long_text, text("perhaps")},
+      {"ReportClients", 1.0, false, long_text, text("some")},
       {"NetNamespace", true, false, long_text, text("/(/")},
       {"WarningPercent", text("80"), false, large, 0.5},
       {"WarningMinimum", true, false, large, 1.5},

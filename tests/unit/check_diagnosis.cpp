@@ -761,7 +761,8 @@ START_TEST(stalls) {
        .limit_source = application,
        .message =
            "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 500 drops in 10 s; "
-           "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+           "slow_accept: the application does not keep up, a longer queue only adds waiting; "
+           "the oldest waits 5 s"},
   });
 }
 END_TEST
@@ -1466,9 +1467,97 @@ START_TEST(a_limit_that_would_have_held_them) {
 }
 END_TEST
 
+START_TEST(remarks_follow_the_remedy) {
+  const auto slow = [](Scene &s) {
+    s.overflow(200, 8s);
+    s.facts.queue.last = 512;
+    s.facts.came = 600;
+    s.facts.accepts = 354;
+    s.facts.oldest_wait = 1.44s;
+  };
+  const std::string begins =
+      "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
+      "slow_accept: the application does not keep up, a longer queue only adds waiting";
+  const struct {
+    const char *what;
+    std::function<void(Scene &)> arrange;
+    std::string message;
+  } cases[] = {
+      {"rates and the longest wait", slow,
+       begins + "; 60/s come, 35/s are accepted: no limit helps; the oldest waits 1.4 s"},
+      {"as many are accepted as come",
+       [&](Scene &s) {
+         slow(s);
+         s.facts.came = 389;
+       },
+       begins + "; the oldest waits 1.4 s"},
+      {"nobody waits any more",
+       [&](Scene &s) {
+         slow(s);
+         s.facts.accepts.reset();
+         s.facts.queue.last = 0;
+       },
+       begins},
+      {"a wait that would be 0 s",
+       [&](Scene &s) {
+         slow(s);
+         s.facts.came.reset();
+         s.facts.oldest_wait = 49ms;
+         s.facts.clients = "all from php-fpm.service";
+       },
+       begins + "; all from php-fpm.service"},
+      {"clients before the longest wait, if there is no room for both",
+       [&](Scene &s) {
+         slow(s);
+         s.facts.clients = "31 of 40 from web.service";
+       },
+       begins + "; 60/s come, 35/s are accepted: no limit helps; 31 of 40 from web.service"},
+      {"whom it waits for, whatever the room",
+       [&](Scene &s) {
+         slow(s);
+         s.facts.clients = "31 of 40 from web.service";
+         s.facts.waits_for = "unix_run_postgresql_-s-PGSQL-5432";
+       },
+       begins + "; 31 of 40 from web.service; waits for unix_run_postgresql_-s-PGSQL-5432"},
+      {"a pause",
+       [](Scene &s) {
+         s.overflow(34, 3s);
+         s.facts.runs.longest_pause = 3s;
+         s.facts.queue.last = 9;
+         s.facts.oldest_wait = 400ms;
+       },
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
+       "pause: none accepted for 3 s, a longer queue would hold them that long: raise listen() "
+       "backlog (511, somaxconn 4096); the oldest waits 0.4 s"},
+      {"a burst",
+       [](Scene &s) {
+         s.overflow(34, 300ms);
+         s.facts.queue.last = 9;
+         s.facts.oldest_wait = 400ms;
+         s.facts.came = 600;
+         s.facts.accepts = 300;
+       },
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
+       "burst: raise listen() backlog (511, somaxconn 4096)"},
+      {"one that is well",
+       [](Scene &s) {
+         s.facts.clients = "all from web.service";
+         s.facts.waits_for = "tcp_any_3306";
+       },
+       "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 512 in 10 s"},
+  };
+  for (const auto &c : cases) {
+    Scene scene;
+    c.arrange(scene);
+    assert_text(std::string(c.what) + ": " + scene.judge().message,
+                std::string(c.what) + ": " + c.message);
+  }
+}
+END_TEST
+
 int main() {
   return run_tests(
-      "diagnosis", a_limit_that_would_have_held_them, overflows,
+      "diagnosis", remarks_follow_the_remedy, a_limit_that_would_have_held_them, overflows,
       skew_needs_a_stuck_member_among_idle_ones, full_listeners_without_a_counter, stalls,
       high_queues, high_in_three_of_six_intervals, full_syn_queues, what_is_no_full_syn_queue,
       full_syn_queues_in_two_intervals_that_follow, drops_alone_are_no_alarm,

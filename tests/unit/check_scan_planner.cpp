@@ -57,6 +57,35 @@ START_TEST(ports_whose_oldest_wait_is_asked_for) {
 }
 END_TEST
 
+START_TEST(queues_at_which_one_in_trouble_may_wait) {
+  ScanPlanner planner({.stalled_after = 30s, .warning_percent = 80});
+  Harvest harvest;
+  harvest.own.tcp.listeners = {waiting(80, 1, 10, 1s), waiting(81, 1, 10, 999ms),
+                               waiting(82, 0, 10, 29s)};
+  harvest.own.unix_sockets.emplace().listeners = {waiting(0, 9, 79, 29s)};
+  const ScanRequests calm = planner.plan(harvest);
+  ck_assert(!calm.any_trouble && calm.ports_of({}).empty());
+
+  harvest.own.unix_sockets->listeners.push_back(waiting(0, 9, 80, 1s));
+  const ScanRequests by_unix = planner.plan(harvest);
+  ck_assert(by_unix.any_trouble && by_unix.wait_ports.empty());
+  ck_assert(by_unix.ports_of({}) == (std::vector<std::uint16_t>{80}));
+  ck_assert(by_unix.ports_of(blue).empty());
+
+  // Those in trouble are never left out for want of a filter.
+  harvest.own.tcp.listeners.clear();
+  for (std::uint16_t port = 1; port <= 100; ++port)
+    harvest.own.tcp.listeners.push_back(waiting(port, 1, port > 30 ? 10 : 90, 2s));
+  const ScanRequests some = planner.plan(harvest);
+  ck_assert_uint_eq(some.wait_ports.at({}).size(), 30);
+  ck_assert_uint_eq(some.ports_of({}).size(), 64);
+  ck_assert_uint_eq(some.ports_of({}).front(), 1);
+  for (ListenerHarvest &listener : harvest.own.tcp.listeners)
+    listener.interval.queue.used_percent = 90;
+  ck_assert_uint_eq(planner.plan(harvest).ports_of({}).size(), 100);
+}
+END_TEST
+
 START_TEST(scans_are_asked_for_where_they_matter) {
   struct Question {
     const char *name;
@@ -85,6 +114,6 @@ END_TEST
 
 int main() {
   return run_tests("scan_planner", scans_are_asked_for_where_they_matter,
-                   syn_queues_of_others_where_something_stirs,
-                   ports_whose_oldest_wait_is_asked_for);
+                   syn_queues_of_others_where_something_stirs, ports_whose_oldest_wait_is_asked_for,
+                   queues_at_which_one_in_trouble_may_wait);
 }

@@ -25,4 +25,35 @@ START_TEST(spans) {
 }
 END_TEST
 
-int main() { return run_tests("table_text", spans); }
+START_TEST(clients_as_json) {
+  const struct {
+    const char *text;
+    const char *json;
+  } cases[] = {
+      {"31 of 40 from 10.0.0.7",
+       R"("clients":[{"client":"10.0.0.7","count":31}],"clients_counted":40)"},
+      {"9 of 9 from docker 0a1b2c3d4e5f, 4 from 2001:db8::1 (nginx.service), 1 from a\\x2c (b)[7]",
+       R"("clients":[{"client":"docker 0a1b2c3d4e5f","count":9},)"
+       R"({"client":"2001:db8::1","owner":"nginx.service","count":4},)"
+       R"({"client":"a\\x2c (b)[7]","count":1}],"clients_counted":9)"},
+      {"17 of 17 from ended clients",
+       R"("clients":[{"client":"ended clients","count":17}],"clients_counted":17)"},
+      {"someone", R"("clients":[{"client":"someone"}])"},
+      {"31 of 40", R"("clients":[{"client":"31 of 40"}])"},
+  };
+  for (const auto &c : cases) {
+    TableContents contents;
+    contents.namespaces.emplace_back();
+    layout::set_text(contents.namespaces[0].name, "self");
+    layout::Listener &listener = contents.listeners.emplace_back();
+    layout::set_text(listener.name, "tcp_any_80");
+    layout::set_text(listener.clients, c.text, layout::TextForm::printable);
+    const std::string json = table_json(contents, 0);
+    ck_assert_msg(json.find(c.json) != std::string::npos, "%s: %s", c.text, json.c_str());
+    layout::set_text(listener.clients, "");
+    ck_assert(table_json(contents, 0).find("clients") == std::string::npos);
+  }
+}
+END_TEST
+
+int main() { return run_tests("table_text", spans, clients_as_json); }
