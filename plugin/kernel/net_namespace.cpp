@@ -109,6 +109,7 @@ Result<std::vector<NetNamespace>> NetNamespaceFinder::find(Look look) {
     const std::size_t with_file = found.size();
     if (Failure failure = find_by_processes(found, places))
       return *failure;
+    find_by_runtime_files(found, places);
     without_file_.assign(found.begin() + static_cast<std::ptrdiff_t>(with_file), found.end());
   } else {
     for (const NetNamespace &entry : without_file_)
@@ -129,6 +130,7 @@ Failure NetNamespaceFinder::find_files(std::vector<NetNamespace> &found, Places 
   const auto own = id_at("/proc/thread-self/ns/net");
   folder_refusal_.reset();
   listed_.clear();
+  runtime_files_.clear();
   for (const std::string &folder : folders_) {
     Listed &listed = listed_.emplace_back(state_of(folder));
     auto names = entries_of(folder);
@@ -146,7 +148,11 @@ Failure NetNamespaceFinder::find_files(std::vector<NetNamespace> &found, Places 
       path += name;
       const auto id = id_at(path);
       listed.is_settled = listed.is_settled && id.has_value();
-      if (id && id != own && places.try_emplace(*id, found.size()).second)
+      if (!id || id == own)
+        continue;
+      if (is_made_by_runtime(folder, name))
+        runtime_files_.try_emplace(*id, RuntimeFile{name, path});
+      else if (places.try_emplace(*id, found.size()).second)
         found.push_back({*id, name, false, {path}});
     }
   }
@@ -171,14 +177,26 @@ Failure NetNamespaceFinder::find_by_processes(std::vector<NetNamespace> &found, 
       const auto text = cgroup.read();
       if (!text && is_shortage(text.error().code))
         return text.error();
-      const std::string container = text ? container_id(*text) : "";
-      found.push_back({*id, container.empty() ? std::to_string(id->inode) : container, true, {}});
+      NetNamespace entry{*id, text ? container_id(*text) : "", true, {}};
+      const auto file = runtime_files_.find(*id);
+      if (file != runtime_files_.end())
+        entry.paths.push_back(file->second.path);
+      if (entry.name.empty())
+        entry.name = file != runtime_files_.end() ? file->second.name : std::to_string(id->inode);
+      found.push_back(std::move(entry));
     }
     NetNamespace &entry = found[place->second];
     if (entry.has_id && entry.paths.size() < most_paths)
       entry.paths.push_back(path);
   }
   return std::nullopt;
+}
+
+void NetNamespaceFinder::find_by_runtime_files(std::vector<NetNamespace> &found,
+                                               Places &places) const {
+  for (const auto &[id, file] : runtime_files_)
+    if (places.try_emplace(id, found.size()).second)
+      found.push_back({id, file.name, true, {file.path}});
 }
 
 NetNamespaceFinder::Listed NetNamespaceFinder::state_of(const std::string &folder) {
@@ -276,6 +294,17 @@ std::string container_id(std::string_view cgroup) {
       depth = 0;
   }
   return std::string(innermost);
+}
+
+bool is_made_by_runtime(std::string_view folder, std::string_view name) {
+  if (folder.ends_with("/docker/netns"))
+    return true;
+  constexpr std::string_view uuid = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+  for (const std::string_view prefix : {"cni-", "netns-"})
+    if (name.starts_with(prefix))
+      return std::equal(uuid.begin(), uuid.end(), name.begin() + prefix.size(), name.end(),
+                        [](char form, char c) { return form == 'x' ? is_id_digit(c) : c == form; });
+  return false;
 }
 
 Result<NetNamespaceSwitch> NetNamespaceSwitch::make() {

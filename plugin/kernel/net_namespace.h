@@ -28,8 +28,10 @@ struct NetNamespaceId {
 /// A net namespace other than collectd's own.
 struct NetNamespace {
   NetNamespaceId id;
-  std::string name;    ///< unique: from its file, else its container's id, else its inode
-  bool has_id = false; ///< it has no file, so that its successor will have another name
+  /// Unique: from its file, unless a container runtime made that; else its container's id; else the
+  /// runtime's file, or its inode.
+  std::string name;
+  bool has_id = false;            ///< its successor will have another name
   std::vector<std::string> paths; ///< where it can be opened: its file, or some of its processes
 
   bool operator==(const NetNamespace &) const = default;
@@ -52,6 +54,7 @@ public:
   enum class Look : std::uint8_t {
     everywhere,
     /// Keeps those without a file from the last list, since looking at all processes takes long.
+    /// Files of container runtimes do not count: without the processes the names are not known.
     at_files,
   };
   /// Returns all but the calling thread's own, sorted by name. It fails only for lack of
@@ -74,15 +77,23 @@ private:
     bool is_settled = false;
   };
   using Places = std::map<NetNamespaceId, std::size_t>; ///< positions in a list
+  /// A file that a container runtime made.
+  struct RuntimeFile {
+    std::string name;
+    std::string path;
+  };
 
   Failure find_files(std::vector<NetNamespace> &found, Places &places);
   Failure find_by_processes(std::vector<NetNamespace> &found, Places &places);
+  /// Those whose processes it may not look at, or that have none.
+  void find_by_runtime_files(std::vector<NetNamespace> &found, Places &places) const;
   static Listed state_of(const std::string &folder);
 
   std::vector<std::string> folders_;
   std::string proc_;
-  std::vector<Listed> listed_;             ///< one for each folder
-  std::vector<NetNamespace> without_file_; ///< from the last list
+  std::vector<Listed> listed_; ///< one for each folder
+  std::map<NetNamespaceId, RuntimeFile> runtime_files_;
+  std::vector<NetNamespace> without_file_; ///< from the last list; runtimes' files do not count
   bool refused_ = false;
   Failure folder_refusal_;
   std::map<NetNamespaceId, std::string> names_; ///< from the last list
@@ -91,6 +102,10 @@ private:
 /// The id of a container in the text of /proc/PID/cgroup: the first 12 of its 64 hex digits; of
 /// nested containers the innermost. Empty if there is none.
 std::string container_id(std::string_view cgroup);
+
+/// Whether a file of a net namespace has a name that the next start of its container changes:
+/// docker takes part of a random id, podman (netns-) and CNI plugins (cni-) a UUID.
+bool is_made_by_runtime(std::string_view folder, std::string_view name);
 
 /// Keeps at most `most` namespaces: first those with a file, then those kept before, then the
 /// others in order. Returns how many it dropped.

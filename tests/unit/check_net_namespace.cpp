@@ -327,6 +327,67 @@ START_TEST(files_name_namespaces_the_first_of_them) {
 }
 END_TEST
 
+START_TEST(names_of_container_runtimes) {
+  struct Case {
+    const char *folder;
+    const char *name;
+    bool is_made_by_runtime;
+  };
+  for (const Case &c : std::initializer_list<Case>{
+           {"/run/docker/netns", "0b7ab3cf8fbd", true},
+           {"/run/docker/netns", "default", true},
+           {"/run/netns", "cni-01234567-89ab-cdef-0123-456789abcdef", true},
+           {"/run/netns", "netns-01234567-89ab-cdef-0123-456789abcdef", true},
+           {"/run/netns", "cni-01234567-89ab-cdef-0123-456789abcde", false},
+           {"/run/netns", "cni-01234567-89ab-cdef-0123-456789abcdef0", false},
+           {"/run/netns", "cni-01234567x89ab-cdef-0123-456789abcdef", false},
+           {"/run/netns", "cni-", false},
+           {"/run/netns", "01234567-89ab-cdef-0123-456789abcdef", false},
+           {"/run/netns", "0b7ab3cf8fbd", false},
+           {"/run/netns", "blue", false},
+       })
+    ck_assert_msg(is_made_by_runtime(c.folder, c.name) == c.is_made_by_runtime, "%s/%s", c.folder,
+                  c.name);
+}
+END_TEST
+
+/// A runtime's file leads in, but its name is no name for series; and it is one of the places to
+/// enter by.
+START_TEST(a_file_of_a_container_runtime_is_no_lasting_name) {
+  Inhabitant inhabitant;
+  if (!inhabitant.has_begun())
+    return;
+  const Folder folder;
+  const Folder empty_proc;
+  const char *name = "cni-01234567-89ab-cdef-0123-456789abcdef";
+  ck_assert_int_eq(symlink(inhabitant.path().c_str(), (folder / name).c_str()), 0);
+  const auto found = [&](NetNamespaceFinder &finder, NetNamespaceFinder::Look look) {
+    const auto list = finder.find(look);
+    ck_assert(list);
+    const auto entry = std::find_if(list->begin(), list->end(), [&](const NetNamespace &each) {
+      return each.paths.front() == folder / name;
+    });
+    return entry == list->end() ? std::nullopt : std::optional(*entry);
+  };
+  using enum NetNamespaceFinder::Look;
+
+  NetNamespaceFinder finder({folder.path()});
+  ck_assert(!found(finder, at_files));
+  const auto with_processes = found(finder, everywhere);
+  ck_assert(with_processes && with_processes->has_id);
+  ck_assert_uint_eq(with_processes->paths.size(), 2);
+  ck_assert(found(finder, at_files) == with_processes);
+
+  NetNamespaceFinder blind({folder.path()}, empty_proc.path());
+  const auto alone = found(blind, everywhere);
+  ck_assert(alone && alone->has_id);
+  assert_text(alone->name, name);
+  auto there = NetNamespaceSwitch::make();
+  ck_assert(there);
+  ck_assert(!there->run_in(*alone, [] {}));
+}
+END_TEST
+
 START_TEST(a_list_that_cannot_be_had_is_no_empty_list) {
   const Folder folder;
   NetNamespaceFinder finder({folder / "none", folder.path()});
@@ -381,6 +442,7 @@ int main() {
       own_namespace_is_not_found, namespace_of_a_process_is_found_entered_and_left,
       a_switch_does_not_allocate, files_that_come_and_go_are_noticed,
       those_without_a_file_stay_in_a_list_of_files,
-      another_namespace_at_the_same_path_is_not_entered, files_name_namespaces_the_first_of_them,
+      another_namespace_at_the_same_path_is_not_entered, names_of_container_runtimes,
+      a_file_of_a_container_runtime_is_no_lasting_name, files_name_namespaces_the_first_of_them,
       a_list_that_cannot_be_had_is_no_empty_list, without_memory_a_list_ends_with_an_exception);
 }
