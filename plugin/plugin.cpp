@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <chrono>
 #include <exception>
-#include <malloc.h>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,7 +37,6 @@ struct Running {
   std::optional<TableFile> table_file;
   FaultLog table_faults;
   FaultSpell read_fault;
-  std::size_t most_rows = 0; ///< since memory was last given back
   bool has_read = false;
 };
 
@@ -97,23 +95,12 @@ void write_table(TableContents &contents) {
   log_lines(fault_lines(running->table_faults, faults));
 }
 
-/// Returns memory to the system after a peak, since the allocator would keep it for good.
-void give_memory_back(std::size_t rows) {
-  constexpr std::size_t peak_rows = 2000; // a few megabytes
-  running->most_rows = std::max(running->most_rows, rows);
-  if (running->most_rows < peak_rows || rows > running->most_rows / 2)
-    return;
-  running->most_rows = rows;
-  malloc_trim(0);
-}
-
 void publish(Report &report, Seconds interval) {
   dispatch_values(report.table, running->config->values, interval);
   if (report.contents)
     write_table(*report.contents);
   // Last, because collectd waits for the receivers of notifications.
   notify(report.notifications, report.table);
-  give_memory_back(report.table.rows.size());
 }
 
 /// The first reading waits longer, because it tells callers such as `collectd -T` whether there are
