@@ -193,7 +193,9 @@ struct Listener {
   State recent_state;       ///< the worst state in the last recent_ns
   Severity recent_severity; ///< the worst severity of an alarm in the last recent_ns
   AddressType address_type;
-  std::array<std::uint8_t, 5> reserved;
+  std::array<std::uint8_t, 1> reserved;
+  /// Position in the file, plus one, of the listener in whose queue its owner waits; 0 for none.
+  std::uint32_t waits_for;
 };
 
 /// Counters of the kernel about listening, per net namespace: events since its creation. The names
@@ -302,7 +304,8 @@ static_assert(sizeof(Header) == 112 && sizeof(Namespace) == 288 && sizeof(Listen
 static_assert(offsetof(Listener, clients) == 744 && offsetof(Listener, address) == 872 &&
               offsetof(Listener, members) == 900 && offsetof(Listener, length) == 904 &&
               offsetof(Listener, recent_peak) == 960 && offsetof(Listener, mean) == 1040 &&
-              offsetof(Listener, port) == 1104 && offsetof(Listener, reserved) == 1115);
+              offsetof(Listener, port) == 1104 && offsetof(Listener, reserved) == 1115 &&
+              offsetof(Listener, waits_for) == 1116);
 static_assert(offsetof(Namespace, has) == 104 && offsetof(Namespace, somaxconn) == 112 &&
               offsetof(Namespace, counters) == 168);
 static_assert(offsetof(Header, taken_at_ns) == 32 && offsetof(Header, unreported) == 96 &&

@@ -173,6 +173,8 @@ private:
     const std::string_view fault = layout::fault_of(record, header_.namespaces);
     if (!fault.empty())
       return refuse(at("listener", listeners_read_) + std::string(fault));
+    if (record.waits_for > header_.listeners)
+      return refuse(at("listener", listeners_read_) + "waits for one that is not there");
     const std::string_view name = layout::text_of(record.name);
     if (listeners_read_ > 0 && name <= last_name_)
       return refuse(at("listener", listeners_read_) + "is out of order");

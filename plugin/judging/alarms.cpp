@@ -22,8 +22,20 @@ constexpr std::chrono::seconds relapsed_stands_for{10}; // without the state
 std::vector<Notification> Alarms::update(std::span<const AlarmInput> listeners, Seconds measured) {
   ++interval_;
   std::vector<Change> changes;
+  find_chains(listeners);
+  // Those that wait come first, because their severity can become the root's.
+  const auto waits = [this](const AlarmInput &input) {
+    const auto found = roots_.empty() ? alarms_.end() : alarms_.find(input.name);
+    return !input.chain_root.empty() ||
+           (found != alarms_.end() && !found->second.chain_root.empty());
+  };
+  if (!roots_.empty())
+    for (const AlarmInput &input : listeners)
+      if (waits(input))
+        see(input, measured, changes);
   for (const AlarmInput &input : listeners)
-    see(input, measured, changes);
+    if (!waits(input))
+      see(input, measured, changes);
   for (Entry &entry : alarms_)
     if (entry.second.seen != interval_)
       miss(entry, changes);
@@ -34,6 +46,29 @@ std::vector<Notification> Alarms::update(std::span<const AlarmInput> listeners, 
     return alarm.state == ListenerState::ok && !alarm.waits && !may_relapse(alarm);
   });
   return notifications;
+}
+
+/// Finds the roots of all chains, those of recent intervals included.
+void Alarms::find_chains(std::span<const AlarmInput> listeners) {
+  roots_.clear();
+  failing_roots_.clear();
+  for (auto &[name, alarm] : alarms_) {
+    if (interval_ - alarm.chain_seen > window)
+      alarm.chain_root.clear();
+    if (alarm.chain_root.empty())
+      alarm.chain_for = Seconds(0);
+    if (!alarm.chain_root.empty())
+      roots_.try_emplace(alarm.chain_root, false);
+  }
+  for (const AlarmInput &input : listeners)
+    if (!input.chain_root.empty())
+      roots_.try_emplace(std::string(input.chain_root), false);
+  if (roots_.empty())
+    return;
+  for (const AlarmInput &input : listeners)
+    if (const auto root = roots_.find(input.name); root != roots_.end())
+      root->second =
+          input.diagnosis != nullptr && state_to_tell(*input.diagnosis) != ListenerState::ok;
 }
 
 StandingAlarm Alarms::standing(std::string_view name) const {
@@ -61,6 +96,11 @@ void Alarms::see(const AlarmInput &input, Seconds measured, std::vector<Change> 
   if (!judged)
     return;
   found->second.precedence = input.precedence;
+  if (!input.chain_root.empty()) {
+    found->second.chain_root = input.chain_root;
+    found->second.chain_distance = input.chain_distance;
+    found->second.chain_seen = interval_;
+  }
   judge(*found, state, *diagnosis, measured, changes);
 }
 
@@ -92,18 +132,21 @@ Severity Alarms::severity_of(const Alarm &alarm, const Diagnosis &diagnosis) {
 }
 
 void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnosis,
-                   Seconds measured, std::vector<Change> &changes) const {
+                   Seconds measured, std::vector<Change> &changes) {
   Alarm &alarm = entry.second;
   alarm.gone_for = 0;
   std::shift_right(alarm.recent.begin(), alarm.recent.end(), 1);
   alarm.recent.front() = current;
   alarm.since_end += measured;
+  if (!alarm.chain_root.empty())
+    alarm.chain_for += measured;
   alarm.without_worse = current < alarm.state ? alarm.without_worse + measured : Seconds(0);
 
   Severity severity = severity_of(alarm, diagnosis);
   // An overflow in the first interval may have lasted for long.
   if (interval_ == 1 && current == ListenerState::overflow)
     severity = Severity::failure;
+  severity = severity_in_chain(entry, current, severity, measured);
   const bool worse = std::tie(current, severity) > std::tie(alarm.state, alarm.severity);
   const bool better = std::all_of(alarm.recent.begin(), alarm.recent.end(),
                                   [&](ListenerState state) { return state < alarm.state; }) &&
@@ -147,6 +190,47 @@ void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnos
   alarm.owes_cause = diagnosis.cause_is_open;
   changes.push_back(
       {&entry, {entry.first, alarm.severity, current, diagnosis.cause, diagnosis.message}});
+}
+
+Severity Alarms::severity_in_chain(const Entry &entry, ListenerState current, Severity severity,
+                                   Seconds measured) {
+  const auto &[name, alarm] = entry;
+  if (current == ListenerState::ok || roots_.empty())
+    return severity;
+  const auto root = alarm.chain_root.empty() ? roots_.end() : roots_.find(alarm.chain_root);
+  if (root != roots_.end() && (root->second || alarm.chain_for <= stalled_after_ + 2 * measured) &&
+      current != ListenerState::missing && severity == Severity::failure) {
+    failing_roots_.insert(root->first);
+    return Severity::warning;
+  }
+  return failing_roots_.contains(name) ? Severity::failure : severity;
+}
+
+/// Sorts the members of each chain among their places.
+void Alarms::put_roots_first(std::vector<Change> &changes) {
+  std::map<std::string_view, std::vector<std::size_t>> chains; // by root
+  for (const Change &change : changes)
+    if (const std::string &root = change.entry->second.chain_root; !root.empty())
+      chains[root];
+  for (std::size_t i = 0; i < changes.size() && !chains.empty(); ++i) {
+    const std::string &root = changes[i].entry->second.chain_root;
+    const auto chain = chains.find(root.empty() ? std::string_view(changes[i].entry->first) : root);
+    if (chain != chains.end())
+      chain->second.push_back(i);
+  }
+  for (const auto &[root, places] : chains) {
+    std::vector<Change> members;
+    for (const std::size_t place : places)
+      members.push_back(std::move(changes[place]));
+    const auto distance = [](const Change &change) {
+      const Alarm &alarm = change.entry->second;
+      return alarm.chain_root.empty() ? 0 : alarm.chain_distance;
+    };
+    std::stable_sort(members.begin(), members.end(),
+                     [&](const Change &a, const Change &b) { return distance(a) < distance(b); });
+    for (std::size_t i = 0; i < places.size(); ++i)
+      changes[places[i]] = std::move(members[i]);
+  }
 }
 
 bool Alarms::may_relapse(const Alarm &alarm) {
@@ -211,6 +295,7 @@ std::vector<Notification> Alarms::limit(std::vector<Change> changes) {
            std::tie(b.entry->second.precedence, first.severity, first.state);
   };
   std::stable_sort(changes.begin(), changes.end(), goes_before);
+  put_roots_first(changes);
   const std::size_t named = std::min(changes.size(), notifications_at_most);
   std::vector<Notification> notifications;
   for (std::size_t i = 0; i < changes.size(); ++i) {

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -39,6 +40,9 @@ struct AlarmInput {
   /// Nullptr if it could not be read; its alarm then stays as it is.
   const Diagnosis *diagnosis = nullptr;
   Precedence precedence;
+  /// The listener for which its owner waits, at the end of a chain of such waits; "" for none.
+  std::string_view chain_root = {};
+  std::size_t chain_distance = 0; ///< waits from here to the root
 };
 
 /// Decides which diagnoses become notifications. Only changes do: a worse state at once, a better
@@ -51,6 +55,11 @@ struct AlarmInput {
 /// it gets worse, when it ends and comes back, or when later intervals prove it without the first
 /// one: two overflows, three intervals that are high, or stalled or missing for the full time since
 /// the start. Its end is sent only if the alarm itself was.
+///
+/// Of a chain of listeners that wait for each other only the root is a FAILURE, and it is sent
+/// first: what would be a FAILURE elsewhere in the chain is a WARNING and makes the root's alarm a
+/// FAILURE. If the root has no alarm, nothing changes. A chain lasts for three intervals without
+/// evidence.
 ///
 /// While a listener is gone its alarm stays as it is, so that a restart of a service is no change.
 /// After three intervals the alarm ends with a notification. An expected listener keeps its alarm,
@@ -101,8 +110,12 @@ private:
     bool waits = false;        ///< the active state still has to be sent by name
     Cause cause{};             ///< of the last interval with that state; the next two also
     std::string message;       ///< kept while it waits
-    std::size_t gone_for = 0;  ///< intervals
-    std::uint64_t seen = 0;    ///< number of the last interval that had it
+    std::string chain_root;    ///< see AlarmInput; "" for none
+    std::size_t chain_distance = 0;
+    std::uint64_t chain_seen = 0; ///< number of the last interval that had evidence
+    Seconds chain_for{0};         ///< time since the first one
+    std::size_t gone_for = 0;     ///< intervals
+    std::uint64_t seen = 0;       ///< number of the last interval that had it
   };
   using Entry = std::map<std::string, Alarm, std::less<>>::value_type;
   struct Change {
@@ -113,7 +126,11 @@ private:
 
   void see(const AlarmInput &input, Seconds measured, std::vector<Change> &changes);
   void judge(Entry &entry, ListenerState current, const Diagnosis &diagnosis, Seconds measured,
-             std::vector<Change> &changes) const;
+             std::vector<Change> &changes);
+  void find_chains(std::span<const AlarmInput> listeners);
+  Severity severity_in_chain(const Entry &entry, ListenerState current, Severity severity,
+                             Seconds measured);
+  static void put_roots_first(std::vector<Change> &changes);
   static Severity severity_of(const Alarm &alarm, const Diagnosis &diagnosis);
   static bool may_relapse(const Alarm &alarm);
   static bool settles_cause(const Alarm &alarm, const Diagnosis &diagnosis);
@@ -129,6 +146,9 @@ private:
   Seconds missing_after_;
   std::map<std::string, Alarm, std::less<>> alarms_;
   std::uint64_t interval_ = 0;
+  // In this interval:
+  std::map<std::string, bool, std::less<>> roots_; ///< of chains, and whether they are in trouble
+  std::set<std::string, std::less<>> failing_roots_;
   bool summary_stands_ = false;
 };
 

@@ -63,6 +63,14 @@ struct TableBuilder::Draft {
   std::vector<std::size_t> candidate_rows;          ///< row of each candidate
   std::optional<std::uint64_t> unstable_syn_length; ///< sum over the unstable listeners
   std::size_t given_out_ports = 0; ///< listeners that are unstable because of their port
+  /// A queue in which processes of another listener wait.
+  struct WaitedAt {
+    std::string name;  ///< before a Watch block renamed it
+    std::string shown; ///< as messages have it
+    std::uint64_t count = 0;
+  };
+  std::unordered_map<std::uint64_t, WaitedAt> waits;      ///< by cookie of the one that waits
+  std::vector<std::pair<std::size_t, std::string>> links; ///< row, and name of the one it waits for
   // The namespace whose rows are being added.
   NamespaceFacts common;
   bool looked_before = false; ///< its limits were read in the previous interval
@@ -97,14 +105,18 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
   draft.common.is_baseline = interval_ <= 2;
 
   unread_.clear();
+  const auto survey_of = [&](const NamespaceHarvest &other) -> const NamespaceSurvey * {
+    if (!survey)
+      return nullptr;
+    const auto entry = survey->others.find(other.id);
+    return entry == survey->others.end() ? nullptr : &entry->second;
+  };
+  find_waits(harvest.own, survey ? &survey->own : nullptr, draft);
+  for (const NamespaceHarvest &other : harvest.others)
+    find_waits(other, survey_of(other), draft);
   add_namespace(harvest.own, survey ? &survey->own : nullptr, draft);
-  for (const NamespaceHarvest &other : harvest.others) {
-    const NamespaceSurvey *found = nullptr;
-    if (survey)
-      if (const auto entry = survey->others.find(other.id); entry != survey->others.end())
-        found = &entry->second;
-    add_namespace(other, found, draft);
-  }
+  for (const NamespaceHarvest &other : harvest.others)
+    add_namespace(other, survey_of(other), draft);
   add_aggregates(harvest, draft);
   if (draft.given_out_ports > few_given_out_ports)
     draft.table.notices.emplace_back(
@@ -117,6 +129,7 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
            !unread_.contains(memory.second.origin);
   });
   note_unread(draft);
+  link_rows(draft);
   if (watched_for_ >= config_->missing_after && draft.table.is_complete)
     for (std::string &notice : matched_entries_.take_unmatched())
       draft.table.notices.push_back(std::move(notice));
@@ -486,9 +499,26 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
     const std::uint64_t acks = interval.flow->ack_overflows.value_or(0);
     facts.came = interval.flow->arrived + facts.overflows - std::min(facts.overflows, acks);
   }
-  const WaitingClients *clients = waiting_clients(interval, row.family, draft);
+  const WaitingClients *clients =
+      waiting_clients(interval, row.family, draft.namespace_survey, draft);
   const std::string remark = clients != nullptr ? clients_remark(*clients) : "";
   facts.clients = remark;
+  const Draft::WaitedAt *waited_at = nullptr;
+  const auto see_wait = [&](std::uint64_t cookie) {
+    const auto found = draft.waits.find(cookie);
+    if (found != draft.waits.end() && found->second.name != name &&
+        (waited_at == nullptr || found->second.count > waited_at->count))
+      waited_at = &found->second;
+  };
+  if (!draft.waits.empty()) {
+    see_wait(interval.cookie);
+    for (const WaitingMember &member : interval.waiting)
+      see_wait(member.cookie);
+  }
+  if (waited_at != nullptr) {
+    facts.waits_for = waited_at->shown;
+    draft.links.emplace_back(draft.table.rows.size(), waited_at->name);
+  }
   memory.history.add(facts, draft.common, limits);
   row.diagnosis = diagnose(facts, draft.common, limits, memory.history);
   if (clients != nullptr && row.diagnosis->state != ListenerState::ok)
@@ -522,16 +552,16 @@ bool TableBuilder::is_outdated(const Survey &survey, const ListenerInterval &int
 
 /// Of several Unix sockets of one path, those of the fullest queue.
 const WaitingClients *TableBuilder::waiting_clients(const ListenerInterval &interval, Family family,
+                                                    const NamespaceSurvey *survey,
                                                     const Draft &draft) {
   if (draft.survey == nullptr || is_outdated(*draft.survey, interval, draft))
     return nullptr;
   const WaitingClients *result = nullptr;
   if (family == Family::tcp) {
-    if (draft.namespace_survey == nullptr || draft.namespace_survey->tcp_clients.empty())
+    if (survey == nullptr || survey->tcp_clients.empty())
       return nullptr;
-    const auto &clients = draft.namespace_survey->tcp_clients;
-    const auto found = clients.find(lasting_key(interval.identity));
-    return found == clients.end() ? nullptr : &found->second;
+    const auto found = survey->tcp_clients.find(lasting_key(interval.identity));
+    return found == survey->tcp_clients.end() ? nullptr : &found->second;
   }
   for (const WaitingMember &member : interval.waiting)
     if (const auto found = draft.survey->unix_clients.find(member.cookie);
@@ -539,6 +569,47 @@ const WaitingClients *TableBuilder::waiting_clients(const ListenerInterval &inte
         (result == nullptr || found->second.counted > result->counted))
       result = &found->second;
   return result;
+}
+
+/// Notes in which queues the processes of other listeners wait; of several, the one with the most.
+void TableBuilder::find_waits(const NamespaceHarvest &harvest, const NamespaceSurvey *survey,
+                              Draft &draft) const {
+  const bool is_own = harvest.label.name.empty();
+  if (survey != nullptr && !survey->tcp_clients.empty())
+    find_waits(harvest.tcp, Family::tcp, is_own, survey, draft);
+  if (harvest.unix_sockets && draft.survey != nullptr && !draft.survey->unix_clients.empty())
+    find_waits(*harvest.unix_sockets, Family::unix_socket, is_own, survey, draft);
+}
+
+void TableBuilder::find_waits(const FamilyHarvest &kind, Family family, bool is_own,
+                              const NamespaceSurvey *survey, Draft &draft) const {
+  for (const ListenerHarvest &listener : kind.listeners) {
+    const ListenerInterval &interval = listener.interval;
+    if (interval.queue.last == 0)
+      continue;
+    const WaitingClients *clients = waiting_clients(interval, family, survey, draft);
+    if (clients == nullptr || clients->of_listeners.empty())
+      continue;
+    const WatchFacts watch = watch_facts(*config_, interval.identity.view(is_own));
+    for (const auto &[cookie, count] : clients->of_listeners) {
+      Draft::WaitedAt &most = draft.waits[cookie];
+      if (count > most.count)
+        most = {.name = interval.identity.name,
+                .shown = watch.name.value_or(interval.identity.name),
+                .count = count};
+    }
+  }
+}
+
+void TableBuilder::link_rows(Draft &draft) {
+  if (draft.links.empty())
+    return;
+  std::unordered_map<std::string_view, std::size_t> rows; // by name
+  for (std::size_t i = 0; i < draft.listeners.size(); ++i)
+    rows.try_emplace(draft.listeners[i].name, i);
+  for (const auto &[from, name] : draft.links)
+    if (const auto to = rows.find(name); to != rows.end())
+      draft.table.waits.push_back({.from = from, .to = to->second});
 }
 
 AcceptFacts TableBuilder::accept_facts(const ListenerInterval &interval, Family family,
@@ -730,9 +801,17 @@ void TableBuilder::give_names(Draft &draft) {
 std::vector<AlarmInput> alarm_inputs(const Table &table) {
   std::vector<AlarmInput> inputs;
   inputs.reserve(table.rows.size() + table.unread.size());
-  for (const Row &row : table.rows)
-    if (row.diagnosis)
-      inputs.push_back({row.name, &*row.diagnosis, row.precedence});
+  const std::map<std::size_t, ChainPlace> chains = find_chains(table.waits);
+  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+    const Row &row = table.rows[i];
+    if (!row.diagnosis)
+      continue;
+    AlarmInput &input = inputs.emplace_back(AlarmInput{row.name, &*row.diagnosis, row.precedence});
+    if (const auto place = chains.find(i); place != chains.end()) {
+      input.chain_root = table.rows[place->second.root].name;
+      input.chain_distance = place->second.distance;
+    }
+  }
   for (const std::string &name : table.unread)
     inputs.push_back({name, nullptr, {}});
   return inputs;

@@ -2,6 +2,7 @@
 
 #include "accept_proof.h"
 #include "alarms.h"
+#include "chains.h"
 #include "config.h"
 #include "diagnosis.h"
 #include "drop_account.h"
@@ -93,8 +94,9 @@ struct Table {
   std::chrono::system_clock::time_point begun_at;
   std::chrono::system_clock::time_point taken_at;
   std::chrono::nanoseconds measured{0}; ///< length of the interval
-  bool is_complete = true; ///< false if some listeners could not be read and have no row
-  std::vector<Row> rows;   ///< includes the sums of listeners without series of their own
+  bool is_complete = true;         ///< false if some listeners could not be read and have no row
+  std::vector<ListenerWait> waits; ///< positions of rows
+  std::vector<Row> rows;           ///< includes the sums of listeners without series of their own
   /// Listeners that could not be read, so that their state is unchanged.
   std::vector<std::string> unread;
   std::optional<HostFigures> host;
@@ -177,7 +179,12 @@ private:
   static bool is_outdated(const Survey &survey, const ListenerInterval &interval,
                           const Draft &draft);
   static const WaitingClients *waiting_clients(const ListenerInterval &interval, Family family,
-                                               const Draft &draft);
+                                               const NamespaceSurvey *survey, const Draft &draft);
+  void find_waits(const NamespaceHarvest &harvest, const NamespaceSurvey *survey,
+                  Draft &draft) const;
+  void find_waits(const FamilyHarvest &kind, Family family, bool is_own,
+                  const NamespaceSurvey *survey, Draft &draft) const;
+  static void link_rows(Draft &draft);
   AcceptFacts accept_facts(const ListenerInterval &interval, Family family, Memory &memory,
                            const Draft &draft) const;
   NamespaceFacts facts_of(const NamespaceHarvest &harvest, const NamespaceSurvey *survey);

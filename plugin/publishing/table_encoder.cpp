@@ -200,6 +200,24 @@ std::map<std::string, std::uint32_t> add_namespaces(const Table &table, TableCon
   return positions;
 }
 
+/// rows: in the order of the records.
+void add_waits(const Table &table, const std::vector<const Row *> &rows, TableContents &contents) {
+  if (table.waits.empty())
+    return;
+  std::map<const Row *, std::uint32_t> positions;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    positions.emplace(rows[i], static_cast<std::uint32_t>(i));
+  for (const ListenerWait &wait : table.waits) {
+    const auto from = positions.find(&table.rows[wait.from]);
+    const auto to = positions.find(&table.rows[wait.to]);
+    if (from == positions.end() || to == positions.end())
+      continue;
+    layout::Listener &record = contents.listeners[from->second];
+    if (record.state != layout::State::ok)
+      record.waits_for = to->second + 1;
+  }
+}
+
 } // namespace
 
 TableContents table_contents(const Table &table, const Harvest &harvest, duration<double> interval,
@@ -240,6 +258,7 @@ TableContents table_contents(const Table &table, const Harvest &harvest, duratio
       record.net_namespace = position->second;
   }
   recent.prune(now);
+  add_waits(table, rows, contents);
   return contents;
 }
 

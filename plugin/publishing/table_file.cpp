@@ -13,6 +13,7 @@
 #include <string_view>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace backlog {
@@ -77,8 +78,37 @@ void sort_namespaces(TableContents &contents, std::vector<std::string> &left_out
         listener.net_namespace < position.size() ? position[listener.net_namespace] : nowhere;
 }
 
+using Waits = std::vector<std::pair<std::string, std::string>>; // names: who, and for whom
+
+/// Takes the positions out, which change when the listeners are sorted.
+Waits take_waits(std::vector<layout::Listener> &listeners) {
+  Waits waits;
+  for (layout::Listener &listener : listeners)
+    if (const std::uint32_t position = std::exchange(listener.waits_for, 0);
+        position > 0 && position <= listeners.size())
+      waits.emplace_back(name_of(listener), name_of(listeners[position - 1]));
+  return waits;
+}
+
+/// listeners: sorted.
+void put_waits(const Waits &waits, std::vector<layout::Listener> &listeners) {
+  const auto find = [&](std::string_view name) {
+    const auto found = std::lower_bound(
+        listeners.begin(), listeners.end(), name,
+        [](const auto &listener, std::string_view wanted) { return name_of(listener) < wanted; });
+    return found != listeners.end() && name_of(*found) == name ? found : listeners.end();
+  };
+  for (const auto &[from, to] : waits) {
+    const auto waiting = find(from);
+    const auto waited_for = find(to);
+    if (waiting != listeners.end() && waited_for != listeners.end())
+      waiting->waits_for = static_cast<std::uint32_t>(waited_for - listeners.begin()) + 1;
+  }
+}
+
 void sort_listeners(TableContents &contents, std::vector<std::string> &left_out) {
   std::vector<layout::Listener> &listeners = contents.listeners;
+  const Waits waits = take_waits(listeners);
   std::erase_if(listeners, [&](const layout::Listener &record) {
     const std::string_view fault = layout::fault_of(record, contents.namespaces.size());
     if (!fault.empty())
@@ -95,6 +125,7 @@ void sort_listeners(TableContents &contents, std::vector<std::string> &left_out)
     return true;
   };
   listeners.erase(std::unique(listeners.begin(), listeners.end(), same_name), listeners.end());
+  put_waits(waits, listeners);
 }
 
 /// Fails if the rest would not be a table.

@@ -14,6 +14,7 @@ using Place = WaitingClient::Place;
 
 // At most so many clients in one survey; memory for some 100 bytes each.
 constexpr std::size_t most_clients = 16384;
+constexpr std::uint64_t surveys_until_forgotten = 6;
 // An address of which so many connections have no other end here is another host's.
 constexpr int misses_of_another_host = 3;
 
@@ -54,29 +55,31 @@ private:
 } // namespace
 
 void ClientSearch::begin() {
+  ++number_;
   looked_at_ = 0;
   tcp_.clear();
   unix_.clear();
+  processes_.clear();
 }
 
-/// Keeps the processes of sockets that were seen in this survey.
+/// Keeps the processes of clients that were seen lately; a scan can be left out.
 void ClientSearch::end() {
-  const std::unordered_set<std::uint32_t> seen = clients_here();
-  std::erase_if(processes_, [&](const auto &entry) { return !seen.contains(entry.first); });
+  for (const std::uint32_t inode : clients_here())
+    if (const auto found = known_.find(inode); found != known_.end())
+      found->second.seen = number_;
+  std::erase_if(known_, [this](const auto &entry) {
+    return number_ - entry.second.seen >= surveys_until_forgotten;
+  });
   begin();
 }
 
-std::unordered_set<std::uint32_t> ClientSearch::clients_here() const {
+std::unordered_set<std::uint32_t> ClientSearch::clients_here() {
   std::unordered_set<std::uint32_t> inodes;
-  const auto add = [&](const ClientQueue &queue) {
+  for_each_queue([&](const ClientQueue &queue) {
     for (const WaitingClient &client : queue.clients)
       if (client.place == Place::here)
         inodes.insert(client.inode);
-  };
-  for (const auto &[key, queue] : tcp_)
-    add(queue);
-  for (const auto &[cookie, queue] : unix_)
-    add(queue);
+  });
   return inodes;
 }
 
@@ -111,28 +114,54 @@ void ClientSearch::add_unix(const ListeningSocket &socket, const UnixPeers &peer
   }
 }
 
-void ClientSearch::find_processes(const std::vector<ListeningSocket> &listening) {
+void ClientSearch::find_processes(std::span<const OwnedSocket> listening) {
   std::unordered_set<std::uint32_t> wanted = clients_here();
   std::unordered_set<std::uint32_t> noted;
-  for (const ListeningSocket &socket : listening)
+  for (const OwnedSocket &socket : listening)
     noted.insert(socket.inode);
-  // The sockets that they have, too, may be others than in the last survey.
-  const std::vector<pid_t> known = std::exchange(known_, {});
-  if (!known.empty())
-    take(find_socket_holders(wanted, noted, known), listening);
+  for_each_queue([&](const ClientQueue &queue) {
+    for (const ListeningSocket &socket : queue.sockets)
+      noted.insert(socket.inode);
+  });
+  // They may have other sockets by now.
+  const std::vector<pid_t> pids = std::exchange(pids_, {});
+  if (!pids.empty())
+    take(find_socket_holders(wanted, noted, pids));
   if (!wanted.empty())
-    take(find_socket_holders(wanted, noted), listening);
+    take(find_socket_holders(wanted, noted));
 }
 
-void ClientSearch::take(const std::vector<SocketHolder> &holders,
-                        const std::vector<ListeningSocket> &listening) {
-  constexpr std::size_t most_known = 64;
-  for (const SocketHolder &holder : holders) {
-    const ClientProcess process = client_process(holder, listening);
-    for (const std::uint32_t inode : holder.held)
-      processes_.insert_or_assign(inode, process);
-    if (known_.size() < most_known)
-      known_.push_back(holder.owner.pid);
+void ClientSearch::take(std::vector<SocketHolder> holders) {
+  constexpr std::size_t most_pids = 64;
+  for (SocketHolder &found : holders) {
+    const auto holder = std::make_shared<const SocketHolder>(std::move(found));
+    for (const std::uint32_t inode : holder->held)
+      known_[inode] = {.holder = holder, .seen = number_};
+    if (pids_.size() < most_pids)
+      pids_.push_back(holder->owner.pid);
+  }
+}
+
+void ClientSearch::identify_processes(std::span<const OwnedSocket> listening) {
+  std::unordered_map<std::shared_ptr<const SocketHolder>, std::vector<std::uint32_t>> clients;
+  std::unordered_set<std::uint32_t> held;
+  for (const std::uint32_t inode : clients_here())
+    if (const auto found = known_.find(inode); found != known_.end()) {
+      const auto &holder = found->second.holder;
+      clients[holder].push_back(inode);
+      held.insert(holder->noted.begin(), holder->noted.end());
+    }
+  std::vector<ListeningSocket> sockets;
+  for_each_queue([&](const ClientQueue &queue) {
+    sockets.insert(sockets.end(), queue.sockets.begin(), queue.sockets.end());
+  });
+  for (const OwnedSocket &socket : listening)
+    if (held.contains(socket.inode))
+      sockets.push_back({.cookie = socket.cookie, .inode = socket.inode, .owner = {}});
+  for (const auto &[holder, inodes] : clients) {
+    const ClientProcess process = client_process(*holder, sockets);
+    for (const std::uint32_t inode : inodes)
+      processes_.emplace(inode, process);
   }
 }
 

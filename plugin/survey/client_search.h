@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <span>
 #include <string>
 #include <sys/types.h>
 #include <unordered_map>
@@ -40,22 +42,18 @@ public:
   /// Adds the queue of a Unix socket.
   void add_unix(const ListeningSocket &socket, const UnixPeers &peers);
   /// Looks for the processes that have the clients' sockets open: first into those that had some in
-  /// the last survey, then, if some are missing, into all. Without it those of the last survey are
-  /// known. owner_of: gives the Owner of a listening socket by cookie, or null.
-  template <class OwnerOf> void find_processes(OwnerOf owner_of) {
-    std::vector<ListeningSocket> listening;
-    const auto add = [&](ClientQueue &queue) {
-      for (ListeningSocket &socket : queue.sockets) {
+  /// the last search, then, if some are missing, into all. listening: all listening sockets.
+  void find_processes(std::span<const OwnedSocket> listening);
+  /// Finds out which listeners the processes serve; those of an earlier search, too. owner_of:
+  /// gives the Owner of a listening socket by cookie, or null.
+  template <class OwnerOf>
+  void identify_processes(std::span<const OwnedSocket> listening, OwnerOf owner_of) {
+    for_each_queue([&](ClientQueue &queue) {
+      for (ListeningSocket &socket : queue.sockets)
         if (const Owner *owner = owner_of(socket.cookie))
           socket.owner = *owner;
-        listening.push_back(socket);
-      }
-    };
-    for (auto &[key, queue] : tcp_)
-      add(queue);
-    for (auto &[cookie, queue] : unix_)
-      add(queue);
-    find_processes(listening);
+    });
+    identify_processes(listening);
   }
 
   using TcpKey = std::pair<NetNamespaceId, std::string>;
@@ -63,19 +61,31 @@ public:
   std::unordered_map<std::uint64_t, WaitingClients> unix_clients() const; ///< by cookie
 
 private:
-  void find_processes(const std::vector<ListeningSocket> &listening);
-  std::unordered_set<std::uint32_t> clients_here() const; ///< inodes
-  void take(const std::vector<SocketHolder> &holders,
-            const std::vector<ListeningSocket> &listening);
+  struct Known {
+    std::shared_ptr<const SocketHolder> holder;
+    std::uint64_t seen = 0; ///< number of the last survey that had the client
+  };
+
+  template <class Use> void for_each_queue(Use use) {
+    for (auto &[key, queue] : tcp_)
+      use(queue);
+    for (auto &[cookie, queue] : unix_)
+      use(queue);
+  }
+  void identify_processes(std::span<const OwnedSocket> listening);
+  std::unordered_set<std::uint32_t> clients_here(); ///< inodes
+  void take(std::vector<SocketHolder> holders);
 
   ClientReport report_;
   bool owners_;
-  ClientProcesses processes_; ///< also from earlier surveys
-  std::vector<pid_t> known_;  ///< processes that had clients' sockets in the last search
+  std::unordered_map<std::uint32_t, Known> known_; ///< by client's inode
+  std::vector<pid_t> pids_;  ///< processes that had clients' sockets in the last search
+  std::uint64_t number_ = 0; ///< of the current survey
   // The current survey.
   std::size_t looked_at_ = 0; ///< clients
   std::map<TcpKey, ClientQueue> tcp_;
   std::unordered_map<std::uint64_t, ClientQueue> unix_;
+  ClientProcesses processes_;
 };
 
 } // namespace backlog

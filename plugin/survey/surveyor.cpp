@@ -558,7 +558,7 @@ private:
       return std::nullopt;
     }
     if (kind == ScanKind::clients) {
-      clients_.find_processes([this](std::uint64_t cookie) { return owners_.find(cookie); });
+      clients_.find_processes(sockets_);
       return std::nullopt;
     }
     Result<SockDiag> sock_diag = SockDiag::open();
@@ -589,6 +589,8 @@ private:
   void report_clients() {
     if (!clients_.is_on() || !requests_.any_trouble)
       return;
+    clients_.identify_processes(sockets_,
+                                [this](std::uint64_t cookie) { return owners_.find(cookie); });
     for (auto &[key, clients] : clients_.tcp_clients()) {
       const auto &[net_namespace, name] = key;
       NamespaceSurvey &survey =

@@ -56,7 +56,9 @@ ClientProcess client_process(const SocketHolder &holder,
   for (const ListeningSocket &socket : listening) {
     const bool has_it =
         std::find(holder.noted.begin(), holder.noted.end(), socket.inode) != holder.noted.end();
-    if (has_it || is_of_same_program(holder.owner, socket.owner))
+    const bool is_known = std::find(process.listeners.begin(), process.listeners.end(),
+                                    socket.cookie) != process.listeners.end();
+    if (!is_known && (has_it || is_of_same_program(holder.owner, socket.owner)))
       process.listeners.push_back(socket.cookie);
   }
   return process;

@@ -717,10 +717,99 @@ START_TEST(a_day_with_one_overflow) {
 }
 END_TEST
 
+namespace {
+
+/// A listener in a chain: its intervals, and in which of them it was seen to wait (`^`).
+struct ChainMember {
+  const char *name;
+  const char *root; ///< "" for none
+  std::size_t distance;
+  std::string intervals;
+  std::string waits;
+};
+
+/// The notifications of each interval in their order, as FAILURE `F`, WARNING `W` or OKAY `k` with
+/// the first letter of the name.
+std::string told_in_order(const std::vector<ChainMember> &members,
+                          Alarms::Seconds stalled_after = 30s) {
+  Alarms alarms(NotifyStates{}, stalled_after);
+  std::string text;
+  for (std::size_t i = 0; i < members.front().intervals.size(); ++i) {
+    std::vector<Diagnosis> diagnoses;
+    for (const ChainMember &member : members)
+      diagnoses.push_back(diagnosis_of(member.intervals[i]));
+    std::vector<AlarmInput> inputs;
+    for (std::size_t j = 0; j < members.size(); ++j) {
+      const ChainMember &member = members[j];
+      AlarmInput &input = inputs.emplace_back(AlarmInput{member.name, &diagnoses[j], {}});
+      if (i < member.waits.size() && member.waits[i] == '^') {
+        input.chain_root = member.root;
+        input.chain_distance = member.distance;
+      }
+    }
+    text += text.empty() ? "" : " ";
+    for (const Notification &notification : alarms.update(inputs, measured)) {
+      text += notification.severity == Severity::failure   ? 'F'
+              : notification.severity == Severity::warning ? 'W'
+                                                           : 'k';
+      text += notification.name.front();
+    }
+    if (text.empty() || text.back() == ' ')
+      text += '.';
+  }
+  return text;
+}
+
+} // namespace
+
+START_TEST(chains_have_one_failure) {
+  const struct {
+    const char *what;
+    std::vector<ChainMember> members;
+    const char *told;
+  } cases[] = {
+      {"two troubles without evidence",
+       {{"a", "", 0, ".oo...", ""}, {"b", "", 0, ".ss...", ""}},
+       ". FbWa Fa . . kakb"},
+      {"one waits for the other",
+       {{"a", "b", 1, ".oo...", ".^^"}, {"b", "", 0, ".ss...", ""}},
+       ". FbWa . . . kbka"},
+      {"the root comes first, whatever the order and the state",
+       {{"a", "c", 2, ".s..", ".^"}, {"b", "c", 1, ".o..", ".^"}, {"c", "", 0, ".h..", ""}},
+       ". FcWbWa . ."},
+      {"the failure of one that waits is the root's",
+       {{"a", "b", 1, ".oO...", ".^^"}, {"b", "", 0, ".ooo..", ""}},
+       ". WbWa Fb . . ka"},
+      {"the root stalls later",
+       {{"a", "b", 1, ".ooooo", ".^^^^^"}, {"b", "", 0, "....ss", ""}},
+       ". Wa . . Fb ."},
+      {"the root never gets into trouble",
+       {{"a", "b", 1, ".ooooooo", ".^^^^^^^"}, {"b", "", 0, "........", ""}},
+       ". Wa . . . . Fa ."},
+      {"three intervals without evidence",
+       {{"a", "b", 1, ".oooooo", ".^"}, {"b", "", 0, ".ssssss", ""}},
+       ". FbWa . . . Fa ."},
+      {"a FAILURE that was sent stays",
+       {{"a", "b", 1, ".ss...", "..^"}, {"b", "", 0, "..s...", ""}},
+       ". Fa Fb . . kbka"},
+      {"a root that is not there any more",
+       {{"a", "b", 1, ".oooooo", ".^^^^^^"}},
+       ". Wa . . . . Fa"},
+      {"a missing one waits for nobody",
+       {{"a", "b", 1, ".m", ".^"}, {"b", "", 0, ".s", ""}},
+       ". FbFa"},
+  };
+  for (const auto &c : cases)
+    assert_text(std::string(c.what) + ": " + told_in_order(c.members),
+                std::string(c.what) + ": " + c.told);
+}
+END_TEST
+
 int main() {
   return run_tests(
-      "alarms", changes_only, the_alarm_that_stands, what_comes_again_soon_stands_for_ten_seconds,
-      the_cause_of_a_run_that_ends_without_drops, the_first_interval_is_a_baseline,
+      "alarms", chains_have_one_failure, changes_only, the_alarm_that_stands,
+      what_comes_again_soon_stands_for_ten_seconds, the_cause_of_a_run_that_ends_without_drops,
+      the_first_interval_is_a_baseline,
       what_later_intervals_prove_is_told_though_it_began_in_the_first,
       a_restart_of_a_service_is_no_change, a_listener_that_is_gone_ends_its_alarm,
       an_expected_one_that_is_absent_keeps_its_alarm, what_could_not_be_read_stays_as_it_is,

@@ -965,6 +965,53 @@ struct WaitingScene {
 
 } // namespace
 
+START_TEST(who_waits_for_whom) {
+  Tables tables({.watches = {{.entry = "tcp_any_80", .name = "web"}}});
+  FamilyHarvest kind = kind_of({{"tcp_any_80"}, {"tcp_any_81"}, {"tcp_any_82"}, {"tcp_any_83"}});
+  for (std::size_t i = 0; i < kind.listeners.size(); ++i) {
+    ListenerInterval &interval = kind.listeners[i].interval;
+    interval.cookie = 10 * (i + 1); // of a member at which nobody waits
+    interval.queue.last = 100;
+    interval.limit = 100;
+    interval.waiting.push_back({.cookie = interval.cookie + 1, .length = 100});
+    interval.runs.not_empty_for = 60s;
+  }
+  Survey survey;
+  const auto set_clients = [&](const char *name, std::map<std::uint64_t, std::uint64_t> listeners) {
+    WaitingClients &clients = survey.own.tcp_clients[name];
+    clients.counted = clients.visible = 100;
+    clients.most = {{.client = "a.service", .owner = "", .count = 100}};
+    clients.of_listeners = std::move(listeners);
+    survey.own.tcp_waits[name] = {.ages = std::vector<std::chrono::milliseconds>(100, 60s),
+                                  .oldest_cookie = 1};
+  };
+  set_clients("tcp_any_80", {{21, 3}, {30, 1}});
+  set_clients("tcp_any_81", {});
+  set_clients("tcp_any_82", {{21, 4}, {11, 1}, {31, 9}}); // 31: its own
+  Harvest harvest;
+  harvest.measured = 10s;
+  harvest.own.tcp = kind;
+  tables.take(harvest, survey);
+  const auto name_at = [&](std::size_t position) { return tables.table.rows[position].name; };
+  std::map<std::string, std::string> waits;
+  for (const ListenerWait &wait : tables.table.waits)
+    waits[name_at(wait.from)] = name_at(wait.to);
+  ck_assert(waits == (std::map<std::string, std::string>{{"web", "tcp_any_82"},
+                                                         {"tcp_any_81", "tcp_any_82"},
+                                                         {"tcp_any_82", "web"}}));
+  const std::string &message = tables.row("tcp_any_82").diagnosis->message;
+  ck_assert_msg(message.ends_with("; all from a.service; waits for web"), "%s", message.c_str());
+  assert_text(tables.row("tcp_any_82").clients, "100 of 100 from a.service");
+  assert_text(tables.row("tcp_any_83").clients, "");
+
+  // A survey of an earlier interval says nothing of a queue that has shrunk since.
+  harvest.ended_at += 10s;
+  tables.take(harvest, survey);
+  ck_assert(tables.table.waits.empty());
+  assert_text(tables.row("tcp_any_82").clients, "");
+}
+END_TEST
+
 START_TEST(a_stall_is_proved_by_who_waits) {
   using enum layout::State;
   struct Case {
@@ -1162,7 +1209,8 @@ int main() {
       names_with_ids_are_expected_by_themselves_only, a_kind_that_is_not_read_switches_off_no_other,
       other_namespaces_that_are_not_read_keep_what_is_theirs,
       a_kernel_without_unix_diag_tells_all_that_there_is, somaxconn_that_a_limit_comes_from,
-      a_stall_is_proved_by_who_waits, a_member_whose_oldest_stays_the_oldest_has_stopped,
+      who_waits_for_whom, a_stall_is_proved_by_who_waits,
+      a_member_whose_oldest_stays_the_oldest_has_stopped,
       namespaces_have_kernel_rows_and_owners_reach_rows,
       drops_of_namespaces_that_come_and_go_stay_counted,
       counters_of_a_namespace_that_returns_are_a_baseline);

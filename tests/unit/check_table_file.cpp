@@ -213,6 +213,22 @@ START_TEST(two_listeners_of_one_name_are_refused_by_the_reader) {
 }
 END_TEST
 
+START_TEST(who_waits_for_whom_is_kept_when_they_are_sorted) {
+  TableContents contents = make_contents({"c", "a", "b", "d"});
+  contents.listeners[0].waits_for = 2; // c for a
+  contents.listeners[1].waits_for = 3; // a for b, which is left out
+  contents.listeners[3].waits_for = 1; // d for c
+  contents.listeners[2].mean = -1;
+  const std::string bytes = published_bytes(contents);
+  auto [read, refusal] = read_table(reader_of(bytes, 4096, bytes.size()));
+  assert_text(refusal, "");
+  ck_assert_uint_eq(read->listeners.size(), 3); // a, c, d
+  ck_assert_uint_eq(read->listeners[0].waits_for, 0);
+  ck_assert_uint_eq(read->listeners[1].waits_for, 1);
+  ck_assert_uint_eq(read->listeners[2].waits_for, 2);
+}
+END_TEST
+
 // For each a reader refuses the whole table when it is written all the same.
 START_TEST(a_record_that_a_reader_refuses_is_left_out) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
@@ -335,6 +351,7 @@ START_TEST(damaged_tables_are_refused) {
            with_namespace(2, [](Namespace &record) { record.has = 1U << 31U; }),
            with_namespace(2, [](Namespace &record) { record.has_counter = 1U << 15U; }),
            with_namespace(2, [](Namespace &record) { record.counted_since_ns = -1; }),
+           with_listener(1, [](Listener &listener) { listener.waits_for = 4; }),
            with_listener(0, [](Listener &record) { record.name = {}; }),
            with_listener(0, [](Listener &record) { record.name.fill('x'); }),
            with_listener(0, [](Listener &record) { record.name[1] = '\n'; }),
@@ -536,7 +553,7 @@ int main() {
       a_link_in_the_place_of_the_folder_is_refused, a_folder_of_another_user_is_refused,
       failures_leave_the_old_table_and_nothing_else,
       two_listeners_of_one_name_are_refused_by_the_reader,
-      a_record_that_a_reader_refuses_is_left_out,
+      a_record_that_a_reader_refuses_is_left_out, who_waits_for_whom_is_kept_when_they_are_sorted,
       the_listeners_of_a_namespace_that_is_left_out_are_left_out,
       what_can_be_no_table_leaves_the_old_one, damaged_tables_are_refused,
       a_table_of_another_length_is_refused,

@@ -56,4 +56,16 @@ START_TEST(clients_as_json) {
 }
 END_TEST
 
-int main() { return run_tests("table_text", spans, clients_as_json); }
+START_TEST(who_it_waits_for_as_json) {
+  TableContents contents;
+  contents.namespaces.emplace_back();
+  layout::set_text(contents.namespaces[0].name, "self");
+  for (const char *name : {"tcp_any_80", "tcp_any_81"})
+    layout::set_text(contents.listeners.emplace_back().name, name);
+  ck_assert(table_json(contents, 0).find("waits_for") == std::string::npos);
+  contents.listeners[0].waits_for = 2;
+  ck_assert(table_json(contents, 0).find(R"("waits_for":"tcp_any_81")") != std::string::npos);
+}
+END_TEST
+
+int main() { return run_tests("table_text", spans, clients_as_json, who_it_waits_for_as_json); }
