@@ -22,7 +22,9 @@ using Seconds = std::chrono::duration<double>;
 constexpr std::chrono::seconds longest_wait{1}; // for a harvest, in the read callback
 // Longer, because the kernel may have to load modules.
 constexpr std::chrono::seconds longest_first_wait{5};
-constexpr std::chrono::milliseconds stop_patience{400}; // for each of the two threads
+// For each of the two threads. The kernel detaches a program from a function in 0.1 s or more
+// (synchronize_rcu_tasks()), one after the other.
+constexpr std::chrono::milliseconds stop_patience{1000};
 
 /// Everything that exists between init and shutdown.
 struct Running {

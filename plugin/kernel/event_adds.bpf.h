@@ -154,6 +154,14 @@ static __always_inline int count_first(struct sock *sk) {
   return 0;
 }
 
+static __always_inline int forget_counted(void) {
+  __u32 zero = 0;
+  __u64 *mark = bpf_map_lookup_elem(&counted, &zero);
+  if (mark)
+    *mark = 0;
+  return 0;
+}
+
 static __always_inline int count_unless_counted(struct sock *sk) {
   __u32 zero = 0;
   __u64 *mark = bpf_map_lookup_elem(&counted, &zero);

@@ -1,7 +1,8 @@
 /* Counts additions at functions, for kernels without the tracepoint sk_data_ready. TCP only. The
    final ACK of a handshake calls inet_csk_complete_hashdance(), into which compilers often inline
    inet_csk_reqsk_queue_add(); cookies and TCP Fast Open call the latter directly. If it is not
-   inlined, both functions report one addition, the inner one first. */
+   inlined, both functions report one addition, the inner one first. What the inner one has counted
+   for another caller is therefore forgotten when the outer one begins. */
 
 #include "event_adds.bpf.h"
 
@@ -15,6 +16,9 @@ static __always_inline bool returned_child(void *context) {
 
 SEC("fexit/inet_csk_reqsk_queue_add")
 int BPF_PROG(queue_add, struct sock *sk) { return returned_child(ctx) ? count_first(sk) : 0; }
+
+SEC("fentry/inet_csk_complete_hashdance")
+int BPF_PROG(hashdance_begins) { return forget_counted(); }
 
 SEC("fexit/inet_csk_complete_hashdance")
 int BPF_PROG(hashdance, struct sock *sk) {

@@ -442,10 +442,13 @@ private:
     events_->look_into(cookies);
   }
 
+  /// Each level tells what those below it do: waits without drops are no level of their own.
   unsigned level() const {
     if (!events_)
       return 0;
-    return 1U + static_cast<unsigned>(counts_frees_) + static_cast<unsigned>(events_->has_waits());
+    if (!counts_frees_)
+      return 1;
+    return events_->has_waits() ? 3 : 2;
   }
 
   /// CPU time of this thread since the last call, including the wake-up.
