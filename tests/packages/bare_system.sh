@@ -18,10 +18,14 @@ find_suite() {
   [[ -e /usr/share/debootstrap/scripts/$suite ]] || skip "debootstrap knows no distribution '$suite'"
 }
 
+# Of that suite if this host uses it, else of another one of Debian's: one mirror has all of them.
 mirror() {
-  # shellcheck disable=SC2016
-  apt-get indextargets --format '$(REPO_URI)' "Codename: $suite" "Created-By: Packages" "Component: main" |
-    grep -m 1 -v security || true
+  local of
+  for of in "Codename: $suite" "Origin: Debian"; do
+    # shellcheck disable=SC2016
+    apt-get indextargets --format '$(REPO_URI)' "$of" "Created-By: Packages" "Component: main" |
+      grep -m 1 -v security && return
+  done
 }
 
 make_system() {
