@@ -41,6 +41,7 @@ struct SocketEvents {
 /// One reading of the maps.
 struct EventReading {
   bool is_whole = false;            ///< the programs ran during the whole interval
+  bool has_unix = false;            ///< Unix listeners, too
   bool has_drops_by_events = false; ///< freed was counted
   bool has_ack_overflows = false;   ///< overflowed was counted
   std::unordered_map<std::uint64_t, SocketEvents> sockets; ///< by cookie

@@ -180,9 +180,8 @@ Failure Events::open_ring() {
 }
 
 std::string Events::summary() const {
-  std::string text = by_ == EventPlan::Additions::data_ready
-                         ? "peaks by sk_data_ready"
-                         : "peaks by inet_csk_complete_hashdance, TCP only";
+  std::string text =
+      has_unix() ? "peaks by sk_data_ready" : "peaks by inet_csk_complete_hashdance, TCP only";
   if (frees_)
     text += ", drops by kfree_skb";
   if (waits_)
@@ -214,6 +213,7 @@ Result<EventReading> Events::read() {
     raw.jiffies_rate = jiffies_rate(*waits_->control);
   }
   EventReading reading = book_.read(raw);
+  reading.has_unix = has_unix();
   reading.has_drops_by_events = has_drops_by_events();
   reading.has_ack_overflows = has_ack_overflows_;
   reading.is_whole = std::exchange(has_read_, true);

@@ -34,6 +34,7 @@ public:
   Events &operator=(const Events &) = delete;
   ~Events();
 
+  bool has_unix() const { return by_ == EventPlan::Additions::data_ready; }
   bool has_drops_by_events() const { return frees_.has_value(); }
   bool has_waits() const { return waits_.has_value(); }
   /// Describes for people which parts are in use.

@@ -59,16 +59,14 @@ NamespaceSampler::NamespaceSampler(std::shared_ptr<const Config> config, Namespa
     net_cookie_ = *cookie;
 }
 
-void NamespaceSampler::ask_events(const ListenerSet::HasEvents &has_events) {
-  has_events_ = has_events != nullptr;
+void NamespaceSampler::ask_events(const EventQuestions &events) {
+  has_events_ = events.has_added != nullptr;
   gap_arrivals_.miss();
-  tcp_.ask_events(has_events);
-  unix_.ask_events(has_events);
-}
-
-void NamespaceSampler::ask_taken(const ListenerSet::TakenOf &taken_of) {
-  tcp_.ask_taken(taken_of);
-  unix_.ask_taken(taken_of);
+  tcp_.ask_events(events.has_added);
+  tcp_.ask_taken(events.taken_of);
+  const EventQuestions of_unix = events.of_unix ? events : EventQuestions{};
+  unix_.ask_events(of_unix.has_added);
+  unix_.ask_taken(of_unix.taken_of);
 }
 
 void NamespaceSampler::pass_rest(std::chrono::steady_clock::time_point now) {
@@ -314,7 +312,7 @@ NamespaceHarvest NamespaceSampler::harvest(Duration tcp_max_weight, Duration uni
   if (config_->report_unix) {
     const auto before = thread_cpu_time();
     harvest_unix_samples(unix_max_weight);
-    if (events != nullptr && !unix_failure_)
+    if (events != nullptr && events->has_unix && !unix_failure_)
       unix_.take_events(*events);
     harvest.unix_sockets = harvest_unix();
     unix_harvest_cost_ = thread_cpu_time() - before;
@@ -351,8 +349,9 @@ NamespaceHarvest NamespaceSampler::harvest_ended(EventReading *events) {
   tcp_failure_.reset();
   unix_failure_.reset();
   if (events != nullptr)
-    for (ListenerSet *set : {&tcp_, &unix_})
-      set->take_events(*events);
+    tcp_.take_events(*events);
+  if (events != nullptr && events->has_unix)
+    unix_.take_events(*events);
   NamespaceHarvest harvest;
   harvest.label = label_;
   harvest.ended = true;

@@ -19,6 +19,13 @@
 
 namespace backlog {
 
+/// See ListenerSet. All is empty without events.
+struct EventQuestions {
+  ListenerSet::HasEvents has_added;
+  ListenerSet::TakenOf taken_of;
+  bool of_unix = false; ///< also of Unix listeners
+};
+
 /// Samples the listeners of the calling thread's net namespace, which must be the same at each
 /// call, and attributes its drops. Only one thread may use it, and it cannot move, because its sets
 /// refer to it. It keeps nothing open of a namespace other than collectd's own.
@@ -57,10 +64,9 @@ public:
   /// See NamespaceHarvest.
   BootClock::time_point counted_since() const { return began_; }
 
+  void ask_events(const EventQuestions &events);
   /// See ListenerSet.
-  void ask_events(const ListenerSet::HasEvents &has_events);
   void ask_frees(const ListenerSet::FreesOf &frees_of) { tcp_.ask_frees(frees_of); }
-  void ask_taken(const ListenerSet::TakenOf &taken_of);
   /// Identifies the namespace in events; empty if that is not available.
   std::optional<std::uint64_t> net_cookie() const { return net_cookie_; }
 

@@ -27,9 +27,8 @@ template <class Run> Failure OtherNamespaces::run_in(Entry &entry, Run run) {
   Failure failure = switch_->run_in(entry.net_namespace, [&] {
     if (!entry.sampler) {
       entry.sampler = std::make_unique<NamespaceSampler>(config_, entry.label(), rooms_);
-      entry.sampler->ask_events(has_events_);
+      entry.sampler->ask_events(events_);
       entry.sampler->ask_frees(frees_of_);
-      entry.sampler->ask_taken(taken_of_);
     }
     entry.sampler->follow(board_->unix_places(), board_->unix_looks());
     run(*entry.sampler);
@@ -60,11 +59,11 @@ void OtherNamespaces::sample_next(Duration max_weight) {
   }
 }
 
-void OtherNamespaces::ask_events(ListenerSet::HasEvents has_events) {
-  has_events_ = std::move(has_events);
+void OtherNamespaces::ask_events(EventQuestions events) {
+  events_ = std::move(events);
   for (const Entry &entry : entries_)
     if (entry.sampler)
-      entry.sampler->ask_events(has_events_);
+      entry.sampler->ask_events(events_);
 }
 
 void OtherNamespaces::ask_frees(ListenerSet::FreesOf frees_of) {
@@ -72,13 +71,6 @@ void OtherNamespaces::ask_frees(ListenerSet::FreesOf frees_of) {
   for (const Entry &entry : entries_)
     if (entry.sampler)
       entry.sampler->ask_frees(frees_of_);
-}
-
-void OtherNamespaces::ask_taken(ListenerSet::TakenOf taken_of) {
-  taken_of_ = std::move(taken_of);
-  for (const Entry &entry : entries_)
-    if (entry.sampler)
-      entry.sampler->ask_taken(taken_of_);
 }
 
 void OtherNamespaces::pass_rest(std::chrono::steady_clock::time_point now) {

@@ -32,10 +32,9 @@ public:
   /// unread; one that is gone has one more harvest, of what the samples saw.
   std::vector<NamespaceHarvest> harvest(Duration max_weight, EventReading *events,
                                         std::vector<Fault> &faults);
-  /// See ListenerSet; for present and future namespaces.
-  void ask_events(ListenerSet::HasEvents has_events);
+  /// See NamespaceSampler; for present and future namespaces.
+  void ask_events(EventQuestions events);
   void ask_frees(ListenerSet::FreesOf frees_of);
-  void ask_taken(ListenerSet::TakenOf taken_of);
   /// See NamespaceSampler; for all namespaces, as they were at their last sample.
   void pass_rest(std::chrono::steady_clock::time_point now);
   bool is_busy(Duration stuck_after) const;
@@ -64,9 +63,8 @@ private:
   ListenerRooms rooms_ = ListenerRooms::of_all_others();
   std::vector<Entry> entries_;
   std::size_t next_ = 0;
-  ListenerSet::HasEvents has_events_;
+  EventQuestions events_;
   ListenerSet::FreesOf frees_of_;
-  ListenerSet::TakenOf taken_of_;
 };
 
 } // namespace backlog

@@ -131,9 +131,9 @@ private:
       const bool in_reading = read != last_reading_.sockets.end() && read->second.added > 0;
       return in_reading || events_->has_added(cookie);
     };
-    own_.ask_events(has_added);
-    other_namespaces_.ask_events(has_added);
-    ask_taken([this](std::uint64_t cookie) { return events_->taken_of(cookie); });
+    ask_events({.has_added = has_added,
+                .taken_of = [this](std::uint64_t cookie) { return events_->taken_of(cookie); },
+                .of_unix = events_->has_unix()});
     if (events_->has_drops_by_events())
       count_frees([this](std::uint64_t cookie) -> std::optional<std::uint64_t> {
         return events_->freed_of(cookie);
@@ -141,9 +141,9 @@ private:
     look_into_namespaces();
   }
 
-  void ask_taken(const ListenerSet::TakenOf &taken_of) {
-    own_.ask_taken(taken_of);
-    other_namespaces_.ask_taken(taken_of);
+  void ask_events(const EventQuestions &events) {
+    own_.ask_events(events);
+    other_namespaces_.ask_events(events);
   }
 
   /// nullptr: drops are attributed by frequent sampling.
@@ -157,9 +157,7 @@ private:
     if (resting_)
       end_rest();
     count_frees(nullptr);
-    ask_taken(nullptr);
-    own_.ask_events(nullptr);
-    other_namespaces_.ask_events(nullptr);
+    ask_events({});
     events_.reset();
     guard_.detached(Clock::now());
     notices_.push_back("events: switched off for a while: " + reason);

@@ -338,6 +338,17 @@ class EventsTest(SystemTest):
         level = 1 + ("drops by" in line) + ("drops by" in line and "waits by" in line)
         self.assertEqual(collectd.latest("sampler", "gauge-events"), level, line)
 
+    def test_of_unix_listeners_only_what_is_counted(self):
+        """Where events tell of TCP only, there are no arrivals of Unix listeners, rather than none arrived."""
+        listener = self.unix_listener(f"\0counted-{os.getpid()}", limit=64)
+        collectd = self.with_events(f'{CONFIG}\nListener "{listener.name}"', interval=0.4)
+        collectd.wait_for_intervals(2)
+        listener.connect(7)
+        collectd.wait_for_value(listener.name, "queue_length-accept_peak", 7)
+        collectd.wait_for_intervals(2)
+        counted = 7 if "TCP only" not in collectd.log() else None
+        self.assertEqual(collectd.latest(listener.name, "connections-arrived"), counted)
+
     def test_off(self):
         self.listener().fill(1)
         collectd = self.collectd("Events off", interval=0.5)
