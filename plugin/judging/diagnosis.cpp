@@ -124,6 +124,7 @@ private:
   std::string syn_queue() const;
   std::string advice(Cause cause) const;
   std::string held(Cause cause) const;
+  bool blames_other(Cause cause) const;
   std::string with_remarks(std::string text, const Diagnosis &diagnosis) const;
   std::string rates(Cause cause) const;
   std::string longest_wait(const Diagnosis &diagnosis) const;
@@ -374,6 +375,8 @@ std::string Judgement::advice(Cause cause) const {
   const bool is_of_syn_queue = cause == Cause::syn_flood || cause == Cause::syn_queue_full;
   if (facts_.held_by_manager && cause != Cause::none && !is_of_syn_queue)
     return "no service accepts, see systemctl list-sockets";
+  if (blames_other(cause))
+    return "it waits for " + std::string(facts_.waits_for) + ", look there first";
   switch (cause) {
   case Cause::burst:
     return knob() + held(cause);
@@ -399,6 +402,13 @@ std::string Judgement::advice(Cause cause) const {
   return "";
 }
 
+/// Whether to look elsewhere is the remedy. A queue that is only too short is too short all the
+/// same.
+bool Judgement::blames_other(Cause cause) const {
+  return !facts_.waits_for.empty() &&
+         (cause == Cause::slow_accept || cause == Cause::not_accepting);
+}
+
 std::string Judgement::held(Cause cause) const {
   const std::optional<std::uint64_t> limit = is_brief_ ? std::nullopt : enough(cause);
   return limit ? "; a limit of " + std::to_string(*limit) + " would have held them" : "";
@@ -413,10 +423,13 @@ std::string Judgement::with_remarks(std::string text, const Diagnosis &diagnosis
     std::string text;
     bool stays;
   };
-  std::array<Remark, 4> remarks{
-      Remark{rates(diagnosis.cause), false}, Remark{longest_wait(diagnosis), false},
-      Remark{std::string(facts_.clients), false},
-      Remark{facts_.waits_for.empty() ? "" : "waits for " + std::string(facts_.waits_for), true}};
+  std::array<Remark, 4> remarks{Remark{rates(diagnosis.cause), false},
+                                Remark{longest_wait(diagnosis), false},
+                                Remark{std::string(facts_.clients), false},
+                                Remark{facts_.waits_for.empty() || blames_other(diagnosis.cause)
+                                           ? ""
+                                           : "waits for " + std::string(facts_.waits_for),
+                                       true}};
   constexpr std::array<std::size_t, 4> by_importance{3, 2, 0, 1};
   constexpr std::string_view separator = "; ";
   std::size_t bytes = 0;
@@ -434,7 +447,7 @@ std::string Judgement::with_remarks(std::string text, const Diagnosis &diagnosis
 }
 
 std::string Judgement::rates(Cause cause) const {
-  if (cause != Cause::slow_accept || !facts_.came || !facts_.accepts ||
+  if (cause != Cause::slow_accept || blames_other(cause) || !facts_.came || !facts_.accepts ||
       static_cast<double>(*facts_.came) < clearly_more * static_cast<double>(*facts_.accepts))
     return "";
   return rate(*facts_.came, common_.measured) + " come, " +

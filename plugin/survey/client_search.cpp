@@ -142,15 +142,14 @@ void ClientSearch::take(std::vector<SocketHolder> holders) {
   }
 }
 
-void ClientSearch::identify_processes(std::span<const OwnedSocket> listening) {
-  std::unordered_map<std::shared_ptr<const SocketHolder>, std::vector<std::uint32_t>> clients;
+/// Returns the listening sockets whose queues were looked at, and those that the clients' processes
+/// have open.
+std::vector<ListeningSocket>
+ClientSearch::sockets_of_interest(std::span<const OwnedSocket> listening) {
   std::unordered_set<std::uint32_t> held;
   for (const std::uint32_t inode : clients_here())
-    if (const auto found = known_.find(inode); found != known_.end()) {
-      const auto &holder = found->second.holder;
-      clients[holder].push_back(inode);
-      held.insert(holder->noted.begin(), holder->noted.end());
-    }
+    if (const auto found = known_.find(inode); found != known_.end())
+      held.insert(found->second.holder->noted.begin(), found->second.holder->noted.end());
   std::vector<ListeningSocket> sockets;
   for_each_queue([&](const ClientQueue &queue) {
     sockets.insert(sockets.end(), queue.sockets.begin(), queue.sockets.end());
@@ -158,10 +157,20 @@ void ClientSearch::identify_processes(std::span<const OwnedSocket> listening) {
   for (const OwnedSocket &socket : listening)
     if (held.contains(socket.inode))
       sockets.push_back({.cookie = socket.cookie, .inode = socket.inode, .owner = {}});
-  for (const auto &[holder, inodes] : clients) {
-    const ClientProcess process = client_process(*holder, sockets);
-    for (const std::uint32_t inode : inodes)
-      processes_.emplace(inode, process);
+  return sockets;
+}
+
+void ClientSearch::identify_processes(std::span<const ListeningSocket> listening) {
+  std::unordered_map<const SocketHolder *, ClientProcess> processes;
+  for (const std::uint32_t inode : clients_here()) {
+    const auto found = known_.find(inode);
+    if (found == known_.end())
+      continue;
+    const SocketHolder *holder = found->second.holder.get();
+    const auto [process, is_new] = processes.try_emplace(holder);
+    if (is_new)
+      process->second = client_process(*holder, listening);
+    processes_.emplace(inode, process->second);
   }
 }
 

@@ -48,12 +48,11 @@ public:
   /// gives the Owner of a listening socket by cookie, or null.
   template <class OwnerOf>
   void identify_processes(std::span<const OwnedSocket> listening, OwnerOf owner_of) {
-    for_each_queue([&](ClientQueue &queue) {
-      for (ListeningSocket &socket : queue.sockets)
-        if (const Owner *owner = owner_of(socket.cookie))
-          socket.owner = *owner;
-    });
-    identify_processes(listening);
+    std::vector<ListeningSocket> sockets = sockets_of_interest(listening);
+    for (ListeningSocket &socket : sockets)
+      if (const Owner *owner = owner_of(socket.cookie))
+        socket.owner = *owner;
+    identify_processes(sockets);
   }
 
   using TcpKey = std::pair<NetNamespaceId, std::string>;
@@ -72,7 +71,8 @@ private:
     for (auto &[cookie, queue] : unix_)
       use(queue);
   }
-  void identify_processes(std::span<const OwnedSocket> listening);
+  std::vector<ListeningSocket> sockets_of_interest(std::span<const OwnedSocket> listening);
+  void identify_processes(std::span<const ListeningSocket> listening);
   std::unordered_set<std::uint32_t> clients_here(); ///< inodes
   void take(std::vector<SocketHolder> holders);
 

@@ -127,8 +127,10 @@ Result<LooksByName> look_at_tcp_waits(SockDiag &sock_diag, const NamespaceLabel 
       }))
     return *failure;
   LooksByName by_name;
-  for (OldestWaitFinder::Oldest &oldest : std::move(waits).oldest())
-    by_name[lasting_key(identify_tcp_listener(oldest.listener, label))].add(std::move(oldest));
+  for (OldestWaitFinder::Oldest &oldest : std::move(waits).oldest()) {
+    const std::string name = lasting_key(identify_tcp_listener(oldest.listener, label));
+    by_name[name].add(std::move(oldest));
+  }
   return by_name;
 }
 

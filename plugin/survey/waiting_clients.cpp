@@ -52,14 +52,20 @@ std::string shown(const WaitingClients::Client &client) {
 
 ClientProcess client_process(const SocketHolder &holder,
                              std::span<const ListeningSocket> listening) {
-  ClientProcess process{.name = holder.owner.text(), .listeners = {}};
+  const Owner &owner = holder.owner;
+  ClientProcess process{.name = owner.text(), .worker_of = {}, .listeners = {}};
   for (const ListeningSocket &socket : listening) {
     const bool has_it =
         std::find(holder.noted.begin(), holder.noted.end(), socket.inode) != holder.noted.end();
-    const bool is_known = std::find(process.listeners.begin(), process.listeners.end(),
-                                    socket.cookie) != process.listeners.end();
-    if (!is_known && (has_it || is_of_same_program(holder.owner, socket.owner)))
+    if (!has_it && !is_of_same_program(owner, socket.owner))
+      continue;
+    if (std::find(process.listeners.begin(), process.listeners.end(), socket.cookie) ==
+        process.listeners.end())
       process.listeners.push_back(socket.cookie);
+    const bool is_worker = has_it && owner.unit.empty() && socket.owner.unit.empty() &&
+                           program_of(owner.process) == program_of(socket.owner.process);
+    if (is_worker)
+      process.worker_of = socket.owner.text();
   }
   return process;
 }
@@ -83,8 +89,9 @@ WaitingClients count_clients(const ClientQueue &queue, const ClientProcesses &pr
     std::string owner = client.place == Place::ended ? ended_clients : "";
     bool is_itself = false;
     if (process != processes.end()) {
-      owner = process->second.name;
       is_itself = serves(process->second, queue);
+      owner = is_itself || process->second.worker_of.empty() ? process->second.name
+                                                             : process->second.worker_of;
       if (!is_itself)
         for (const std::uint64_t listener : process->second.listeners)
           ++result.of_listeners[listener];

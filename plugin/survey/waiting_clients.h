@@ -45,7 +45,9 @@ struct ClientQueue {
 
 /// A process with clients' sockets, and the listening sockets whose clients it serves.
 struct ClientProcess {
-  std::string name;                     ///< see Owner::text()
+  std::string name; ///< see Owner::text()
+  /// Of a worker without a unit the owner of its listener, which stands for all workers; else "".
+  std::string worker_of;
   std::vector<std::uint64_t> listeners; ///< cookies
 };
 using ClientProcesses = std::unordered_map<std::uint32_t, ClientProcess>; ///< by client's inode

@@ -201,14 +201,19 @@ DocumentRoot {folder}
     return Server(folder, port, [program("apache2"), "-f", configuration, "-D", "FOREGROUND"])
 
 
-def gunicorn(folder, backlog=64, workers=1, seconds=0.05):
-    """One whose every answer takes so long."""
+def gunicorn(folder, backlog=64, workers=1, seconds=0.05, redis_port=None):
+    """One whose every answer takes so long, and that of this redis, if there is one."""
     port = free_port()
     _written(folder, "application.py", f"""
+import socket
 import time
 
 def application(environ, start_response):
     time.sleep({seconds})
+    if {redis_port}:
+        with socket.create_connection(("127.0.0.1", {redis_port})) as client:
+            client.sendall(b"PING\\r\\n")
+            client.recv(100)
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
     return [b"ok"]
 """)

@@ -31,6 +31,9 @@ UNATTRIBUTED = ("kernel", "packets-dropped_unattributed")
 
 
 ENOUGH = r"; a limit of (\d+) would have held them"
+# What may follow the remedy, where it is known.
+REMARKS = (r"(; [\d.]+/s come, [\d.]+/s are accepted: no limit helps)?(; the oldest waits [\d.]+ s)?"
+           r"(; (all|\d+ of \d+ (waiting|visible)) from [^;]+|; (all clients|\d+ of \d+ \w+) have ended)?")
 
 
 class IncidentTest(NotificationTest):
@@ -94,7 +97,7 @@ class IncidentTest(NotificationTest):
         def find():
             return next((each for each in self.of(collectd, server.name)
                          if each.severity in severities and re.fullmatch(whole, each.message)), None)
-        whole = rf"{server.name} \({self.owner(server, command)}\): {text}"
+        whole = rf"{server.name} \({self.owner(server, command)}\): {text}{REMARKS}"
         return collectd.wait(find, what=f"/{whole}/")
 
     def check_silence(self, collectd, *told):
@@ -291,6 +294,36 @@ class StalledTest(IncidentTest):
             collectd = self.observed("StalledAfter 2")
             self.wait_for_told(collectd, server, "redis-server", self.STOPPED, ["FAILURE"])
         self.check_end(collectd, server)
+
+
+class ChainTest(IncidentTest):
+    def rows(self):
+        shown = json.loads(run(os.environ["BACKLOG_TABLE"], "--table", self.table, "--json"))
+        return {row["name"]: row for row in shown["listeners"]}
+
+    def test_haproxy_that_waits_for_gunicorn_that_waits_for_redis(self):
+        collectd = self.observed("StalledAfter 4", interval=2)
+        redis = self.started_server(collectd, servers.redis)
+        gunicorn = self.started_server(collectd, servers.gunicorn, workers=2, redis_port=redis.address)
+        haproxy = self.started_server(collectd, servers.haproxy, gunicorn.address, backlog=8, most_connections=8)
+        chain = (haproxy, gunicorn, redis)
+
+        def is_shown():
+            rows = [self.rows()[server.name] for server in chain]
+            return ([row.get("waits_for") for row in rows] == [gunicorn.name, redis.name, None]
+                    and [row["severity"] for row in rows] == ["warning", "warning", "failure"])
+        with redis.paused():
+            clients = self.clients(haproxy, get(), 24)
+            collectd.wait(is_shown, 25, "the chain")
+            told = self.notifications(collectd)
+        clients.close()
+        self.assertEqual({each.name for each in told if each.severity == "FAILURE"}, {redis.name}, told)
+        for server, following in ((haproxy, gunicorn), (gunicorn, redis)):
+            self.assertTrue(any(f"waits for {following.name}" in each.message for each in told
+                                if each.name == server.name), told)
+        for server in chain:
+            self.wait_for_okay(collectd, server.name)
+        self.check_silence(collectd, *chain)
 
 
 class SkewTest(IncidentTest):

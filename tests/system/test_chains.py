@@ -130,7 +130,7 @@ class ChainsTest(NotificationTest):
                       "the severities")
         for server, following in ((first, middle), (middle, last)):
             row = self.rows()[server.name]
-            self.assertTrue(row["message"].endswith(f"; waits for {following.name}"), row["message"])
+            self.assertRegex(row["message"], f"(: it|;) waits for {following.name}(, look there first|$)")
         collectd.wait_for_intervals(2)
         told = self.notifications(collectd)
         self.assertEqual({each.name for each in told if each.severity == "FAILURE"}, {last.name}, told)

@@ -736,6 +736,7 @@ std::string told_in_order(const std::vector<ChainMember> &members,
   std::string text;
   for (std::size_t i = 0; i < members.front().intervals.size(); ++i) {
     std::vector<Diagnosis> diagnoses;
+    diagnoses.reserve(members.size());
     for (const ChainMember &member : members)
       diagnoses.push_back(diagnosis_of(member.intervals[i]));
     std::vector<AlarmInput> inputs;

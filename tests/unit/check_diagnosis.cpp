@@ -1512,13 +1512,27 @@ START_TEST(remarks_follow_the_remedy) {
          s.facts.clients = "31 of 40 from web.service";
        },
        begins + "; 60/s come, 35/s are accepted: no limit helps; 31 of 40 from web.service"},
-      {"whom it waits for, whatever the room",
+      {"one that waits for another is not to blame",
        [&](Scene &s) {
          slow(s);
-         s.facts.clients = "31 of 40 from web.service";
+         s.facts.clients = "31 of 40 waiting from web.service";
+         s.facts.waits_for = "tcp_127-0-0-1_3306";
+       },
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
+       "slow_accept: it waits for tcp_127-0-0-1_3306, look there first; the oldest waits 1.4 s; "
+       "31 of 40 waiting from web.service"},
+      {"whom it waits for, whatever the room",
+       [](Scene &s) {
+         s.overflow(34, 3s);
+         s.facts.runs.longest_pause = 3s;
+         s.facts.queue.last = 9;
+         s.facts.oldest_wait = 400ms;
+         s.facts.clients = "31 of 40 waiting from web.service";
          s.facts.waits_for = "unix_run_postgresql_-s-PGSQL-5432";
        },
-       begins + "; 31 of 40 from web.service; waits for unix_run_postgresql_-s-PGSQL-5432"},
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
+       "pause: none accepted for 3 s, a longer queue would hold them that long: raise listen() "
+       "backlog (511, somaxconn 4096); waits for unix_run_postgresql_-s-PGSQL-5432"},
       {"a pause",
        [](Scene &s) {
          s.overflow(34, 3s);

@@ -1000,7 +1000,9 @@ START_TEST(who_waits_for_whom) {
                                                          {"tcp_any_81", "tcp_any_82"},
                                                          {"tcp_any_82", "web"}}));
   const std::string &message = tables.row("tcp_any_82").diagnosis->message;
-  ck_assert_msg(message.ends_with("; all from a.service; waits for web"), "%s", message.c_str());
+  ck_assert_msg(
+      message.ends_with("slow_accept: it waits for web, look there first; all from a.service"),
+      "%s", message.c_str());
   assert_text(tables.row("tcp_any_82").clients, "100 of 100 from a.service");
   assert_text(tables.row("tcp_any_83").clients, "");
 

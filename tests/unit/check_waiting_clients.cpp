@@ -40,14 +40,17 @@ struct Case {
 constexpr std::uint32_t of_nginx = 70;
 constexpr std::uint32_t of_php = 71;
 constexpr std::uint32_t of_itself = 72;
+constexpr std::uint32_t of_worker = 73; // and 74
 constexpr std::uint32_t of_nobody = 99;
 constexpr std::uint64_t listener = 5; // cookie
 constexpr std::uint64_t other_listener = 6;
 
 ClientProcesses processes() {
-  return {{of_nginx, {"nginx.service", {other_listener}}},
-          {of_php, {"a, b[12]", {}}},
-          {of_itself, {"app[3]", {listener, other_listener}}}};
+  return {{of_nginx, {"nginx.service", "", {other_listener}}},
+          {of_php, {"a, b[12]", "", {}}},
+          {of_itself, {"app[3]", "app[2]", {listener, other_listener}}},
+          {of_worker, {"web[8]", "web[4]", {other_listener}}},
+          {of_worker + 1, {"web[9]", "web[4]", {other_listener}}}};
 }
 
 WaitingClients counted(const Case &c) {
@@ -133,6 +136,11 @@ START_TEST(who_is_listed) {
            .report = owners,
            .text = "3 of 3 from app[3]",
            .remark = ""},
+           {.what = "workers",
+           .groups = {{2, "", Place::here, of_worker}, {1, "", Place::here, of_worker + 1}},
+           .report = owners,
+           .text = "3 of 3 from web[4]",
+           .remark = "all from web[4]"},
            {.what = "some have reset",
            .groups = {{31, "10.0.0.7"}},
            .report = addresses,
@@ -196,6 +204,7 @@ START_TEST(whom_a_process_serves) {
   const Owner worker{.process = "nginx: worker", .pid = 11, .unit = "nginx.service"};
   const Owner helper{.process = "curl", .pid = 12, .unit = "nginx.service"};
   const Owner without_unit{.process = "nginx", .pid = 13, .unit = ""};
+  const Owner master_without_unit{.process = "nginx", .pid = 9, .unit = ""};
   const Owner manager{.process = "nginx", .pid = 1, .unit = "nginx.service", .is_manager = true};
   const struct {
     const char *what;
@@ -203,8 +212,15 @@ START_TEST(whom_a_process_serves) {
     std::vector<std::uint32_t> open;
     Owner owner;
     bool serves;
+    const char *worker_of = "";
   } cases[] = {
       {"has the socket open", without_unit, {3, 2}, master, true},
+      {"a worker without a unit", without_unit, {2}, master_without_unit, true, "nginx[9]"},
+      {"another program has it, too",
+       {.process = "curl", .pid = 14, .unit = ""},
+       {2},
+       master_without_unit,
+       true},
       {"has another one open", without_unit, {3}, master, false},
       {"same unit and program", worker, {}, master, true},
       {"same unit, another program", helper, {}, master, false},
@@ -218,6 +234,7 @@ START_TEST(whom_a_process_serves) {
         client_process({.owner = c.client, .held = {}, .noted = c.open}, std::span(&socket, 1));
     ck_assert_msg(process.listeners.size() == (c.serves ? 1 : 0), "%s", c.what);
     assert_text(process.name, c.client.text());
+    assert_text(process.worker_of, c.worker_of);
   }
 }
 END_TEST
