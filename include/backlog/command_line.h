@@ -29,7 +29,7 @@ struct CommandOption {
 inline std::string shown_argument(std::string text) {
   constexpr std::size_t most_bytes = 120;
   if (text.size() > most_bytes)
-    text = text.substr(0, most_bytes) + "...";
+    text.replace(most_bytes, std::string::npos, "...");
   std::string shown;
   for (const char c : text)
     if (static_cast<unsigned char>(c) < ' ' || c == '\x7f')

@@ -497,10 +497,13 @@ std::string people_text(std::string_view field, bool utf8) {
   if (!utf8)
     return std::string(field);
   const auto byte_at = [&](std::size_t i) -> std::optional<char> {
+    constexpr std::size_t escape_bytes = 4;
+    if (i + escape_bytes > field.size() || field[i] != '\\' || field[i + 1] != 'x')
+      return std::nullopt;
+    const std::string_view digits = field.substr(i + 2, 2);
+    const char *end = digits.data() + digits.size();
     unsigned byte = 0;
-    const char *begin = field.data() + i + 2;
-    if (i + 4 > field.size() || field[i] != '\\' || field[i + 1] != 'x' ||
-        std::from_chars(begin, begin + 2, byte, 16).ptr != begin + 2)
+    if (std::from_chars(digits.data(), end, byte, 16).ptr != end)
       return std::nullopt;
     return static_cast<char>(byte);
   };
