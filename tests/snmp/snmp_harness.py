@@ -89,8 +89,9 @@ class SnmpTest(SystemTest):
         suppressions = self.directory / "suppressions"
         suppressions.write_text("leak:libnetsnmp.so\n")
         environment["LSAN_OPTIONS"] = f"suppressions={suppressions}:print_suppressions=0"
+        memcheck = ["valgrind", "--quiet", "--error-exitcode=99"] if os.environ.get("MEMCHECK") else []
         subagent = self._process(
-            [*before, os.environ["BACKLOG_AGENTX"], "--foreground", "--table", self.table_file,
+            [*before, *memcheck, os.environ["BACKLOG_AGENTX"], "--foreground", "--table", self.table_file,
              "--agentx", agentx or self.agentx_address, *options], name, environment, Subagent)
         if wait:
             wait_until(lambda: "connected to the SNMP agent" in subagent.output(), what="the connection to snmpd")

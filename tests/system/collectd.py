@@ -139,9 +139,11 @@ class Collectd:
             refuse_sock_diag()
 
     def _spawn(self, *options):
+        # With MEMCHECK it runs under valgrind, whose report goes where those of sanitizers do.
+        memcheck = ["valgrind", "--quiet", f"--log-file={self.directory}/sanitizer.%p"]
         with open(self.directory / "stderr", "ab") as stderr:
             return subprocess.Popen(
-                [self.binary, "-C", self.config_file, *options], stdin=subprocess.DEVNULL, stdout=stderr,
+                [*(memcheck if os.environ.get("MEMCHECK") else []), self.binary, "-C", self.config_file, *options], stdin=subprocess.DEVNULL, stdout=stderr,
                 stderr=stderr, env=self._environment, preexec_fn=self._before_exec)
 
     def start(self):
@@ -245,7 +247,9 @@ class Collectd:
         return self.wait(lambda: re.search(pattern, self.log(), re.MULTILINE), timeout, f"/{pattern}/ in the log")
 
     def check_sanitizers(self):
-        reports = [file.read_text(errors="replace") for file in self.directory.glob("sanitizer*")]
+        # A line of valgrind that begins with -- tells of valgrind itself.
+        reports = [re.sub(r"^--\d+-- .*\n", "", file.read_text(errors="replace"), flags=re.MULTILINE)
+                   for file in self.directory.glob("sanitizer*")]
         reports += re.findall(r"^.*(?:runtime error:|Sanitizer:).*$", self.output(), re.MULTILINE)
         if any(reports):
             raise AssertionError("\n".join(reports))
