@@ -9,7 +9,7 @@
 #include "notice_log.h"
 #include "reply_watchdog.h"
 #include "survey.h"
-#include "table.h"
+#include "table_builder.h"
 #include "table_encoder.h"
 
 #include <chrono>

@@ -1,4 +1,4 @@
-#include "table.h"
+#include "table_builder.h"
 #include "test_program.h"
 #include "watch.h"
 
@@ -1192,7 +1192,7 @@ END_TEST
 
 int main() {
   return run_tests(
-      "table", tcp_series_begin_with_the_second_harvest,
+      "table_builder", tcp_series_begin_with_the_second_harvest,
       tcp_series_begin_at_once_with_a_drop_or_by_name, ignored_ones_have_no_row,
       unix_series_begin_when_seen_not_empty_or_by_name, unix_listeners_have_no_counters,
       folded_ones_have_a_row_and_one_series_together, without_places_the_fold_has_no_series_either,
