@@ -448,7 +448,7 @@ std::string Judgement::with_remarks(std::string text, const Diagnosis &diagnosis
 
 std::string Judgement::rates(Cause cause) const {
   if (cause != Cause::slow_accept || blames_other(cause) || !facts_.came || !facts_.accepts ||
-      static_cast<double>(*facts_.came) < clearly_more * static_cast<double>(*facts_.accepts))
+      static_cast<double>(*facts_.came) <= clearly_more * static_cast<double>(*facts_.accepts))
     return "";
   return rate(*facts_.came, common_.measured) + " come, " +
          rate(*facts_.accepts, common_.measured) + " are accepted: no limit helps";

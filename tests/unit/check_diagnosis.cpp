@@ -1491,6 +1491,13 @@ START_TEST(remarks_follow_the_remedy) {
          s.facts.came = 389;
        },
        begins + "; the oldest waits 1.4 s"},
+      {"nobody comes, and nobody is accepted",
+       [&](Scene &s) {
+         slow(s);
+         s.facts.came = 0;
+         s.facts.accepts = 0;
+       },
+       begins + "; the oldest waits 1.4 s"},
       {"nobody waits any more",
        [&](Scene &s) {
          slow(s);
