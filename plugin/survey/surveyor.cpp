@@ -296,7 +296,7 @@ private:
       list_sockets(places);
     survey_.faults.insert(survey_.faults.end(), listing_faults_.begin(), listing_faults_.end());
     look_at_unix_queues(places);
-    survey_.unix_waits = unix_clocks_.waits(Clock::now());
+    survey_.unix_waits = unix_clocks_.waits();
     scan(places);
     report_clients();
     clients_.end();

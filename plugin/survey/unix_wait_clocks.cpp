@@ -9,6 +9,7 @@ void UnixWaitClocks::see(std::uint64_t cookie, std::span<const std::uint32_t> pe
   const auto [entry, is_new] = queues_.try_emplace(cookie);
   Queue &queue = entry->second;
   queue.in_look = true;
+  queue.seen = now;
 
   const auto stays = [](const Peer &before, std::uint32_t inode) {
     return inode == before.inode || inode == 0;
@@ -37,16 +38,16 @@ void UnixWaitClocks::end_look() {
     queue.in_look = false;
 }
 
-std::unordered_map<std::uint64_t, UnixWaits> UnixWaitClocks::waits(TimePoint now) const {
+std::unordered_map<std::uint64_t, UnixWaits> UnixWaitClocks::waits() const {
   std::unordered_map<std::uint64_t, UnixWaits> result;
   for (const auto &[cookie, queue] : queues_) {
     UnixWaits &waits = result[cookie];
-    waits.none_accepted_for = now - queue.none_accepted_since;
+    waits.none_accepted_for = queue.seen - queue.none_accepted_since;
     waits.accepted = queue.accepted;
     const auto oldest = std::find_if(queue.peers.begin(), queue.peers.end(),
                                      [](const Peer &peer) { return peer.inode != 0; });
     if (oldest != queue.peers.end())
-      waits.oldest = now - oldest->since;
+      waits.oldest = queue.seen - oldest->since;
   }
   return result;
 }

@@ -27,8 +27,8 @@ public:
   bool knows(std::uint64_t cookie) const { return queues_.contains(cookie); }
   std::size_t size() const { return queues_.size(); }
 
-  /// Returns the waits as of now, by cookie.
-  std::unordered_map<std::uint64_t, UnixWaits> waits(TimePoint now) const;
+  /// Returns the waits up to the last look, by cookie: nobody knows what happened since.
+  std::unordered_map<std::uint64_t, UnixWaits> waits() const;
 
 private:
   struct Peer {
@@ -38,6 +38,7 @@ private:
   struct Queue {
     std::vector<Peer> peers;
     TimePoint none_accepted_since;
+    TimePoint seen;        ///< the last look
     bool accepted = false; ///< since the previous look
     bool in_look = false;
   };

@@ -27,7 +27,7 @@ UnixWaits after(const std::vector<Peers> &looks) {
       clocks.see(1, peers, now);
     clocks.end_look();
   }
-  return clocks.waits(now).at(1);
+  return clocks.waits().at(1);
 }
 
 /// A listening socket of a name that the kernel gives, and its clients.
@@ -116,6 +116,21 @@ START_TEST(accepts_are_known_from_the_second_look_on) {
 }
 END_TEST
 
+START_TEST(time_without_a_look_proves_nothing) {
+  UnixWaitClocks clocks;
+  const Peers peers{7};
+  const UnixWaitClocks::TimePoint begin;
+  for (const auto when : {begin, begin + 2s}) {
+    clocks.see(1, peers, when);
+    clocks.see(2, peers, begin + 1s);
+    clocks.end_look();
+  }
+  ck_assert(clocks.waits().at(1).none_accepted_for == 2s);
+  ck_assert(clocks.waits().at(1).oldest == 2s);
+  ck_assert(clocks.waits().at(2).none_accepted_for == 0s);
+}
+END_TEST
+
 START_TEST(queues_that_are_not_seen_are_forgotten) {
   UnixWaitClocks clocks;
   const Peers peers{7};
@@ -186,7 +201,7 @@ END_TEST
 
 int main() {
   return run_tests("unix_wait_clocks", who_stays_in_place_was_not_accepted,
-                   accepts_are_known_from_the_second_look_on,
+                   accepts_are_known_from_the_second_look_on, time_without_a_look_proves_nothing,
                    queues_that_are_not_seen_are_forgotten, live_peers_are_in_the_order_of_the_queue,
                    live_queue_that_is_longer_than_one_answer);
 }
