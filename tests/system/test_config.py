@@ -75,6 +75,7 @@ BAD_VALUES = {
     "IgnoreSelected": ["1", '""', f'"{LONG}"', "perhaps"],
     "ReportUnix": ["1", '""', f'"{LONG}"', "perhaps"],
     "ReportSynQueue": ["1", '""', f'"{LONG}"', "perhaps"],
+    "ReportClients": ["1", '""', f'"{LONG}"', "perhaps"],
     "ReportOwner": ["1", '""', f'"{LONG}"', "perhaps"],
     "NetNamespace": ["80", '""', f'"{LONG}"', '"/(/"'],
     "WarningPercent": ["true", '""', LARGE, "0.5"],
