@@ -2,13 +2,16 @@
 
 import dataclasses
 
-BY_HASHDANCE = "peaks by inet_csk_complete_hashdance, TCP only, waits by inet_csk_accept"
-BY_TRACEPOINT = "peaks by sk_data_ready, drops by kfree_skb, waits by inet_csk_accept"
+BY_HASHDANCE = "events: peaks by inet_csk_complete_hashdance, TCP only, waits by inet_csk_accept"
+BY_TRACEPOINT = "events: peaks by sk_data_ready, drops by kfree_skb, waits by inet_csk_accept"
+# The loader of the programs needs Linux 5.14.
+NO_EVENTS = "no events: inet_csk_complete_hashdance: load a BPF program: Argument list too long"
 
 # The core of tests/system: what a kernel can make wrong. The rest is of the plugin's own making.
 CORE = ("alarms", "capabilities", "churn", "config", "degraded", "drops", "events", "kernel_claims", "listeners",
         "namespaces", "owners", "syn_queue", "unix_places")
 IPV4 = ("degraded", "drops", "kernel_claims", "listeners", "syn_queue")
+SMALL = ("kernel_claims", "listeners")
 KERNEL = ("drops", "events", "kernel_claims", "listeners")
 
 
@@ -36,6 +39,7 @@ def system(*names):
 
 
 CORE_TESTS = rf"^unit/|{system(*CORE)}"
+DEBIAN_11 = Kernel("bullseye", "linux-image-amd64")
 DEBIAN_12 = Kernel("bookworm", "linux-image-amd64")
 BACKPORT = Kernel("bookworm-backports", "linux-image-amd64")
 DEBIAN_13 = Kernel("trixie", "linux-image-amd64")
@@ -47,6 +51,8 @@ CELLS = {
                           system(*KERNEL), ("modules.py",)),
     "debian13-6.12": Cell("Debian 13, its own Linux 6.12; built on Debian 12", DEBIAN_13, "trixie", BY_TRACEPOINT,
                           CORE_TESTS, ("modules.py",)),
+    "debian12-5.10": Cell("Debian 12 with Linux 5.10 of Debian 11", DEBIAN_11, "bookworm", NO_EVENTS, system(*SMALL),
+                          ("modules.py",)),
     "no-ipv6-6.1": Cell("Debian 12, Linux 6.1 without IPv6", DEBIAN_12, "bookworm", BY_HASHDANCE, system(*IPV4),
                         command_line="ipv6.disable=1"),
     "no-diag-6.1": Cell("Debian 12, Linux 6.1 without tcp_diag and unix_diag", DEBIAN_12, "bookworm", BY_HASHDANCE,
