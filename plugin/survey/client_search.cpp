@@ -64,9 +64,12 @@ void ClientSearch::begin() {
 
 /// Keeps the processes of clients that were seen lately; a scan can be left out.
 void ClientSearch::end() {
+  missing_.clear();
   for (const std::uint32_t inode : clients_here())
     if (const auto found = known_.find(inode); found != known_.end())
       found->second.seen = number_;
+    else
+      missing_.insert(inode);
   std::erase_if(known_, [this](const auto &entry) {
     return number_ - entry.second.seen >= surveys_until_forgotten;
   });
@@ -116,6 +119,7 @@ void ClientSearch::add_unix(const ListeningSocket &socket, const UnixPeers &peer
 
 void ClientSearch::find_processes(std::span<const OwnedSocket> listening) {
   std::unordered_set<std::uint32_t> wanted = clients_here();
+  wanted.insert(missing_.begin(), missing_.end());
   std::unordered_set<std::uint32_t> noted;
   for (const OwnedSocket &socket : listening)
     noted.insert(socket.inode);

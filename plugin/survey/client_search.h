@@ -79,7 +79,9 @@ private:
   ClientReport report_;
   bool owners_;
   std::unordered_map<std::uint32_t, Known> known_; ///< by client's inode
-  std::vector<pid_t> pids_;  ///< processes that had clients' sockets in the last search
+  std::vector<pid_t> pids_; ///< processes that had clients' sockets in the last search
+  /// Clients of the last survey whose processes were not found: a scan can be left out.
+  std::unordered_set<std::uint32_t> missing_;
   std::uint64_t number_ = 0; ///< of the current survey
   // The current survey.
   std::size_t looked_at_ = 0; ///< clients

@@ -61,6 +61,8 @@ void ScanBudget::begin(const std::vector<std::string> &wanted, TimePoint now, st
   std::stable_sort(turns_.begin(), turns_.end(), [](const auto *a, const auto *b) {
     return a->second.last_run > b->second.last_run;
   });
+  const bool is_due = !turns_.empty() && turns_.back()->first == at_the_end;
+  reserved_ = is_due ? turns_.back() : nullptr;
   std::stable_partition(turns_.begin(), turns_.end(),
                         [&](const auto *entry) { return entry->first == at_the_end; });
   spare_ += part_of(begun_ ? now - *begun_ : interval_, share_);
@@ -72,9 +74,15 @@ void ScanBudget::begin(const std::vector<std::string> &wanted, TimePoint now, st
 std::optional<std::string> ScanBudget::next() {
   const auto may_run = [this](const auto *entry) {
     const Scan &scan = entry->second;
-    const bool fits = scan.predicted > interval_time_
-                          ? !had_large_
-                          : left_ > Duration(0) && scan.predicted <= left_;
+    Duration left = left_;
+    bool had_large = had_large_;
+    if (reserved_ != nullptr && entry != reserved_ && missing(reserved_->second) <= Duration(0)) {
+      const bool is_large = reserved_->second.predicted > interval_time_;
+      had_large = had_large || is_large;
+      left -= is_large ? Duration(0) : reserved_->second.predicted;
+    }
+    const bool fits =
+        scan.predicted > interval_time_ ? !had_large : left > Duration(0) && scan.predicted <= left;
     return fits && missing(scan) <= Duration(0);
   };
   const auto turn = std::find_if(turns_.rbegin(), turns_.rend(), may_run);

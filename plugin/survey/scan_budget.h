@@ -25,7 +25,8 @@ public:
   ScanBudget(double share, Duration interval);
 
   /// Begins an interval in which these kinds of scan are wanted, each once. Their names appear in
-  /// the log. at_the_end: a kind that needs the results of others, "" for none.
+  /// the log. at_the_end: a kind that needs the results of others, "" for none; when it has waited
+  /// longest, the others leave it its part.
   void begin(const std::vector<std::string> &wanted, TimePoint now, std::uint64_t sockets,
              std::string_view at_the_end = "");
   /// Returns the kind to scan next, the one that has waited longest first; empty when this interval
@@ -63,11 +64,12 @@ private:
   Duration spare_{0};           ///< CPU time that no scan has claimed
   Scans scans_;
   std::optional<TimePoint> begun_;
-  std::uint64_t number_ = 0;               ///< number of the current interval
-  std::uint64_t sockets_ = 0;              ///< sockets in it
-  std::vector<Scans::value_type *> turns_; ///< wanted and not yet run, the next one last
-  Duration left_{0};                       ///< for scans that fit into one interval
-  bool had_large_ = false;                 ///< one scan has run that does not fit
+  std::uint64_t number_ = 0;                    ///< number of the current interval
+  std::uint64_t sockets_ = 0;                   ///< sockets in it
+  std::vector<Scans::value_type *> turns_;      ///< wanted and not yet run, the next one last
+  Duration left_{0};                            ///< for scans that fit into one interval
+  const Scans::value_type *reserved_ = nullptr; ///< waits for its turn at the end
+  bool had_large_ = false;                      ///< one scan has run that does not fit
 };
 
 } // namespace backlog

@@ -321,11 +321,30 @@ START_TEST(what_is_no_longer_wanted_is_no_longer_said) {
 }
 END_TEST
 
+START_TEST(what_needs_the_others_comes_last_and_gets_its_turn) {
+  ScanBudget budget(share, interval);
+  int runs = 0;
+  for (int i = 0; i < 100; ++i) {
+    budget.begin({"a", "last", "z"}, start + i * interval, 1, "last");
+    std::string order;
+    while (const auto name = budget.next()) {
+      order += *name + " ";
+      budget.report(*name, *name == "last" ? 60ms : 30ms); // more than there is for all
+    }
+    const std::size_t at = order.find("last");
+    ck_assert_msg(at == std::string::npos || order.ends_with("last "), "%s", order.c_str());
+    runs += at == std::string::npos ? 0 : 1;
+  }
+  ck_assert_msg(runs > 25, "%d", runs);
+}
+END_TEST
+
 int main() {
   return run_tests(
       "scan_budget", scans_keep_to_their_share_and_get_their_turn, what_is_there_is_used,
       reads_may_come_at_any_time, cost_is_predicted_from_the_sockets,
       skipping_is_said_once_when_it_begins_and_ends,
       at_short_intervals_trouble_that_comes_and_goes_is_said_once,
-      a_cost_that_is_not_known_is_not_said, what_is_no_longer_wanted_is_no_longer_said);
+      what_needs_the_others_comes_last_and_gets_its_turn, a_cost_that_is_not_known_is_not_said,
+      what_is_no_longer_wanted_is_no_longer_said);
 }
