@@ -23,7 +23,8 @@ SLOWER = 5  # as the timeouts of ctest are for a processor that is not emulated
 PYTHON = "/usr/bin/python3"
 # The user land's own collectd and net-snmp, in place of those that the build knows.
 ENVIRONMENT = {"COLLECTD": "/usr/sbin/collectd", "COLLECTD_PLUGIN_DIR": "/usr/lib/collectd",
-               "COLLECTD_TYPESDB": "/usr/share/collectd/types.db", "SNMP_ROOT": "", "PYTHONDONTWRITEBYTECODE": "1"}
+               "COLLECTD_TYPESDB": "/usr/share/collectd/types.db", "SNMP_ROOT": "",
+               "PYTHONDONTWRITEBYTECODE": "1", "CK_TIMEOUT_MULTIPLIER": str(SLOWER)}
 HEAD = """# The matrix
 
 Kernels and user lands on which the tests ran in virtual machines, with an emulated processor. `tests/matrix/run`
