@@ -191,13 +191,12 @@ class ClientsTest(NotificationTest):
         self.clients(socket.AF_INET, ("127.0.0.1", mixed[0].port), ("", 20))
         self.clients(socket.AF_UNIX, mixed[1].address, ("", 20))
 
-        def flood_until_seen():
+        def rows_of_the_flood():
             raw.send_syns(flooded.port, 30)
-            return self.rows()[flooded.name].get("cause") == "syn_flood"
-        collectd.wait(flood_until_seen, what="a flood")
-        collectd.wait(lambda: "clients" in self.rows()[waiting.name], what="clients at the full queue")
-        rows = self.rows()
-        self.assertEqual(rows[flooded.name]["cause"], "syn_flood")
+            rows = self.rows()
+            has_list = "clients" in rows.get(waiting.name, {})
+            return rows if rows[flooded.name].get("cause") == "syn_flood" and has_list else None
+        rows = collectd.wait(rows_of_the_flood, 30, "a flood, and clients at the full queue")
         for listener in (flooded, *mixed):
             self.assertEqual(rows[listener.name]["state"], "ok")
             self.assertNotIn("clients", rows[listener.name])
