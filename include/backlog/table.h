@@ -346,9 +346,10 @@ private:
   std::size_t length_ = 1;
 };
 
-/// Copies text into a field, escaped as Text requires and cut to fit. In a printable text
-/// backslashes begin escapes already.
+/// In a printable text backslashes begin escapes already.
 enum class TextForm : std::uint8_t { raw, printable };
+
+/// Copies text into a field, escaped as Text requires and cut to fit.
 template <std::size_t size>
 constexpr void set_text(Text<size> &field, std::string_view text, TextForm form = TextForm::raw) {
   field = {};
