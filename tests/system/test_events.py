@@ -118,13 +118,18 @@ class EventsTest(SystemTest):
             self.skipTest(f"no MPTCP: {error}")
         self.check_tcp_bursts(listener)
 
-    def test_bursts_by_tcp_fast_open(self):
-        """They wait before their handshake ends."""
+    def fast_open(self):
+        """Clients that send data with their SYN, and a listener that takes it."""
         raw = RawClients()
         self.addCleanup(raw.close)
         self.set_sysctl("net.ipv4.tcp_fastopen", TCP_FASTOPEN_WITHOUT_COOKIE)
         listener = self.listener("0.0.0.0", limit=64)
         listener.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 64)
+        return raw, listener
+
+    def test_bursts_by_tcp_fast_open(self):
+        """They wait before their handshake ends."""
+        raw, listener = self.fast_open()
         clients = []
 
         def fill(length):
@@ -142,11 +147,7 @@ class EventsTest(SystemTest):
         cpus = os.sched_getaffinity(0)
         self.addCleanup(os.sched_setaffinity, 0, cpus)
         os.sched_setaffinity(0, {min(cpus)})
-        raw = RawClients()
-        self.addCleanup(raw.close)
-        self.set_sysctl("net.ipv4.tcp_fastopen", TCP_FASTOPEN_WITHOUT_COOKIE)
-        listener = self.listener("0.0.0.0", limit=64)
-        listener.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 64)
+        raw, listener = self.fast_open()
         fast = []
 
         def fill(length):
