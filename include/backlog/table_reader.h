@@ -263,7 +263,22 @@ struct TableContents {
   layout::Header header{};
   std::vector<layout::Namespace> namespaces;
   std::vector<layout::Listener> listeners;
+  /// Listeners that are not to be shown, but that one of the others waits for: waits_for counts on
+  /// here.
+  std::vector<layout::Listener> not_shown;
 };
+
+/// The name of the listener in whose queue the owner of this one waits; "" for none.
+inline std::string_view waited_for(const TableContents &contents,
+                                   const layout::Listener &listener) {
+  if (listener.waits_for == 0)
+    return {};
+  const std::size_t position = listener.waits_for - 1;
+  const std::size_t shown = contents.listeners.size();
+  return layout::text_of(
+      (position < shown ? contents.listeners[position] : contents.not_shown[position - shown])
+          .name);
+}
 
 /// Reads the whole table, or says why it is refused.
 inline std::pair<std::unique_ptr<TableContents>, std::string> read_table(TableReader reader) {

@@ -3,6 +3,7 @@
 #include "backlog/command_line.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace backlog {
 
@@ -66,8 +67,24 @@ bool ListenerSelection::selects(const layout::Listener &listener) const {
 }
 
 void ListenerSelection::keep_selected(TableContents &contents) const {
-  std::erase_if(contents.listeners,
-                [this](const layout::Listener &listener) { return !selects(listener); });
+  const std::vector<layout::Listener> all = std::exchange(contents.listeners, {});
+  std::vector<std::uint32_t> positions(all.size(), 0); // plus one, of those selected
+  for (std::size_t i = 0; i < all.size(); ++i)
+    if (selects(all[i])) {
+      contents.listeners.push_back(all[i]);
+      positions[i] = static_cast<std::uint32_t>(contents.listeners.size());
+    }
+  for (layout::Listener &listener : contents.listeners) {
+    if (listener.waits_for == 0)
+      continue;
+    const std::size_t before = listener.waits_for - 1;
+    if (positions[before] == 0) {
+      contents.not_shown.push_back(all[before]);
+      positions[before] =
+          static_cast<std::uint32_t>(contents.listeners.size() + contents.not_shown.size());
+    }
+    listener.waits_for = positions[before];
+  }
 }
 
 } // namespace backlog

@@ -18,6 +18,7 @@ public:
   std::optional<std::string> add(const std::string &argument);
   bool empty() const { return empty_; }
   bool selects(const layout::Listener &listener) const;
+  /// Moves those that another one waits for to TableContents::not_shown.
   void keep_selected(TableContents &contents) const;
 
 private:

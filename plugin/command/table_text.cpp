@@ -206,8 +206,7 @@ std::string listener_json(const Listener &listener, const TableContents &content
     if (counted > 0)
       object.number("clients_counted", counted);
   }
-  if (listener.waits_for > 0)
-    object.text("waits_for", text_of(contents.listeners[listener.waits_for - 1].name));
+  object.text("waits_for", waited_for(contents, listener));
   if (listener.port != 0)
     object.number("port", listener.port);
   return object.text("message", text_of(listener.message)).str();

@@ -8,7 +8,7 @@ import zlib
 
 HEADER = struct.Struct("=8s6I5qQ2d2IB7x")
 NAMESPACE = struct.Struct("=104s2I4q2Qq15Q")
-LISTENER = struct.Struct("=104s128s256s256s128s16s4I6Qq10Q8dH9B5x")
+LISTENER = struct.Struct("=104s128s256s256s128s16s4I6Qq10Q8dH9BxI")
 assert (HEADER.size, NAMESPACE.size, LISTENER.size) == (112, 288, 1120)
 
 STATES = ("ok", "high", "overflow", "stalled", "missing")
@@ -17,7 +17,7 @@ SEVERITIES = ("okay", "warning", "failure")
 IS_COMPLETE, HAS_PERIOD, HAS_HOST, HAS_HOST_DROPPED = 1, 2, 4, 8
 HAS_QUEUE, HAS_DROPPED, HAS_SYN_LENGTH, HAS_OLDEST_WAIT = 1, 2, 4, 8
 HAS_RECENT, HAS_RECENT_DROPPED, HAS_ARRIVALS, HAS_ACCEPTS, HAS_WAIT_MEAN, HAS_WAIT_QUANTILES = 16, 32, 64, 128, 256, 512
-HAS_PEAK_BOUND, HAS_ENOUGH, IS_EXPECTED, IS_STABLE, HAS_DAY_PEAK = 1024, 2048, 4096, 8192, 16384
+HAS_PEAK_BOUND, HAS_ENOUGH, IS_EXPECTED, IS_STABLE, HAS_DAY_PEAK, HAS_OVERFLOW_KINDS = 1024, 2048, 4096, 8192, 16384, 32768
 
 
 def boot_ns():
@@ -34,7 +34,8 @@ def listener(name, *, owner="", path="", message="", address=bytes(4), scope=0, 
              clients="", recent_peak=0, recent_dropped=0, recent_overflows=0, arrivals=0, accepts=0, peak_bound=0,
              day_peak=0, enough=0,
              recent_used=0.0, wait_mean=0.0, wait_p50=0.0, wait_p99=0.0, alarm_state="ok", alarm_cause="none",
-             recent_state="ok", recent_severity="okay", syn_overflows=0, ack_overflows=0):
+             recent_state="ok", recent_severity="okay", syn_overflows=0, ack_overflows=0, waits_for=0):
+    """waits_for: position of another in the order of the names, plus one."""
     address_type = {0: 0, 4: 1, 16: 2}[len(address)]
     texts = [text.encode() for text in (name, owner, path, message, clients)]
     return LISTENER.pack(*texts, address, scope, namespace, has, members, length, peak, limit, dropped, overflows,
@@ -42,7 +43,7 @@ def listener(name, *, owner="", path="", message="", address=bytes(4), scope=0, 
                          day_peak, enough, syn_overflows, ack_overflows, mean, used, full, oldest_wait, recent_used, wait_mean, wait_p50, wait_p99, port,
                          STATES.index(state), CAUSES.index(cause), limit_source, SEVERITIES.index(severity),
                          STATES.index(alarm_state), CAUSES.index(alarm_cause), STATES.index(recent_state),
-                         SEVERITIES.index(recent_severity), address_type)
+                         SEVERITIES.index(recent_severity), address_type, waits_for)
 
 
 def namespace(name="self", *, somaxconn=4096, counters=(0,) * 15, has=0x3F, has_counter=0x7FFF):

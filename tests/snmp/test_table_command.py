@@ -314,6 +314,13 @@ class BacklogTableTest(CommandTest):
         self.assertNotIn("dropped", content)
         self.assertNotIn("unreported", content)
 
+    def test_who_waits_for_whom_when_only_some_are_shown(self):
+        self.publish(listener("a", waits_for=4), listener("b"), listener("c", waits_for=1), listener("d", waits_for=4))
+        for arguments, expected in (((), {"a": "d", "b": None, "c": "a", "d": "d"}), (("a",), {"a": "d"}), (("c", "d"), {"c": "a", "d": "d"}),
+                                    (("a", "c"), {"a": "d", "c": "a"}), (("b",), {"b": None})):
+            rows = json.loads(self.show("--json", *arguments).stdout)["listeners"]
+            self.assertEqual({row["name"]: row.get("waits_for") for row in rows}, expected)
+
     def test_audit_and_index(self):
         self.publish(listener("a", limit=511, limit_source=2), listener("unix_run_7kv-jj"), listener("unix_run_y-l35jrjf1"))
         self.assertRegex(self.show("--audit").stdout, r"(?m)^a +511 +somaxconn +- +- +1 +-$")
