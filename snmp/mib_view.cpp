@@ -392,6 +392,16 @@ std::optional<MibValue> MibView::later_listener_value(std::uint32_t number,
     return if_has(layout::has_enough, gauge(listener.enough));
   case mib::listener_clients:
     return octets_value(listener.clients);
+  case mib::listener_syn_overflows:
+    return if_has(layout::has_overflow_kinds, counter64(listener.syn_overflows));
+  case mib::listener_ack_overflows:
+    return if_has(layout::has_overflow_kinds, counter64(listener.ack_overflows));
+  case mib::listener_other_dropped:
+    return if_has(layout::has_dropped,
+                  counter64(listener.dropped - std::min(listener.overflows, listener.dropped)));
+  case mib::listener_waits_for:
+    return octets_value(listener.waits_for > 0 ? snapshot_->listeners()[listener.waits_for - 1].name
+                                               : "");
   default:
     return std::nullopt;
   }

@@ -151,7 +151,11 @@ enum ListenerColumn : std::uint32_t {
   listener_peak_bound,
   listener_enough,
   listener_clients,
-  listener_last = listener_clients
+  listener_syn_overflows,
+  listener_ack_overflows,
+  listener_other_dropped,
+  listener_waits_for,
+  listener_last = listener_waits_for
 };
 
 enum NamespaceColumn : std::uint32_t {

@@ -21,9 +21,11 @@ public:
     std::array<std::uint8_t, 16> address;
     std::uint32_t index; ///< backlogListenerIndex
     std::uint32_t scope, net_namespace, has, members;
+    std::uint32_t waits_for; ///< position in listeners(), plus one; 0 for none
     std::uint64_t length, peak, limit, dropped, overflows, syn_length;
     std::uint64_t recent_peak, recent_dropped, recent_overflows;
     std::uint64_t arrivals, accepts, peak_bound, enough;
+    std::uint64_t syn_overflows, ack_overflows;
     std::int64_t counted_since_ns;
     double mean, used_percent, full_percent, oldest_wait_seconds;
     double recent_used_percent, wait_mean_seconds, wait_p50_seconds, wait_p99_seconds;

@@ -229,6 +229,8 @@ private:
     add_rate("backlog_accepts_per_second", "Connections that the application accepted.",
              layout::has_accepts, &Listener::accepts);
     add_drops();
+    add_overflow_kinds();
+    add_waits_for();
   }
 
   void add_info() {
@@ -278,6 +280,30 @@ private:
       metric.add({{"listener", name}, {"reason", "other"}},
                  listener->dropped - std::min(listener->overflows, listener->dropped));
     }
+    add(metric);
+  }
+
+  void add_overflow_kinds() {
+    Metric metric("backlog_overflows_total", "counter", "",
+                  "The overflows of which it is known whether they were SYNs or final ACKs.");
+    for (const Listener *listener : listeners_) {
+      if ((listener->has & layout::has_overflow_kinds) == 0)
+        continue;
+      const std::string_view name = text_of(listener->name);
+      metric.add({{"listener", name}, {"segment", "syn"}}, listener->syn_overflows);
+      metric.add({{"listener", name}, {"segment", "ack"}}, listener->ack_overflows);
+    }
+    add(metric);
+  }
+
+  void add_waits_for() {
+    Metric metric("backlog_listener_waits_for", "gauge", "",
+                  "The owner of the listener waits in the accept queue of the other one.");
+    for (const Listener *listener : listeners_)
+      if (listener->waits_for > 0)
+        metric.add(
+            {{"listener", text_of(listener->name)}, {"other", waited_for(contents_, *listener)}},
+            std::uint64_t{1});
     add(metric);
   }
 

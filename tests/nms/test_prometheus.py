@@ -28,7 +28,8 @@ STORES = pathlib.Path(os.environ.get("STORES_ROOT") or "/")
 EXPORTER_PORT, NODE_PORT, PROMETHEUS_PORT, FILE_PORT = 19116, 19100, 19090, 19103  # of the test's own net namespace
 ALL = (table_writer.HAS_QUEUE | table_writer.HAS_DROPPED | table_writer.HAS_SYN_LENGTH | table_writer.HAS_OLDEST_WAIT |
        table_writer.HAS_RECENT | table_writer.HAS_RECENT_DROPPED | table_writer.HAS_ARRIVALS | table_writer.HAS_ACCEPTS |
-       table_writer.HAS_WAIT_MEAN | table_writer.HAS_WAIT_QUANTILES | table_writer.HAS_ENOUGH | table_writer.IS_STABLE)
+       table_writer.HAS_WAIT_MEAN | table_writer.HAS_WAIT_QUANTILES | table_writer.HAS_ENOUGH | table_writer.HAS_OVERFLOW_KINDS |
+       table_writer.IS_STABLE)
 UNIX = dict(address=b"", port=0, has=table_writer.HAS_QUEUE | table_writer.IS_STABLE)
 setUpModule = lambda: nms_harness.lay_over(ROOT)  # noqa: E731
 sys.path.insert(0, str(NMS / "prometheus"))
@@ -105,7 +106,7 @@ class MetricsTest(PrometheusTest):
     def test_metrics_of_a_listener(self):
         self.publish(
             listener("tcp_any_80", has=ALL, owner="nginx.service", length=3, peak=40, limit=128, mean=1.5, used=31.0, full=2.5,
-                     dropped=12, overflows=9, syn_length=4, oldest_wait=0.25, recent_peak=129, arrivals=50, accepts=40,
+                     dropped=12, overflows=9, syn_overflows=5, ack_overflows=3, syn_length=4, oldest_wait=0.25, recent_peak=129, arrivals=50, accepts=40,
                      wait_mean=0.002, wait_p50=0.001, wait_p99=0.0305, enough=300, state="high", alarm_state="overflow", members=2),
             interval=10, dropped=20)
         text = self.metrics()
@@ -122,6 +123,8 @@ class MetricsTest(PrometheusTest):
             self.assertEqual(found[f"backlog_{name}{label}"], value, name)
         for series, value in (('backlog_drops_total{listener="tcp_any_80",reason="overflow"}', "9"),
                               ('backlog_drops_total{listener="tcp_any_80",reason="other"}', "3"),
+                              ('backlog_overflows_total{listener="tcp_any_80",segment="syn"}', "5"),
+                              ('backlog_overflows_total{listener="tcp_any_80",segment="ack"}', "3"),
                               ('backlog_listener_info{listener="tcp_any_80",address="0.0.0.0",port="80",path="",'
                                'unit="nginx.service",netns="self"}', "1"),
                               ('backlog_listener_state{listener="tcp_any_80",state="high"}', "1"),
@@ -144,9 +147,18 @@ class MetricsTest(PrometheusTest):
         found = samples(self.metrics())
         self.assertIn('backlog_accept_queue_connections{listener="unix_a"}', found)
         self.assertEqual(found['backlog_listener_state{listener="tcp_any_1",state="missing"}'], "1")
-        for name in ("backlog_drops_total", "backlog_oldest_wait_seconds", "backlog_arrivals_per_second"):
+        for name in ("backlog_drops_total", "backlog_overflows_total", "backlog_listener_waits_for", "backlog_oldest_wait_seconds",
+                     "backlog_arrivals_per_second"):
             self.assertFalse([series for series in found if series.startswith(name)], name)
         self.assertFalse([series for series in found if "queue" in series and "tcp_any_1" in series])
+
+    def test_who_waits_for_whom(self):
+        self.publish(listener("tcp_any_80", has=ALL, state="stalled", waits_for=2), listener("unix_a", path="/a", **UNIX))
+        text = self.metrics()
+        self.lint(text)
+        self.assertEqual({name: value for name, value in samples(text).items() if "waits_for" in name},
+                         {'backlog_listener_waits_for{listener="tcp_any_80",other="unix_a"}': "1"})
+        self.assertIn('waits_for{listener="tcp_any_80",other="unix_a"} 1', self.metrics("tcp_any_80"))
 
     def test_labels(self):
         """Nothing in them that is another with each start, and no text that would end them."""

@@ -33,9 +33,11 @@ class AgentXTest(SnmpTest):
             "tcp_any_80", owner="nginx.service", message="slow", length=3, peak=129, limit=128, used=100.0, mean=1.25,
             dropped=2 ** 40, overflows=5, state="overflow", cause="slow_accept", severity="failure", full=12.0,
             address=bytes([192, 0, 2, 1]), counted_since_ns=table_writer.boot_ns(), members=2,
-            has=0x3FFF, clients="31 of 40 from 10.0.0.7", recent_peak=130, recent_dropped=8, recent_overflows=6, arrivals=605,
+            syn_overflows=3, ack_overflows=1, waits_for=2,
+            has=0xBFFF, clients="31 of 40 from 10.0.0.7", recent_peak=130, recent_dropped=8, recent_overflows=6, arrivals=605,
             accepts=355, peak_bound=131, enough=546, recent_used=99.6, wait_mean=0.25, wait_p50=0.125, wait_p99=1.5,
-            alarm_state="stalled", alarm_cause="not_accepting", recent_state="missing", recent_severity="warning")], dropped=7)
+            alarm_state="stalled", alarm_cause="not_accepting", recent_state="missing", recent_severity="warning"),
+            table_writer.listener("unix_a", address=b"", path="/a")], dropped=7)
         names = {"Name": "tcp_any_80", "State": "overflow", "Used": "100", "Length": "3", "Peak": "129", "Limit": "128",
                  "Mean": "1.250", "Full": "12", "Dropped": str(2 ** 40), "Overflows": "5", "Members": "2",
                  "Cause": "slowAccept", "LimitSource": "application", "Severity": "failure", "Message": "slow",
@@ -43,6 +45,7 @@ class AgentXTest(SnmpTest):
                  "RecentState": "missing", "RecentSeverity": "warning", "AlarmState": "stalled", "AlarmCause": "notAccepting",
                  "Stable": "true", "Expected": "true", "ArrivalRate": "60.500", "AcceptRate": "35.500", "WaitMean": "250000",
                  "WaitP50": "125000", "WaitP99": "1500000", "PeakBound": "131", "Enough": "546",
+                 "SynOverflows": "3", "AckOverflows": "1", "OtherDropped": str(2 ** 40 - 5), "WaitsFor": "unix_a",
                  "AddressType": "ipv4", "Port": "80", "Path": "", "Namespace": "self"}
         values = self.get(*(f"BACKLOG-MIB::backlogListener{name}.{index}" for name in names))
         shown = dict(zip(names, (value.split(" ")[0].strip('"') for value in values)))
@@ -57,7 +60,7 @@ class AgentXTest(SnmpTest):
 
     def test_order_bulk_and_get(self):
         # An absent value shows at the edges of a walk.
-        listeners = [table_writer.listener(f"tcp_any_{port}", has=random.Random(port).randrange(2 ** 14), port=port)
+        listeners = [table_writer.listener(f"tcp_any_{port}", has=random.Random(port).randrange(2 ** 16), port=port)
                      for port in range(1, 60)]
         self.serve(listeners, interval=60)
         scalars = f".{MIB_OID}.1.1."
@@ -78,7 +81,7 @@ class AgentXTest(SnmpTest):
     def test_what_is_not_there(self):
         self.serve([table_writer.listener("a")])
         for name, wanted in ((f"{TABLE_OID}.2.5", "No Such Instance"), (f"{TABLE_OID}.1.5", "No Such Object"),
-                             (f"{TABLE_OID}.44.5", "No Such Object"), (f"{MIB_OID}.1.1.1", "No Such Instance"),
+                             (f"{TABLE_OID}.48.5", "No Such Object"), (f"{MIB_OID}.1.1.1", "No Such Instance"),
                              (f"{MIB_OID}.1.1.21.0", "No Such Object"), (f"{MIB_OID}.9", "No Such Object"),
                              (f"{TABLE_OID}.2", "No Such Instance"), (f"{TABLE_OID}.2.5.5", "No Such Instance"),
                              (f"{TABLE_OID}.2.4294967295", "No Such Instance"), (MIB_OID, "No Such Object")):

@@ -42,7 +42,10 @@ TableContents many(std::size_t rows, std::size_t name_bytes) {
     row.peak = 3 * i;
     row.limit = 5 * i;
     row.dropped = 7 * i;
-    row.overflows = 11 * i;
+    row.overflows = (i % 2 == 0 ? 3 : 11) * i;
+    row.syn_overflows = 2 * i;
+    row.ack_overflows = i;
+    row.waits_for = static_cast<std::uint32_t>(i % 5 == 0 ? (i + 1) % rows + 1 : 0);
     row.syn_length = 13 * i;
     row.members = static_cast<std::uint32_t>(i % 17);
     row.mean = static_cast<double>(i) / 19;
@@ -50,7 +53,7 @@ TableContents many(std::size_t rows, std::size_t name_bytes) {
     row.full_percent = static_cast<double>(i % 97);
     row.oldest_wait_seconds = static_cast<double>(i) / 23;
     row.counted_since_ns = static_cast<std::int64_t>(i) * second;
-    for (std::uint32_t bit = 4; bit < 14; ++bit)
+    for (std::uint32_t bit = 4; bit < 16; ++bit)
       if (i % (bit + 1) == 0)
         row.has |= 1U << bit;
     row.recent_peak = 43 * i;
@@ -257,6 +260,12 @@ private:
     put_if(10, 41, Type::gauge, row.peak_bound);
     put_if(11, 42, Type::gauge, row.enough);
     put(at(43), std::string(layout::text_of(row.clients)));
+    put_if(15, 44, Type::counter64, row.syn_overflows);
+    put_if(15, 45, Type::counter64, row.ack_overflows);
+    put_if(1, 46, Type::counter64, row.dropped > row.overflows ? row.dropped - row.overflows : 0);
+    put(at(47), row.waits_for == 0
+                    ? ""
+                    : std::string(layout::text_of(contents_.listeners.at(row.waits_for - 1).name)));
   }
 
   void add_namespace(std::uint32_t index, const layout::Namespace &row) {
