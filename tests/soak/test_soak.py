@@ -33,9 +33,9 @@ MEASURED_EVERY = 1.0
 # After the first third, which is for caches to fill: the median of what each minute adds.
 MOST_GROWTH_KB_PER_MINUTE = 100
 MOST_RESIDENT_KB = 64 * 1024
-# Of the drops. Without events those are nobody's that no sample can tell apart; with them all are told, but for the
-# intervals in which they are detached.
-MOST_UNATTRIBUTED = 0.05
+# Of the drops. Without events those are nobody's that sockets took with them, and those of claims that count other
+# segments, too; with them all are told, but for the intervals in which they are detached.
+MOST_UNATTRIBUTED = 0.01
 
 Held = collections.namedtuple("Held", "when resident_kb descriptors threads")
 

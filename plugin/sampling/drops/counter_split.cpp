@@ -21,6 +21,10 @@ constexpr double least_likelihood = 0.005;
 /// recording of check_drops has 0.31 % at the wrong listener, with 16 no more than before.
 constexpr std::uint64_t least_exact = 16;
 
+/// Fewer segments are it, too, if each of these listeners was granted this share of its recent
+/// claims. From 0.5 to 1 the recordings have no more drops at the wrong listener than without.
+constexpr double trusted_experience = 0.75;
+
 std::uint64_t sum_of(const std::vector<Claim> &claims) {
   std::uint64_t sum = 0;
   for (const Claim &claim : claims)
@@ -44,11 +48,15 @@ void CounterSplit::end_sample(std::uint64_t amount, bool claimants_known, const 
   amount_ = amount;
   carried_before_ = waiting_amount_ + carried_amount_;
   const bool shows_shares = claimants_known && claim_shares();
-  const bool single =
-      claimants_known && (carried_claimants_known_ || carried_amount_ == 0) && single_claimant();
+  const bool carried_known = carried_claimants_known_ || carried_amount_ == 0;
+  const bool single = claimants_known && carried_known && single_claimant();
   match(true, may_claim_waiting, granted);
   const std::uint64_t left = (may_claim_waiting ? waiting_amount_ : 0) + carried_amount_ + amount_;
-  if (single || (left >= least_exact && left == sum_of(claims_)))
+  const std::uint64_t claimed = sum_of(claims_);
+  const bool exact = left == claimed && left >= least_exact;
+  const bool few_exact =
+      carried_known && left == claimed + sum_of(carried_claims_) && are_trusted(claims_);
+  if (single || exact || few_exact)
     match(false, may_claim_waiting, granted);
 
   leave_carried(leaving, granted);
@@ -62,6 +70,12 @@ void CounterSplit::end_sample(std::uint64_t amount, bool claimants_known, const 
   std::swap(carried_claims_, claims_);
   claims_.clear();
   std::erase_if(carried_claims_, [](const Claim &claim) { return claim.amount == 0; });
+}
+
+bool CounterSplit::are_trusted(const std::vector<Claim> &claims) const {
+  return std::all_of(claims.begin(), claims.end(), [this](const Claim &claim) {
+    return experience(claim.listener) >= trusted_experience;
+  });
 }
 
 bool CounterSplit::single_claimant() const {

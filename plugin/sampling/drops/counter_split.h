@@ -39,12 +39,12 @@ struct Claim {
 ///
 /// Claims of queues at least half full come first, all at once: a queue that is served is full
 /// between two samples, and one or two below full at each. The rest goes to others only if a single
-/// one has a claim, or if all their claims are just as much, since sk_drops counts every drop. Each
-/// claim is met by its expected share (ShareFit's, else the share of the listener's recent claims
-/// that was met). If the counter moved by more or less
-/// than expected, the difference goes where the expectation is least certain. So the noise of a
-/// deferred accept takes none of the drops of an overflowing queue, and final ACKs, which move
-/// sk_drops by 2 for each drop, get half of their claims.
+/// one has a claim, or if all their claims are just as much, since sk_drops counts every drop (few
+/// of listeners known for claims that were no drops do not count as that). Each claim is met by its
+/// expected share (ShareFit's, else the share of the listener's recent claims that was met). If the
+/// counter moved by more or less than expected, the difference goes where the expectation is least
+/// certain. So the noise of a deferred accept takes none of the drops of an overflowing queue, and
+/// final ACKs, which move sk_drops by 2 for each drop, get half of their claims.
 class CounterSplit {
 public:
   void claim(const Claim &claim);
@@ -100,6 +100,7 @@ private:
   bool single_claimant() const;
   void match(bool near_full, bool may_claim_waiting, std::vector<Claim> &granted);
   double experience(std::uint32_t listener) const;
+  bool are_trusted(const std::vector<Claim> &claims) const;
   double likelihood(const Claim &claim) const;
   bool claim_shares();
   void learn_claims();
