@@ -22,7 +22,8 @@ constexpr std::string_view device_separator = "__dev_";
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
 bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
-bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
+bool is_lower_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); }
+bool is_hex(char c) { return is_lower_hex(c) || (c >= 'A' && c <= 'F'); }
 
 /// Returns '_' and the FNV-1a hash (32 bits) of the raw bytes.
 std::string hash_suffix(std::string_view raw) {
@@ -68,7 +69,7 @@ bool has_id(std::string_view raw) {
     const char c = i < raw.size() ? raw[i] : '/';
     if (is_hex(c)) {
       ++hex;
-    } else if (is_digit(c) || is_lower(c) || is_upper(c)) {
+    } else if (is_lower(c) || is_upper(c)) {
       only_hex = false;
     } else {
       if (only_hex && hex >= id_min_digits)
@@ -231,7 +232,8 @@ ListenerName name_unix_listener(std::string_view address, std::string_view net_n
   if (!address.empty() && address.front() == '\0') {
     const std::string_view name = address.substr(1);
     text += "abstract_" + name_part(name);
-    id = id || (name.size() == autobind_digits && std::all_of(name.begin(), name.end(), is_hex));
+    id = id ||
+         (name.size() == autobind_digits && std::all_of(name.begin(), name.end(), is_lower_hex));
   } else {
     id = id || is_temporary_path(address);
     const bool absolute = !address.empty() && address.front() == '/';

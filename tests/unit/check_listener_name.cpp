@@ -103,6 +103,17 @@ START_TEST(unix_names) {
       {"/run/x1234567/s", "unix_run_x1234567_s", false},
       {"/run/1234567/s", "unix_run_1234567_s", false},
       {"/run/12345678", "unix_run_12345678", true},
+      {"/run/1234-5678", "unix_run_1234-5678", false},
+      {"/run/12345678x", "unix_run_12345678x", false},
+      {"/run/x_12345678", "unix_run_x_12345678", true},
+      {"/run/ABCDEFAB/Z", "unix_run_abcdefab_z_", true},
+      {"/run/ABCDEFABG", "unix_run_abcdefabg_", false},
+      {"/run/Xabcdef01", "unix_run_xabcdef01_", false},
+      {"12345678", "unix_12345678_", true},
+      {"1234567", "unix_1234567_", false},
+      {"\0"
+       "0001g"s,
+       "unix_abstract_0001g", false},
   };
   for (const Case &c : cases) {
     const ListenerName name = name_unix_listener(c.address, "");
@@ -111,8 +122,7 @@ START_TEST(unix_names) {
       ck_assert_msg(name.text.starts_with(c.name), "%s", name.text.c_str());
     else
       assert_text(name.text, c.name);
-    if (std::string(c.name).back() != '_')
-      ck_assert_msg(name.has_id == c.has_id, "%s", c.name);
+    ck_assert_msg(name.has_id == c.has_id, "%s", c.name);
   }
 }
 END_TEST
@@ -184,6 +194,26 @@ START_TEST(long_names_are_cut_and_stay_apart) {
       name_unix_listener("/run/" + std::string(100, 'x'), net_namespace + "2").text;
   ck_assert_uint_eq(one.size(), listener_name_max_bytes);
   ck_assert(one != other);
+  // What just fits is whole.
+  const std::string whole(listener_name_max_bytes - 5, 'x');
+  assert_text(name_unix_listener("/" + whole, "").text, "unix_" + whole);
+  const std::string cut = name_unix_listener("/" + whole + "x", "").text;
+  ck_assert_uint_eq(cut.size(), listener_name_max_bytes);
+  ck_assert(cut.starts_with("unix_xxx"));
+}
+END_TEST
+
+START_TEST(what_can_be_a_listeners_name) {
+  const std::string longest = "unix_" + std::string(listener_name_max_bytes - 5, 'x');
+  for (const std::string &name :
+       {"tcp_any_80"s, "tcp6_any_80"s, "tcp_127-0-0-1_80"s, "tcp6_fe80--1_eth0_8080"s,
+        "tcp_any_80__netns_blue"s, "tcp_any_80__dev_eth0__netns_blue"s, "unix_a"s, longest})
+    ck_assert_msg(is_listener_name(name), "%s", name.c_str());
+  for (const std::string &name :
+       {""s, "tcp_any"s, "tcp_any_"s, "tcp_any_0"s, "tcp_any_65536"s, "tcp_any_80__netns_"s,
+        "tcp_any_80__dev_"s, "udp_any_80"s, "unix_"s, "unix_A"s, "tcp_any_80/"s, "host"s,
+        "tcp_unstable"s, "unix_unstable"s, "kernel_netns_blue"s, longest + "x"})
+    ck_assert_msg(!is_listener_name(name), "%s", name.c_str());
 }
 END_TEST
 
@@ -201,6 +231,7 @@ START_TEST(addresses_that_meet_in_one_name) {
   for (const Case &c : cases) {
     ck_assert_msg(keeps_name(c.keeper, c.other), "%s %s", c.keeper, c.other);
     ck_assert_msg(!keeps_name(c.other, c.keeper), "%s %s", c.keeper, c.other);
+    ck_assert_msg(!keeps_name(c.keeper, c.keeper), "%s", c.keeper);
   }
   const std::string name = alternative_name("unix_run_a-b", "/run/a-b");
   ck_assert(name.starts_with("unix_run_a-b_") && name.size() == 21);
@@ -215,5 +246,6 @@ END_TEST
 int main() {
   return run_tests("listener_name", tcp_names, odd_devices_get_a_hash, unix_names,
                    of_other_mount_namespaces, awkward_unix_addresses_stay_apart,
-                   long_names_are_cut_and_stay_apart, addresses_that_meet_in_one_name);
+                   long_names_are_cut_and_stay_apart, what_can_be_a_listeners_name,
+                   addresses_that_meet_in_one_name);
 }
