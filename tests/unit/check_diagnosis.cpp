@@ -225,6 +225,60 @@ START_TEST(overflows) {
        .message =
            "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
            "full for 0.6 s so far"},
+      {.what = "full just now",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(200, 49ms);
+             s.facts.runs.full_run_goes_on = true;
+             s.facts.runs.full_run_for = 49ms;
+           },
+       .state = overflow,
+       .cause = none,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
+           "full just now"},
+      {.what = "full for the shortest time that is shown",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(200, 50ms);
+             s.facts.somaxconn_at_listen.reset();
+             s.facts.runs.full_run_goes_on = true;
+             s.facts.runs.full_run_for = 50ms;
+           },
+       .state = overflow,
+       .cause = none,
+       .limit_source = unknown,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
+           "full for 0.1 s so far"},
+      {.what = "full for long, and nobody knows who set the limit",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(200, 1s);
+             s.facts.somaxconn_at_listen.reset();
+             s.facts.runs.full_run_goes_on = true;
+             s.facts.runs.full_run_for = s.facts.runs.full_untouched_for = 1s;
+           },
+       .state = overflow,
+       .cause = none,
+       .limit_source = unknown,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
+           "full for 1 s so far; limit 511, not known who set it: a restart may be enough"},
+      {.what = "full for long, by the application's limit",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(200, 2s);
+             s.facts.runs.full_run_goes_on = true;
+             s.facts.runs.full_run_for = s.facts.runs.full_untouched_for = 2s;
+           },
+       .state = overflow,
+       .cause = none,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
+           "full for 2 s so far"},
       {.what = "a pause",
        .arrange =
            [](Scene &s) {
@@ -237,6 +291,19 @@ START_TEST(overflows) {
        .message =
            "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
            "pause: none accepted for 2 s, a longer queue would hold them that long: raise "
+           "listen() backlog (511, somaxconn 4096)"},
+      {.what = "the shortest pause, and a full run twice as long",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(200, 1s);
+             s.facts.runs.longest_pause = 500ms;
+           },
+       .state = overflow,
+       .cause = pause,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
+           "pause: none accepted for 0.5 s, a longer queue would hold them that long: raise "
            "listen() backlog (511, somaxconn 4096)"},
       {.what = "a pause of less than a second in a longer run",
        .arrange =
@@ -341,6 +408,18 @@ START_TEST(overflows) {
        .message = "tcp_any_80 (nginx.service): accept queue overflow, peak 400 of 516 in 4 "
                   "sockets, 34 drops "
                   "in 10 s; burst: raise listen() backlog (128, somaxconn 4096)"},
+      {.what = "a group of two",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(34, 300ms);
+             s.facts.members = 2;
+             s.facts.queue.peak = 400;
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = application,
+       .message = "tcp_any_80 (nginx.service): accept queue overflow, peak 400 of 513 in 2 "
+                  "sockets, 34 drops in 10 s; burst: raise listen() backlog (511, somaxconn 4096)"},
       {.what = "one member of four is stuck",
        .arrange =
            [](Scene &s) {
@@ -518,6 +597,31 @@ START_TEST(full_listeners_without_a_counter) {
        .message = "tcp_any_80 (nginx.service): accept queue full for 0.3 s, peak 512 of 512 in 10 "
                   "s; burst: "
                   "raise listen() backlog (511, somaxconn 4096)"},
+      {.what = "full for the shortest time that is shown",
+       .arrange =
+           [](Scene &s) {
+             s.use_unix();
+             s.set_limit(8);
+             s.set_peak(9);
+             s.facts.runs.longest_full = 50ms;
+           },
+       .state = ok,
+       .cause = none,
+       .limit_source = application,
+       .message = "unix_run_php-fpm-sock (php-fpm.service): accept queue was full, peak 9 of 9 for "
+                  "0.1 s in 10 s"},
+      {.what = "one overflow found before the counters could not be read any more",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(1, 50ms);
+             s.facts.drops_known = false;
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 1 drop in 10 s; "
+           "burst: raise listen() backlog (511, somaxconn 4096)"},
       {.what = "overflows found before the counters could not be read any more",
        .arrange =
            [](Scene &s) {
@@ -603,6 +707,18 @@ START_TEST(stalls) {
        .message =
            "tcp_any_80 (nginx.service): accept queue stalled, 5 waiting, none accepted for 30 s; "
            "not_accepting: the application has stopped calling accept(), restart it"},
+      {.what = "one whose client has reset",
+       .arrange =
+           [](Scene &s) {
+             s.facts.queue.last = 1;
+             s.facts.none_accepted_for = 30s;
+           },
+       .state = stalled,
+       .cause = not_accepting,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue stalled, 1 waiting, none accepted for 30 s; "
+           "not_accepting: the application has stopped calling accept(), restart it"},
       {.what = "the others have reset",
        .arrange =
            [](Scene &s) {
@@ -666,6 +782,34 @@ START_TEST(stalls) {
        .message =
            "tcp_any_80 (nginx.service): accept queue stalled, 512 waiting, the oldest for 45 s; "
            "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {.what = "its first drop, and just as long for the oldest as it takes",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(1, 40s);
+             s.facts.queue.last = 512;
+             s.facts.oldest_wait = 30s;
+             s.facts.none_accepted_for = 1s;
+           },
+       .state = stalled,
+       .cause = slow_accept,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue stalled, 512 waiting, the oldest for 30 s, "
+           "1 drop in 10 s; slow_accept: the application does not keep up, a longer queue only "
+           "adds waiting"},
+      {.what = "half of StalledAfter without an accept()",
+       .arrange =
+           [](Scene &s) {
+             s.facts.queue.last = 512;
+             s.facts.oldest_wait = 45s;
+             s.facts.none_accepted_for = 15s;
+           },
+       .state = stalled,
+       .cause = not_accepting,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue stalled, 512 waiting, the oldest for 45 s; "
+           "not_accepting: none accepted for 15 s so far"},
       {.what = "a queue that moved slowly, and perhaps moves no more",
        .arrange =
            [](Scene &s) {
@@ -692,6 +836,19 @@ START_TEST(stalls) {
        .message =
            "tcp_any_80 (nginx.service): accept queue stalled, 2 waiting, none accepted for 40 s; "
            "not_accepting: the application has stopped calling accept(), restart it"},
+      {.what = "one of two processes has stopped",
+       .arrange =
+           [](Scene &s) {
+             s.facts.members = 2;
+             s.facts.queue.last = 2;
+             s.facts.none_accepted_for = 30s;
+           },
+       .state = stalled,
+       .cause = not_accepting,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue stalled, 2 waiting, none accepted for 30 s; "
+           "not_accepting: a process has stopped calling accept(), restart it"},
       {.what = "one member of four has stopped",
        .arrange =
            [](Scene &s) {
@@ -735,6 +892,21 @@ START_TEST(stalls) {
        .limit_source = application,
        .message =
            "tcp_any_80 (nginx.service): accept queue ok, peak 0 of 516 in 4 sockets in 10 s"},
+      {.what = "a group that overflows, one client of which waits for long",
+       .arrange =
+           [](Scene &s) {
+             s.use_group();
+             s.overflow(500, 40s);
+             s.facts.queue.last = 513;
+             s.facts.oldest_wait = 45s;
+             s.facts.none_accepted_for = 1s;
+           },
+       .state = overflow,
+       .cause = slow_accept,
+       .limit_source = application,
+       .message = "tcp_any_80 (nginx.service): accept queue overflow, peak 513 of 516 in 4 "
+                  "sockets, 500 drops in 10 s; slow_accept: the application does not keep up, a "
+                  "longer queue only adds waiting; the oldest waits 45 s"},
       {.what = "nobody has looked at who waits",
        .arrange =
            [](Scene &s) {
@@ -916,6 +1088,34 @@ START_TEST(full_syn_queues) {
        .limit_source = application,
        .message = "tcp_any_80 (nginx.service): SYN queue full, 511 of 512, 1000 drops in 10 s; "
                   "syn_queue_full: set net.ipv4.tcp_syncookies to 1",
+       .intervals = 2},
+      {.what = "without cookies, and a single drop",
+       .arrange =
+           [](Scene &s) {
+             s.facts.syn_length = 511;
+             s.facts.drops = 1;
+             s.common.tcp_syncookies = 0;
+             s.common.req_q_full_drop_rose = true;
+           },
+       .state = ok,
+       .cause = syn_queue_full,
+       .limit_source = application,
+       .message = "tcp_any_80 (nginx.service): SYN queue full, 511 of 512, 1 drop in 10 s; "
+                  "syn_queue_full: set net.ipv4.tcp_syncookies to 1",
+       .intervals = 2},
+      {.what = "of a socket that is held for a service",
+       .arrange =
+           [](Scene &s) {
+             s.facts.held_by_manager = true;
+             s.facts.syn_length = 512;
+             s.common.cookies_rose = true;
+           },
+       .state = ok,
+       .cause = syn_flood,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): SYN queue full, 512 of 512 in 10 s; syn_flood: cookies are "
+           "sent instead; if these are clients, raise listen() backlog (511, somaxconn 4096)",
        .intervals = 2},
       {.what = "the accept queue high besides",
        .arrange =
@@ -1399,6 +1599,15 @@ START_TEST(cause_of_a_burst_that_goes_on_is_open) {
        .open = false,
        .accepted = false,
        .full_run_for = 1s},
+      {.longest_full_run = 1s,
+       .untouched_for = 100ms,
+       .goes_on = true,
+       .open = false,
+       .accepted = false,
+       .full_run_for = 100ms},
+      {.longest_full_run = 1s, .untouched_for = 0ms, .goes_on = true, .open = false},
+      {.longest_full_run = 2s, .untouched_for = 1s, .goes_on = true, .open = true},
+      {.longest_full_run = 3s, .untouched_for = 1200ms, .goes_on = true, .open = false},
       {.longest_full_run = 900ms,
        .untouched_for = 1s,
        .goes_on = true,
@@ -1437,6 +1646,7 @@ START_TEST(a_limit_that_would_have_held_them) {
       {"pause", 2000ms, 2000ms, 547, 546},
       {"no limit helps a slow server", 2000ms, 0ms, 547, {}},
       {"the limit would have done", 300ms, 0ms, 512, {}},
+      {"one more than the queue holds", 300ms, 0ms, 513, 512},
   };
   for (const auto &c : cases) {
     Scene scene;
@@ -1445,9 +1655,10 @@ START_TEST(a_limit_that_would_have_held_them) {
     scene.facts.unlimited_peak = c.unlimited_peak;
     const Diagnosis diagnosis = scene.judge();
     ck_assert_msg(diagnosis.enough == c.enough, "%s", c.what);
-    ck_assert_msg(diagnosis.message.ends_with("; a limit of 546 would have held them") ==
-                      c.enough.has_value(),
-                  "%s: %s", c.what, diagnosis.message.c_str());
+    const std::string remark =
+        "; a limit of " + std::to_string(c.unlimited_peak - 1) + " would have held them";
+    ck_assert_msg(diagnosis.message.ends_with(remark) == c.enough.has_value(), "%s: %s", c.what,
+                  diagnosis.message.c_str());
   }
   Scene unknown;
   unknown.overflow(34, 300ms);
@@ -1485,6 +1696,40 @@ START_TEST(remarks_follow_the_remedy) {
   } cases[] = {
       {"rates and the longest wait", slow,
        begins + "; 60/s come, 35/s are accepted: no limit helps; the oldest waits 1.4 s"},
+      {"rates below ten a second have a tenth",
+       [&](Scene &s) {
+         slow(s);
+         s.facts.came = 35;
+         s.facts.accepts = 12;
+       },
+       begins + "; 3.5/s come, 1.2/s are accepted: no limit helps; the oldest waits 1.4 s"},
+      {"others have none, and no whole one has",
+       [&](Scene &s) {
+         slow(s);
+         s.facts.came = 104;
+         s.facts.accepts = 40;
+       },
+       begins + "; 10/s come, 4/s are accepted: no limit helps; the oldest waits 1.4 s"},
+      {"a third more come than are accepted",
+       [&](Scene &s) {
+         slow(s);
+         s.facts.came = 470;
+       },
+       begins + "; 47/s come, 35/s are accepted: no limit helps; the oldest waits 1.4 s"},
+      {"clients leave no room for rates",
+       [&](Scene &s) {
+         slow(s);
+         s.facts.oldest_wait.reset();
+         s.facts.clients = "31 of 40 waiting from a-service-of-a-long-name.service, 9 from others";
+       },
+       begins + "; 31 of 40 waiting from a-service-of-a-long-name.service, 9 from others"},
+      {"clients that have no room leave it to rates",
+       [&](Scene &s) {
+         slow(s);
+         s.facts.clients = "31 of 40 waiting from a-service-of-a-very-long-name-that-goes-on-and-"
+                           "on-and-on-and-on-and-on.service";
+       },
+       begins + "; 60/s come, 35/s are accepted: no limit helps; the oldest waits 1.4 s"},
       {"as many are accepted as come",
        [&](Scene &s) {
          slow(s);
@@ -1513,6 +1758,13 @@ START_TEST(remarks_follow_the_remedy) {
          s.facts.clients = "all from php-fpm.service";
        },
        begins + "; all from php-fpm.service"},
+      {"the shortest wait that is shown",
+       [&](Scene &s) {
+         slow(s);
+         s.facts.came.reset();
+         s.facts.oldest_wait = 50ms;
+       },
+       begins + "; the oldest waits 0.1 s"},
       {"clients before the longest wait, if there is no room for both",
        [&](Scene &s) {
          slow(s);
@@ -1576,13 +1828,106 @@ START_TEST(remarks_follow_the_remedy) {
 }
 END_TEST
 
+// Of a name and an owner that are longer people need the beginning and the end.
+START_TEST(remarks_leave_room_for_48_bytes_of_name_and_32_of_owner) {
+  constexpr std::size_t frame = 5; // " (): "
+  const std::string name(60, 'n');
+  const std::string owner(40, 'o');
+  Scene scene;
+  scene.facts.name = name;
+  scene.facts.owner = owner;
+  scene.overflow(200, 8s);
+  const std::string plain = scene.judge().message;
+  const std::size_t text = plain.size() - plain.find("): ") - 3;
+  const std::string clients(message_max_bytes - 48 - 32 - frame - text - 2, 'c');
+  scene.facts.clients = clients;
+  ck_assert_msg(scene.judge().message.ends_with("; " + clients), "%s",
+                scene.judge().message.c_str());
+  const std::string longer = clients + "c";
+  scene.facts.clients = longer;
+  assert_text(scene.judge().message, plain);
+
+  // Whom it waits for is worth more than either.
+  Scene waiting;
+  waiting.facts.name = name;
+  waiting.facts.owner = owner;
+  waiting.overflow(34, 3s);
+  waiting.facts.runs.longest_pause = 3s;
+  waiting.facts.waits_for = "unix_run_postgresql_-s-PGSQL-5432";
+  const std::string message = waiting.judge().message;
+  ck_assert_msg(message.ends_with("; waits for unix_run_postgresql_-s-PGSQL-5432"), "%s",
+                message.c_str());
+}
+END_TEST
+
+START_TEST(a_full_run_that_ended_has_a_cause_of_its_own) {
+  const auto run = [](std::chrono::milliseconds full, std::chrono::milliseconds pause) {
+    return [=](Scene &s) {
+      s.facts.runs.longest_full_run = full;
+      s.facts.runs.longest_pause = pause;
+    };
+  };
+  const std::string begins = "tcp_any_80 (nginx.service): accept queue was full";
+  const struct {
+    const char *what;
+    std::function<void(Scene &)> arrange;
+    Cause cause;
+    std::string message;
+  } cases[] = {
+      {"nothing", run(0ms, 0ms), none, ""},
+      {"a pause", run(3s, 3s), pause,
+       begins + " for 3 s; pause: none accepted for 3 s, a longer queue would hold them that "
+                "long: raise listen() backlog (511, somaxconn 4096)"},
+      {"a burst", run(500ms, 0ms), burst,
+       begins + " for 0.5 s; burst: raise listen() backlog (511, somaxconn 4096)"},
+      {"the shortest that is shown", run(50ms, 0ms), burst,
+       begins + " for 0.1 s; burst: raise listen() backlog (511, somaxconn 4096)"},
+      {"a shorter one", run(49ms, 0ms), burst,
+       begins + "; burst: raise listen() backlog (511, somaxconn 4096)"},
+      {"the shortest of all", [](Scene &s) { s.facts.runs.longest_full_run = 1ns; }, burst,
+       begins + "; burst: raise listen() backlog (511, somaxconn 4096)"},
+      {"one that goes on",
+       [&](Scene &s) {
+         run(3s, 3s)(s);
+         s.facts.runs.full_run_goes_on = true;
+       },
+       none, ""},
+      {"one with overflows, whose message tells it",
+       [](Scene &s) {
+         s.overflow(34, 3s);
+         s.facts.runs.longest_pause = 3s;
+       },
+       none, ""},
+      {"what would have been enough gives way to the name",
+       [&](Scene &s) {
+         run(3s, 3s)(s);
+         s.facts.unlimited_peak = 547;
+         s.facts.somaxconn_at_listen.reset();
+       },
+       pause,
+       begins + " for 3 s; pause: none accepted for 3 s, a longer queue would hold them that "
+                "long: raise listen() backlog (511, somaxconn 4096), not known who set it: a "
+                "restart may be enough"},
+  };
+  for (const auto &c : cases) {
+    Scene scene;
+    c.arrange(scene);
+    const Diagnosis diagnosis = scene.judge();
+    assert_text(std::string(c.what) + ": " + std::string(name_of(diagnosis.ended_cause)),
+                std::string(c.what) + ": " + std::string(name_of(c.cause)));
+    assert_text(diagnosis.ended_message, c.message);
+  }
+}
+END_TEST
+
 int main() {
   return run_tests(
-      "diagnosis", remarks_follow_the_remedy, a_limit_that_would_have_held_them, overflows,
-      skew_needs_a_stuck_member_among_idle_ones, full_listeners_without_a_counter, stalls,
-      high_queues, high_in_three_of_six_intervals, full_syn_queues, what_is_no_full_syn_queue,
-      full_syn_queues_in_two_intervals_that_follow, drops_alone_are_no_alarm,
-      who_only_holds_a_socket_for_a_service_is_not_blamed,
+      "diagnosis", remarks_leave_room_for_48_bytes_of_name_and_32_of_owner,
+      a_full_run_that_ended_has_a_cause_of_its_own, remarks_follow_the_remedy,
+      a_limit_that_would_have_held_them, overflows, skew_needs_a_stuck_member_among_idle_ones,
+      full_listeners_without_a_counter, stalls, high_queues, high_in_three_of_six_intervals,
+      full_syn_queues, what_is_no_full_syn_queue, full_syn_queues_in_two_intervals_that_follow,
+      drops_alone_are_no_alarm, who_only_holds_a_socket_for_a_service_is_not_blamed,
       tells_the_overflow_whatever_else_is_wrong, missing_ones, gone_ones_are_no_trouble,
       a_file_that_is_gone, limit_sources, long_names_are_shortened_in_their_middle,
       the_longest_figures_leave_room_for_name_and_owner, messages_are_printable,
