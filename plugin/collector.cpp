@@ -75,7 +75,7 @@ bool has_listeners(const NamespaceHarvest &harvest) {
   return harvest.tcp.read || (harvest.unix_sockets && harvest.unix_sockets->read);
 }
 
-std::string text_of(const ListenerSet::Collision &collision) {
+std::string text_of(const NameCollision &collision) {
   return printable(collision.keeper) + " and " + printable(collision.other) +
          " would have the same name: the first is " + collision.name + ", the second " +
          collision.other_name;
@@ -223,7 +223,7 @@ void Collector::note_harvest(const Harvest &harvest, const std::optional<Survey>
   const auto note_collisions = [&](const NamespaceHarvest &of) {
     for (const FamilyHarvest *family : {&of.tcp, of.unix_sockets ? &*of.unix_sockets : nullptr})
       if (family != nullptr)
-        for (const ListenerSet::Collision &collision : family->collisions)
+        for (const NameCollision &collision : family->collisions)
           say_once("collision", text_of(collision), log);
   };
   note_collisions(harvest.own);

@@ -35,7 +35,7 @@ struct FamilyHarvest {
   /// Drops of listeners that could not be read, and of closed ones beyond those that are listed;
   /// also in the aggregate if they were part of it.
   std::uint64_t unlisted_drops = 0; ///< segments
-  std::vector<ListenerSet::Collision> collisions;
+  std::vector<NameCollision> collisions;
   std::size_t without_room = 0; ///< sockets that are not sampled for lack of room
 };
 

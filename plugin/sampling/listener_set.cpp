@@ -1,7 +1,5 @@
 #include "listener_set.h"
 
-#include "listener_name.h"
-
 #include <algorithm>
 #include <cmath>
 #include <iterator>
@@ -17,16 +15,8 @@ constexpr double hot_percent = 90;
 constexpr std::uint32_t filling_min_connections = 4;
 constexpr std::uint32_t filling_share = 8; // one part in so many of the limit
 constexpr std::size_t most_kept_listeners = 10000;
-constexpr std::size_t most_departed = 1024;
-constexpr std::size_t most_collisions = 100; // per interval
 constexpr std::size_t most_unnamed = 100000; // 5 MB
-constexpr std::size_t most_gone_names = 10000;
 constexpr std::size_t most_settled_names = 10000;
-
-/// Joins them with a NUL, which no name contains.
-std::string name_and_address(const std::string &name, const std::string &address) {
-  return name + '\0' + address;
-}
 
 /// Adds the waits of another socket. The quantiles of several sockets together are unknown; the
 /// longest wait is the longest of one of them.
@@ -50,7 +40,10 @@ bool is_filling(std::uint64_t length, std::uint64_t limit) {
 } // namespace
 
 ListenerSet::ListenerSet(IsUnstable is_unstable, std::shared_ptr<ListenerRoom> room)
-    : is_unstable_(std::move(is_unstable)), room_(std::move(room)) {}
+    : is_unstable_(std::move(is_unstable)), room_(std::move(room)),
+      names_([this](std::uint32_t listener) -> ListenerIdentity & {
+        return listeners_[listener].identity;
+      }) {}
 
 ListenerSet::~ListenerSet() {
   if (room_)
@@ -189,7 +182,7 @@ ListenerSet::Member &ListenerSet::admit(const MemberState &state, ListenerIdenti
   if (samples_ == 0 && frees_of_)
     member.freed = frees_of_(state.cookie).value_or(0);
   // Earlier drops of the sockets in the first sample do not belong to this interval.
-  member.drops = samples_ == 0 ? state.drops.value_or(0) : known_drops(state.cookie);
+  member.drops = samples_ == 0 ? state.drops.value_or(0) : departed_.take(state.cookie);
   member.has_drops = state.drops.has_value();
   by_cookie_.emplace(state.cookie, slot);
   if (room_)
@@ -204,28 +197,8 @@ ListenerSet::Member &ListenerSet::admit(const MemberState &state, ListenerIdenti
   return member;
 }
 
-/// Returns sk_drops when the socket was last seen here; 0 if it never was, or long ago.
-std::uint32_t ListenerSet::known_drops(std::uint64_t cookie) {
-  const auto found = std::find_if(departed_.begin(), departed_.end(),
-                                  [&](const Departed &socket) { return socket.cookie == cookie; });
-  if (found == departed_.end())
-    return 0;
-  found->cookie = 0; // frees the slot
-  return found->drops;
-}
-
-std::optional<std::uint32_t> ListenerSet::known_listener(const ListenerIdentity &identity) const {
-  if (const auto found = by_name_.find(identity.name);
-      found != by_name_.end() && listeners_[found->second].identity.address == identity.address)
-    return found->second;
-  if (renamed_.empty())
-    return std::nullopt;
-  const auto found = renamed_.find(name_and_address(identity.name, identity.address));
-  return found == renamed_.end() ? std::nullopt : std::optional(found->second);
-}
-
 std::uint32_t ListenerSet::listener_for(ListenerIdentity identity) {
-  if (const auto known = known_listener(identity)) {
+  if (const auto known = names_.find(identity)) {
     Listener &listener = listeners_[*known];
     if (std::exchange(listener.is_kept, false))
       --kept_listeners_;
@@ -252,46 +225,8 @@ std::uint32_t ListenerSet::listener_for(ListenerIdentity identity) {
   listener.unstable = is_unstable_(identity, listening_for(listener));
   listener.identity = std::move(identity);
   listener.window_begin = elapsed_;
-  give_name(index);
+  names_.give(index);
   return index;
-}
-
-// A listener that loses its name may take another's next choice, so this goes on until all fit.
-void ListenerSet::give_name(std::uint32_t index) {
-  std::string name = listeners_[index].identity.name;
-  for (;;) {
-    const std::string &address = listeners_[index].identity.address;
-    const auto gone = gone_names_.find(name);
-    const bool is_claimed =
-        gone != gone_names_.end() && gone->second != address && keeps_name(gone->second, address);
-    std::string keeper = is_claimed ? gone->second : address;
-    if (!is_claimed) {
-      const auto [entry, is_new] = by_name_.try_emplace(name, index);
-      if (is_new || keeps_name(address, listeners_[entry->second].identity.address)) {
-        const std::uint32_t displaced = std::exchange(entry->second, index);
-        listeners_[index].identity.name = name;
-        if (is_new)
-          return;
-        index = displaced;
-      } else {
-        keeper = listeners_[entry->second].identity.address;
-      }
-    }
-    Listener &other = listeners_[index];
-    if (other.identity.shared_name.empty()) {
-      other.identity.shared_name = name;
-      renamed_.emplace(name_and_address(name, other.identity.address), index);
-    }
-    std::string next = alternative_name(name, other.identity.address);
-    note_collision({std::move(name), std::move(keeper), other.identity.address, next});
-    name = std::move(next);
-  }
-}
-
-void ListenerSet::note_collision(Collision collision) {
-  if (collisions_.size() < most_collisions &&
-      std::find(collisions_.begin(), collisions_.end(), collision) == collisions_.end())
-    collisions_.push_back(std::move(collision));
 }
 
 void ListenerSet::note_drops(Member &member, const MemberState &state) {
@@ -547,21 +482,12 @@ void ListenerSet::remove(Member &member) {
     gone_listeners_.push_back(member.listener);
   gone_members_.push_back(member.cookie);
   if (member.has_drops)
-    note_departed({member.cookie, member.drops});
+    departed_.note(member.cookie, member.drops);
   by_cookie_.erase(member.cookie);
   if (room_)
     --room_->taken;
   member.used = false;
   free_members_.push_back(static_cast<std::uint32_t>(&member - members_.data()));
-}
-
-void ListenerSet::note_departed(Departed socket) {
-  if (departed_.size() < most_departed) {
-    departed_.push_back(socket);
-    return;
-  }
-  departed_[next_departed_] = socket;
-  next_departed_ = (next_departed_ + 1) % most_departed;
 }
 
 void ListenerSet::forget_gone(MayForget may_forget) {
@@ -580,24 +506,6 @@ void ListenerSet::forget_gone(MayForget may_forget) {
     }
   }
   gone_listeners_.clear();
-}
-
-void ListenerSet::note_gone_name(const Listener &listener) {
-  const ListenerIdentity &identity = listener.identity;
-  if (identity.address.empty() || identity.has_id)
-    return;
-  if (const auto [entry, is_new] = gone_names_.try_emplace(identity.name, identity.address);
-      !is_new) {
-    if (keeps_name(identity.address, entry->second))
-      entry->second = identity.address;
-    return;
-  }
-  if (gone_names_in_order_.size() < most_gone_names) {
-    gone_names_in_order_.push_back(identity.name);
-    return;
-  }
-  gone_names_.erase(std::exchange(gone_names_in_order_[next_gone_name_], identity.name));
-  next_gone_name_ = (next_gone_name_ + 1) % most_gone_names;
 }
 
 void ListenerSet::take_events(EventReading &events) {
@@ -670,13 +578,10 @@ void ListenerSet::take_socket(const SocketEvents &socket, const GoneMember &memb
 
 void ListenerSet::forget(std::uint32_t listener) {
   const Listener &leaving = listeners_[listener];
-  note_gone_name(leaving);
+  names_.release(listener);
   if (leaving.has_gone_events)
     std::erase_if(gone_with_events_,
                   [listener](const GoneMember &member) { return member.listener == listener; });
-  by_name_.erase(leaving.identity.name);
-  if (!leaving.identity.shared_name.empty())
-    renamed_.erase(name_and_address(leaving.identity.shared_name, leaving.identity.address));
   listeners_[listener] = Listener{};
   free_listeners_.push_back(listener);
 }
@@ -737,7 +642,7 @@ ListenerSet::Interval ListenerSet::harvest() {
   gone_with_events_.clear();
   find_member_figures();
   Interval interval;
-  interval.listeners.reserve(by_name_.size());
+  interval.listeners.reserve(listeners_.size());
   for (std::uint32_t index = 0; index < listeners_.size(); ++index) {
     Listener &listener = listeners_[index];
     if (listener.identity.name.empty())
@@ -749,7 +654,7 @@ ListenerSet::Interval ListenerSet::harvest() {
   gone_listeners_.clear();
   kept_listeners_ = 0;
   interval.aggregate = finish(aggregate_, 0);
-  interval.collisions = std::exchange(collisions_, {});
+  interval.collisions = names_.take_collisions();
   interval.without_room = without_room_;
   std::erase_if(unnamed_, [this](const auto &socket) { return socket.second != sample_; });
   if (unnamed_.empty())

@@ -1,10 +1,12 @@
 #pragma once
 
+#include "departed_drops.h"
 #include "drop_ledger.h"
 #include "event_book.h"
 #include "function_ref.h"
 #include "listener_flow.h"
 #include "listener_identity.h"
+#include "listener_names.h"
 #include "listener_room.h"
 #include "local_ports.h"
 #include "pace.h"
@@ -162,20 +164,11 @@ public:
   /// Whether a member of the listener was full in the interval so far.
   bool was_full(std::uint32_t index) const;
 
-  /// Two addresses that collide in one name. The other one gets an alternative name.
-  struct Collision {
-    std::string name;
-    std::string keeper; ///< address that keeps the name; it may be closed
-    std::string other;  ///< address with the alternative name
-    std::string other_name;
-
-    bool operator==(const Collision &) const = default;
-  };
   struct Interval {
     std::vector<ListenerInterval> listeners;
-    std::vector<Collision> collisions; ///< found in this interval
-    ListenerInterval aggregate;        ///< members is 0 if there is none
-    std::size_t without_room = 0;      ///< sockets in the last sample
+    std::vector<NameCollision> collisions; ///< found in this interval
+    ListenerInterval aggregate;            ///< members is 0 if there is none
+    std::size_t without_room = 0;          ///< sockets in the last sample
   };
   /// Ends the interval. Indexes of closed listeners may be reused afterwards.
   Interval harvest();
@@ -255,15 +248,11 @@ private:
   bool has_room(const MemberState &state, IsNamed is_named);
   Member &admit(const MemberState &state, ListenerIdentity identity);
   std::uint32_t listener_for(ListenerIdentity identity);
-  std::optional<std::uint32_t> known_listener(const ListenerIdentity &identity) const;
-  void give_name(std::uint32_t index);
-  void note_gone_name(const Listener &listener);
   Duration listening_for(const Listener &listener) const;
   void change(Member &member, std::uint32_t length, std::uint32_t limit);
   void apply(Listener &listener, const Member &member, std::uint32_t length, std::uint32_t limit);
   void begin_runs(TimePoint before, TimePoint now);
   void count(Member &member, bool counted);
-  std::uint32_t known_drops(std::uint64_t cookie);
   void forget(std::uint32_t listener);
   void note_drops(Member &member, const MemberState &state);
   std::uint32_t less_frees(Member &member, std::uint32_t moved) const;
@@ -288,33 +277,17 @@ private:
   std::unordered_map<std::uint64_t, std::uint32_t> by_cookie_;
   std::vector<Listener> listeners_;
   std::vector<std::uint32_t> free_listeners_;
-  std::unordered_map<std::string, std::uint32_t> by_name_;
-  /// Listeners whose name another address keeps, keyed by that name and their address.
-  std::unordered_map<std::string, std::uint32_t> renamed_;
-  /// Names and addresses of closed listeners, so that a listener with the lesser claim does not get
-  /// a name while its service restarts. At most most_gone_names, the newest.
-  std::unordered_map<std::string, std::string> gone_names_;
-  std::vector<std::string> gone_names_in_order_; ///< ring buffer
-  std::size_t next_gone_name_ = 0;
+  ListenerNames names_;
   std::unordered_set<std::string> settled_names_; ///< names that were unstable before they settled
   std::vector<std::uint32_t> active_;             ///< listeners whose queue is not empty
   Listener aggregate_;
-  std::vector<Collision> collisions_;
   std::vector<DropsMoved> drops_moved_;
   bool members_changed_ = false;
   std::vector<GoneSocket> gone_sockets_;
   std::vector<std::uint64_t> gone_members_;
   std::vector<std::uint32_t> gone_listeners_; ///< in the last sample
   std::size_t kept_listeners_ = 0;            ///< kept listeners that have no members
-  /// sk_drops of sockets that closed lately; a socket comes back after shutdown() and listen().
-  struct Departed {
-    std::uint64_t cookie;
-    std::uint32_t drops;
-  };
-  void note_departed(Departed socket);
-  void note_collision(Collision collision);
-  std::vector<Departed> departed_; ///< ring buffer
-  std::size_t next_departed_ = 0;
+  DepartedDrops departed_;
   /// Members whose queue changed in the current sample.
   std::vector<std::uint32_t> changed_members_;
   HasEvents has_events_;

@@ -61,7 +61,7 @@ public:
     ListenerSet::Interval interval = set.harvest();
     aggregate = interval.aggregate;
     collisions.clear();
-    for (const ListenerSet::Collision &collision : interval.collisions)
+    for (const NameCollision &collision : interval.collisions)
       collisions += collision.name + ":" + collision.keeper + "," + collision.other + " ";
     for (ListenerInterval &listener : interval.listeners)
       by_name[listener.identity.name] = listener;
