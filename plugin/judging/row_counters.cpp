@@ -17,10 +17,8 @@ void RowCounters::count_flow(const ListenerInterval &interval, TimePoint now, Ro
   row.arrivals = interval.flow->arrived;
   row.accepts = interval.flow->accepted;
   row.wait_mean = interval.flow->wait_mean;
-  if (const std::optional<Waits> &waits = interval.flow->waits) {
-    row.wait_p50 = waits->p50;
-    row.wait_p99 = waits->p99;
-  }
+  row.wait_p50 = interval.flow->wait_p50();
+  row.wait_p99 = interval.flow->wait_p99();
   // Counters are kept for a day, and only a series shows them.
   if (interval.unstable)
     return;

@@ -108,6 +108,7 @@ Result<LoadedBpf> LoadedBpf::load(const BpfObject &object) {
 
   LoadedBpf loaded;
   loaded.map_names_ = object.maps;
+  loaded.program_names_ = object.programs;
   for (std::size_t i = 0; i < object.maps.size(); ++i) {
     MapDescriptor map;
     std::memcpy(&map, context.data() + sizeof(LoaderContext) + i * sizeof(map), sizeof(map));
@@ -121,10 +122,13 @@ Result<LoadedBpf> LoadedBpf::load(const BpfObject &object) {
   return loaded;
 }
 
-Failure LoadedBpf::attach() {
-  for (const UniqueFd &program : programs_) {
+Failure LoadedBpf::attach(std::string_view only_run) {
+  only_run_ = only_run;
+  for (std::size_t i = 0; i < programs_.size(); ++i) {
+    if (program_names_[i] == only_run)
+      continue;
     bpf_attr attribute = empty_bpf_attribute();
-    attribute.raw_tracepoint.prog_fd = static_cast<std::uint32_t>(program.get());
+    attribute.raw_tracepoint.prog_fd = static_cast<std::uint32_t>(programs_[i].get());
     UniqueFd link(call_bpf(BPF_RAW_TRACEPOINT_OPEN, attribute));
     if (!link) {
       const int code = errno;
@@ -143,13 +147,27 @@ int LoadedBpf::map(std::string_view name) const {
   return maps_[static_cast<std::size_t>(found - map_names_.begin())].get();
 }
 
+Failure LoadedBpf::run(std::string_view name) const {
+  const auto found = std::find(program_names_.begin(), program_names_.end(), name);
+  if (found == program_names_.end())
+    return bpf_error(ENOENT, "run a BPF program");
+  bpf_attr attribute = empty_bpf_attribute();
+  attribute.test.prog_fd = static_cast<std::uint32_t>(
+      programs_[static_cast<std::size_t>(found - program_names_.begin())].get());
+  if (call_bpf(BPF_PROG_RUN, attribute) < 0)
+    return bpf_error(errno, "run a BPF program");
+  return std::nullopt;
+}
+
 std::uint64_t LoadedBpf::missed() const {
-  std::uint64_t least = programs_.empty() ? 0 : ~0ULL;
-  for (const UniqueFd &program : programs_) {
+  std::uint64_t least = links_.empty() ? 0 : ~0ULL;
+  for (std::size_t i = 0; i < programs_.size(); ++i) {
+    if (program_names_[i] == only_run_)
+      continue;
     bpf_prog_info info{};
     std::memset(&info, 0, sizeof(info));
     bpf_attr attribute = empty_bpf_attribute();
-    attribute.info.bpf_fd = static_cast<std::uint32_t>(program.get());
+    attribute.info.bpf_fd = static_cast<std::uint32_t>(programs_[i].get());
     attribute.info.info = address_of(&info);
     attribute.info.info_len = sizeof(info);
     if (call_bpf(BPF_OBJ_GET_INFO_BY_FD, attribute) < 0)

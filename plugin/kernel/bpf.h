@@ -36,22 +36,28 @@ class LoadedBpf {
 public:
   static Result<LoadedBpf> load(const BpfObject &object);
 
-  /// Attaches each program, in the order of the object, to the tracepoint or function it names.
-  Failure attach();
+  /// Attaches each program, in the order of the object, to the tracepoint or function it names; not
+  /// the one called `only_run`, which run() runs.
+  Failure attach(std::string_view only_run = {});
+  /// Runs a program that is not attached (BPF_PROG_RUN, of type raw tracepoint Linux 5.10 and
+  /// later).
+  Failure run(std::string_view name) const;
   /// Returns -1 if the object has no such map.
   int map(std::string_view name) const;
   /// How often the kernel skipped a program because it was already running on that CPU
-  /// (recursion_misses of bpf_prog_info). This is the smallest count of all programs, since an
-  /// event that one of two programs misses is seen by the other.
+  /// (recursion_misses of bpf_prog_info). This is the smallest count of all attached programs,
+  /// since an event that one of two programs misses is seen by the other.
   std::uint64_t missed() const;
 
 private:
   LoadedBpf() = default;
 
   std::span<const std::string_view> map_names_;
+  std::span<const std::string_view> program_names_;
   std::vector<UniqueFd> maps_;
   std::vector<UniqueFd> programs_;
   std::vector<UniqueFd> links_;
+  std::string_view only_run_;
 };
 
 /// Sets the value of a key in a map.

@@ -113,6 +113,20 @@ static __always_inline bool asks_for_a_look(struct event_counts *entry, __u64 ad
          ((__u64)length * EVENT_WAKE_SHARE > limit || now_ns - entry->moved_ns > EVENT_STUCK_NS);
 }
 
+struct addition {
+  __u64 now_us;
+  __u32 number;
+  __u32 length; /* of the queue after it */
+  __u32 slot;   /* which of the programs counts it */
+};
+
+#ifdef FOLLOWS_QUEUES
+#include "event_queue.bpf.h"
+#else
+static __always_inline void follow_queue(struct sock *sk, struct event_counts *entry,
+                                         const struct addition *addition) {}
+#endif
+
 static __always_inline void wake_reader(struct event_counts *entry, __u64 now_ns) {
   __u64 net_cookie = entry->net_cookie;
   if (!bpf_map_lookup_elem(&namespaces, &net_cookie))
@@ -122,24 +136,30 @@ static __always_inline void wake_reader(struct event_counts *entry, __u64 now_ns
 }
 
 /* A listener's queue has just become longer. An MPTCP socket uses the queue of its TCP listener. */
-static __always_inline int count_addition(struct sock *sk) {
+static __always_inline int count_addition(struct sock *sk, __u32 slot) {
   bool is_unix = sk->__sk_common.skc_family == AF_UNIX;
   if (!is_unix && sk->sk_protocol != IPPROTO_TCP)
     return 0;
   struct event_counts *entry = entry_of(sk);
   if (!entry)
     return 0;
-  __u32 length = is_unix ? sk->sk_receive_queue.qlen : sk->sk_ack_backlog;
+  __u64 now_ns = bpf_ktime_get_ns();
+  /* Before the length is read: what is added meanwhile then lies in the queue and is not in added,
+     so that fewer seem to be accepted than are, and never more. */
+  __u64 added = __sync_fetch_and_add(&entry->added, 1) + 1;
+  __u32 length = is_unix ? *(volatile __u32 *)&sk->sk_receive_queue.qlen
+                         : *(volatile __u32 *)&sk->sk_ack_backlog;
   __u32 limit = sk->sk_max_ack_backlog;
   __u32 epoch = *(volatile __u32 *)&control.epoch;
-  __u64 now_ns = bpf_ktime_get_ns();
-  __u64 added = __sync_fetch_and_add(&entry->added, 1) + 1;
   entry->limit = limit;
   raise(entry->peak, epoch, length);
   if (!is_unix)
     raise(entry->group_peak, epoch, group_length(sk));
   if (length > 0)
     add_waits(entry, now_ns, length);
+  struct addition addition = {
+      .now_us = now_ns / 1000, .number = added, .length = length, .slot = slot};
+  follow_queue(sk, entry, &addition);
   if (asks_for_a_look(entry, added, length, limit, now_ns) && *(volatile __u32 *)&control.resting)
     wake_reader(entry, now_ns);
   return 0;
@@ -148,7 +168,7 @@ static __always_inline int count_addition(struct sock *sk) {
 static __always_inline int count_first(struct sock *sk) {
   __u32 zero = 0;
   __u64 *mark = bpf_map_lookup_elem(&counted, &zero);
-  count_addition(sk);
+  count_addition(sk, 0);
   if (mark)
     *mark = (__u64)sk;
   return 0;
@@ -169,5 +189,5 @@ static __always_inline int count_unless_counted(struct sock *sk) {
     *mark = 0;
     return 0;
   }
-  return count_addition(sk);
+  return count_addition(sk, 1);
 }

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
+#include <iterator>
+#include <numeric>
 
 namespace backlog {
 
@@ -38,7 +41,73 @@ double quantile(const std::array<std::uint64_t, EVENT_WAIT_BUCKETS> &buckets, do
   return 0;
 }
 
+/// The step in which the connection at a share of all lies.
+std::size_t step_at(const std::vector<std::uint32_t> &steps, double share) {
+  const std::uint64_t all = std::accumulate(steps.begin(), steps.end(), std::uint64_t{0});
+  const auto wanted = static_cast<std::uint64_t>(std::ceil(share * static_cast<double>(all)));
+  std::uint64_t count = 0;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    count += steps[i];
+    if (count >= wanted)
+      return i;
+  }
+  return steps.size() - 1;
+}
+
 } // namespace
+
+std::chrono::microseconds begin_of_bound(std::size_t step) {
+  constexpr std::chrono::microseconds unit{16};
+  constexpr std::size_t parts = 4; // of a power of two
+  const std::size_t units = step < parts ? step : (parts + step % parts) << (step / parts - 1);
+  return unit * static_cast<std::chrono::microseconds::rep>(units);
+}
+
+void WaitBounds::add(const WaitBounds &more) {
+  const auto sum = [](std::vector<std::uint32_t> &to, const std::vector<std::uint32_t> &from) {
+    to.resize(std::max(to.size(), from.size()));
+    std::transform(from.begin(), from.end(), to.begin(), to.begin(), std::plus<>());
+  };
+  sum(low, more.low);
+  sum(high, more.high);
+}
+
+std::uint64_t WaitBounds::accepted() const {
+  return std::accumulate(high.begin(), high.end(), std::uint64_t{0});
+}
+
+WaitBounds bounds_between(const event_bounds *before, const event_bounds &now) {
+  WaitBounds bounds;
+  const auto difference = [](const __u32 *then, const __u32(&steps)[EVENT_BOUNDS]) {
+    std::vector<std::uint32_t> result(std::begin(steps), std::end(steps));
+    for (std::size_t i = 0; then != nullptr && i < result.size(); ++i)
+      result[i] = static_cast<std::uint32_t>(risen(then[i], result[i]));
+    if (std::all_of(result.begin(), result.end(), [](std::uint32_t count) { return count == 0; }))
+      result.clear();
+    return result;
+  };
+  bounds.low = difference(before != nullptr ? before->low : nullptr, now.low);
+  bounds.high = difference(before != nullptr ? before->high : nullptr, now.high);
+  return bounds;
+}
+
+std::optional<Waits::Seconds> told_quantile(const WaitBounds &bounds, double share,
+                                            std::uint64_t accepted) {
+  constexpr std::uint64_t counted_later = 2; // between the reading and the dump
+  constexpr std::uint64_t unknown_share = 10;
+  const std::uint64_t known = bounds.accepted();
+  if (bounds.low.empty() || known == 0 ||
+      known + counted_later + accepted / unknown_share < accepted)
+    return std::nullopt;
+  const std::size_t high = step_at(bounds.high, share);
+  if (high + 1 >= bounds.high.size())
+    return std::nullopt;
+  const std::chrono::microseconds most = begin_of_bound(high + 1);
+  const std::chrono::microseconds least = begin_of_bound(step_at(bounds.low, share));
+  if (most > shortest_told_wait && most > 2 * least)
+    return std::nullopt;
+  return Waits::Seconds(most);
+}
 
 std::optional<std::uint32_t> peak_of(const __u64 (&slots)[2], std::uint32_t epoch) {
   const std::uint64_t slot = slots[epoch & 1];
@@ -105,6 +174,15 @@ EventReading EventBook::read(const RawEvents &raw) {
     reading.sockets[raw.waits.cookies[i]].waits =
         waits_between(before, now, raw.jiffies_rate.value_or(0));
     before = now;
+  }
+  for (std::size_t i = 0; i < raw.bounds.cookies.size(); ++i) {
+    const event_bounds &now = raw.bounds.values[i];
+    std::unique_ptr<event_bounds> &before = entries_[raw.bounds.cookies[i]].bounds;
+    reading.sockets[raw.bounds.cookies[i]].bounds = bounds_between(before.get(), now);
+    if (before)
+      *before = now;
+    else
+      before = std::make_unique<event_bounds>(now);
   }
   return reading;
 }

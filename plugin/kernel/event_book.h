@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <unordered_map>
@@ -22,6 +23,26 @@ struct Waits {
   Seconds p99{0};
 };
 
+/// Bounds of the waits of accepted connections, as counts per step of event_bounds; empty if none
+/// was accepted.
+struct WaitBounds {
+  std::vector<std::uint32_t> low;
+  std::vector<std::uint32_t> high;
+
+  void add(const WaitBounds &more);
+  std::uint64_t accepted() const;
+};
+
+/// How long all but a share of the accepted connections had waited at most. It is never less than
+/// the truth, and at most twice as much where it is above shortest_told_wait; empty where so much
+/// is not known. accepted: by the counts of the queue, of which the bounds must know most.
+constexpr std::chrono::milliseconds shortest_told_wait{25};
+std::optional<Waits::Seconds> told_quantile(const WaitBounds &bounds, double share,
+                                            std::uint64_t accepted);
+
+/// The shortest wait that event_bound_of() counts in that step.
+std::chrono::microseconds begin_of_bound(std::size_t step);
+
 /// Counts of the programs for one listening socket in an interval.
 struct SocketEvents {
   std::uint64_t added = 0; ///< connections added to its accept queue
@@ -34,6 +55,7 @@ struct SocketEvents {
   std::uint64_t overflowed = 0; ///< of those, final ACKs and data that found the queue full
   double waited = 0;            ///< connections x s in the queue, up to the last addition, at least
   std::optional<Waits> waits;
+  WaitBounds bounds;     ///< where accept() cannot be observed
   event_counts socket{}; ///< address, family and net namespace of the socket when it was first seen
   bool known = false;    ///< a dump has shown the socket
 };
@@ -56,6 +78,7 @@ struct RawEvents {
   EventEntries<event_counts> counts;
   EventEntries<event_frees> frees;
   EventEntries<event_waits> waits;
+  EventEntries<event_bounds> bounds;
   std::uint32_t epoch = 0;                   ///< the epoch that the reading ends
   std::optional<std::uint32_t> jiffies_rate; ///< jiffies per second; empty while unknown
 };
@@ -76,7 +99,8 @@ private:
     event_counts counts{};
     event_frees frees{};
     event_waits waits{};
-    unsigned unknown_for = 0; ///< readings in a row
+    std::unique_ptr<event_bounds> bounds; ///< nullptr: none yet
+    unsigned unknown_for = 0;             ///< readings in a row
   };
 
   std::unordered_map<std::uint64_t, Entry> entries_;
@@ -88,6 +112,9 @@ std::optional<std::uint32_t> peak_of(const __u64 (&slots)[2], std::uint32_t epoc
 /// before, now: two states of one map entry. Empty if nothing was accepted in between.
 std::optional<Waits> waits_between(const event_waits &before, const event_waits &now,
                                    std::uint32_t jiffies_rate);
+
+/// before: nullptr for none.
+WaitBounds bounds_between(const event_bounds *before, const event_bounds &now);
 
 /// CONFIG_HZ, from two moments of both clocks that are at least a second apart.
 std::optional<std::uint32_t> jiffies_rate(const event_control &control);

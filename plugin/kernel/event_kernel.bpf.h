@@ -35,6 +35,10 @@ typedef struct {
   struct net *net;
 } possible_net_t;
 
+typedef struct {
+  __s64 counter;
+} atomic64_t;
+
 struct in6_addr {
   __u8 in6_u[16];
 } RELOCATED;
@@ -47,6 +51,7 @@ struct sock_common {
   unsigned char skc_ipv6only : 1;
   int skc_bound_dev_if;
   possible_net_t skc_net;
+  atomic64_t skc_cookie;
   struct in6_addr skc_v6_rcv_saddr;
 } RELOCATED;
 

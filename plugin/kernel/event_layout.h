@@ -13,7 +13,11 @@ enum {
   EVENT_WAKE_SHARE = 8,      /* a queue wakes the reader above 1/8 of its limit */
   EVENT_WAKE_LENGTH = 2,     /* ... with at least so many connections, since a limit may be 0 */
   EVENT_STUCK_NS = 20000000, /* ... or if so many wait and nothing is accepted for so long */
-  EVENT_CPU_SLOTS = 64       /* counters of tracepoint hits; further CPUs share them */
+  EVENT_CPU_SLOTS = 64,      /* counters of tracepoint hits; further CPUs share them */
+  EVENT_QUEUES = 128,        /* queues that are followed; each takes 4 kB */
+  EVENT_LATEST = 256,        /* latest additions to a queue, each with its time */
+  EVENT_MARKS = 128,         /* times of earlier ones, of each 2^stride-th */
+  EVENT_BOUNDS = 101         /* see event_bounds */
 };
 
 /* A peak is the highest length of an epoch: epoch << 32 | length, in slot epoch & 1, so that the
@@ -48,6 +52,53 @@ struct event_waits {
   __u64 jiffies; /* sum */
   __u64 buckets[EVENT_WAIT_BUCKETS];
 };
+
+/* A time of an addition: the low 24 bits of its number (event_counts.added), then 40 bits of
+   CLOCK_MONOTONIC in us. */
+#define EVENT_TIME_BITS 40
+#define EVENT_TIME_MASK ((1ULL << EVENT_TIME_BITS) - 1)
+#define EVENT_NUMBER_MASK 0xffffffU
+
+/* A queue whose additions have times. It is first in, first out, so that its length at a later
+   moment tells which of them have been accepted until then. */
+struct event_queue {
+  __u64 sock;       /* its struct sock in the kernel, which may be gone */
+  __u64 waiting_us; /* whoever is not accepted yet was still waiting at this moment; later
+                       than 0.2 ms ago it may be known better */
+  __u64 looked_us;  /* the moment that becomes waiting_us next */
+  __u32 added;      /* number of the latest addition, or of one just before */
+  __u32 taken;      /* number of the latest that is known to be accepted */
+  __u32 stride;     /* see EVENT_MARKS */
+  __u32 padding;
+  __u64 latest[EVENT_LATEST];
+  __u64 marks[EVENT_MARKS];
+};
+
+/* How many accepted connections had waited for at least (low) and at most (high) how long, counted
+   by event_bound_of(). */
+struct event_bounds {
+  __u32 low[EVENT_BOUNDS];
+  __u32 high[EVENT_BOUNDS];
+};
+
+/* Steps of a quarter of a power of two, the first four of 16 us; the last one is for waits of 18
+   minutes and more, and for those that are not known. */
+static inline __attribute__((always_inline)) __u32 event_bound_of(__u64 us) {
+  __u64 units = us >> 4;
+  if (units < 4)
+    return (__u32)units;
+  if (units >> 26)
+    return EVENT_BOUNDS - 1;
+  __u32 rest = (__u32)units;
+  __u32 power = 0;
+  for (__u32 bits = 16; bits > 0; bits /= 2) {
+    if (rest >> bits) {
+      power += bits;
+      rest >>= bits;
+    }
+  }
+  return 4 * (power - 1) + ((__u32)(units >> (power - 2)) & 3);
+}
 
 struct event_seen {
   __u64 count;

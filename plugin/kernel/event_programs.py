@@ -12,7 +12,7 @@ import sys
 import tempfile
 
 FOLDER = pathlib.Path(__file__).resolve().parent
-PROGRAMS = ("ready", "dance", "freed", "accepted")
+PROGRAMS = ("ready", "queued", "dance", "freed", "accepted")
 RESULT = FOLDER / "event_programs.h"
 COLUMNS = 100
 HEAD = """#pragma once

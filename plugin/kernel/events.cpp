@@ -23,12 +23,14 @@ constexpr const char *btf_path = "/sys/kernel/btf/vmlinux";
 constexpr int so_netns_cookie = 71; // defined in asm-generic/socket.h
 // The measured cost of an event, apart from being traced.
 constexpr std::chrono::nanoseconds counted_event{250};
+constexpr std::chrono::nanoseconds followed_addition{250}; // more than that
 // The cost of an event of any socket: mostly the kernel's call of a program, 15 to 70 ns depending
 // on the processor and its mitigations against Spectre. It is measured at the start; less than this
 // is noise.
 constexpr std::chrono::nanoseconds least_foreign{15};
 constexpr std::chrono::nanoseconds most_foreign{1000};
-constexpr int programs_of_an_addition = 2; // event_ready.bpf.c
+constexpr int programs_of_an_addition = 2;        // event_ready.bpf.c
+constexpr std::string_view look_program = "look"; // event_queued.bpf.c
 
 Result<std::vector<std::byte>> read_btf() {
   const UniqueFd file(::open(btf_path, O_RDONLY | O_CLOEXEC));
@@ -78,7 +80,7 @@ Result<Events::Part> Events::Part::start(const BpfObject &object) {
     return Error{errno, "map a BPF map into memory"};
   Part part{.bpf = std::move(*loaded),
             .control = decltype(Part::control)(static_cast<event_control *>(memory))};
-  if (Failure failure = part.bpf.attach())
+  if (Failure failure = part.bpf.attach(look_program))
     return *failure;
   return part;
 }
@@ -135,14 +137,16 @@ Result<std::unique_ptr<Events>> Events::start() {
   if (!btf)
     return btf.error();
   const EventPlan plan = plan_events(find_event_hooks(*btf));
-  const std::chrono::nanoseconds untraced = time_foreign_event();
   std::unique_ptr<Events> events(new Events);
   events->by_ = plan.additions;
+  if (plan.waits)
+    events->waits_ = events->start_part(accepted_object, "inet_csk_accept");
+  const std::chrono::nanoseconds untraced = time_foreign_event();
   switch (plan.additions) {
   case EventPlan::Additions::none:
     return Error{ENOENT, "tracepoint sk_data_ready"};
   case EventPlan::Additions::data_ready:
-    events->additions_ = events->start_part(ready_object, "sk_data_ready");
+    events->start_at_data_ready();
     events->foreign_ = (time_foreign_event() - untraced) / programs_of_an_addition;
     break;
   case EventPlan::Additions::hashdance:
@@ -157,9 +161,23 @@ Result<std::unique_ptr<Events>> Events::start() {
   if (plan.frees)
     events->frees_ = events->start_part(freed_object, "kfree_skb");
   events->has_ack_overflows_ = plan.overflows && events->frees_;
-  if (plan.waits)
-    events->waits_ = events->start_part(accepted_object, "inet_csk_accept");
   return events;
+}
+
+/// Where accept() can be observed, nothing has to be found out about it.
+void Events::start_at_data_ready() {
+  if (!waits_) {
+    additions_ = start_part(queued_object, "waits by sk_data_ready");
+    follows_queues_ = additions_.has_value();
+  }
+  if (!additions_)
+    additions_ = start_part(ready_object, "sk_data_ready");
+}
+
+void Events::look() const {
+  // If it fails, the next addition tells the same, later.
+  if (follows_queues_)
+    (void)additions_->bpf.run(look_program);
 }
 
 Failure Events::open_ring() {
@@ -186,6 +204,8 @@ std::string Events::summary() const {
     text += ", drops by kfree_skb";
   if (waits_)
     text += ", waits by inet_csk_accept";
+  if (follows_queues_)
+    text += ", waits by sk_data_ready";
   for (const Error &refusal : refusals_)
     text += "; not " + refusal.message();
   return text;
@@ -193,6 +213,7 @@ std::string Events::summary() const {
 
 Result<EventReading> Events::read() {
   RawEvents raw;
+  look();
   raw.epoch = additions_->control->epoch;
   std::atomic_ref<std::uint32_t>(additions_->control->epoch).store(raw.epoch + 1);
   if (Failure failure =
@@ -211,6 +232,12 @@ Result<EventReading> Events::read() {
       return *failure;
     raw.waits = {waits_entries_.keys, values_of<event_waits>(waits_entries_)};
     raw.jiffies_rate = jiffies_rate(*waits_->control);
+  }
+  if (follows_queues_) {
+    if (Failure failure =
+            read_bpf_map(additions_->bpf.map("bounds_of"), sizeof(event_bounds), bounds_entries_))
+      return *failure;
+    raw.bounds = {bounds_entries_.keys, values_of<event_bounds>(bounds_entries_)};
   }
   EventReading reading = book_.read(raw);
   reading.has_unix = has_unix();
@@ -244,6 +271,9 @@ void Events::forget_dead(const EventReading &reading) {
   for (const std::uint64_t cookie : book_.forget_dead(reading)) {
     // If the deletion fails, the next reading finds the entry again.
     (void)delete_from_bpf_map(additions_->bpf.map("listeners"), &cookie);
+    for (const char *map : {"queues", "bounds_of"})
+      if (follows_queues_)
+        (void)delete_from_bpf_map(additions_->bpf.map(map), &cookie);
     if (frees_)
       (void)delete_from_bpf_map(frees_->bpf.map("frees"), &cookie);
     if (waits_)
@@ -283,7 +313,8 @@ EventExpense Events::take_expense() {
   EventExpense expense;
   expense.seen = additions_->take_seen();
   expense.cost = times(programs_of_an_addition * foreign_, expense.seen) +
-                 times(counted_event, std::exchange(counted_, 0));
+                 times(follows_queues_ ? counted_event + followed_addition : counted_event,
+                       std::exchange(counted_, 0));
   if (frees_)
     expense.cost += times(foreign_, frees_->take_seen());
   if (waits_)

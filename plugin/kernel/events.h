@@ -36,10 +36,13 @@ public:
 
   bool has_unix() const { return by_ == EventPlan::Additions::data_ready; }
   bool has_drops_by_events() const { return frees_.has_value(); }
-  bool has_waits() const { return waits_.has_value(); }
+  bool has_waits() const { return waits_.has_value() || follows_queues_; }
   /// Describes for people which parts are in use.
   std::string summary() const;
 
+  /// Notes who was accepted until now, for the waits where accept() cannot be observed. They are
+  /// known as closely as the calls follow each other.
+  void look() const;
   /// Ends an interval and reads its counts.
   Result<EventReading> read();
   /// Whether the next reading will have additions to that socket's queue.
@@ -85,12 +88,14 @@ private:
   Events() = default;
   Failure open_ring();
   std::optional<Part> start_part(const BpfObject &object, const char *hook);
+  void start_at_data_ready();
 
   EventPlan::Additions by_ = EventPlan::Additions::none;
   std::optional<Part> additions_;
   std::optional<Part> frees_;
   std::optional<Part> waits_;
   bool has_ack_overflows_ = false;
+  bool follows_queues_ = false; ///< the additions are those of event_queued.bpf.c
   std::vector<Error> refusals_;
   struct Ring;
   std::unique_ptr<Ring> ring_;
@@ -103,6 +108,7 @@ private:
   BpfEntries counts_entries_;
   BpfEntries frees_entries_;
   BpfEntries waits_entries_;
+  BpfEntries bounds_entries_;
 };
 
 /// Identifies the calling thread's net namespace (SO_NETNS_COOKIE, Linux 5.14 and later).

@@ -10,4 +10,12 @@ WaitShare share_waits(double waited, std::uint64_t accepted, std::uint64_t waiti
   return {.mean = Waits::Seconds(each), .carried = each * static_cast<double>(waiting)};
 }
 
+std::optional<Waits::Seconds> ListenerFlow::wait_p50() const {
+  return waits ? std::optional(waits->p50) : told_quantile(bounds, 0.5, accepted);
+}
+
+std::optional<Waits::Seconds> ListenerFlow::wait_p99() const {
+  return waits ? std::optional(waits->p99) : told_quantile(bounds, 0.99, accepted);
+}
+
 } // namespace backlog

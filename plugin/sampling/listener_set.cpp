@@ -574,6 +574,7 @@ void ListenerSet::take_socket(const SocketEvents &socket, const GoneMember &memb
   listener.flow->accepted += taken > member.length ? taken - member.length : 0;
   if (socket.waits)
     add_waits(*socket.waits, listener.flow->waits);
+  listener.flow->bounds.add(socket.bounds);
 }
 
 void ListenerSet::forget(std::uint32_t listener) {

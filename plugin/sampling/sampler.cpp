@@ -310,6 +310,8 @@ private:
       divide_budget();
       plan_others();
     }
+    if (events_)
+      events_->look();
     const Clock::time_point due_by = Clock::now() + together;
     if (tcp_.due && *tcp_.due <= due_by) {
       own_.sample_tcp(tcp_.max_weight());

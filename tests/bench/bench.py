@@ -296,6 +296,10 @@ class Bench:
         self.table.at_most(title, figures["arrived_off"], 0.01, " %", f"of {figures['connections']:.0f}; accepts off by "
                            f"{figures['accepted_off']:.3f} %; mean wait {figures['wait_ms']:.2f} ms, true "
                            f"{figures['true_wait_ms']:.2f} ms")
+        if figures["quantiles_told"] > 0:
+            self.table.at_most("waits by events: quantiles that are wrong", figures["quantiles_wrong"], 0, "",
+                               f"of {figures['quantiles_told']:.0f} told, {figures['quantiles']:.0f} in all: below the truth, or "
+                               "above twice the truth and 25 ms")
 
     def _foreign_events(self, figures):
         """Of sockets that are none of theirs. Where the machine takes more than the goal to call programs that do

@@ -3,18 +3,24 @@
 // A server that accepts what comes, stalls now and then, and is read once a second. Prints how many
 // connections it accepted or left waiting (connections), in percent of these how many more or less
 // events tell (arrived_off, accepted_off), its clients' mean wait by events and by its own clock in
-// ms (wait_ms, true_wait_ms), and what events tell at all (events).
+// ms (wait_ms, true_wait_ms), and what events tell at all (events). Of the quantiles of each
+// second: how many there were and were told (quantiles, quantiles_told), and how many of these were
+// below the truth, or above twice the truth and the shortest wait that is told (quantiles_wrong).
 
 #include "config.h"
 #include "host.h"
 #include "sampler.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <netinet/in.h>
+#include <optional>
 #include <random>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -29,14 +35,59 @@ constexpr int most_of_a_beat = 4; // connections
 constexpr int stall_every = 200;  // beats
 constexpr int stall = 20;         // beats
 
+/// A client's wait by the test's clocks: the queue had it for at least and at most so long.
+struct Wait {
+  Seconds least;
+  Seconds most;
+};
+
+struct Client {
+  Clock::time_point before; ///< its connect()
+  Clock::time_point after;
+};
+
+struct Quantiles {
+  unsigned all = 0;
+  unsigned told = 0;
+  unsigned wrong = 0;
+
+  void compare(std::vector<Wait> &waits, double share, std::optional<Seconds> told_wait) {
+    if (waits.empty())
+      return;
+    ++all;
+    if (!told_wait)
+      return;
+    ++told;
+    const auto rank =
+        static_cast<std::size_t>(std::ceil(share * static_cast<double>(waits.size()))) - 1;
+    const auto at_rank = [&](Seconds Wait::*side) {
+      std::vector<double> sorted;
+      for (const Wait &wait : waits)
+        sorted.push_back((wait.*side).count());
+      std::sort(sorted.begin(), sorted.end());
+      return Seconds(sorted[rank]);
+    };
+    const Seconds most = at_rank(&Wait::most);
+    if (*told_wait < at_rank(&Wait::least) ||
+        *told_wait > std::max<Seconds>(2 * most, backlog::shortest_told_wait)) {
+      ++wrong;
+      std::fprintf(stderr, "%g of %zu: %g ms told, %g..%g ms true\n", share, waits.size(),
+                   1e3 * told_wait->count(), 1e3 * at_rank(&Wait::least).count(),
+                   1e3 * most.count());
+    }
+  }
+};
+
 struct Told {
   std::uint64_t arrived = 0;
   std::uint64_t accepted = 0;
   double waited = 0; ///< s, of all that were accepted
   unsigned events = 0;
+  Quantiles quantiles;
 };
 
-void take_harvest(backlog::Sampler &sampler, Told &told) {
+/// waits: of those accepted since the last one.
+void take_harvest(backlog::Sampler &sampler, Told &told, std::vector<Wait> waits = {}) {
   sampler.ask();
   const auto harvest = sampler.take_until(Clock::now() + std::chrono::seconds(5));
   if (!harvest || !harvest->own.tcp.read || harvest->own.tcp.listeners.size() != 1)
@@ -49,6 +100,10 @@ void take_harvest(backlog::Sampler &sampler, Told &told) {
   told.accepted += flow->accepted;
   if (flow->wait_mean)
     told.waited += flow->wait_mean->count() * static_cast<double>(flow->accepted);
+  if (flow->waits) // as accept() was seen, to a jiffy, and no upper bound
+    return;
+  told.quantiles.compare(waits, 0.5, flow->wait_p50());
+  told.quantiles.compare(waits, 0.99, flow->wait_p99());
 }
 
 int body(int argc, char **argv) {
@@ -71,7 +126,8 @@ int body(int argc, char **argv) {
 
   std::mt19937 random(1);
   std::uniform_int_distribution<int> counts(0, most_of_a_beat);
-  std::deque<Clock::time_point> waiting;
+  std::deque<Client> waiting;
+  std::vector<Wait> waits; // in this second
   double accepted = 0, waited = 0;
   const Clock::time_point begin = Clock::now();
   const Clock::time_point end =
@@ -80,25 +136,29 @@ int body(int argc, char **argv) {
   std::vector<UniqueFd> clients;
   for (int i = 0; Clock::now() < end; ++i) {
     for (int count = counts(random); count > 0; --count) {
-      waiting.push_back(Clock::now());
+      const auto before = Clock::now();
       clients.push_back(start_connect(INADDR_LOOPBACK, first_port));
+      waiting.push_back({.before = before, .after = Clock::now()});
     }
     const bool stalls = i % stall_every < stall;
-    while (!stalls && accept_and_reset(listener.get())) {
-      waited += Seconds(Clock::now() - waiting.front()).count();
+    for (auto before = Clock::now(); !stalls && accept_and_reset(listener.get());
+         before = Clock::now()) {
+      waits.push_back(
+          {.least = before - waiting.front().after, .most = Clock::now() - waiting.front().before});
+      waited += waits.back().most.count();
       waiting.pop_front();
       accepted += 1;
     }
     if (!stalls)
       clients.clear();
     if (Clock::now() >= next_read) {
-      take_harvest(sampler, told);
+      take_harvest(sampler, told, std::exchange(waits, {}));
       next_read += std::chrono::seconds(1);
     }
     sleep_until(Clock::now() + beat);
   }
   const double left = queue_length(listener.get());
-  take_harvest(sampler, told);
+  take_harvest(sampler, told, std::exchange(waits, {}));
   sampler.stop(std::chrono::seconds(1));
   const auto off_percent = [&](std::uint64_t counted, double truth) {
     return 100 * std::fabs(static_cast<double>(counted) - truth) / truth;
@@ -109,6 +169,9 @@ int body(int argc, char **argv) {
   print_figure("accepted_off", off_percent(told.accepted, accepted));
   print_figure("wait_ms", 1e3 * told.waited / accepted);
   print_figure("true_wait_ms", 1e3 * waited / accepted);
+  print_figure("quantiles", told.quantiles.all);
+  print_figure("quantiles_told", told.quantiles.told);
+  print_figure("quantiles_wrong", told.quantiles.wrong);
   return 0;
 }
 

@@ -33,6 +33,20 @@ template <class Value> struct Entries {
   EventEntries<Value> view() const { return {cookies, values}; }
 };
 
+/// Bounds of the same sockets, made of the bytes of their waits.
+std::vector<event_bounds> bounds_of(const std::vector<event_waits> &waits) {
+  std::vector<event_bounds> all;
+  for (const event_waits &from : waits) {
+    event_bounds &bounds = all.emplace_back();
+    for (std::size_t i = 0; i < EVENT_BOUNDS; ++i) {
+      const std::uint64_t bucket = from.buckets[i % EVENT_WAIT_BUCKETS];
+      bounds.low[i] = static_cast<std::uint32_t>(bucket);
+      bounds.high[i] = static_cast<std::uint32_t>(bucket >> 32);
+    }
+  }
+  return all;
+}
+
 event_control read_control(FuzzInput &input) {
   event_control control{};
   control.epoch = input.number<std::uint32_t>();
@@ -56,6 +70,11 @@ void check(const SocketEvents &events) {
   require(events.group_peak != 0U);
   if (events.waits)
     check(*events.waits);
+  const auto p50 = told_quantile(events.bounds, 0.5, events.added);
+  const auto p99 = told_quantile(events.bounds, 0.99, events.added);
+  for (const auto &told : {p50, p99})
+    require(!told || (std::isfinite(told->count()) && told->count() > 0));
+  require(!p50 || !p99 || *p50 <= *p99);
 }
 
 } // namespace
@@ -68,11 +87,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     const Entries<event_counts> counts(input);
     const Entries<event_frees> frees(input);
     const Entries<event_waits> waits(input);
+    const std::vector<event_bounds> bounds = bounds_of(waits.values);
     const auto rate = jiffies_rate(control);
     require(!rate || (*rate >= 24 && *rate <= 1024));
     EventReading events = book.read({.counts = counts.view(),
                                      .frees = frees.view(),
                                      .waits = waits.view(),
+                                     .bounds = {waits.cookies, bounds},
                                      .epoch = control.epoch,
                                      .jiffies_rate = rate});
     for (std::size_t i = 0; i < counts.cookies.size(); ++i) {

@@ -1,6 +1,8 @@
 #include "event_book.h"
 #include "test_program.h"
 
+#include <cinttypes>
+#include <cmath>
 #include <map>
 
 using namespace backlog;
@@ -22,9 +24,22 @@ struct Maps {
   std::map<std::uint64_t, event_counts> counts;
   std::map<std::uint64_t, event_frees> frees;
   std::map<std::uint64_t, event_waits> waits;
+  std::map<std::uint64_t, event_bounds> bounds;
   std::uint32_t epoch = 0;
 
-  EventReading read(EventBook &book) { return read_all(book, counts, frees, waits); }
+  EventReading read(EventBook &book) const {
+    std::vector<std::uint64_t> cookies[4];
+    std::vector<event_counts> count_values;
+    std::vector<event_frees> free_values;
+    std::vector<event_waits> wait_values;
+    std::vector<event_bounds> bound_values;
+    return book.read({.counts = entries(counts, cookies[0], count_values),
+                      .frees = entries(frees, cookies[1], free_values),
+                      .waits = entries(waits, cookies[2], wait_values),
+                      .bounds = entries(bounds, cookies[3], bound_values),
+                      .epoch = epoch,
+                      .jiffies_rate = 250});
+  }
 
 private:
   template <class Value>
@@ -36,19 +51,6 @@ private:
       values.push_back(value);
     }
     return {cookies, values};
-  }
-  EventReading read_all(EventBook &book, const std::map<std::uint64_t, event_counts> &c,
-                        const std::map<std::uint64_t, event_frees> &f,
-                        const std::map<std::uint64_t, event_waits> &w) const {
-    std::vector<std::uint64_t> cookies[3];
-    std::vector<event_counts> count_values;
-    std::vector<event_frees> free_values;
-    std::vector<event_waits> wait_values;
-    return book.read({.counts = entries(c, cookies[0], count_values),
-                      .frees = entries(f, cookies[1], free_values),
-                      .waits = entries(w, cookies[2], wait_values),
-                      .epoch = epoch,
-                      .jiffies_rate = 250});
   }
 };
 
@@ -149,6 +151,96 @@ START_TEST(waits_of_buckets) {
 }
 END_TEST
 
+START_TEST(steps_of_bounds) {
+  std::vector<std::uint64_t> waits{0, 15, 16, 63, 64, 65, 1000, 16383, 16384, 1'000'000};
+  for (unsigned power = 4; power < 40; ++power)
+    for (const std::uint64_t more : {0U, 1U})
+      waits.push_back((1ULL << power) - more);
+  for (const std::uint64_t us : waits) {
+    const std::uint32_t step = event_bound_of(us);
+    ck_assert_uint_lt(step, EVENT_BOUNDS);
+    const auto wait = std::chrono::microseconds(us);
+    ck_assert_msg(begin_of_bound(step) <= wait, "%" PRIu64 " us in step %u", us, step);
+    if (step + 1 < EVENT_BOUNDS)
+      ck_assert_msg(wait < begin_of_bound(step + 1), "%" PRIu64 " us in step %u", us, step);
+  }
+  ck_assert(begin_of_bound(EVENT_BOUNDS - 1) == std::chrono::microseconds(1ULL << 30));
+}
+END_TEST
+
+START_TEST(bounds_are_differences) {
+  EventBook book;
+  Maps maps;
+  maps.bounds[5].low[3] = 2;
+  maps.bounds[5].high[7] = 2;
+  const WaitBounds first = maps.read(book).sockets.at(5).bounds;
+  ck_assert_uint_eq(first.accepted(), 2);
+  ck_assert_uint_eq(maps.read(book).sockets.at(5).bounds.accepted(), 0);
+  maps.bounds[5].low[4] = 3;
+  maps.bounds[5].high[100] = 3;
+  WaitBounds second = maps.read(book).sockets.at(5).bounds;
+  ck_assert_uint_eq(second.low.at(4), 3);
+  ck_assert_uint_eq(second.low.at(3), 0);
+  ck_assert_uint_eq(second.high.at(100), 3);
+  second.add(first);
+  ck_assert_uint_eq(second.low.at(3), 2);
+  ck_assert_uint_eq(second.high.at(7), 2);
+  ck_assert_uint_eq(second.accepted(), 5);
+  maps.bounds[5] = event_bounds{}; // it was deleted, and made anew
+  maps.bounds[5].high[7] = 1;
+  ck_assert_uint_eq(maps.read(book).sockets.at(5).bounds.accepted(), 1);
+}
+END_TEST
+
+START_TEST(quantiles_that_are_told) {
+  /// So many had waited for at least and at most so many ms; most < 0: it is not known.
+  struct Waited {
+    unsigned count = 0;
+    double least = 0;
+    double most = 0;
+  };
+  const struct {
+    const char *name;
+    std::vector<Waited> waited;
+    double share = 0;
+    std::uint64_t accepted = 0;
+    std::optional<double> told_ms{}; ///< the end of its step
+  } cases[] = {
+      {"none", {}, 0.5, 0, std::nullopt},
+      {"one, known closely", {{1, 98, 102}}, 0.99, 1, 114.688},
+      {"the median of three", {{1, 1, 2}, {1, 100, 110}, {1, 900, 950}}, 0.5, 3, 114.688},
+      {"the longest of three", {{1, 1, 2}, {1, 100, 110}, {1, 900, 950}}, 0.99, 3, 1048.576},
+      {"just what has to be known", {{100, 0, 24}}, 0.5, 100, 24.576},
+      {"served at once, seldom", {{100, 0, 30}}, 0.5, 100, std::nullopt},
+      {"within twice", {{10, 500, 900}}, 0.5, 10, 917.504},
+      {"not within twice", {{10, 400, 900}}, 0.5, 10, std::nullopt},
+      {"one in a hundred unknown", {{99, 98, 102}, {1, 0, -1}}, 0.99, 100, 114.688},
+      {"two in a hundred unknown", {{98, 98, 102}, {2, 0, -1}}, 0.99, 100, std::nullopt},
+      {"... and their median", {{98, 98, 102}, {2, 0, -1}}, 0.5, 100, 114.688},
+      {"not all were followed", {{90, 98, 102}}, 0.5, 102, 114.688},
+      {"most were not", {{89, 98, 102}}, 0.5, 102, std::nullopt},
+      {"few, of whom one came late", {{1, 98, 102}}, 0.5, 3, 114.688},
+      {"longer than is counted", {{10, 2e6, 2e6}}, 0.5, 10, std::nullopt},
+  };
+  for (const auto &c : cases) {
+    event_bounds counts{};
+    for (const Waited &waited : c.waited) {
+      counts.low[event_bound_of(static_cast<std::uint64_t>(1000 * waited.least))] += waited.count;
+      counts
+          .high[waited.most < 0 ? EVENT_BOUNDS - 1
+                                : event_bound_of(static_cast<std::uint64_t>(1000 * waited.most))] +=
+          waited.count;
+    }
+    const auto told = told_quantile(bounds_between(nullptr, counts), c.share, c.accepted);
+    ck_assert_msg(told.has_value() == c.told_ms.has_value(), "%s: %g ms", c.name,
+                  told ? 1000 * told->count() : -1);
+    if (told)
+      ck_assert_msg(std::fabs(1000 * told->count() - *c.told_ms) < 1e-6, "%s: %g ms", c.name,
+                    1000 * told->count());
+  }
+}
+END_TEST
+
 START_TEST(rate_of_jiffies) {
   const struct {
     std::uint64_t jiffies = 0;
@@ -172,5 +264,6 @@ END_TEST
 
 int main() {
   return run_tests("event_book", peaks_by_epoch, intervals_are_differences, dead_after_two_readings,
-                   waits_of_buckets, rate_of_jiffies);
+                   waits_of_buckets, steps_of_bounds, bounds_are_differences,
+                   quantiles_that_are_told, rate_of_jiffies);
 }
