@@ -18,9 +18,6 @@ std::uint64_t DropAccount::add(const Interval &interval) noexcept {
   return interval.counted + missed;
 }
 
-void DropAccount::begin_anew() noexcept {
-  last_.reset();
-  counted_ = 0;
-}
+void DropAccount::begin_anew() noexcept { last_.reset(); }
 
 } // namespace backlog
