@@ -1,6 +1,8 @@
 #include "event_guard.h"
 #include "test_program.h"
 
+#include <vector>
+
 using namespace backlog;
 using namespace std::chrono_literals;
 using Verdict = EventGuard::Verdict;
@@ -21,6 +23,17 @@ Verdict twice(const EventInterval &interval) {
   EventGuard guard(0.5);
   ck_assert(guard.note(interval) == Verdict::fine);
   return guard.note(interval);
+}
+
+/// One of each kind.
+std::vector<EventInterval> bad_intervals() {
+  std::vector<EventInterval> bad(4, interval());
+  bad[0].cost = 1s;
+  bad[1].opened = 1000;
+  bad[2].seen = 100;
+  bad[2].missed = 100;
+  bad[3].dropped = 1000;
+  return bad;
 }
 
 } // namespace
@@ -71,6 +84,7 @@ START_TEST(drops) {
       {33, 0, false, Verdict::wrong_drops},
       {1050, 1000, false, Verdict::fine},
       {1051, 1000, false, Verdict::wrong_drops},
+      {950, 1000, false, Verdict::fine},
       {949, 1000, false, Verdict::wrong_drops},
       {0, 1000, true, Verdict::fine}, // they were those of a socket that is gone
       {2000, 1000, true, Verdict::wrong_drops},
@@ -115,12 +129,23 @@ START_TEST(no_room_once_is_enough) {
 END_TEST
 
 START_TEST(one_interval_is_an_accident) {
-  EventGuard guard(0.5);
-  EventInterval costly = interval();
-  costly.cost = 1s;
-  for (int i = 0; i < 5; ++i) {
-    ck_assert(guard.note(costly) == Verdict::fine);
-    ck_assert(guard.note(interval()) == Verdict::fine);
+  for (const EventInterval &bad : bad_intervals()) {
+    EventGuard guard(0.5);
+    for (int i = 0; i < 5; ++i) {
+      ck_assert(guard.note(bad) == Verdict::fine);
+      ck_assert(guard.note(interval()) == Verdict::fine);
+    }
+  }
+}
+END_TEST
+
+START_TEST(counts_anew_when_it_has_detached) {
+  for (const EventInterval &bad : bad_intervals()) {
+    EventGuard guard(0.5);
+    ck_assert(guard.note(bad) == Verdict::fine);
+    guard.detached(EventGuard::TimePoint(1h));
+    ck_assert(guard.note(bad) == Verdict::fine);
+    ck_assert(guard.note(bad) != Verdict::fine);
   }
 }
 END_TEST
@@ -135,13 +160,11 @@ START_TEST(tries_again_later_each_time) {
     ck_assert(guard.may_attach(now + after));
     now += after;
   }
-  EventInterval costly = interval();
-  costly.cost = 1s;
-  ck_assert(guard.note(costly) == Verdict::fine); // counted anew
 }
 END_TEST
 
 int main() {
   return run_tests("event_guard", costs, arrivals, drops, skipped, no_room_once_is_enough,
-                   one_interval_is_an_accident, tries_again_later_each_time);
+                   one_interval_is_an_accident, counts_anew_when_it_has_detached,
+                   tries_again_later_each_time);
 }

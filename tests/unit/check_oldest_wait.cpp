@@ -299,8 +299,37 @@ START_TEST(who_waits_is_in_order_and_who_is_not_seen_is_counted) {
   ck_assert(ipv4.ages == (std::vector<std::chrono::milliseconds>{3s, 3s, 2500ms, 2s, 1s}));
   ck_assert_uint_eq(ipv4.oldest_cookie, 7);
   ck_assert_uint_eq(ipv4.invisible, 3);
+  ipv4.add({.ages = {3s}, .oldest_cookie = 21, .invisible = 0}); // as old as the oldest
+  ck_assert_uint_eq(ipv4.oldest_cookie, 7);
   ipv4.add(std::move(found[1].waits));
   ck_assert_uint_eq(ipv4.oldest_cookie, 11);
+}
+END_TEST
+
+START_TEST(members_whose_queue_is_not_empty) {
+  OldestWaitFinder waits;
+  waits.add_listener(address("0.0.0.0"), 0, {.cookie = 1, .inode = 11});
+  waits.add_listener(address("0.0.0.0"), 1, {.cookie = 2, .inode = 12});
+  waits.add_listener(address("0.0.0.0"), 5, {.cookie = 3, .inode = 13});
+  const auto found = std::move(waits).oldest();
+  ck_assert_uint_eq(found.size(), 1);
+  ck_assert_uint_eq(found[0].sockets.size(), 2);
+  ck_assert_uint_eq(found[0].sockets[0].cookie, 2);
+  ck_assert_uint_eq(found[0].sockets[1].inode, 13);
+}
+END_TEST
+
+START_TEST(clients_of_a_very_long_queue) {
+  OldestWaitFinder waits;
+  waits.add_listener(address("0.0.0.0"), 5000);
+  for (std::size_t i = 0; i <= TcpQueueLook::most_clients; ++i)
+    waits.add_waiting({address("10.0.0.1"), 1s, i});
+  auto found = std::move(waits).oldest();
+  ck_assert_uint_eq(found[0].waits.ages.size(), TcpQueueLook::most_clients + 1);
+  ck_assert_uint_eq(found[0].clients.size(), TcpQueueLook::most_clients);
+  TcpQueueLook more = found[0];
+  found[0].add(std::move(more));
+  ck_assert_uint_eq(found[0].clients.size(), TcpQueueLook::most_clients);
 }
 END_TEST
 
@@ -487,8 +516,10 @@ END_TEST
 
 int main() {
   return run_tests("oldest_wait", waiting_connections_find_their_listener,
-                   who_waits_is_in_order_and_who_is_not_seen_is_counted, entries_tell_their_age,
-                   live_clients_are_found_by_their_ends, accepted_connections_are_passed_over,
-                   entries_without_age_are_damaged, live_ages_are_in_the_order_of_the_clients,
-                   live_queue_tells_who_still_waits, live_kernel_filters_by_port);
+                   who_waits_is_in_order_and_who_is_not_seen_is_counted,
+                   members_whose_queue_is_not_empty, clients_of_a_very_long_queue,
+                   entries_tell_their_age, live_clients_are_found_by_their_ends,
+                   accepted_connections_are_passed_over, entries_without_age_are_damaged,
+                   live_ages_are_in_the_order_of_the_clients, live_queue_tells_who_still_waits,
+                   live_kernel_filters_by_port);
 }

@@ -38,6 +38,58 @@ std::vector<Case> cases() {
       {.name = "as late as a timer of the kernel can be",
        .samples = {{10ms, 20, 9}, {1130ms, 20, 9}},
        .unlimited_peak = 30},
+      {.name = "and as late as a sample can be behind it",
+       .samples = {{10ms, 20, 9}, {1175ms, 20, 9}},
+       .unlimited_peak = 30},
+      {.name = "later than that",
+       .samples = {{10ms, 20, 9}, {1176ms, 20, 9}},
+       .unlimited_peak = 29},
+      {.name = "as early as a timer of the kernel can be",
+       .samples = {{10ms, 20, 9}, {996ms, 20, 9}},
+       .unlimited_peak = 30},
+      {.name = "earlier than that",
+       .samples = {{10ms, 20, 9}, {995ms, 20, 9}},
+       .unlimited_peak = 49},
+      {.name = "one client, gone before the next sample",
+       .samples = {{10ms, 1, 0}},
+       .unlimited_peak = 10},
+      {.name = "one client, three times",
+       .samples = {{10ms, 1, 9}, {1020ms, 1, 9}, {3030ms, 1, 9}},
+       .unlimited_peak = 11},
+      {.name = "those of 30 ms are due together",
+       .samples = {{10ms, 20, 9}, {40ms, 5, 9}, {996ms, 25, 9}},
+       .unlimited_peak = 36},
+      {.name = "those of a longer time are not",
+       .samples = {{10ms, 20, 9}, {41ms, 5, 9}, {996ms, 25, 9}},
+       .unlimited_peak = 41},
+      {.name = "newcomers that are due with others wait for less long than these afterwards",
+       .samples = {{10ms, 20, 9}, {1020ms, 20, 9}, {2020ms, 5, 9}, {3020ms, 25, 9}, {5030ms, 5, 9}},
+       .unlimited_peak = 36},
+      {.name = "eight SYNs more than the first",
+       .linear_timeouts = 20,
+       .samples = {{10ms, 20, 9},
+                   {1020ms, 20, 9},
+                   {2030ms, 20, 9},
+                   {3040ms, 20, 9},
+                   {4050ms, 20, 9},
+                   {5060ms, 20, 9},
+                   {6070ms, 20, 9},
+                   {7080ms, 20, 9},
+                   {8090ms, 20, 9}},
+       .unlimited_peak = 30},
+      {.name = "nobody sends nine",
+       .linear_timeouts = 20,
+       .samples = {{10ms, 20, 9},
+                   {1020ms, 20, 9},
+                   {2030ms, 20, 9},
+                   {3040ms, 20, 9},
+                   {4050ms, 20, 9},
+                   {5060ms, 20, 9},
+                   {6070ms, 20, 9},
+                   {7080ms, 20, 9},
+                   {8090ms, 20, 9},
+                   {9100ms, 20, 9}},
+       .unlimited_peak = 51},
       {.name = "others half a second later",
        .samples = {{10ms, 20, 9}, {510ms, 20, 9}},
        .unlimited_peak = 49},
@@ -92,6 +144,39 @@ START_TEST(who_is_refused_again_is_one_client) {
 }
 END_TEST
 
+START_TEST(each_interval_has_its_own_peak) {
+  const struct {
+    const char *name;
+    std::vector<std::vector<Sample>> intervals;
+    std::vector<std::uint64_t> peaks;
+  } cases[] = {
+      {"they would be in the queue beside those that are",
+       {{{10ms, 20, 9}}, {{20ms, 0, 4}}},
+       {29, 24}},
+      {"an empty queue of which nobody knows how fast it is accepted from",
+       {{{10ms, 20, 0}}, {{30ms, 0, 0}}},
+       {29, 20}},
+      {"those have found room when others come",
+       {{{10ms, 20, 9}, {1020ms, 20, 9}}, {{9000ms, 0, 0}, {9010ms, 20, 9}}},
+       {30, 29}},
+  };
+  for (const auto &tried : cases) {
+    RefusedClients refused(0);
+    const RefusedClients::TimePoint start{1h};
+    for (std::size_t i = 0; i < tried.intervals.size(); ++i) {
+      for (const Sample &sample : tried.intervals[i])
+        refused.note(sample.drops, sample.length, 9, start + sample.at - 10ms, start + sample.at);
+      const std::uint64_t peak = refused.take_unlimited_peak();
+      ck_assert_msg(peak == tried.peaks[i], "%s: peak %llu in interval %zu", tried.name,
+                    static_cast<unsigned long long>(peak), i);
+    }
+  }
+}
+END_TEST
+
 } // namespace
 
-int main() { return run_tests("refused_clients", who_is_refused_again_is_one_client); }
+int main() {
+  return run_tests("refused_clients", who_is_refused_again_is_one_client,
+                   each_interval_has_its_own_peak);
+}
