@@ -195,17 +195,24 @@ namespace {
 /// A queue that every sample sees full. Clients that were refused come back at once.
 class FullQueue {
 public:
+  explicit FullQueue(std::uint64_t capacity = usual_capacity) : capacity_(capacity) {}
+
   /// of_queue: accepted from it since the sample before; of_all: from all queues, ever.
   void sample(std::optional<std::uint64_t> of_queue, std::optional<std::int64_t> of_all) {
     const RunClock::TimePoint before = now_;
     now_ += 10ms;
-    clock_.advance(usual_capacity, true, before, now_, of_queue);
+    clock_.advance(capacity_, true, before, now_, of_queue);
     if (of_all)
       clock_.note_accepts_of_all(*of_all, before, now_);
+  }
+  void samples(int count, std::optional<std::int64_t> of_all) {
+    for (int i = 0; i < count; ++i)
+      sample(of_all ? std::nullopt : std::optional<std::uint64_t>(0), of_all);
   }
   QueueRuns end_interval() { return clock_.end_interval(now_); }
 
 private:
+  std::uint64_t capacity_;
   RunClock clock_;
   RunClock::TimePoint now_{};
 };
@@ -232,6 +239,77 @@ START_TEST(a_queue_that_is_accepted_from_has_no_pause) {
   const QueueRuns runs = queue.end_interval();
   ck_assert(runs.longest_pause == 0ms);
   ck_assert(runs.longest_full_run == 5990ms);
+  ck_assert(runs.full_untouched_for == 490ms);
+}
+END_TEST
+
+// Three quarters of a full queue, after half a second.
+START_TEST(what_is_a_batch) {
+  const struct {
+    std::uint64_t capacity;
+    std::int64_t accepted;
+    int samples;
+    std::chrono::milliseconds pause;
+  } cases[] = {{5, 4, 200, 1990ms}, {5, 3, 200, 0ms},  {4, 3, 200, 1990ms},
+               {4, 2, 200, 0ms},    {5, 5, 51, 500ms}, {5, 5, 50, 0ms}};
+  for (const auto &c : cases) {
+    FullQueue own(c.capacity);
+    own.samples(c.samples, std::nullopt);
+    own.sample(c.accepted, std::nullopt);
+    ck_assert_msg(own.end_interval().longest_pause == c.pause, "%d of %d",
+                  static_cast<int>(c.accepted), static_cast<int>(c.capacity));
+    FullQueue all(c.capacity);
+    all.samples(c.samples, 1000);
+    all.sample(std::nullopt, 1000 + c.accepted);
+    ck_assert_msg(all.end_interval().longest_pause == c.pause, "%d of all, of %d",
+                  static_cast<int>(c.accepted), static_cast<int>(c.capacity));
+  }
+}
+END_TEST
+
+START_TEST(others_are_accepted_from_in_a_pause) {
+  // A quarter of the queue is next to nothing.
+  FullQueue few(4);
+  few.samples(100, 1000);
+  few.samples(100, 1001);
+  few.sample(std::nullopt, 1004);
+  ck_assert(few.end_interval().longest_pause == 1990ms);
+  // More may have been its own, and the pause begins after it.
+  FullQueue some;
+  some.samples(100, 1000);
+  some.samples(100, 1002);
+  some.sample(std::nullopt, 1006);
+  ck_assert(some.end_interval().longest_pause == 990ms);
+}
+END_TEST
+
+START_TEST(the_first_of_a_batch_is_seen_before_the_others) {
+  FullQueue quiet;
+  quiet.samples(200, 1000);
+  quiet.sample(1, 1001);
+  quiet.sample(0, 1004);
+  ck_assert(quiet.end_interval().longest_pause == 1990ms);
+  // Where others are accepted from all the time, these may be theirs.
+  FullQueue busy;
+  std::int64_t of_all = 1000;
+  for (int i = 0; i < 20; ++i)
+    busy.samples(10, of_all += 2);
+  busy.sample(1, of_all + 1);
+  busy.sample(0, of_all + 5);
+  ck_assert(busy.end_interval().longest_pause == 0ms);
+}
+END_TEST
+
+START_TEST(a_queue_that_is_not_full_has_no_full_run) {
+  RunClock clock;
+  RunClock::TimePoint now{};
+  for (std::int64_t of_all = 1000; of_all < 1100; ++of_all) {
+    clock.advance(3, false, now, now + 10ms);
+    now += 10ms;
+    clock.note_accepts_of_all(of_all, now - 10ms, now);
+  }
+  const QueueRuns runs = clock.end_interval(now);
+  ck_assert(!runs.full_run_goes_on && runs.longest_full_run == 0ms && runs.longest_pause == 0ms);
 }
 END_TEST
 
@@ -275,8 +353,10 @@ START_TEST(what_two_samples_saw_has_waited) {
 END_TEST
 
 int main() {
-  return run_tests("queue_runs", runs_of_a_queue, a_drained_queue_that_is_full_again_at_once,
-                   a_queue_that_is_accepted_from_has_no_pause,
-                   what_all_queues_are_accepted_from_shows_a_batch, others_that_accept_are_no_batch,
-                   what_two_samples_saw_has_waited);
+  return run_tests(
+      "queue_runs", runs_of_a_queue, a_drained_queue_that_is_full_again_at_once,
+      a_queue_that_is_accepted_from_has_no_pause, what_is_a_batch,
+      others_are_accepted_from_in_a_pause, the_first_of_a_batch_is_seen_before_the_others,
+      a_queue_that_is_not_full_has_no_full_run, what_all_queues_are_accepted_from_shows_a_batch,
+      others_that_accept_are_no_batch, what_two_samples_saw_has_waited);
 }

@@ -339,10 +339,68 @@ START_TEST(what_needs_the_others_comes_last_and_gets_its_turn) {
 }
 END_TEST
 
+/// Two that each take several intervals, and a small one, after a time in which nobody wanted them,
+/// so that they save up from the same moment on: the order of each interval's scans. "last" has
+/// waited longest.
+std::vector<std::string> orders_after_a_rest(Duration dear) {
+  const std::map<std::string, Duration> costs{{"dear", dear}, {"last", 300ms}, {"small", 10ms}};
+  ScanBudget budget(share, interval);
+  int i = 0;
+  const auto run = [&](const std::vector<std::string> &wanted) {
+    budget.begin(wanted, start + i++ * interval, 1, "last");
+    std::string order;
+    while (const auto name = budget.next()) {
+      order += order.empty() ? *name : " " + *name;
+      budget.report(*name, costs.at(*name));
+    }
+    return order;
+  };
+  for (const char *kind : {"last", "dear", "small"})
+    (void)run({kind});
+  for (int rest = 0; rest < 30; ++rest)
+    (void)run({});
+  std::vector<std::string> orders;
+  for (int wanted = 0; wanted < 8; ++wanted)
+    orders.push_back(run({"dear", "last", "small"}));
+  return orders;
+}
+
+START_TEST(one_that_does_not_fit_leaves_the_turn_to_the_last) {
+  const auto both = orders_after_a_rest(300ms);
+  const auto first = std::find_if(both.begin(), both.end(),
+                                  [](const std::string &order) { return order != "small"; });
+  ck_assert(first != both.end());
+  assert_text(*first, "small last");
+}
+END_TEST
+
+START_TEST(one_that_has_saved_up_does_not_wait_for_one_that_has_not) {
+  const auto orders = orders_after_a_rest(200ms);
+  const auto first = std::find_if(orders.begin(), orders.end(),
+                                  [](const std::string &order) { return order != "small"; });
+  ck_assert(first != orders.end());
+  ck_assert_msg(first->find("dear") != std::string::npos, "%s", first->c_str());
+}
+END_TEST
+
+START_TEST(a_kind_that_nobody_wants_is_forgotten) {
+  for (const auto &[unwanted, forgotten] : {std::pair{359, false}, {360, true}}) {
+    ScanBudget budget(share, interval);
+    ck_assert(runs(budget, 0, 1, 1s));
+    for (int i = 1; i <= unwanted; ++i)
+      budget.begin({}, start + i * interval, 1);
+    // As if it were new, it runs before it has saved anything.
+    ck_assert_int_eq(runs(budget, unwanted + 1, 1, 1s), forgotten);
+  }
+}
+END_TEST
+
 int main() {
   return run_tests(
-      "scan_budget", scans_keep_to_their_share_and_get_their_turn, what_is_there_is_used,
-      reads_may_come_at_any_time, cost_is_predicted_from_the_sockets,
+      "scan_budget", one_that_does_not_fit_leaves_the_turn_to_the_last,
+      one_that_has_saved_up_does_not_wait_for_one_that_has_not,
+      a_kind_that_nobody_wants_is_forgotten, scans_keep_to_their_share_and_get_their_turn,
+      what_is_there_is_used, reads_may_come_at_any_time, cost_is_predicted_from_the_sockets,
       skipping_is_said_once_when_it_begins_and_ends,
       at_short_intervals_trouble_that_comes_and_goes_is_said_once,
       what_needs_the_others_comes_last_and_gets_its_turn, a_cost_that_is_not_known_is_not_said,
