@@ -8,6 +8,7 @@ import unittest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 PAGES = ["README.md", "plugin/README.md", "conf/collectd/stores/README.md", "conf/nms/README.md", "tests/bench/README.md"]
+FAULTS_PAGE = "tests/system/README.md"
 README_LINES = 300
 SOURCES_PAGE_LINES = 80
 TABLE_COLUMNS = 160
@@ -32,6 +33,11 @@ def tests_there():
     for path in (SOURCE / "tests").rglob("*.cpp"):
         names |= set(re.findall(r"^START_TEST\((\w+)\)", path.read_text(encoding="utf-8"), re.MULTILINE))
     return names
+
+
+def tests_of_faults(page):
+    """The longer ones, whose names nothing else can have."""
+    return set(re.findall(r"\b[a-z]+(?:_[a-z0-9]+){2,}\b", page))
 
 
 def files_named(text):
@@ -151,6 +157,13 @@ class ReadmeTest(unittest.TestCase):
         named = tests_named(read("plugin/backlog-myths.7"))
         self.assertGreater(len(named), 15)
         self.assertEqual(named - tests_there(), set())
+
+    def test_faults(self):
+        page = read(FAULTS_PAGE)
+        self.assertEqual((wide_rows(page), dead_links(FAULTS_PAGE, page)), ([], []))
+        named, there = tests_of_faults(page), tests_there()
+        self.assertGreater(len(named), 20)
+        self.assertEqual({name for name in named if not {name, f"test_{name}"} & there}, set())
 
     def test_files(self):
         for page in PAGES:

@@ -7,20 +7,24 @@ FAULTS=socket,poll just these.
 """
 
 import collections
+import contextlib
 import errno
+import json
 import math
 import mmap
 import os
 import pathlib
 import re
+import signal
 import struct
 import time
 import unittest
 
 import system_test
 from collectd import EXPENSIVE_SCAN, sanitizers
+from kernel import run
 from net_namespaces import NetNamespace
-from test_drops import DropsTest
+from test_drops import DROPS, DropsTest
 
 CALLS = {
     "access": errno.EACCES, "bind": errno.ENOMEM, "bpf": errno.EPERM, "fchmod": errno.EPERM,
@@ -41,6 +45,7 @@ INTERVAL = 0.1
 MOST_CALLS = 5000  # of one function a second: more is a thread that spins
 CALM = 3           # intervals in a row after which a fault has ended
 LIMIT = 5
+STOPPED = 3        # seconds
 BEGINS = re.compile(r"^\[warning\] backlog plugin: no (.*?): ")
 ENDS = re.compile(r"^\[notice\] backlog plugin: (.*) can be read again$")
 
@@ -188,6 +193,93 @@ class FaultsTest(DropsTest):
         self.check_values(collectd)
         self.assertLess(collectd.stop(), 5)
         self.assertEqual(collectd.status, 0)
+
+    def test_a_clock_that_is_set(self):
+        """Forward by an hour and back again, which makes nothing old, late, or dropped twice."""
+        collectd = self.run_collectd()
+        for ahead in (3600, 0):
+            with self.subTest(ahead=ahead):
+                self.order.give("clock_gettime", ahead, 1)
+                collectd.wait(lambda: abs(self.table_json()["taken_at"] - time.time() - ahead) < 60,
+                              what="a table by that clock")
+                self.overflow_by_syn(self.outside.fill(LIMIT + 1))
+                self.change_lengths()
+                collectd.wait(lambda: self.lengths_in_table() == [each.length for each in self.all_listeners()],
+                              what="the new lengths")
+                for _ in range(5):
+                    self.wait_for_table(collectd)
+                    content = self.table_json()
+                    self.assertGreaterEqual(content["age_seconds"], 0)
+                    self.assertLess(content["age_seconds"], 5)
+                    self.assertFalse({row["state"] for row in content["listeners"]} & {"stalled", "missing"})
+        self.assertGreater(self.order.failed, 0)
+        self.order.clear()
+        # What was stored by another clock is in another place of the file.
+        self.assertEqual(max(value for _, value in collectd.values(self.outside.name, "packets-dropped")),
+                         2 * DROPS)
+        self.assertEqual(self.faults_said(collectd, 0), ({}, {}))
+        self.assertLess(collectd.stop(), 5)
+        self.assertEqual(collectd.status, 0)
+
+    def all_listeners(self):
+        return self.outside, self.inside, self.unix
+
+    def table_json(self):
+        return json.loads(run(os.environ["BACKLOG_TABLE"], "--json", "--table", str(self.table)))
+
+    def lengths_in_table(self):
+        lengths = {row["name"]: row["length"] for row in self.table_json()["listeners"]}
+        return [lengths.get(name) for name in (self.outside.name, self.inside_name, self.unix.name)]
+
+    def test_a_disk_that_is_full_and_one_that_is_read_only(self):
+        disk = pathlib.Path("/run", f"faults-{os.getpid()}")  # a /run of its own, see NetNamespace
+        disk.mkdir()
+        run("mount", "-t", "tmpfs", "-o", "size=64k,mode=755", "tmpfs", str(disk))
+        self.addCleanup(run, "umount", str(disk))
+        self.table = disk / "table"
+        collectd = self.run_collectd()
+        self.wait_for_table(collectd)
+
+        @contextlib.contextmanager
+        def full():
+            with contextlib.suppress(OSError), open(disk / "rest", "wb", buffering=0) as rest:
+                while rest.write(bytes(4096)):
+                    pass
+            yield "No space left on device"
+            (disk / "rest").unlink()
+
+        @contextlib.contextmanager
+        def read_only():
+            run("mount", "-o", "remount,ro", str(disk))
+            yield "Read-only file system"
+            run("mount", "-o", "remount,rw", str(disk))
+        for fault in (full, read_only):
+            with self.subTest(fault=fault.__name__):
+                said_before = len(self.lines(collectd))
+                with fault() as reason:
+                    collectd.wait(lambda: reason in "\n".join(self.lines(collectd)[said_before:]), what=reason)
+                    self.change_lengths()
+                    self.wait_for_lengths(collectd)
+                self.wait_for_table(collectd)
+                collectd.wait(lambda: self.all_have_ended(collectd, said_before), what="the end of the fault")
+                begun, _ = self.faults_said(collectd, said_before)
+                self.assertEqual(begun, {"table file": 1})
+                self.assertEqual(sorted(entry.name for entry in disk.iterdir()), ["table"])
+        self.assertLess(collectd.stop(), 5)
+        self.assertEqual(collectd.status, 0)
+
+    def test_stopped_for_many_intervals(self):
+        """Nothing is false or said to be late, and what was dropped meanwhile is given."""
+        collectd = self.run_collectd()
+        os.kill(collectd.pid, signal.SIGSTOP)
+        self.overflow_by_syn(self.outside.fill(LIMIT + 1))
+        time.sleep(STOPPED)
+        self.change_lengths()
+        os.kill(collectd.pid, signal.SIGCONT)
+        self.wait_for_lengths(collectd)
+        collectd.wait_for_intervals(10)
+        self.assertEqual(self.faults_said(collectd, 0), ({}, {}))
+        self.check_values(collectd)
 
     def test_a_rest_that_fails(self):
         """The sampler waits for an event in poll()."""

@@ -15,7 +15,7 @@ from system_test import SystemTest
 
 STOP_LIMIT = 2.0       # seconds from SIGTERM to the end of collectd
 SHUTDOWN_LIMIT = 3.0   # of these, the plugin's own share while a dump hangs
-CYCLES = 20
+CYCLES = int(os.environ.get("CYCLES", "20"))
 
 
 def steady_descriptors(collectd):

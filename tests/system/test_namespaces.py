@@ -18,7 +18,7 @@ from waiting import wait_until
 from net_namespaces import NetNamespace, enter_new_namespace
 from notifications import OK, OVERFLOW, STATE, NotificationTest, arrivals
 
-NAMESPACES = 100
+NAMESPACES = int(os.environ.get("NAMESPACES", "100"))
 LISTENERS = 20  # in each
 FIRST_PORT = 10001
 BUDGET = 1  # percent of one CPU, the default of SamplerBudget
