@@ -9,12 +9,14 @@
 #   provide_servers
 #   provide_nms
 #   provide_zabbix
+#   provide_peers
 #   configure_project BUILD_DIR [ARGUMENTS OF CMAKE]
 #
 # COLLECTD_ROOT is the root below which collectd is: empty for the system's own, else the
 # folder that it is unpacked to. It is never installed, since its package enables a service.
 # SNMP_ROOT, STORES_ROOT and SERVERS_ROOT are the same for what tests/snmp, tests/stores and
-# tests/incidents talk to; NMS_ROOT and ZABBIX_ROOT for tests/nms, which lays them over the system.
+# tests/incidents talk to; NMS_ROOT and ZABBIX_ROOT for tests/nms, PEERS_ROOT for tests/bench, which lay them over the
+# system.
 
 # The commands hand these to provision.
 # shellcheck disable=SC2034
@@ -47,6 +49,9 @@ NMS_PACKAGES_ALONE=(zabbix-frontend-php)
 NMS_ROOT=$SOURCE_DIR/build/nms
 ZABBIX_PACKAGES=(zabbix-server-pgsql zabbix-frontend-php postgresql php8.2-cli php8.2-pgsql php8.2-cgi)
 ZABBIX_ROOT=$SOURCE_DIR/build/zabbix
+# What the benchmark runs beside the plugin.
+PEER_PACKAGES=(pcp netdata-core)
+PEERS_ROOT=$SOURCE_DIR/build/peers
 
 has_collectd() {
   [[ -x $1/usr/sbin/collectd && -e $1/usr/include/collectd/core/daemon/plugin.h ]]
@@ -209,6 +214,10 @@ has_zabbix() {
     compgen -G "$1/usr/lib/postgresql/*/bin/initdb" >/dev/null
 }
 
+has_peers() {
+  [[ -x $1/usr/sbin/netdata && -x $1/usr/lib/pcp/bin/pmcd ]]
+}
+
 # unpack_closure TARGET COMPLETE PACKAGE...: with all that they need, as unpack_stores().
 unpack_closure() {
   local target=$1 complete=$2
@@ -239,6 +248,11 @@ provide_nms() {
 provide_zabbix() {
   local -a further=()
   provide_root "$ZABBIX_ROOT" has_zabbix 95 Zabbix "${ZABBIX_PACKAGES[@]}"
+}
+
+provide_peers() {
+  local -a further=()
+  provide_root "$PEERS_ROOT" has_peers 60 "PCP and netdata" "${PEER_PACKAGES[@]}"
 }
 
 # Without them the SNMP tests are skipped, with a reason.

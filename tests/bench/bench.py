@@ -17,6 +17,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "system"))
 import kernel  # noqa: E402
+import peers  # noqa: E402
 from collectd import Collectd  # noqa: E402
 
 GROSS = 2  # times the goal
@@ -301,6 +302,13 @@ class Bench:
                                f"of {figures['quantiles_told']:.0f} told, {figures['quantiles']:.0f} in all: below the truth, or "
                                "above twice the truth and 25 ms")
 
+    def peers(self):
+        """What others see of the same incidents, and what they take; not in --short, but by its name."""
+        if reason := peers.missing():
+            self.table.skip("peers", reason)
+            return
+        peers.Comparison(self.programs, 60 if self.is_short else 300).run()
+
     def _foreign_events(self, figures):
         """Of sockets that are none of theirs. Where the machine takes more than the goal to call programs that do
         nothing, ours are held against these, by the kernel's clock: on a busy machine two rises are too far apart."""
@@ -352,7 +360,9 @@ def resident_mb(pid):
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-PARTS = ("sample", "pace", "connections", "others", "daemon", "snmp", "latency", "bursts", "events", "rest", "flow", "drops")
+PARTS = ("sample", "pace", "connections", "others", "daemon", "snmp", "latency", "bursts", "events", "rest", "flow", "drops",
+         "peers")
+LONG = {"peers"}
 
 
 def main():
@@ -369,7 +379,7 @@ def main():
     kernel.run("ip", "link", "set", "lo", "up")
     table = Table()
     bench = Bench(Programs(arguments.programs), table, arguments.short)
-    for part in arguments.parts or PARTS:
+    for part in arguments.parts or [part for part in PARTS if not arguments.short or part not in LONG]:
         getattr(bench, part)()
     if arguments.check and table.grossly_missed:
         sys.exit(f"missed by more than a factor of {GROSS}: {'; '.join(table.grossly_missed)}")
