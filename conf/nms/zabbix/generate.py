@@ -178,14 +178,14 @@ def listener_prototypes(version):
         item = version.item(f"backlog.listener.{key}[{{#NAME}}]", f"{{#NAME}}: {name}", f"{LISTENERS}.{number}.{{#SNMPINDEX}}",
                             **more)
         return item | {"tags": tags(component="accept queues", listener="{#NAME}", owner="{#OWNER}", netns="{#NETNS}")}
-    connections = {"units": "!connections"}  # no k, M
+    connections = {"units": "!conn"}  # no k, M; an axis of the graphs has no room for more
     seconds = {"kind": "FLOAT", "units": "s", "by_default": False}
     return [
         column(30, "state", "worst state of five minutes", values="Backlog state", missing=GONE,
                description="gone: there is no such listener any more, or the table is not fresh."),
         column(4, "used", "accept queue used", units="%"),
         column(6, "peak", "most connections waiting", **connections),
-        column(7, "limit", "limit of the accept queue", steps=[WHEN_CHANGED], **connections),
+        column(7, "limit", "limit of the accept queue", **connections),
         column(10, "dropped", "segments dropped a second", kind="FLOAT", units="drops/s", steps=[RATE]),
         column(18, "message", "message", kind="TEXT", steps=[WHEN_CHANGED]),
         # What follows is made by those who set its Discover.
