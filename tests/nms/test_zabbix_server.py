@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """conf/nms/zabbix in a real Zabbix 6.0: server, frontend and database of the test's own, in its net namespace. It
-imports the template by the API, discovers the listeners of an snmpd with the subagent, and raises and resolves."""
+imports the template by the API, discovers the listeners of an snmpd with the subagent, and raises and resolves.
+PICTURES: a folder for pictures of its pages, by chromium."""
 
 import glob
 import gzip
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import time
 import urllib.request
@@ -19,6 +21,7 @@ from table_writer import listener
 from waiting import wait_until
 
 ROOT = os.environ.get("ZABBIX_ROOT", "")
+PICTURES = os.environ.get("PICTURES", "")
 DATABASE_PORT, WEB_PORT, SERVER_PORT = 15432, 18080, 10151  # of the test's own net namespace
 FRONTEND = f"""<?php
 $DB['TYPE'] = 'POSTGRESQL'; $DB['SERVER'] = '127.0.0.1'; $DB['PORT'] = '{DATABASE_PORT}'; $DB['DATABASE'] = 'zabbix';
@@ -139,8 +142,14 @@ class ZabbixServerTest(SnmpTest):
         (settings / "extensions.ini").write_text("".join(
             f"extension={name}\n" for name in [*(name for name in first if name in files), *sorted(files - set(first))]))
         self._process(["php8.2", "-S", f"127.0.0.1:{WEB_PORT}", "-t", "/usr/share/zabbix"], "frontend.log",
-                      dict(os.environ, PHP_INI_SCAN_DIR=str(settings), PHP_CLI_SERVER_WORKERS="2"))
+                      dict(os.environ, PHP_INI_SCAN_DIR=str(settings), LOCPATH=str(self.english()), PHP_CLI_SERVER_WORKERS="2"))
         wait_until(self.zabbix.login, 60, "the frontend")
+
+    def english(self):
+        """A folder with a locale of that name, without which each page has a warning."""
+        folder = self.directory / "locale"
+        shutil.copytree("/usr/lib/locale/C.utf8", folder / "en_US.utf8")
+        return folder
 
     def start_server(self):
         config = self.directory / "zabbix_server.conf"
@@ -200,6 +209,26 @@ class ZabbixServerTest(SnmpTest):
     def unsupported(self):
         return {key: item["error"] for key, item in self.items().items() if item["state"] != "0"}
 
+    def take_pictures(self, folder):
+        """As a guest who may see all; a browser without a terminal has no session."""
+        guest, = self.zabbix.call("user.get", filter={"username": ["guest"]})
+        role, = self.zabbix.call("role.get", filter={"name": ["Super admin role"]})
+        group = self.zabbix.call("usergroup.create", name="all")["usrgrpids"][0]
+        self.zabbix.call("user.update", userid=guest["userid"], roleid=role["roleid"], usrgrps=[{"usrgrpid": group}])
+        graph, = (graph for graph in self.zabbix.call("graph.get", hostids=self.host, output=["name"])
+                  if "tcp_any_80:" in graph["name"])
+        host = f"hostids%5B%5D={self.host}&filter_set=1"
+        pages = {"latest": "action=latest.view&name=tcp_any_80:", "problems": "action=problem.view&show_opdata=1"}
+        for name, page in pages.items():
+            subprocess.run(["chromium", "--headless", "--no-sandbox", "--hide-scrollbars", "--virtual-time-budget=8000",
+                            f"--user-data-dir={self.directory}/chromium", "--window-size=1500,940",
+                            f"--screenshot={pathlib.Path(folder, f'zabbix-{name}.png').resolve()}",
+                            f"http://127.0.0.1:{WEB_PORT}/zabbix.php?hostids%5B%5D={self.host}&filter_set=1&{page}"],
+                           check=True, capture_output=True, timeout=120)
+        with self.zabbix.opener.open(f"http://127.0.0.1:{WEB_PORT}/chart2.php?graphid={graph['graphid']}&from=now-1m&to=now"
+                                     "&width=900&height=200&profileIdx=web.charts.filter", timeout=60) as picture:
+            pathlib.Path(folder, "zabbix-graph.png").write_bytes(picture.read())
+
     LONG = "tcp_any_8443__" + 86 * "x"
     OTHERS = [f"tcp_any_{port}" for port in range(8000, 8010)]
 
@@ -243,6 +272,8 @@ class ZabbixServerTest(SnmpTest):
         problem = "tcp_any_80: the accept queue overflows"
         self.assertLess(self.wait_for_problem(problem), 2 * POLL + 3)
         wait_until(lambda: self.problems()[problem] == message, 20, "the message beside the problem")
+        if PICTURES:
+            self.take_pictures(PICTURES)
         self.publish_host(self.web())
         self.assertLess(self.wait_for_problem(problem, there=False), 2 * POLL + 3)
 
