@@ -233,7 +233,7 @@ PAGES = {
         panel("Waits (Values full, with events)", most("duration", "wait_mean", "mean"), most("duration", "wait_p50", "median"),
               most("duration", "wait_p99", "99 %"), unit="s",
               description="How long those had waited in the queue whom the application accepted; clients wait so much "
-                          "longer. Median and 99 % where the kernel lets accept() be seen."),
+                          "longer. Median and 99 % are upper bounds, where they are known."),
         panel("Used", most("percent", "used", "used"), unit="percent", thresholds=USED_THRESHOLDS),
         panel("Drops per second", rate("packets", "dropped", "dropped"), unit="cps",
               description="Segments, not connections: a client that tries again counts again."),

@@ -258,6 +258,18 @@ std::string drops_text(const Listener &listener) {
   return text;
 }
 
+/// How long those had waited who were accepted; "" if it is not known.
+std::string waits_text(const Listener &listener) {
+  std::string text;
+  if (has(listener, layout::has_wait_quantiles))
+    text = "half up to " + formatted("%.3g", listener.wait_p50_seconds) + " s, 99 % up to " +
+           formatted("%.3g", listener.wait_p99_seconds) + " s";
+  if (has(listener, layout::has_wait_mean))
+    text += (text.empty() ? "" : ", ") + formatted("%.3g", listener.wait_mean_seconds) +
+            " s on average";
+  return text.empty() ? "" : "accepted after: " + text;
+}
+
 /// The lines below a listener.
 std::vector<std::string> remarks(const Listener &listener, bool utf8) {
   std::vector<std::string> lines;
@@ -265,6 +277,8 @@ std::vector<std::string> remarks(const Listener &listener, bool utf8) {
     lines.push_back("    " + people_text(text, utf8));
     if (const std::string dropped = drops_text(listener); !dropped.empty())
       lines.push_back("    " + dropped);
+    if (const std::string waited = waits_text(listener); !waited.empty())
+      lines.push_back("    " + waited);
     if (!text_of(listener.clients).empty())
       lines.push_back("    waiting: " + people_text(text_of(listener.clients), utf8));
   }

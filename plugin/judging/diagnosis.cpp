@@ -127,6 +127,7 @@ private:
   bool blames_other(Cause cause) const;
   std::string with_remarks(std::string text, const Diagnosis &diagnosis) const;
   std::string rates(Cause cause) const;
+  std::string waits(Cause cause) const;
   std::string longest_wait(const Diagnosis &diagnosis) const;
   /// Whether name and owner have room beside it, as far as people need them.
   bool fits(std::string_view text) const {
@@ -423,14 +424,14 @@ std::string Judgement::with_remarks(std::string text, const Diagnosis &diagnosis
     std::string text;
     bool stays;
   };
-  std::array<Remark, 4> remarks{Remark{rates(diagnosis.cause), false},
-                                Remark{longest_wait(diagnosis), false},
-                                Remark{std::string(facts_.clients), false},
-                                Remark{facts_.waits_for.empty() || blames_other(diagnosis.cause)
-                                           ? ""
-                                           : "waits for " + std::string(facts_.waits_for),
-                                       true}};
-  constexpr std::array<std::size_t, 4> by_importance{3, 2, 0, 1};
+  std::array<Remark, 5> remarks{
+      Remark{rates(diagnosis.cause), false}, Remark{waits(diagnosis.cause), false},
+      Remark{longest_wait(diagnosis), false}, Remark{std::string(facts_.clients), false},
+      Remark{facts_.waits_for.empty() || blames_other(diagnosis.cause)
+                 ? ""
+                 : "waits for " + std::string(facts_.waits_for),
+             true}};
+  constexpr std::array<std::size_t, 5> by_importance{4, 3, 0, 1, 2};
   constexpr std::string_view separator = "; ";
   std::size_t bytes = 0;
   for (const std::size_t i : by_importance) {
@@ -452,6 +453,23 @@ std::string Judgement::rates(Cause cause) const {
     return "";
   return rate(*facts_.came, common_.measured) + " come, " +
          rate(*facts_.accepts, common_.measured) + " are accepted: no limit helps";
+}
+
+/// Describes how long those waited who were accepted.
+std::string Judgement::waits(Cause cause) const {
+  if (cause != Cause::slow_accept && cause != Cause::pause)
+    return "";
+  if (facts_.wait_p99) {
+    if (*facts_.wait_p99 < shortest_shown)
+      return "";
+    const bool has_median = facts_.wait_p50 && *facts_.wait_p50 >= shortest_shown;
+    return (has_median ? "half waited up to " + seconds(*facts_.wait_p50) + ", 99 % up to "
+                       : "99 % waited up to ") +
+           seconds(*facts_.wait_p99);
+  }
+  return facts_.wait_mean && *facts_.wait_mean >= shortest_shown
+             ? "the accepted waited " + seconds(*facts_.wait_mean) + " on average"
+             : "";
 }
 
 std::string Judgement::longest_wait(const Diagnosis &diagnosis) const {

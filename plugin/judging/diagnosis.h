@@ -52,6 +52,10 @@ struct ListenerFacts {
   /// further tries included, and those that were accepted.
   std::optional<std::uint64_t> came;
   std::optional<std::uint64_t> accepts;
+  /// How long the connections accepted in this interval had waited.
+  std::optional<std::chrono::duration<double>> wait_mean;
+  std::optional<std::chrono::duration<double>> wait_p50;
+  std::optional<std::chrono::duration<double>> wait_p99;
   std::string_view clients;   ///< see clients_remark(); "" for nothing to say
   std::string_view waits_for; ///< the listener at which its owner waits; "" for none
   /// somaxconn of the namespace when the member with the lowest limit got that limit; empty if that

@@ -1730,6 +1730,60 @@ START_TEST(remarks_follow_the_remedy) {
                            "on-and-on-and-on-and-on.service";
        },
        begins + "; 60/s come, 35/s are accepted: no limit helps; the oldest waits 1.4 s"},
+      {"waits before the longest, if there is no room for both",
+       [&](Scene &s) {
+         slow(s);
+         s.facts.wait_mean = 700ms;
+         s.facts.wait_p50 = 1.26s;
+         s.facts.wait_p99 = 4800ms;
+       },
+       begins + "; 60/s come, 35/s are accepted: no limit helps; half waited up to 1.3 s, 99 % up "
+                "to 4.8 s"},
+      {"waits and the longest",
+       [&](Scene &s) {
+         slow(s);
+         s.facts.came.reset();
+         s.facts.wait_p50 = 1.26s;
+         s.facts.wait_p99 = 14.8s;
+       },
+       begins + "; half waited up to 1.3 s, 99 % up to 15 s; the oldest waits 1.4 s"},
+      {"a median that would be 0 s",
+       [&](Scene &s) {
+         slow(s);
+         s.facts.came.reset();
+         s.facts.wait_p50 = 49ms;
+         s.facts.wait_p99 = 50ms;
+       },
+       begins + "; 99 % waited up to 0.1 s; the oldest waits 1.4 s"},
+      {"a median that is not known",
+       [&](Scene &s) {
+         slow(s);
+         s.facts.came.reset();
+         s.facts.wait_p99 = 700ms;
+       },
+       begins + "; 99 % waited up to 0.7 s; the oldest waits 1.4 s"},
+      {"waits that would be 0 s",
+       [&](Scene &s) {
+         slow(s);
+         s.facts.came.reset();
+         s.facts.wait_mean = 40ms;
+         s.facts.wait_p99 = 49ms;
+       },
+       begins + "; the oldest waits 1.4 s"},
+      {"the mean, where no more is known",
+       [&](Scene &s) {
+         slow(s);
+         s.facts.came.reset();
+         s.facts.wait_mean = 0.42s;
+       },
+       begins + "; the accepted waited 0.4 s on average; the oldest waits 1.4 s"},
+      {"a mean that would be 0 s",
+       [&](Scene &s) {
+         slow(s);
+         s.facts.came.reset();
+         s.facts.wait_mean = 49ms;
+       },
+       begins + "; the oldest waits 1.4 s"},
       {"as many are accepted as come",
        [&](Scene &s) {
          slow(s);
@@ -1802,9 +1856,21 @@ START_TEST(remarks_follow_the_remedy) {
        "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
        "pause: none accepted for 3 s, a longer queue would hold them that long: raise listen() "
        "backlog (511, somaxconn 4096); the oldest waits 0.4 s"},
+      {"waits of a pause",
+       [](Scene &s) {
+         s.overflow(34, 3s);
+         s.facts.runs.longest_pause = 3s;
+         s.facts.wait_p50 = 1s;
+         s.facts.wait_p99 = 3s;
+       },
+       "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
+       "pause: none accepted for 3 s, a longer queue would hold them that long: raise listen() "
+       "backlog (511, somaxconn 4096); half waited up to 1 s, 99 % up to 3 s"},
       {"a burst",
        [](Scene &s) {
          s.overflow(34, 300ms);
+         s.facts.wait_p50 = 0.2s;
+         s.facts.wait_p99 = 0.3s;
          s.facts.queue.last = 9;
          s.facts.oldest_wait = 400ms;
          s.facts.came = 600;

@@ -56,6 +56,41 @@ START_TEST(clients_as_json) {
 }
 END_TEST
 
+START_TEST(waits_below_one_in_trouble) {
+  TableContents contents;
+  contents.namespaces.emplace_back();
+  layout::Listener &listener = contents.listeners.emplace_back();
+  layout::set_text(listener.name, "tcp_any_80");
+  layout::set_text(listener.message, "slow");
+  listener.wait_mean_seconds = 0.4215;
+  listener.wait_p50_seconds = 0.75;
+  listener.wait_p99_seconds = 12.582912;
+  const struct {
+    layout::State state;
+    std::uint32_t has;
+    const char *line;
+  } cases[] = {
+      {layout::State::overflow, layout::has_queue, nullptr},
+      {layout::State::overflow, layout::has_queue | layout::has_wait_mean,
+       "    accepted after: 0.421 s on average\n"},
+      {layout::State::overflow, layout::has_queue | layout::has_wait_quantiles,
+       "    accepted after: half up to 0.75 s, 99 % up to 12.6 s\n"},
+      {layout::State::high, layout::has_queue | layout::has_wait_quantiles | layout::has_wait_mean,
+       "    accepted after: half up to 0.75 s, 99 % up to 12.6 s, 0.421 s on average\n"},
+      {layout::State::ok, layout::has_queue | layout::has_wait_quantiles | layout::has_wait_mean,
+       nullptr},
+  };
+  for (const auto &c : cases) {
+    listener.state = c.state;
+    listener.has = c.has;
+    const std::string text = table_text(contents, 0, {});
+    const std::string line = c.line != nullptr ? c.line : "accepted after";
+    ck_assert_msg((text.find(line) != std::string::npos) == (c.line != nullptr), "%s",
+                  text.c_str());
+  }
+}
+END_TEST
+
 START_TEST(who_it_waits_for_as_json) {
   TableContents contents;
   contents.namespaces.emplace_back();
@@ -68,4 +103,7 @@ START_TEST(who_it_waits_for_as_json) {
 }
 END_TEST
 
-int main() { return run_tests("table_text", spans, clients_as_json, who_it_waits_for_as_json); }
+int main() {
+  return run_tests("table_text", spans, clients_as_json, waits_below_one_in_trouble,
+                   who_it_waits_for_as_json);
+}
