@@ -52,6 +52,7 @@ AllowRoot=1
 User={STRANGER}
 """
 POLL = 3  # seconds
+LISTENERS = ".1.3.6.1.4.1.8072.9999.9999.4242.1.1.2"  # their table
 LISTENER = "backlog.listener.{}[{}]"
 ALL = table_writer.HAS_QUEUE | table_writer.HAS_DROPPED | table_writer.HAS_RECENT | table_writer.IS_STABLE
 UNIX = dict(address=b"", port=0, has=ALL & ~table_writer.HAS_DROPPED)
@@ -247,7 +248,8 @@ class ZabbixServerTest(SnmpTest):
 
     def test_life_of_a_host(self):
         self.publish_host(self.web())
-        self.start_snmpd()
+        self.start_snmpd("view half included .1.3.6.1.4.1.8072\n"
+                         f"view half excluded {LISTENERS}\nrocommunity half 127.0.0.1 -V half")
         subagent = self.start_subagent()
         self.make_host(version=2, community="public", bulk=1)
         wait_until(lambda: self.value("backlog.status") == "1", 60, "the first poll")
@@ -305,6 +307,16 @@ class ZabbixServerTest(SnmpTest):
         self.start_subagent(name="again.log")
         self.wait_for_problem("Accept queues: no answer", there=False)
         self.assertEqual(self.unsupported(), {})
+
+        # A view of the community hides the listeners: they are gone, and the rest is there.
+        interface, = self.zabbix.call("hostinterface.get", hostids=self.host, output=["interfaceid"])
+        self.zabbix.call("hostinterface.update", **interface, details=dict(version=2, community="half", bulk=1))
+        self.wait_for(LISTENER.format("state", "tcp_any_80"), "5")
+        self.wait_for("backlog.status", "1")
+        self.assertEqual(self.unsupported(), {})
+        self.assertEqual(self.problems(), {})
+        self.zabbix.call("hostinterface.update", **interface, details=dict(version=2, community="public", bulk=1))
+        self.wait_for(LISTENER.format("state", "tcp_any_80"), "0")
 
         self.check_cost_of_a_poll()
 
