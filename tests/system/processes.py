@@ -7,6 +7,8 @@ import resource
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import traceback
 
 PR_SET_PDEATHSIG = 1
@@ -92,6 +94,33 @@ class Fork:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+class Program:
+    """Python code in a process of its own that is killed at the end. arguments: its sys.argv[1], as Python writes them.
+    It begins by saying ready."""
+
+    def __init__(self, code, *arguments, namespace=None):
+        command = [sys.executable, "-c", code, repr(arguments)]
+        self.process = subprocess.Popen(["ip", "netns", "exec", namespace.name, *command] if namespace else command,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.wait_for("ready")
+
+    def say(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def wait_for(self, answer):
+        line = self.process.stdout.readline().strip()
+        if line != answer:
+            self.close()
+            raise AssertionError(f"a program of the test says {line!r} instead of {answer!r}")
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
 
 
 def raise_descriptor_limit():

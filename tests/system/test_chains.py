@@ -5,14 +5,13 @@ import json
 import os
 import pathlib
 import socket
-import subprocess
-import sys
 
 import system_test
 from kernel import run
 from listeners import candidate_ports
 from names import tcp_name, unix_name
 from notifications import NotificationTest
+from processes import Program
 
 INTERVAL = 2  # seconds
 STALLED_AFTER = 6  # seconds; longer than it takes a busy host to find who waits for whom
@@ -57,20 +56,6 @@ time.sleep(1000)
 """
 
 
-class Program:
-    def __init__(self, text, *arguments):
-        self.process = subprocess.Popen([sys.executable, "-c", text, repr(arguments)], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        if self.process.stdout.readline() != "ready\n":
-            raise AssertionError("a program of the test failed")
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
-
-
 class Server(Program):
     """Accepts from go() on."""
 
@@ -80,8 +65,7 @@ class Server(Program):
         super().__init__(SERVER, int(family), address, limit, workers, following)
 
     def go(self):
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
+        self.say("go")
 
 
 class ChainsTest(NotificationTest):

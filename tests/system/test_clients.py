@@ -5,13 +5,12 @@ import json
 import os
 import pathlib
 import socket
-import subprocess
-import sys
 
 import system_test
 from kernel import run
 from net_namespaces import NetNamespace
 from notifications import NotificationTest, reset_at_close
+from processes import Program
 from raw_clients import RawClients
 
 INTERVAL = 1  # seconds
@@ -38,19 +37,11 @@ time.sleep(1000)
 """
 
 
-class Clients:
+class Clients(Program):
     """A process with clients that wait."""
 
     def __init__(self, family, target, *counts, namespace=None):
-        program = [sys.executable, "-c", CLIENTS, repr((int(family), target, *counts))]
-        self.process = subprocess.Popen(["ip", "netns", "exec", namespace.name, *program] if namespace else program,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.wait_for("ready")
-
-    def wait_for(self, answer):
-        line = self.process.stdout.readline().strip()
-        if line != answer:
-            raise AssertionError(f"{line!r} instead of {answer!r}")
+        super().__init__(CLIENTS, int(family), target, *counts, namespace=namespace)
 
     @property
     def name(self):
@@ -58,15 +49,8 @@ class Clients:
         return f"{comm}[{self.process.pid}]"
 
     def end_sockets(self):
-        self.process.stdin.write("close\n")
-        self.process.stdin.flush()
+        self.say("close")
         self.wait_for("closed")
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
 
 
 class ClientsTest(NotificationTest):
