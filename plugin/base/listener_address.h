@@ -17,6 +17,17 @@ struct TcpAddress {
   bool operator==(const TcpAddress &) const = default;
   bool is_any() const { return bytes == std::array<std::uint8_t, 16>{}; }
 
+  /// Whether only clients of the same net namespace can reach it.
+  bool is_loopback() const {
+    constexpr std::uint8_t ipv4_loopback = 127;
+    if (!ipv6)
+      return bytes.front() == ipv4_loopback;
+    if (is_ipv4_mapped())
+      return unmapped().is_loopback();
+    return std::all_of(bytes.begin(), bytes.end() - 1,
+                       [](std::uint8_t byte) { return byte == 0; }) &&
+           bytes.back() == 1;
+  }
   /// Whether it is an IPv4 address inside IPv6: ::ffff:a.b.c.d.
   bool is_ipv4_mapped() const {
     return ipv6 && std::equal(ipv4_prefix.begin(), ipv4_prefix.end(), bytes.begin());

@@ -43,6 +43,15 @@ std::optional<Waits::Seconds> told_quantile(const WaitBounds &bounds, double sha
 /// The shortest wait that event_bound_of() counts in that step.
 std::chrono::microseconds begin_of_bound(std::size_t step);
 
+/// Segments freed for a listening socket since the programs were attached.
+struct FreedSegments {
+  std::uint64_t freed = 0; ///< that sk_drops counted
+  /// That found the queue full: those that end a handshake, and what the same clients sent
+  /// afterwards (data or FIN).
+  std::uint64_t final_acks = 0;
+  std::uint64_t repeated = 0;
+};
+
 /// Counts of the programs for one listening socket in an interval.
 struct SocketEvents {
   std::uint64_t added = 0; ///< connections added to its accept queue

@@ -40,10 +40,13 @@ struct event_counts {
   __u8 v6only;      /* TCP */
 };
 
-/* Segments freed for a listening TCP socket that sk_drops counts. */
+/* Segments freed for a listening TCP socket. */
 struct event_frees {
-  __u64 freed;      /* all segments */
+  __u64 freed;      /* all segments that sk_drops counts */
   __u64 overflowed; /* final ACKs and data that found the accept queue full; Linux 6.15 and later */
+  /* The next two are of segments that found the accept queue full, cookies included. */
+  __u64 final_acks; /* that end a handshake: one of each client, and one for each further SYN-ACK */
+  __u64 repeated;   /* that the same clients sent afterwards: data or FIN */
 };
 
 /* How long accepted connections had waited. */

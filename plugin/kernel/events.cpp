@@ -262,9 +262,11 @@ std::optional<std::uint32_t> Events::taken_of(std::uint64_t cookie) const {
   return counts.taken;
 }
 
-std::uint64_t Events::freed_of(std::uint64_t cookie) const {
+FreedSegments Events::freed_of(std::uint64_t cookie) const {
   event_frees frees{};
-  return frees_ && look_up_bpf_map(frees_->bpf.map("frees"), &cookie, &frees) ? frees.freed : 0;
+  if (!frees_ || !look_up_bpf_map(frees_->bpf.map("frees"), &cookie, &frees))
+    return {};
+  return {.freed = frees.freed, .final_acks = frees.final_acks, .repeated = frees.repeated};
 }
 
 void Events::forget_dead(const EventReading &reading) {

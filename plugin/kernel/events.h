@@ -50,8 +50,7 @@ public:
   /// Connections accepted from that socket's queue up to its last addition, less a constant; empty
   /// if there was no addition.
   std::optional<std::uint32_t> taken_of(std::uint64_t cookie) const;
-  /// Segments freed for that socket since the programs were attached that sk_drops counted.
-  std::uint64_t freed_of(std::uint64_t cookie) const;
+  FreedSegments freed_of(std::uint64_t cookie) const;
   /// Call it after the dumps have marked their sockets in the reading.
   void forget_dead(const EventReading &reading);
 

@@ -26,8 +26,7 @@ NetLimitsReader::NetLimitsReader()
       tcp_syncookies_("/proc/sys/net/ipv4/tcp_syncookies"),
       tcp_abort_on_overflow_("/proc/sys/net/ipv4/tcp_abort_on_overflow"),
       ip_local_port_range_("/proc/sys/net/ipv4/ip_local_port_range"),
-      ip_local_reserved_ports_("/proc/sys/net/ipv4/ip_local_reserved_ports"),
-      tcp_syn_linear_timeouts_("/proc/sys/net/ipv4/tcp_syn_linear_timeouts") {}
+      ip_local_reserved_ports_("/proc/sys/net/ipv4/ip_local_reserved_ports") {}
 
 NetLimits NetLimitsReader::read() {
   return NetLimits{
@@ -36,11 +35,6 @@ NetLimits NetLimitsReader::read() {
       .tcp_syncookies = read_number(tcp_syncookies_),
       .tcp_abort_on_overflow = read_number(tcp_abort_on_overflow_),
   };
-}
-
-unsigned NetLimitsReader::read_syn_linear_timeouts() {
-  return static_cast<unsigned>(
-      std::max<std::int64_t>(read_number(tcp_syn_linear_timeouts_).value_or(0), 0));
 }
 
 std::optional<LocalPorts> NetLimitsReader::read_local_ports() {

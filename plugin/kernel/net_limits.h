@@ -28,8 +28,6 @@ public:
 
   NetLimits read();
   std::optional<LocalPorts> read_local_ports();
-  /// net.ipv4.tcp_syn_linear_timeouts; 0 before Linux 6.5, which has none.
-  unsigned read_syn_linear_timeouts();
 
 private:
   KernelFile somaxconn_;
@@ -38,7 +36,6 @@ private:
   KernelFile tcp_abort_on_overflow_;
   KernelFile ip_local_port_range_;
   KernelFile ip_local_reserved_ports_;
-  KernelFile tcp_syn_linear_timeouts_;
 };
 
 } // namespace backlog

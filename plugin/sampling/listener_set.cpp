@@ -180,7 +180,7 @@ ListenerSet::Member &ListenerSet::admit(const MemberState &state, ListenerIdenti
   member.used = true;
   member.begin_length = samples_ == 0 ? state.length : 0;
   if (samples_ == 0 && frees_of_)
-    member.freed = frees_of_(state.cookie).value_or(0);
+    member.freed = frees_of_(state.cookie).value_or(FreedSegments{});
   // Earlier drops of the sockets in the first sample do not belong to this interval.
   member.drops = samples_ == 0 ? state.drops.value_or(0) : departed_.take(state.cookie);
   member.has_drops = state.drops.has_value();
@@ -248,10 +248,16 @@ void ListenerSet::note_drops(Member &member, const MemberState &state) {
 
 /// Subtracts the frees from what sk_drops moved by. Frees between the dump and this call are
 /// subtracted from the next move.
-std::uint32_t ListenerSet::less_frees(Member &member, std::uint32_t moved) const {
-  const std::uint64_t freed = frees_of_(member.cookie).value_or(member.freed);
-  member.freed_more += freed >= member.freed ? freed - member.freed : freed;
-  member.freed = freed;
+std::uint32_t ListenerSet::less_frees(Member &member, std::uint32_t moved) {
+  const auto risen = [](std::uint64_t before, std::uint64_t now) {
+    return now >= before ? now - before : now;
+  };
+  const FreedSegments before =
+      std::exchange(member.freed, frees_of_(member.cookie).value_or(member.freed));
+  member.freed_more += risen(before.freed, member.freed.freed);
+  Listener &listener = listeners_[member.listener];
+  listener.final_acks += risen(before.final_acks, member.freed.final_acks);
+  listener.repeated += risen(before.repeated, member.freed.repeated);
   const auto taken = static_cast<std::uint32_t>(std::min<std::uint64_t>(member.freed_more, moved));
   member.freed_more -= taken;
   return moved - taken;
@@ -327,10 +333,16 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
   full_runs_ = 0;
   for (const std::uint32_t index : active_) {
     Listener &listener = listeners_[index];
-    listener.run.advance(listener.length, listener.full_members > 0, before, now,
-                         std::exchange(listener.accepted, std::nullopt));
+    const auto accepted = std::exchange(listener.accepted, std::nullopt);
+    listener.run.advance(listener.length, listener.full_members > 0, before, now, accepted);
     if (listener.refused)
-      listener.refused->note(0, listener.length, listener.limit + 1, before, now);
+      listener.refused->note({.refused = {},
+                              .syns_again = std::nullopt,
+                              .accepted = accepted.value_or(0) > 0,
+                              .length = listener.length,
+                              .capacity = listener.limit + 1,
+                              .before = before,
+                              .now = now});
     full_runs_ += static_cast<std::uint32_t>(listener.run.holds_full());
     listener.active = listener.length > 0;
     if (!listener.active)
@@ -343,7 +355,8 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
     aggregate_.window.add(aggregate_.length, aggregate_.full_members > 0, weight);
 }
 
-void ListenerSet::note_refused(std::optional<std::uint64_t> overflows, unsigned linear_timeouts) {
+void ListenerSet::note_refused(std::optional<std::uint64_t> overflows,
+                               std::optional<std::uint64_t> syns_again) {
   // A burst can come and be over between two samples, of which neither sees the queue full.
   const bool any_full = std::any_of(drops_moved_.begin(), drops_moved_.end(),
                                     [](const DropsMoved &socket) { return socket.full; });
@@ -367,10 +380,25 @@ void ListenerSet::note_refused(std::optional<std::uint64_t> overflows, unsigned 
     if (!was_full(socket) || listener.members != 1)
       continue;
     if (!listener.refused)
-      listener.refused = std::make_unique<RefusedClients>(linear_timeouts);
-    const double refused = std::ceil(share * socket.drops);
-    listener.refused->note(static_cast<std::uint64_t>(refused), listener.length, listener.limit + 1,
-                           before_last_, *last_);
+      listener.refused = std::make_unique<RefusedClients>();
+    auto refused = static_cast<std::uint64_t>(std::ceil(share * socket.drops));
+    const auto take = [&](std::uint64_t &kind) {
+      const std::uint64_t taken = std::min(refused, kind);
+      kind -= taken;
+      refused -= taken;
+      return taken;
+    };
+    RefusedClients::Segments segments;
+    segments.repeated = take(listener.repeated);
+    segments.final_acks = take(listener.final_acks);
+    segments.syns = refused;
+    listener.refused->note(
+        {.refused = segments,
+         .syns_again = listener.identity.tcp.is_loopback() ? syns_again : std::nullopt,
+         .length = listener.length,
+         .capacity = listener.limit + 1,
+         .before = before_last_,
+         .now = *last_});
   }
 }
 
@@ -697,8 +725,11 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
   if (listener.refused) {
     if (const std::uint64_t peak = listener.refused->take_unlimited_peak(); peak > 0)
       interval.unlimited_peak = peak;
-    if (!listener.refused->expects_any() || listener.members != 1)
+    if (!listener.refused->expects_any() || listener.members != 1) {
       listener.refused.reset();
+      listener.final_acks = 0;
+      listener.repeated = 0;
+    }
   }
   listener.has_gone_events = false;
   interval.queue = figures_of(listener.window, listener.length, elapsed_ - listener.window_begin);

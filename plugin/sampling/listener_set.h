@@ -82,9 +82,9 @@ public:
   ListenerSet &operator=(const ListenerSet &) = delete;
   ~ListenerSet();
 
-  /// Segments freed for a socket that sk_drops counts and ListenDrops does not, since the programs
-  /// run; empty if unknown. With it the drops are exact, whatever the queue's length.
-  using FreesOf = std::function<std::optional<std::uint64_t>(std::uint64_t cookie)>;
+  /// Segments freed for a socket; empty if unknown. With it the drops are exact, whatever the
+  /// queue's length, since ListenDrops does not count what was freed.
+  using FreesOf = std::function<std::optional<FreedSegments>(std::uint64_t cookie)>;
   void ask_frees(FreesOf frees_of) { frees_of_ = std::move(frees_of); }
   /// Connections accepted from a socket's queue up to its last addition, less a constant; empty if
   /// unknown.
@@ -132,8 +132,10 @@ public:
   /// listener can be reported as one.
   std::span<const GoneSocket> gone_sockets() const { return gone_sockets_; }
   /// After each sample. overflows: what ListenOverflows has risen by since the one before; empty:
-  /// not known, then all that sk_drops has moved by at a full queue counts.
-  void note_refused(std::optional<std::uint64_t> overflows, unsigned linear_timeouts);
+  /// not known, then all that sk_drops has moved by at a full queue counts. syns_again: likewise of
+  /// TCPSynRetrans, since the last call.
+  void note_refused(std::optional<std::uint64_t> overflows,
+                    std::optional<std::uint64_t> syns_again);
   /// Whether a member was missing from the last sample but not yet from two.
   bool has_missed() const { return missed_members_ > 0; }
   /// Whether a member's queue is at or above an eighth of its limit and at least 4.
@@ -201,7 +203,7 @@ private:
     bool hot = false;     ///< at 90 % or more
     bool used = false;    ///< the slot is in use
     std::uint32_t begin_length = 0; ///< at the last harvest
-    std::uint64_t freed = 0;        ///< at the last sample in which drops moved
+    FreedSegments freed;            ///< at the last sample in which drops moved
     std::uint64_t freed_more = 0;   ///< frees beyond what drops have moved by
     std::uint32_t taken = 0;        ///< highest result of TakenOf
     std::uint32_t taken_sample = 0; ///< last sample that asked TakenOf
@@ -241,7 +243,10 @@ private:
     std::optional<ListenerFlow> flow; ///< of take_events()
     double waited_before = 0; ///< connections x s of those that wait, up to the last harvest
     std::unique_ptr<RefusedClients> refused; ///< once anybody was
-    Duration window_begin{0};                ///< as elapsed_
+    /// Segments freed that drops have not moved by yet, as far as RefusedClients knows.
+    std::uint64_t final_acks = 0;
+    std::uint64_t repeated = 0;
+    Duration window_begin{0}; ///< as elapsed_
   };
 
   Member *find(std::uint64_t cookie);
@@ -255,7 +260,7 @@ private:
   void count(Member &member, bool counted);
   void forget(std::uint32_t listener);
   void note_drops(Member &member, const MemberState &state);
-  std::uint32_t less_frees(Member &member, std::uint32_t moved) const;
+  std::uint32_t less_frees(Member &member, std::uint32_t moved);
   void note_taken(Member &member);
   void note_changed(Member &member);
   void remove(Member &member);

@@ -149,14 +149,17 @@ std::optional<ListenCounters> NamespaceSampler::listen_counters() const {
 }
 
 void NamespaceSampler::note_refused() {
-  const std::optional<ListenCounters> counters = listen_counters();
-  std::optional<std::uint64_t> risen;
-  if (counters && overflows_before_ && counters->overflows >= *overflows_before_)
-    risen = counters->overflows - *overflows_before_;
-  if (counters)
-    overflows_before_ = counters->overflows;
+  const auto rise = [this](Counter counter, std::optional<std::uint64_t> &before) {
+    const std::optional<std::uint64_t> now = counters_ ? (*counters_)[counter] : std::nullopt;
+    const bool is_known = now && before && *now >= *before;
+    const std::optional<std::uint64_t> risen =
+        is_known ? std::optional(*now - *before) : std::nullopt;
+    before = now ? now : before;
+    return risen;
+  };
+  const auto overflows = rise(Counter::ListenOverflows, overflows_before_);
   if (!tcp_.drops_moved().empty())
-    tcp_.note_refused(risen, syn_linear_timeouts_);
+    tcp_.note_refused(overflows, rise(Counter::TCPSynRetrans, syns_again_before_));
 }
 
 void NamespaceSampler::forget_gone_tcp() {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace backlog {
@@ -12,87 +13,185 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr seconds first_timeout{1}; // TCP_TIMEOUT_INIT (include/net/tcp.h)
+// A SYN is sent so often and once more after a second, and from then on after twice the previous
+// time: the default of net.ipv4.tcp_syn_linear_timeouts of the client's kernel
+// (tcp_retransmit_timer(), net/ipv4/tcp_timer.c). One without them sends at some of these times.
+constexpr unsigned linear_timeouts = 4;
 constexpr unsigned most_attempts = 7;
 // The kernel's timer wheel is late by up to an eighth of the time (kernel/time/timer.c).
 constexpr int lateness_share = 8;
 constexpr milliseconds slack{30};
 constexpr milliseconds tick{4}; // at HZ 250; a timer is early by less than one
-// While clients try again, a newcomer can be mistaken for one of them that comes a little later.
+// While clients try again, a newcomer can be mistaken for one of them that comes a little later;
+// less often where the SYNs sent again are counted.
 constexpr double mixed_share = 1.05;
+constexpr double counted_mixed_share = 1.02;
+// Clients that send nothing, since they wait for the server's first word, are heard of only when
+// their SYN-ACK is repeated.
+constexpr seconds shortest_silence{3};
+// A queue that is never seen empty would remember for good.
+constexpr seconds remembered_for{60};
 // Bounds the memory of a queue that stays full.
 constexpr std::size_t most_groups = 512;
 
 } // namespace
 
-std::chrono::nanoseconds RefusedClients::timeout(unsigned attempts) const {
-  return first_timeout * (1U << (attempts - std::min(attempts, linear_timeouts_)));
-}
-
-void RefusedClients::expect(std::uint64_t clients, unsigned attempts, TimePoint sent_from,
-                            TimePoint sent_until) {
-  if (clients == 0 || attempts > most_attempts)
+void RefusedClients::expect(Group group, TimePoint sent_from, TimePoint sent_until) {
+  if (group.clients == 0)
     return;
-  const auto after = timeout(attempts);
-  const TimePoint due_until = sent_until + after + after / lateness_share + slack;
-  const auto joined = std::find_if(groups_.rbegin(), groups_.rend(), [&](const Group &group) {
-    return group.attempts == attempts && due_until - group.first_due_until <= slack;
+  // Of SYN-ACKs none is linear (reqsk_timer_handler(), net/ipv4/inet_connection_sock.c).
+  const unsigned linear = group.by_final_ack ? 0 : std::min(group.attempts, linear_timeouts);
+  const std::chrono::nanoseconds after = first_timeout * (1U << (group.attempts - linear));
+  group.due_from = sent_from + after - tick;
+  group.due_until = sent_until + after + after / lateness_share + slack;
+  group.first_due_until = group.due_until;
+  const auto joined = std::find_if(groups_.rbegin(), groups_.rend(), [&](const Group &other) {
+    return other.attempts == group.attempts && other.by_final_ack == group.by_final_ack &&
+           group.due_until - other.first_due_until <= slack;
   });
   if (joined != groups_.rend()) {
-    joined->clients += clients;
-    joined->due_until = due_until;
-  } else if (groups_.size() < most_groups) {
-    groups_.push_back({.clients = clients,
-                       .attempts = attempts,
-                       .due_from = sent_from + after - tick,
-                       .due_until = due_until,
-                       .first_due_until = due_until});
+    joined->clients += group.clients;
+    joined->excess += group.excess;
+    joined->due_until = std::max(joined->due_until, group.due_until);
+  } else if (groups_.size() < most_groups && group.attempts <= most_attempts) {
+    groups_.push_back(group);
+  } else {
+    gave_up_ += group.excess;
   }
 }
 
-void RefusedClients::note(std::uint64_t drops, std::uint64_t length, std::uint64_t capacity,
-                          TimePoint before, TimePoint now) {
-  const std::uint64_t most = drops > 0 ? std::max(length, capacity) : length;
-  forget_before(before);
-  note_length(length, before, now);
-  const std::size_t known = groups_.size();
-  for (std::size_t i = 0; i < known; ++i) {
-    if (groups_[i].due_from > now)
-      continue;
-    const std::uint64_t again = std::min(drops, groups_[i].clients);
-    drops -= again;
-    is_mixed_ = is_mixed_ || again > 0;
-    groups_[i].clients -= again;
-    expect(again, groups_[i].attempts + 1, before, now);
-  }
-  expect(drops, 0, before, now);
-  excess_ += static_cast<double>(drops);
-  forget_before(now);
-  is_mixed_ = is_mixed_ && excess_ > 0;
-  const double more = std::ceil(is_mixed_ ? mixed_share * excess_ : excess_);
+void RefusedClients::note(const Sample &sample) {
+  if (!last_ || last_length_ < sample.capacity)
+    last_room_ = sample.before;
+  if (sample.length < sample.capacity || sample.length < last_length_ || sample.accepted)
+    last_room_ = sample.now;
+  end_groups(sample.before);
+  note_length(sample);
+  note_syns(sample);
+  note_connected(sample);
+  end_groups(sample.now);
+
+  const Segments &refused = sample.refused;
+  const bool was_full = refused.syns + refused.final_acks + refused.repeated > 0;
+  if (was_full)
+    last_refused_ = sample.now;
+  else if (sample.now - last_refused_ > remembered_for)
+    gave_up_ = 0;
+  const std::uint64_t most = was_full ? std::max(sample.length, sample.capacity) : sample.length;
+  const double of_syns = excess();
+  is_mixed_ = is_mixed_ && of_syns > 0;
+  const double share = is_counted_ ? counted_mixed_share : mixed_share;
+  const double more = std::ceil((is_mixed_ ? share * of_syns : of_syns) + connected_);
   if (more > 0)
     unlimited_peak_ = std::max(unlimited_peak_, most + static_cast<std::uint64_t>(more));
 }
 
-void RefusedClients::note_length(std::uint64_t length, TimePoint before, TimePoint now) {
-  const std::chrono::duration<double> apart = now - before;
-  if (length < last_length_ && apart.count() > 0)
-    accepted_per_second_ =
-        std::max(accepted_per_second_, static_cast<double>(last_length_ - length) / apart.count());
-  if (last_ && last_length_ == 0) {
-    const std::chrono::duration<double> empty = before - *last_;
-    excess_ -= std::clamp(empty.count() * accepted_per_second_, 0.0, excess_);
+template <class Use>
+std::uint64_t RefusedClients::take_due(std::uint64_t segments, bool by_final_ack, TimePoint now,
+                                       Use use) {
+  const std::size_t known = groups_.size();
+  for (std::size_t i = 0; i < known && segments > 0; ++i) {
+    Group due = groups_[i];
+    if (due.due_from > now || due.by_final_ack != by_final_ack || due.clients == 0)
+      continue;
+    due.clients = std::min(segments, due.clients);
+    due.excess *= static_cast<double>(due.clients) / static_cast<double>(groups_[i].clients);
+    groups_[i].clients -= due.clients;
+    groups_[i].excess -= due.excess;
+    segments -= due.clients;
+    is_mixed_ = is_mixed_ || !by_final_ack;
+    use(due);
   }
-  last_length_ = length;
-  last_ = now;
+  return segments;
 }
 
-void RefusedClients::forget_before(TimePoint time) {
-  std::erase_if(groups_, [&](const Group &group) {
-    const bool over = group.clients == 0 || group.due_until < time;
-    if (over)
-      excess_ -= std::min(excess_, static_cast<double>(group.clients));
-    return over;
+std::uint64_t RefusedClients::take_expected(std::uint64_t segments, bool by_final_ack,
+                                            const Sample &sample) {
+  return take_due(segments, by_final_ack, sample.now, [&](Group due) {
+    ++due.attempts;
+    expect(due, sample.before, sample.now);
   });
+}
+
+void RefusedClients::note_syns(const Sample &sample) {
+  std::uint64_t newcomers = sample.refused.syns;
+  std::uint64_t again = newcomers;
+  is_counted_ = newcomers > 0 ? sample.syns_again.has_value() : is_counted_;
+  may_be_again_ = groups_.empty() ? 0 : may_be_again_ + sample.syns_again.value_or(0);
+  if (sample.syns_again)
+    again = std::min(again, may_be_again_);
+  newcomers -= again;
+  const std::uint64_t others = take_expected(again, false, sample);
+  may_be_again_ -= std::min(may_be_again_, again - others);
+  newcomers += others;
+  Group group;
+  group.clients = newcomers;
+  group.excess = static_cast<double>(newcomers);
+  expect(group, sample.before, sample.now);
+}
+
+void RefusedClients::note_connected(const Sample &sample) {
+  const auto silence =
+      std::max<TimePoint::duration>(shortest_silence, 2 * (connected_seen_ - connected_since_));
+  if (sample.before - connected_seen_ > silence && last_room_ > connected_seen_)
+    connected_ = 0;
+  if (connected_ == 0)
+    connected_since_ = sample.before;
+  if (sample.refused.final_acks + sample.refused.repeated > 0)
+    connected_seen_ = sample.now;
+  Group group;
+  group.by_final_ack = true;
+  group.clients = take_expected(sample.refused.final_acks, true, sample);
+  // The SYN that was refused before has found room this time, but not the ACK.
+  const std::uint64_t newcomers = take_due(group.clients, false, sample.now,
+                                           [&](const Group &due) { connected_ += due.excess; });
+  connected_ += static_cast<double>(newcomers);
+  expect(group, sample.before, sample.now);
+}
+
+void RefusedClients::note_length(const Sample &sample) {
+  const std::chrono::duration<double> apart = sample.now - sample.before;
+  if (sample.length < last_length_ && apart.count() > 0)
+    accepted_per_second_ = std::max(
+        accepted_per_second_, static_cast<double>(last_length_ - sample.length) / apart.count());
+  if (last_ && last_length_ == 0) {
+    const std::chrono::duration<double> empty = sample.before - *last_;
+    forget_accepted(std::max(0.0, empty.count() * accepted_per_second_));
+  }
+  last_length_ = sample.length;
+  last_ = sample.now;
+}
+
+void RefusedClients::forget_accepted(double clients) {
+  const auto take = [&clients](double &from) {
+    const double taken = std::min(clients, from);
+    clients -= taken;
+    from -= taken;
+  };
+  take(gave_up_);
+  take(connected_);
+  for (Group &group : groups_)
+    take(group.excess);
+}
+
+void RefusedClients::end_groups(TimePoint time) {
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    Group &group = groups_[i];
+    if (group.clients == 0 || group.due_until >= time)
+      continue;
+    Group later = std::exchange(group, Group{});
+    ++later.attempts;
+    if (last_room_ < later.due_from)
+      expect(later, later.due_from, later.due_until);
+  }
+  std::erase_if(groups_, [](const Group &group) { return group.clients == 0; });
+}
+
+double RefusedClients::excess() const {
+  double sum = gave_up_;
+  for (const Group &group : groups_)
+    sum += group.excess;
+  return sum;
 }
 
 std::uint64_t RefusedClients::take_unlimited_peak() { return std::exchange(unlimited_peak_, 0); }

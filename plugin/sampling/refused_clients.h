@@ -12,50 +12,85 @@ namespace backlog {
 /// second, and again, and each SYN counts as a drop.
 ///
 /// A drop at the time when a refused client's next SYN is due is taken for that client. A client
-/// that is due and not refused again has found room, or has given up. While the queue is empty, the
-/// refused clients would have been accepted, as fast as the queue was seen to fall.
+/// that is due and not refused again has found room, if there was room. If there was none, it may
+/// have given up, and would be in the queue all the same. Refused clients would have been accepted
+/// while the queue is empty, as fast as the queue was seen to fall.
+///
+/// A client whose final ACK was refused believes that it is connected. It sends data, again after
+/// twice the time, until it finds room; the kernel repeats its SYN-ACK, unless that was a cookie,
+/// and the client its ACK. Such clients have found room when nothing came from them for longer than
+/// since they were refused.
 class RefusedClients {
 public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  /// linear_timeouts: net.ipv4.tcp_syn_linear_timeouts, 0 before Linux 6.5. A client sends its SYN
-  /// linear_timeouts + 1 times after a second, and from then on after twice the previous time
-  /// (tcp_retransmit_timer(), net/ipv4/tcp_timer.c).
-  explicit RefusedClients(unsigned linear_timeouts) : linear_timeouts_(linear_timeouts) {}
+  /// Segments that found the queue full.
+  struct Segments {
+    std::uint64_t syns = 0;       ///< and those of which only the number is known
+    std::uint64_t final_acks = 0; ///< that end a handshake
+    std::uint64_t repeated = 0;   ///< sent afterwards by the clients of final_acks: data or FIN
+  };
+  /// A look at the queue now, and what has happened since the one `before`.
+  struct Sample {
+    Segments refused;
+    /// SYNs that clients of the same net namespace have sent again. A listener that only they can
+    /// reach has no more refused clients who came again; empty for another one.
+    std::optional<std::uint64_t> syns_again;
+    bool accepted = false;      ///< somebody was, though the queue may be as long as before
+    std::uint64_t length = 0;   ///< connections
+    std::uint64_t capacity = 0; ///< connections in a full queue
+    TimePoint before;
+    TimePoint now;
+  };
 
-  /// Adds a sample taken now; the previous one was taken at `before`. drops: segments in between
-  /// that found the queue full. length: connections in it now. capacity: length of a full queue.
-  void note(std::uint64_t drops, std::uint64_t length, std::uint64_t capacity, TimePoint before,
-            TimePoint now);
+  void note(const Sample &sample);
 
-  /// Whether refused clients are expected to try again.
-  bool expects_any() const { return !groups_.empty(); }
+  /// Whether there is more to know than a new object knows.
+  bool expects_any() const { return !groups_.empty() || gave_up_ > 0 || connected_ > 0; }
   /// Returns the highest length, in connections, that the queue would have had since the last call;
   /// 0 if no client was refused and none is expected.
   std::uint64_t take_unlimited_peak();
 
 private:
-  /// Clients whose next SYN is due between two times. Clients of nearly the same time form a group.
+  /// Clients whose next segment is due between two times. Those of nearly the same time form a
+  /// group.
   struct Group {
     std::uint64_t clients = 0;
-    unsigned attempts = 0; ///< SYNs sent again so far
+    double excess = 0;         ///< clients of them that would still be in the queue
+    unsigned attempts = 0;     ///< SYNs, or SYN-ACKs, sent again so far
+    bool by_final_ack = false; ///< their final ACK was refused
     TimePoint due_from;
     TimePoint due_until;
     TimePoint first_due_until; ///< the same for the clients that came first
   };
-  void expect(std::uint64_t clients, unsigned attempts, TimePoint sent_from, TimePoint sent_until);
-  /// Forgets clients that were due before: they have found room, or have given up.
-  void forget_before(TimePoint time);
-  void note_length(std::uint64_t length, TimePoint before, TimePoint now);
-  std::chrono::nanoseconds timeout(unsigned attempts) const;
+  void expect(Group group, TimePoint sent_from, TimePoint sent_until);
+  /// Takes as many of the clients that are due as there are segments; returns how many segments are
+  /// of others.
+  template <class Use>
+  std::uint64_t take_due(std::uint64_t segments, bool by_final_ack, TimePoint now, Use use);
+  /// Likewise, and expects them later again.
+  std::uint64_t take_expected(std::uint64_t segments, bool by_final_ack, const Sample &sample);
+  void note_syns(const Sample &sample);
+  void note_connected(const Sample &sample);
+  void note_length(const Sample &sample);
+  void forget_accepted(double clients);
+  /// Forgets clients that were due before, or expects them later.
+  void end_groups(TimePoint time);
+  double excess() const;
 
-  unsigned linear_timeouts_;
   std::vector<Group> groups_;
-  double excess_ = 0;              ///< refused clients that would still be in the queue
+  double gave_up_ = 0;   ///< clients who came again no more, and would still be in the queue
+  double connected_ = 0; ///< clients whose final ACK was refused that would still be in the queue
+  TimePoint connected_since_;      ///< the first of them was refused
+  TimePoint connected_seen_;       ///< the last segment from any of them
   double accepted_per_second_ = 0; ///< highest rate seen
   bool is_mixed_ = false;          ///< some clients have tried again
+  bool is_counted_ = false;        ///< syns_again was known
+  std::uint64_t may_be_again_ = 0; ///< sum of syns_again, less those taken
   std::uint64_t last_length_ = 0;
   std::optional<TimePoint> last_; ///< time of last_length_
+  TimePoint last_room_;           ///< the queue was not full, or it was accepted from
+  TimePoint last_refused_;
   std::uint64_t unlimited_peak_ = 0;
 };
 

@@ -135,7 +135,7 @@ private:
                 .taken_of = [this](std::uint64_t cookie) { return events_->taken_of(cookie); },
                 .of_unix = events_->has_unix()});
     if (events_->has_drops_by_events())
-      count_frees([this](std::uint64_t cookie) -> std::optional<std::uint64_t> {
+      count_frees([this](std::uint64_t cookie) -> std::optional<FreedSegments> {
         return events_->freed_of(cookie);
       });
     look_into_namespaces();

@@ -81,7 +81,7 @@ START_TEST(intervals_are_differences) {
   Maps maps;
   maps.counts[5] = counts_of(10);
   maps.counts[5].peak[0] = slot(0, 4);
-  maps.frees[5] = {.freed = 3, .overflowed = 1};
+  maps.frees[5] = {.freed = 3, .overflowed = 1, .final_acks = 1, .repeated = 0};
   EventReading first = maps.read(book);
   ck_assert_uint_eq(first.sockets.at(5).added, 10); // since the programs were attached
   ck_assert_uint_eq(first.sockets.at(5).freed, 3);
@@ -98,7 +98,7 @@ START_TEST(intervals_are_differences) {
   maps.counts[5].added = 110;
   maps.counts[5].peak[0] = slot(2, 60);
   maps.counts[5].group_peak[0] = slot(2, 90);
-  maps.frees[5] = {.freed = 9, .overflowed = 6};
+  maps.frees[5] = {.freed = 9, .overflowed = 6, .final_acks = 4, .repeated = 2};
   EventReading busy = maps.read(book);
   ck_assert_uint_eq(busy.sockets.at(5).added, 100);
   ck_assert(busy.sockets.at(5).peak == 60U);
@@ -116,7 +116,7 @@ START_TEST(dead_after_two_readings) {
   Maps maps;
   maps.counts[1] = counts_of(1);
   maps.counts[2] = counts_of(1);
-  maps.frees[3] = {.freed = 1, .overflowed = 0};
+  maps.frees[3] = {.freed = 1, .overflowed = 0, .final_acks = 0, .repeated = 0};
   EventReading reading = maps.read(book);
   reading.sockets.at(1).known = true;
   ck_assert(book.forget_dead(reading).empty());

@@ -953,7 +953,9 @@ END_TEST
 START_TEST(drops_are_exact_with_frees) {
   Observed observed;
   std::optional<std::uint64_t> freed = 5; // before the first sample
-  observed.set.ask_frees([&](std::uint64_t) { return freed; });
+  observed.set.ask_frees([&](std::uint64_t) {
+    return freed ? std::optional(FreedSegments{.freed = *freed}) : std::nullopt;
+  });
   observed.sample({{1, "a", 0, 10, 100U}});
   const struct {
     std::optional<std::uint64_t> freed;
