@@ -148,18 +148,23 @@ std::optional<ListenCounters> NamespaceSampler::listen_counters() const {
                         .overflows = *(*counters_)[Counter::ListenOverflows]};
 }
 
+/// The counters may have risen since the sockets were read: without drops they are compared with
+/// those of a later sample.
 void NamespaceSampler::note_refused() {
-  const auto rise = [this](Counter counter, std::optional<std::uint64_t> &before) {
+  const bool any_drops = !tcp_.drops_moved().empty();
+  const auto rise = [this, any_drops](Counter counter, std::optional<std::uint64_t> &before) {
     const std::optional<std::uint64_t> now = counters_ ? (*counters_)[counter] : std::nullopt;
     const bool is_known = now && before && *now >= *before;
     const std::optional<std::uint64_t> risen =
         is_known ? std::optional(*now - *before) : std::nullopt;
-    before = now ? now : before;
+    if (now && (any_drops || !before))
+      before = now;
     return risen;
   };
   const auto overflows = rise(Counter::ListenOverflows, overflows_before_);
-  if (!tcp_.drops_moved().empty())
-    tcp_.note_refused(overflows, rise(Counter::TCPSynRetrans, syns_again_before_));
+  const auto syns_again = rise(Counter::TCPSynRetrans, syns_again_before_);
+  if (any_drops)
+    tcp_.note_refused(overflows, syns_again);
 }
 
 void NamespaceSampler::forget_gone_tcp() {
