@@ -4,6 +4,7 @@ again. Nobody is accepted meanwhile, so that the truth is their number."""
 
 import collections
 import os
+import pathlib
 import re
 import signal
 import time
@@ -11,6 +12,7 @@ import time
 import system_test
 from kernel import kernel_counters
 from notifications import STATE, NotificationTest, service
+from waiting import wait_until
 
 Incident = collections.namedtuple("Incident", "limit clients over pause")  # connections, connections, s, s
 INCIDENTS = (
@@ -33,6 +35,9 @@ class EnoughTest(NotificationTest):
         collectd.wait(lambda: collectd.values(listener.name, STATE), what="the listener's state")
         server = self.fork(service(listener))
         os.kill(server.pid, signal.SIGSTOP)
+        stat = pathlib.Path(f"/proc/{server.pid}/stat")
+        wait_until(lambda: stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T", what="its stop",
+                   pause=0.001)
         begin = time.monotonic()
         for number in range(incident.clients):
             time.sleep(max(0.0, begin + incident.over * number / incident.clients - time.monotonic()))
