@@ -27,7 +27,7 @@ constexpr const char *option_names[] = {
     "NetNamespace", "WarningPercent", "WarningMinimum", "StalledAfter",   "MissingAfter",
     "Notify",       "Watch",          "SamplerBudget",  "SampleInterval", "BurstInterval",
     "MaxListeners", "Events",         "TableFile",      "TableGroup",     "Values",
-    "Name",         "Expected"};
+    "Name",         "Expected",       "ReportClients"};
 
 /// regcomp() of glibc doubles what it needs with each repetition of a repetition: such a regex is
 /// the operator's to avoid.

@@ -404,6 +404,28 @@ START_TEST(damaged_tables_are_refused) {
 }
 END_TEST
 
+// With records of an earlier layout a fuzzer would see how they are refused, and nothing else.
+START_TEST(the_fuzzers_seeds_are_of_this_layout) {
+  const std::array<std::pair<const char *, const char *>, 8> seeds{
+      {{"each_state", ""},
+       {"empty_table", ""},
+       {"meeting_indexes", ""},
+       {"two_listeners", ""},
+       {"two_namespaces", ""},
+       {"other_version", "has layout version"},
+       {"out_of_order", "is out of order"},
+       {"truncated", "bytes, but its header says"}}};
+  for (const auto &[name, refusal] : seeds) {
+    std::ifstream file(std::string(FIXTURES_DIR "/../fuzz/corpus/table/") + name, std::ios::binary);
+    const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+    const std::string refused = refusal_of(bytes);
+    ck_assert_msg(refused.empty() == std::string(refusal).empty() &&
+                      refused.find(refusal) != std::string::npos,
+                  "%s: %s", name, refused.c_str());
+  }
+}
+END_TEST
+
 START_TEST(a_table_of_another_length_is_refused) {
   const std::string whole = published_bytes(make_contents({"a", "b"}));
   for (std::size_t length = 0; length < whole.size(); length += 13)
@@ -546,7 +568,8 @@ END_TEST
 
 int main() {
   return run_tests(
-      "table_file", writes_what_is_read, tables_of_many_sizes, the_file_is_for_its_group,
+      "table_file", the_fuzzers_seeds_are_of_this_layout, writes_what_is_read, tables_of_many_sizes,
+      the_file_is_for_its_group,
       without_the_right_to_change_the_group_the_table_is_written_all_the_same,
       a_left_over_or_planted_temporary_file_is_not_followed,
       a_link_in_the_place_of_the_table_is_replaced, a_folder_that_others_can_write_to_is_refused,
