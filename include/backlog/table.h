@@ -123,6 +123,11 @@ constexpr std::uint64_t group_capacity(std::uint64_t limit, std::uint32_t member
   return limit + members;
 }
 
+/// Listener::wait_counts[i] counts the waits known to be at most this long, in seconds; the last
+/// one counts all.
+constexpr std::array<double, 11> wait_bounds{0.001, 0.005, 0.025, 0.1, 0.25, 0.5,
+                                             1,     2.5,   5,     10,  30};
+
 /// Bits of Listener::has: which values are known, and properties of the listener.
 enum ListenerValue : std::uint32_t {
   has_queue = 1U << 0,   ///< length, peak, limit, mean, used, full, members
@@ -141,7 +146,8 @@ enum ListenerValue : std::uint32_t {
   is_stable = 1U << 13,   ///< same name after a restart; only such listeners have series
   has_day_peak = 1U << 14,
   has_overflow_kinds = 1U << 15, ///< syn_overflows, ack_overflows
-  listener_values = (1U << 16) - 1
+  has_wait_counts = 1U << 16,    ///< wait_counts, wait_seconds
+  listener_values = (1U << 17) - 1
 };
 
 /// One listener in one interval.
@@ -175,15 +181,18 @@ struct Listener {
   std::uint64_t enough;        ///< the limit that would have held the worst burst of the last day
   std::uint64_t syn_overflows; ///< the part of overflows known to be SYNs
   std::uint64_t ack_overflows; ///< the part known to end a handshake: ACKs, also with data
-  double mean;                 ///< connections
-  double used_percent;         ///< 0 to 100
-  double full_percent;         ///< 0 to 100
+  /// Connections accepted since the plugin began, by how long they had waited.
+  std::array<std::uint64_t, wait_bounds.size() + 1> wait_counts;
+  double mean;         ///< connections
+  double used_percent; ///< 0 to 100
+  double full_percent; ///< 0 to 100
   double oldest_wait_seconds;
   double recent_used_percent; ///< 0 to 100
   double wait_mean_seconds;   ///< of the connections accepted in the interval; the next two also
   double wait_p50_seconds;
   double wait_p99_seconds;
-  std::uint16_t port; ///< host order; 0 for a Unix listener
+  double wait_seconds; ///< sum of the waits in wait_counts
+  std::uint16_t port;  ///< host order; 0 for a Unix listener
   State state;
   Cause cause;
   LimitSource limit_source;
@@ -300,12 +309,12 @@ template <class Record> constexpr bool is_plain() {
   return std::is_trivially_copyable_v<Record> && std::is_standard_layout_v<Record>;
 }
 static_assert(is_plain<Header>() && is_plain<Namespace>() && is_plain<Listener>());
-static_assert(sizeof(Header) == 112 && sizeof(Namespace) == 288 && sizeof(Listener) == 1120);
+static_assert(sizeof(Header) == 112 && sizeof(Namespace) == 288 && sizeof(Listener) == 1224);
 static_assert(offsetof(Listener, clients) == 744 && offsetof(Listener, address) == 872 &&
               offsetof(Listener, members) == 900 && offsetof(Listener, length) == 904 &&
-              offsetof(Listener, recent_peak) == 960 && offsetof(Listener, mean) == 1040 &&
-              offsetof(Listener, port) == 1104 && offsetof(Listener, reserved) == 1115 &&
-              offsetof(Listener, waits_for) == 1116);
+              offsetof(Listener, recent_peak) == 960 && offsetof(Listener, mean) == 1136 &&
+              offsetof(Listener, port) == 1208 && offsetof(Listener, reserved) == 1219 &&
+              offsetof(Listener, waits_for) == 1220);
 static_assert(offsetof(Namespace, has) == 104 && offsetof(Namespace, somaxconn) == 112 &&
               offsetof(Namespace, counters) == 168);
 static_assert(offsetof(Header, taken_at_ns) == 32 && offsetof(Header, unreported) == 96 &&

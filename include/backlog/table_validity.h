@@ -66,7 +66,9 @@ inline std::string_view fault_of(const Listener &record, std::size_t namespaces)
                         is_percent(record.full_percent) && is_amount(record.oldest_wait_seconds) &&
                         is_percent(record.recent_used_percent) &&
                         is_amount(record.wait_mean_seconds) && is_amount(record.wait_p50_seconds) &&
-                        is_amount(record.wait_p99_seconds) && record.counted_since_ns >= 0;
+                        is_amount(record.wait_p99_seconds) && is_amount(record.wait_seconds) &&
+                        std::is_sorted(record.wait_counts.begin(), record.wait_counts.end()) &&
+                        record.counted_since_ns >= 0;
   if (record.net_namespace >= namespaces || (record.has & ~listener_values) != 0 || !known ||
       !possible)
     return "has impossible figures";

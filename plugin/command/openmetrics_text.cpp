@@ -54,6 +54,11 @@ public:
   template <class Number> void add(std::initializer_list<Label> labels, Number value) {
     samples_ += name_ + labels_text(labels) + " " + shown(value) + "\n";
   }
+  /// A sample of a histogram.
+  template <class Number>
+  void add_part(std::string_view part, std::initializer_list<Label> labels, Number value) {
+    samples_.append(name_).append(part) += labels_text(labels) + " " + shown(value) + "\n";
+  }
   /// Writes nothing if the value is unknown.
   std::string str() const { return samples_.empty() ? "" : head_ + samples_; }
 
@@ -228,6 +233,7 @@ private:
              layout::has_arrivals, &Listener::arrivals);
     add_rate("backlog_accepts_per_second", "Connections that the application accepted.",
              layout::has_accepts, &Listener::accepts);
+    add_waits();
     add_drops();
     add_overflow_kinds();
     add_waits_for();
@@ -266,6 +272,26 @@ private:
     for (const Listener *listener : listeners_)
       if ((listener->has & bit) != 0 && seconds > 0)
         metric.add({{"listener", text_of(listener->name)}}, whole(listener->*count) / seconds);
+    add(metric);
+  }
+
+  void add_waits() {
+    const std::string name = "backlog_accept_wait_seconds";
+    Metric metric(name, "histogram", "seconds",
+                  "How long those accepted since collectd began had waited at most.");
+    for (const Listener *listener : listeners_) {
+      if ((listener->has & layout::has_wait_counts) == 0)
+        continue;
+      const std::string_view shown_name = text_of(listener->name);
+      for (std::size_t i = 0; i < listener->wait_counts.size(); ++i)
+        metric.add_part("_bucket",
+                        {{"listener", shown_name},
+                         {"le", i < layout::wait_bounds.size() ? shown(layout::wait_bounds.at(i))
+                                                               : std::string("+Inf")}},
+                        listener->wait_counts.at(i));
+      metric.add_part("_sum", {{"listener", shown_name}}, listener->wait_seconds);
+      metric.add_part("_count", {{"listener", shown_name}}, listener->wait_counts.back());
+    }
     add(metric);
   }
 

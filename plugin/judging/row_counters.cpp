@@ -29,6 +29,24 @@ void RowCounters::count_flow(const ListenerInterval &interval, TimePoint now, Ro
   };
   row.arrived = count(arrived_, *row.arrivals);
   row.accepted = count(accepted_, *row.accepts);
+  count_waits(*interval.flow, row);
+}
+
+void RowCounters::count_waits(const ListenerFlow &flow, Row &row) {
+  const std::uint64_t known = flow.bounds.accepted();
+  auto entry = waits_.find(row.name);
+  if (known > 0) {
+    entry = waits_.try_emplace(row.name).first;
+    WaitHistogram &histogram = entry->second;
+    for (std::size_t i = 0; i < layout::wait_bounds.size(); ++i)
+      histogram.counts.at(i) +=
+          waits_within(flow.bounds, std::chrono::duration<double>(layout::wait_bounds.at(i)));
+    histogram.counts.back() += known;
+    if (flow.wait_mean)
+      histogram.seconds += flow.wait_mean->count() * static_cast<double>(known);
+  }
+  if (entry != waits_.end())
+    row.wait_histogram = entry->second;
 }
 
 void RowCounters::open(const Counted &counted, TimePoint now, const Row &row) {
@@ -92,6 +110,7 @@ void RowCounters::end_interval(TimePoint now) {
   for (DropTotals *totals :
        {&drops_, &overflows_, &known_overflows_, &ack_overflows_, &series_, &arrived_, &accepted_})
     totals->end_interval(now);
+  std::erase_if(waits_, [this](const auto &waits) { return !accepted_.standing(waits.first); });
 }
 
 } // namespace backlog

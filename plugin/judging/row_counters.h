@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <unordered_map>
 
 namespace backlog {
 
@@ -41,6 +42,7 @@ public:
   void end_interval(TimePoint now);
 
 private:
+  void count_waits(const ListenerFlow &flow, Row &row);
   void count_standing(const Counted &counted, Row &row) noexcept;
   void count_overflow_kinds(const Counted &counted, std::uint64_t ack_overflows, Row &row) noexcept;
 
@@ -51,6 +53,7 @@ private:
   DropTotals series_;          ///< counters of series, by the series' name
   DropTotals arrived_;
   DropTotals accepted_;
+  std::unordered_map<std::string, WaitHistogram> waits_; ///< of names that accepted_ has
 };
 
 } // namespace backlog

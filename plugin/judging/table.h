@@ -18,6 +18,12 @@
 
 namespace backlog {
 
+/// How long the connections that a listener has ever accepted had waited, as far as it is known.
+struct WaitHistogram {
+  decltype(layout::Listener::wait_counts) counts{};
+  double seconds = 0; ///< sum
+};
+
 /// One listener's interval, as every reader gets it.
 struct Row {
   std::string name;  ///< as shown; a Watch block can give it
@@ -53,6 +59,7 @@ struct Row {
   std::optional<std::chrono::duration<double>> wait_mean;
   std::optional<std::chrono::duration<double>> wait_p50;
   std::optional<std::chrono::duration<double>> wait_p99;
+  std::optional<WaitHistogram> wait_histogram;
   std::optional<std::uint64_t> peak_bound; ///< connections; the queue was never longer
   std::optional<std::uint64_t> day_peak;   ///< connections, over the last day
   /// The limit that would have held the worst burst or pause of the last day.

@@ -109,6 +109,32 @@ std::optional<Waits::Seconds> told_quantile(const WaitBounds &bounds, double sha
   return Waits::Seconds(most);
 }
 
+std::uint64_t waits_within(const WaitBounds &bounds, std::chrono::duration<double> longest) {
+  std::uint64_t count = 0;
+  for (std::size_t i = 0; i + 1 < bounds.high.size() && begin_of_bound(i + 1) <= longest; ++i)
+    count += bounds.high[i];
+  return count;
+}
+
+WaitBounds bounds_of_jiffies(const event_waits &before, const event_waits &now,
+                             std::uint32_t rate) {
+  WaitBounds bounds;
+  if (rate == 0)
+    return bounds;
+  const auto us_of = [rate](std::uint64_t jiffies) { return jiffies * 1'000'000 / rate; };
+  for (std::size_t i = 0; i < EVENT_WAIT_BUCKETS; ++i) {
+    const auto count = static_cast<std::uint32_t>(risen(before.buckets[i], now.buckets[i]));
+    if (count == 0)
+      continue;
+    bounds.low.resize(EVENT_BOUNDS);
+    bounds.high.resize(EVENT_BOUNDS);
+    const bool is_last = i + 1 == EVENT_WAIT_BUCKETS;
+    bounds.low[event_bound_of(i == 0 ? 0 : us_of(1ULL << (i - 1)))] += count;
+    bounds.high[is_last ? EVENT_BOUNDS - 1 : event_bound_of(us_of(1ULL << i) - 1)] += count;
+  }
+  return bounds;
+}
+
 std::optional<std::uint32_t> peak_of(const __u64 (&slots)[2], std::uint32_t epoch) {
   const std::uint64_t slot = slots[epoch & 1];
   if (slot >> 32 != epoch)
@@ -171,8 +197,9 @@ EventReading EventBook::read(const RawEvents &raw) {
   for (std::size_t i = 0; i < raw.waits.cookies.size(); ++i) {
     const event_waits &now = raw.waits.values[i];
     event_waits &before = entries_[raw.waits.cookies[i]].waits;
-    reading.sockets[raw.waits.cookies[i]].waits =
-        waits_between(before, now, raw.jiffies_rate.value_or(0));
+    SocketEvents &socket = reading.sockets[raw.waits.cookies[i]];
+    socket.waits = waits_between(before, now, raw.jiffies_rate.value_or(0));
+    socket.bounds = bounds_of_jiffies(before, now, raw.jiffies_rate.value_or(0));
     before = now;
   }
   for (std::size_t i = 0; i < raw.bounds.cookies.size(); ++i) {

@@ -40,6 +40,13 @@ constexpr std::chrono::milliseconds shortest_told_wait{25};
 std::optional<Waits::Seconds> told_quantile(const WaitBounds &bounds, double share,
                                             std::uint64_t accepted);
 
+/// How many waits are known to be at most that long.
+std::uint64_t waits_within(const WaitBounds &bounds, std::chrono::duration<double> longest);
+
+/// The bounds of waits that were counted in jiffies.
+WaitBounds bounds_of_jiffies(const event_waits &before, const event_waits &now,
+                             std::uint32_t jiffies_rate);
+
 /// The shortest wait that event_bound_of() counts in that step.
 std::chrono::microseconds begin_of_bound(std::size_t step);
 
@@ -64,7 +71,7 @@ struct SocketEvents {
   std::uint64_t overflowed = 0; ///< of those, final ACKs and data that found the queue full
   double waited = 0;            ///< connections x s in the queue, up to the last addition, at least
   std::optional<Waits> waits;
-  WaitBounds bounds;     ///< where accept() cannot be observed
+  WaitBounds bounds;
   event_counts socket{}; ///< address, family and net namespace of the socket when it was first seen
   bool known = false;    ///< a dump has shown the socket
 };

@@ -80,6 +80,11 @@ void take_seconds(const std::optional<duration<double>> &from, double &to, std::
 void take_waits(const Row &row, layout::Listener &record) {
   take_seconds(row.oldest_wait, record.oldest_wait_seconds, layout::has_oldest_wait, record.has);
   take_seconds(row.wait_mean, record.wait_mean_seconds, layout::has_wait_mean, record.has);
+  if (row.wait_histogram) {
+    record.wait_counts = row.wait_histogram->counts;
+    record.wait_seconds = row.wait_histogram->seconds;
+    record.has |= layout::has_wait_counts;
+  }
   if (!row.wait_p50 || !row.wait_p99)
     return;
   take_seconds(row.wait_p50, record.wait_p50_seconds, layout::has_wait_quantiles, record.has);

@@ -12,7 +12,7 @@ struct ListenerFlow {
   std::uint64_t arrived = 0;  ///< connections
   std::uint64_t accepted = 0; ///< connections
   std::optional<Waits> waits; ///< where the programs can observe accept()
-  WaitBounds bounds;          ///< where they cannot
+  WaitBounds bounds;
   /// Segments that found the queue full and were no SYNs; empty if the programs do not count them.
   std::optional<std::uint64_t> ack_overflows;
   double waited = 0; ///< connections x s in the queue, lower bound

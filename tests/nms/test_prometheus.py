@@ -29,7 +29,7 @@ EXPORTER_PORT, NODE_PORT, PROMETHEUS_PORT, FILE_PORT = 19116, 19100, 19090, 1910
 ALL = (table_writer.HAS_QUEUE | table_writer.HAS_DROPPED | table_writer.HAS_SYN_LENGTH | table_writer.HAS_OLDEST_WAIT |
        table_writer.HAS_RECENT | table_writer.HAS_RECENT_DROPPED | table_writer.HAS_ARRIVALS | table_writer.HAS_ACCEPTS |
        table_writer.HAS_WAIT_MEAN | table_writer.HAS_WAIT_QUANTILES | table_writer.HAS_ENOUGH | table_writer.HAS_OVERFLOW_KINDS |
-       table_writer.IS_STABLE)
+       table_writer.HAS_WAIT_COUNTS | table_writer.IS_STABLE)
 UNIX = dict(address=b"", port=0, has=table_writer.HAS_QUEUE | table_writer.IS_STABLE)
 setUpModule = lambda: nms_harness.lay_over(ROOT)  # noqa: E731
 sys.path.insert(0, str(NMS / "prometheus"))
@@ -107,7 +107,7 @@ class MetricsTest(PrometheusTest):
         self.publish(
             listener("tcp_any_80", has=ALL, owner="nginx.service", length=3, peak=40, limit=128, mean=1.5, used=31.0, full=2.5,
                      dropped=12, overflows=9, syn_overflows=5, ack_overflows=3, syn_length=4, oldest_wait=0.25, recent_peak=129, arrivals=50, accepts=40,
-                     wait_mean=0.002, wait_p50=0.001, wait_p99=0.0305, enough=300, state="high", alarm_state="overflow", members=2),
+                     wait_mean=0.002, wait_p50=0.001, wait_p99=0.0305, wait_counts=range(12), wait_seconds=2.5, enough=300, state="high", alarm_state="overflow", members=2),
             interval=10, dropped=20)
         text = self.metrics()
         self.lint(text)
@@ -124,6 +124,10 @@ class MetricsTest(PrometheusTest):
         for series, value in (('backlog_drops_total{listener="tcp_any_80",reason="overflow"}', "9"),
                               ('backlog_drops_total{listener="tcp_any_80",reason="other"}', "3"),
                               ('backlog_overflows_total{listener="tcp_any_80",segment="syn"}', "5"),
+                              ('backlog_accept_wait_seconds_bucket{listener="tcp_any_80",le="0.001"}', "0"),
+                              ('backlog_accept_wait_seconds_bucket{listener="tcp_any_80",le="2.5"}', "7"),
+                              ('backlog_accept_wait_seconds_bucket{listener="tcp_any_80",le="+Inf"}', "11"),
+                              (f"backlog_accept_wait_seconds_sum{label}", "2.5"), (f"backlog_accept_wait_seconds_count{label}", "11"),
                               ('backlog_overflows_total{listener="tcp_any_80",segment="ack"}', "3"),
                               ('backlog_listener_info{listener="tcp_any_80",address="0.0.0.0",port="80",path="",'
                                'unit="nginx.service",netns="self"}', "1"),
@@ -135,8 +139,8 @@ class MetricsTest(PrometheusTest):
                               ("backlog_up", "1"), ("backlog_listeners", "1"), ("backlog_table_interval_seconds", "10")):
             self.assertEqual(found[series], value, series)
         # Each has HELP and TYPE before its first sample, and a unit where its name ends in one.
-        for name in {series.partition("{")[0] for series in found}:
-            self.assertRegex(text, rf"(?m)^# HELP {name} \S.*\n# TYPE {name} (gauge|counter)\n(# UNIT {name} \w+\n)?{name}[ {{]")
+        for name in {re.sub("_seconds_(bucket|sum|count)$", "_seconds", series.partition("{")[0]) for series in found}:
+            self.assertRegex(text, rf"(?m)^# HELP {name} \S.*\n# TYPE {name} (gauge|counter|histogram)\n(# UNIT {name} \w+\n)?{name}(_bucket)?[ {{]")
             unit = name.rpartition("_")[2]
             if unit in ("connections", "seconds", "ratio", "sockets"):
                 self.assertIn(f"# UNIT {name} {unit}\n", text)
@@ -193,7 +197,8 @@ class MetricsTest(PrometheusTest):
 
     def test_textfile_collector(self):
         """What the unit of conf/nms writes, fetched by Prometheus from node_exporter."""
-        self.publish(listener("tcp_any_80", has=ALL, peak=40, dropped=12, overflows=12), listener("unix_a", path=r"/\xc3\xa4", **UNIX))
+        self.publish(listener("tcp_any_80", has=ALL, peak=40, dropped=12, overflows=12, wait_counts=[0] * 5 + [2] + [6] * 6),
+                     listener("unix_a", path=r"/\xc3\xa4", **UNIX))
         folder = self.directory / "textfiles"
         folder.mkdir()
         unit = shipped("prometheus/backlog-textfile.service", {
@@ -211,6 +216,8 @@ class MetricsTest(PrometheusTest):
         (labels, value), = self.query('backlog_accept_queue_peak_connections{listener="tcp_any_80"}')
         self.assertEqual((labels["job"], value), ("node", "40"))
         self.assertEqual(self.query('sum(backlog_drops_total{reason="overflow"})')[0][1], "12")
+        (labels, value), = self.query("histogram_quantile(0.5, backlog_accept_wait_seconds_bucket)")
+        self.assertEqual((labels["listener"], value), ("tcp_any_80", "0.625"))
         metadata = json.loads(fetch(f"http://127.0.0.1:{PROMETHEUS_PORT}/api/v1/metadata?metric=backlog_drops_total"))
         self.assertEqual(metadata["data"]["backlog_drops_total"][0]["type"], "counter")
 

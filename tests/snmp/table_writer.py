@@ -8,8 +8,8 @@ import zlib
 
 HEADER = struct.Struct("=8s6I5qQ2d2IB7x")
 NAMESPACE = struct.Struct("=104s2I4q2Qq15Q")
-LISTENER = struct.Struct("=104s128s256s256s128s16s4I6Qq10Q8dH9BxI")
-assert (HEADER.size, NAMESPACE.size, LISTENER.size) == (112, 288, 1120)
+LISTENER = struct.Struct("=104s128s256s256s128s16s4I6Qq22Q9dH9BxI")
+assert (HEADER.size, NAMESPACE.size, LISTENER.size) == (112, 288, 1224)
 
 STATES = ("ok", "high", "overflow", "stalled", "missing")
 CAUSES = ("none", "burst", "slow_accept", "skew", "syn_flood", "syn_queue_full", "not_accepting", "pause")
@@ -17,7 +17,7 @@ SEVERITIES = ("okay", "warning", "failure")
 IS_COMPLETE, HAS_PERIOD, HAS_HOST, HAS_HOST_DROPPED = 1, 2, 4, 8
 HAS_QUEUE, HAS_DROPPED, HAS_SYN_LENGTH, HAS_OLDEST_WAIT = 1, 2, 4, 8
 HAS_RECENT, HAS_RECENT_DROPPED, HAS_ARRIVALS, HAS_ACCEPTS, HAS_WAIT_MEAN, HAS_WAIT_QUANTILES = 16, 32, 64, 128, 256, 512
-HAS_PEAK_BOUND, HAS_ENOUGH, IS_EXPECTED, IS_STABLE, HAS_DAY_PEAK, HAS_OVERFLOW_KINDS = 1024, 2048, 4096, 8192, 16384, 32768
+HAS_PEAK_BOUND, HAS_ENOUGH, IS_EXPECTED, IS_STABLE, HAS_DAY_PEAK, HAS_OVERFLOW_KINDS, HAS_WAIT_COUNTS = 1024, 2048, 4096, 8192, 16384, 32768, 65536
 
 
 def boot_ns():
@@ -34,13 +34,15 @@ def listener(name, *, owner="", path="", message="", address=bytes(4), scope=0, 
              clients="", recent_peak=0, recent_dropped=0, recent_overflows=0, arrivals=0, accepts=0, peak_bound=0,
              day_peak=0, enough=0,
              recent_used=0.0, wait_mean=0.0, wait_p50=0.0, wait_p99=0.0, alarm_state="ok", alarm_cause="none",
-             recent_state="ok", recent_severity="okay", syn_overflows=0, ack_overflows=0, waits_for=0):
+             recent_state="ok", recent_severity="okay", syn_overflows=0, ack_overflows=0, waits_for=0,
+             wait_counts=(0,) * 12, wait_seconds=0.0):
     """waits_for: position of another in the order of the names, plus one."""
     address_type = {0: 0, 4: 1, 16: 2}[len(address)]
     texts = [text.encode() for text in (name, owner, path, message, clients)]
     return LISTENER.pack(*texts, address, scope, namespace, has, members, length, peak, limit, dropped, overflows,
                          syn_length, counted_since_ns, recent_peak, recent_dropped, recent_overflows, arrivals, accepts, peak_bound,
-                         day_peak, enough, syn_overflows, ack_overflows, mean, used, full, oldest_wait, recent_used, wait_mean, wait_p50, wait_p99, port,
+                         day_peak, enough, syn_overflows, ack_overflows, *wait_counts, mean, used, full, oldest_wait, recent_used,
+                         wait_mean, wait_p50, wait_p99, wait_seconds, port,
                          STATES.index(state), CAUSES.index(cause), limit_source, SEVERITIES.index(severity),
                          STATES.index(alarm_state), CAUSES.index(alarm_cause), STATES.index(recent_state),
                          SEVERITIES.index(recent_severity), address_type, waits_for)

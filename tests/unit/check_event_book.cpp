@@ -6,6 +6,7 @@
 #include <map>
 
 using namespace backlog;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -241,6 +242,27 @@ START_TEST(quantiles_that_are_told) {
 }
 END_TEST
 
+START_TEST(waits_within_a_time) {
+  event_waits now{};
+  now.buckets[0] = 5; // less than 4 ms
+  now.buckets[3] = 2; // 16 to 32 ms
+  now.buckets[EVENT_WAIT_BUCKETS - 1] = 1;
+  ck_assert_uint_eq(bounds_of_jiffies({}, now, 0).accepted(), 0); // the rate is not known yet
+  ck_assert_uint_eq(bounds_of_jiffies(now, now, 250).accepted(), 0);
+  const WaitBounds bounds = bounds_of_jiffies({}, now, 250);
+  ck_assert_uint_eq(bounds.accepted(), 8);
+  ck_assert_uint_eq(bounds.low.at(event_bound_of(16000)), 2);
+  const struct {
+    std::chrono::milliseconds longest;
+    std::uint64_t count = 0;
+  } cases[] = {{1ms, 0}, {3ms, 0}, {5ms, 5}, {25ms, 5}, {33ms, 7}, {1h, 7}};
+  for (const auto &c : cases)
+    ck_assert_msg(waits_within(bounds, c.longest) == c.count, "%lld ms",
+                  static_cast<long long>(c.longest.count()));
+  ck_assert_uint_eq(waits_within({}, 1s), 0);
+}
+END_TEST
+
 START_TEST(rate_of_jiffies) {
   const struct {
     std::uint64_t jiffies = 0;
@@ -265,5 +287,5 @@ END_TEST
 int main() {
   return run_tests("event_book", peaks_by_epoch, intervals_are_differences, dead_after_two_readings,
                    waits_of_buckets, steps_of_bounds, bounds_are_differences,
-                   quantiles_that_are_told, rate_of_jiffies);
+                   quantiles_that_are_told, waits_within_a_time, rate_of_jiffies);
 }

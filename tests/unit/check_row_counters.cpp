@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 using namespace backlog;
 using namespace std::chrono_literals;
@@ -42,6 +43,35 @@ struct Counters {
     return row;
   }
 };
+
+/// Waits that are known to be at most so long.
+WaitBounds bounds_of(const std::vector<std::chrono::microseconds> &waits) {
+  WaitBounds bounds;
+  bounds.low.resize(EVENT_BOUNDS);
+  bounds.high.resize(EVENT_BOUNDS);
+  for (const std::chrono::microseconds wait : waits) {
+    ++bounds.low.front();
+    ++bounds.high.at(event_bound_of(static_cast<std::uint64_t>(wait.count())));
+  }
+  return bounds;
+}
+
+ListenerInterval interval_of(const WaitBounds &bounds, std::chrono::milliseconds mean) {
+  ListenerInterval interval;
+  interval.flow.emplace();
+  interval.flow->accepted = bounds.accepted();
+  interval.flow->bounds = bounds;
+  interval.flow->wait_mean = mean;
+  return interval;
+}
+
+Row flow_row(RowCounters &counters, const ListenerInterval &interval,
+             RowCounters::TimePoint now = RowCounters::TimePoint()) {
+  Row row;
+  row.name = "tcp_any_80";
+  counters.count_flow(interval, now, row);
+  return row;
+}
 
 } // namespace
 
@@ -156,8 +186,47 @@ START_TEST(connections_add_up_where_a_series_shows_them) {
 }
 END_TEST
 
+START_TEST(waits_are_a_histogram) {
+  RowCounters counters;
+  ck_assert(!flow_row(counters, ListenerInterval{}).wait_histogram);
+  ck_assert(!flow_row(counters, interval_of({}, 0ms)).wait_histogram);
+  const Row first = flow_row(counters, interval_of(bounds_of({500us, 4ms, 4ms, 200ms}), 50ms));
+  ck_assert(first.wait_histogram.has_value());
+  const decltype(WaitHistogram::counts) expected{1, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4};
+  ck_assert(first.wait_histogram->counts == expected);
+  ck_assert_double_eq_tol(first.wait_histogram->seconds, 0.2, 1e-9);
+
+  const Row second = flow_row(counters, interval_of(bounds_of({40s, 2s}), 20s));
+  const decltype(WaitHistogram::counts) more{1, 3, 3, 3, 4, 4, 4, 5, 5, 5, 5, 6};
+  ck_assert(second.wait_histogram->counts == more);
+  ck_assert_double_eq_tol(second.wait_histogram->seconds, 40.2, 1e-9);
+  // Nobody was accepted, or it is not known how long they waited.
+  ck_assert(flow_row(counters, interval_of({}, 0ms)).wait_histogram->counts == more);
+}
+END_TEST
+
+START_TEST(waits_of_one_that_is_gone) {
+  RowCounters counters;
+  const RowCounters::TimePoint begin{};
+  (void)flow_row(counters, interval_of(bounds_of({1ms}), 1ms), begin);
+  counters.end_interval(begin + 23h);
+  ck_assert(flow_row(counters, interval_of({}, 0ms), begin + 23h).wait_histogram.has_value());
+  counters.end_interval(begin + 48h);
+  ck_assert(!flow_row(counters, interval_of({}, 0ms), begin + 48h).wait_histogram);
+}
+END_TEST
+
+START_TEST(no_waits_of_an_unstable_name) {
+  RowCounters counters;
+  ListenerInterval interval = interval_of(bounds_of({1ms}), 1ms);
+  interval.unstable = true;
+  ck_assert(!flow_row(counters, interval).wait_histogram);
+}
+END_TEST
+
 int main() {
   return run_tests("row_counters", a_counter_begins_once, drops_and_overflows_add_up,
                    overflows_of_two_kinds, what_is_not_known_is_counted_and_not_shown,
-                   whose_counter_has_the_drops, connections_add_up_where_a_series_shows_them);
+                   whose_counter_has_the_drops, connections_add_up_where_a_series_shows_them,
+                   waits_are_a_histogram, waits_of_one_that_is_gone, no_waits_of_an_unstable_name);
 }

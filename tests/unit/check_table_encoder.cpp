@@ -98,6 +98,8 @@ START_TEST(a_listener_with_all_there_is_to_know) {
   row.wait_mean = 10ms;
   row.wait_p50 = 11ms;
   row.wait_p99 = 12ms;
+  row.wait_histogram =
+      WaitHistogram{.counts = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, .seconds = 2.5};
   row.peak_bound = 13;
   row.day_peak = 15;
   row.enough = 14;
@@ -137,6 +139,9 @@ START_TEST(a_listener_with_all_there_is_to_know) {
   ck_assert_uint_eq(record.enough, 14);
   ck_assert(record.wait_mean_seconds == 0.01 && record.wait_p50_seconds == 0.011 &&
             record.wait_p99_seconds == 0.012);
+  ck_assert_uint_eq(record.wait_counts.front(), 1);
+  ck_assert_uint_eq(record.wait_counts.back(), 12);
+  ck_assert(record.wait_seconds == 2.5);
   assert_text(shown(record.clients), "1 of 1 from 10.0.0.7");
   ck_assert(is_about(record.counted_since_ns, span(0.5)));
   ck_assert(record.state == layout::State::stalled);

@@ -352,6 +352,8 @@ START_TEST(damaged_tables_are_refused) {
            with_namespace(2, [](Namespace &record) { record.has_counter = 1U << 15U; }),
            with_namespace(2, [](Namespace &record) { record.counted_since_ns = -1; }),
            with_listener(1, [](Listener &listener) { listener.waits_for = 4; }),
+           with_listener(1, [](Listener &listener) { listener.wait_counts[3] = 1; }),
+           with_listener(1, [&](Listener &listener) { listener.wait_seconds = nan; }),
            with_listener(0, [](Listener &record) { record.name = {}; }),
            with_listener(0, [](Listener &record) { record.name.fill('x'); }),
            with_listener(0, [](Listener &record) { record.name[1] = '\n'; }),
