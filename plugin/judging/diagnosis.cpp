@@ -110,6 +110,7 @@ private:
   bool overflowed() const;
   bool waits_too_long() const;
   bool has_stopped() const;
+  bool is_uneven() const;
   bool is_skewed() const;
   bool is_open() const;
   std::optional<std::uint64_t> enough(Cause cause) const;
@@ -226,18 +227,24 @@ bool Judgement::has_stopped() const {
   return facts_.queue.last > 0 && facts_.none_accepted_for >= limits_.stalled_after;
 }
 
-bool Judgement::is_skewed() const {
+bool Judgement::is_uneven() const {
   return facts_.members > 1 && facts_.worst_member_percent >= stuck_member_percent &&
-         facts_.median_member_percent <= idle_member_percent &&
-         facts_.longest_hot_member >= first_retransmission;
+         facts_.median_member_percent <= idle_member_percent;
+}
+
+bool Judgement::is_skewed() const {
+  return is_uneven() && facts_.longest_hot_member >= first_retransmission;
 }
 
 /// Whether the queue has been full and is not empty yet. Only its end will show whether it was a
-/// burst or a pause; accepts can show earlier that the server does not keep up.
+/// burst or a pause; accepts can show earlier that the server does not keep up, unless they are
+/// those of other members than the full one.
 bool Judgement::is_open() const {
   const QueueRuns &runs = facts_.runs;
   if (!runs.full_run_goes_on)
     return false;
+  if (is_uneven())
+    return true;
   const bool another_was_longer =
       runs.longest_full_run > runs.full_run_for && runs.longest_full_run >= first_retransmission;
   if (another_was_longer)

@@ -463,6 +463,30 @@ START_TEST(skew_needs_a_stuck_member_among_idle_ones) {
 }
 END_TEST
 
+START_TEST(a_member_that_is_full_is_not_judged_by_the_accepts_of_others) {
+  struct Members {
+    double median;
+    bool goes_on;
+    std::chrono::milliseconds hot_for;
+    Cause cause;
+  };
+  for (const Members &members :
+       {Members{0, true, 900ms, Cause::none}, Members{0, true, 1s, skew},
+        Members{0, false, 900ms, slow_accept}, Members{50, true, 900ms, slow_accept}}) {
+    Scene scene;
+    scene.overflow(1, 1900ms);
+    scene.facts.members = 4;
+    scene.facts.worst_member_percent = 100;
+    scene.facts.median_member_percent = members.median;
+    scene.facts.longest_hot_member = members.hot_for;
+    scene.facts.runs.full_run_goes_on = members.goes_on;
+    scene.facts.runs.full_run_for = 1900ms;
+    scene.facts.accepted = true;
+    assert_text(std::string(name_of(scene.judge().cause)), std::string(name_of(members.cause)));
+  }
+}
+END_TEST
+
 START_TEST(full_listeners_without_a_counter) {
   using enum layout::LimitSource;
   check({
@@ -1991,6 +2015,7 @@ int main() {
       "diagnosis", remarks_leave_room_for_48_bytes_of_name_and_32_of_owner,
       a_full_run_that_ended_has_a_cause_of_its_own, remarks_follow_the_remedy,
       a_limit_that_would_have_held_them, overflows, skew_needs_a_stuck_member_among_idle_ones,
+      a_member_that_is_full_is_not_judged_by_the_accepts_of_others,
       full_listeners_without_a_counter, stalls, high_queues, high_in_three_of_six_intervals,
       full_syn_queues, what_is_no_full_syn_queue, full_syn_queues_in_two_intervals_that_follow,
       drops_alone_are_no_alarm, who_only_holds_a_socket_for_a_service_is_not_blamed,
