@@ -14,12 +14,13 @@ import subprocess
 import threading
 import unittest
 
-from kernel import ss
+from kernel import run, ss
 from listeners import candidate_ports
 from names import tcp_name, unix_name
 from processes import die_with_parent
 from waiting import wait_until
 
+NOBODY = 65534
 SO_ACCEPTCON = 1 << 16  # flag of a listening socket in /proc/net/unix
 
 
@@ -27,10 +28,10 @@ def _root():
     return pathlib.Path(os.environ.get("SERVERS_ROOT") or "/")
 
 
-def program(pattern):
+def program(pattern, *folders):
     """The path of the program of this name, which may be a pattern; skips the test where there is none."""
     for root in (_root(), pathlib.Path("/")):
-        for folder in ("usr/sbin", "usr/bin"):
+        for folder in folders or ("usr/sbin", "usr/bin"):
             for path in sorted(root.glob(f"{folder}/{pattern}")):
                 return str(path)
     raise unittest.SkipTest(f"{pattern} is missing")
@@ -156,7 +157,8 @@ def memcached(folder, backlog=1024, port=None):
                                  "-b", backlog])
 
 
-def nginx(folder, backlog=511, workers=1, reuse_port=False):
+def nginx(folder, backlog=511, workers=1, reuse_port=False, most_connections=256, location='return 200 "hello";'):
+    """location: what it does with a request; see behind()."""
     port = free_port()
     configuration = _written(folder, "nginx.conf", f"""
 user root;
@@ -164,18 +166,26 @@ worker_processes {workers};
 daemon off;
 pid {folder}/nginx.pid;
 error_log stderr warn;
-events {{ worker_connections 256; }}
+events {{ worker_connections {most_connections}; }}
 http {{
   access_log off;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   server {{
     listen 127.0.0.1:{port} backlog={backlog}{" reuseport" if reuse_port else ""};
-    location / {{ return 200 "hello"; }}
+    location / {{ {location} }}
   }}
 }}
 """)
     return Server(folder, port, [program("nginx"), "-p", folder, "-c", configuration])
+
+
+def behind(server):
+    """What nginx does in front of a server."""
+    if isinstance(server.address, int):
+        return f"proxy_pass http://127.0.0.1:{server.address};"
+    return (f"fastcgi_pass unix:{server.address}; fastcgi_param SCRIPT_FILENAME {server.folder}/page.php; "
+            "fastcgi_param REQUEST_METHOD GET; fastcgi_param QUERY_STRING $arg_t;")
 
 
 def apache(folder, backlog=511):
@@ -221,10 +231,15 @@ def application(environ, start_response):
                                  backlog, "--worker-tmp-dir", folder, "application:application"])
 
 
-def php_fpm(folder, backlog=16, children=1):
-    """At a Unix path; page(seconds) asks it."""
+def php_fpm(folder, backlog=16, children=1, redis_port=None):
+    """At a Unix path; page(seconds) asks it. It asks that redis, if there is one."""
     path = f"{folder}/fpm.sock"
-    _written(folder, "page.php", '<?php usleep((int) $_SERVER["QUERY_STRING"]); echo "done";\n')
+    ask = f"""
+$redis = stream_socket_client("tcp://127.0.0.1:{redis_port}");
+fwrite($redis, "PING\\r\\n");
+fread($redis, 100);
+""" if redis_port else ""
+    _written(folder, "page.php", f'<?php usleep((int) $_SERVER["QUERY_STRING"]); {ask} echo "done";\n')
     configuration = _written(folder, "fpm.conf", f"""
 [global]
 daemonize = no
@@ -274,6 +289,19 @@ require('http').createServer((request, response) => {{
 }}).listen({{host: '127.0.0.1', port: {port}, backlog: {backlog}}});
 """)
     return Server(folder, port, [program("node"), script])
+
+
+def postgresql(folder):
+    """It runs as nobody, since it refuses to be root's."""
+    port = free_port()
+    data = pathlib.Path(folder, "data")
+    data.mkdir()
+    for path in (pathlib.Path(folder), data):
+        os.chown(path, NOBODY, NOBODY)
+    as_nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    run(*as_nobody, program("initdb", "usr/lib/postgresql/*/bin"), "-D", data, "--no-sync", "-A", "trust")
+    return Server(folder, port, [*as_nobody, program("postgres", "usr/lib/postgresql/*/bin"), "-D", data, "-p", port, "-h",
+                                 "127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=8"])
 
 
 def _answer(client, request):
