@@ -1723,10 +1723,10 @@ START_TEST(remarks_follow_the_remedy) {
       {"rates below ten a second have a tenth",
        [&](Scene &s) {
          slow(s);
-         s.facts.came = 35;
+         s.facts.came = 95;
          s.facts.accepts = 12;
        },
-       begins + "; 3.5/s come, 1.2/s are accepted: no limit helps; the oldest waits 1.4 s"},
+       begins + "; 9.5/s come, 1.2/s are accepted: no limit helps; the oldest waits 1.4 s"},
       {"others have none, and no whole one has",
        [&](Scene &s) {
          slow(s);
