@@ -360,6 +360,7 @@ std::vector<std::string> orders_after_a_rest(Duration dear) {
   for (int rest = 0; rest < 30; ++rest)
     (void)run({});
   std::vector<std::string> orders;
+  orders.reserve(8);
   for (int wanted = 0; wanted < 8; ++wanted)
     orders.push_back(run({"dear", "last", "small"}));
   return orders;
