@@ -62,6 +62,7 @@ struct Quantiles {
         static_cast<std::size_t>(std::ceil(share * static_cast<double>(waits.size()))) - 1;
     const auto at_rank = [&](Seconds Wait::*side) {
       std::vector<double> sorted;
+      sorted.reserve(waits.size());
       for (const Wait &wait : waits)
         sorted.push_back((wait.*side).count());
       std::sort(sorted.begin(), sorted.end());
@@ -71,9 +72,9 @@ struct Quantiles {
     if (*told_wait < at_rank(&Wait::least) ||
         *told_wait > std::max<Seconds>(2 * most, backlog::shortest_told_wait)) {
       ++wrong;
-      std::fprintf(stderr, "%g of %zu: %g ms told, %g..%g ms true\n", share, waits.size(),
-                   1e3 * told_wait->count(), 1e3 * at_rank(&Wait::least).count(),
-                   1e3 * most.count());
+      (void)std::fprintf(stderr, "%g of %zu: %g ms told, %g..%g ms true\n", share, waits.size(),
+                         1e3 * told_wait->count(), 1e3 * at_rank(&Wait::least).count(),
+                         1e3 * most.count());
     }
   }
 };
