@@ -470,12 +470,11 @@ std::string Judgement::waits(Cause cause) const {
     if (*facts_.wait_p99 < shortest_shown)
       return "";
     const bool has_median = facts_.wait_p50 && *facts_.wait_p50 >= shortest_shown;
-    return (has_median ? "half waited up to " + seconds(*facts_.wait_p50) + ", 99 % up to "
-                       : "99 % waited up to ") +
+    return "waits: " + (has_median ? "p50 " + seconds(*facts_.wait_p50) + ", " : "") + "p99 " +
            seconds(*facts_.wait_p99);
   }
   return facts_.wait_mean && *facts_.wait_mean >= shortest_shown
-             ? "the accepted waited " + seconds(*facts_.wait_mean) + " on average"
+             ? "waits: " + seconds(*facts_.wait_mean) + " on average"
              : "";
 }
 

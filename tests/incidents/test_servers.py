@@ -33,7 +33,7 @@ UNATTRIBUTED = ("kernel", "packets-dropped_unattributed")
 ENOUGH = r"; a limit of (\d+) would have held them"
 # What may follow the remedy, where it is known.
 REMARKS = (r"(; [\d.]+/s come, [\d.]+/s are accepted: no limit helps)?"
-           r"(; (half waited up to [\d.]+ s, 99 % up to [\d.]+ s|99 % waited up to [\d.]+ s|the accepted waited [\d.]+ s on average))?"
+           r"(; waits: ((p50 [\d.]+ s, )?p99 [\d.]+ s|[\d.]+ s on average))?"
            r"(; the oldest waits [\d.]+ s)?"
            r"(; (all|\d+ of \d+ (waiting|visible)) from [^;]+|; (all clients|\d+ of \d+ \w+) have ended)?")
 

@@ -1761,8 +1761,7 @@ START_TEST(remarks_follow_the_remedy) {
          s.facts.wait_p50 = 1.26s;
          s.facts.wait_p99 = 4800ms;
        },
-       begins + "; 60/s come, 35/s are accepted: no limit helps; half waited up to 1.3 s, 99 % up "
-                "to 4.8 s"},
+       begins + "; 60/s come, 35/s are accepted: no limit helps; waits: p50 1.3 s, p99 4.8 s"},
       {"waits and the longest",
        [&](Scene &s) {
          slow(s);
@@ -1770,7 +1769,7 @@ START_TEST(remarks_follow_the_remedy) {
          s.facts.wait_p50 = 1.26s;
          s.facts.wait_p99 = 14.8s;
        },
-       begins + "; half waited up to 1.3 s, 99 % up to 15 s; the oldest waits 1.4 s"},
+       begins + "; waits: p50 1.3 s, p99 15 s; the oldest waits 1.4 s"},
       {"a median that would be 0 s",
        [&](Scene &s) {
          slow(s);
@@ -1778,14 +1777,14 @@ START_TEST(remarks_follow_the_remedy) {
          s.facts.wait_p50 = 49ms;
          s.facts.wait_p99 = 50ms;
        },
-       begins + "; 99 % waited up to 0.1 s; the oldest waits 1.4 s"},
+       begins + "; waits: p99 0.1 s; the oldest waits 1.4 s"},
       {"a median that is not known",
        [&](Scene &s) {
          slow(s);
          s.facts.came.reset();
          s.facts.wait_p99 = 700ms;
        },
-       begins + "; 99 % waited up to 0.7 s; the oldest waits 1.4 s"},
+       begins + "; waits: p99 0.7 s; the oldest waits 1.4 s"},
       {"waits that would be 0 s",
        [&](Scene &s) {
          slow(s);
@@ -1800,7 +1799,7 @@ START_TEST(remarks_follow_the_remedy) {
          s.facts.came.reset();
          s.facts.wait_mean = 0.42s;
        },
-       begins + "; the accepted waited 0.4 s on average; the oldest waits 1.4 s"},
+       begins + "; waits: 0.4 s on average; the oldest waits 1.4 s"},
       {"a mean that would be 0 s",
        [&](Scene &s) {
          slow(s);
@@ -1889,7 +1888,7 @@ START_TEST(remarks_follow_the_remedy) {
        },
        "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
        "pause: none accepted for 3 s, a longer queue would hold them that long: raise listen() "
-       "backlog (511, somaxconn 4096); half waited up to 1 s, 99 % up to 3 s"},
+       "backlog (511, somaxconn 4096); waits: p50 1 s, p99 3 s"},
       {"a burst",
        [](Scene &s) {
          s.overflow(34, 300ms);
