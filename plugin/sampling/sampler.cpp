@@ -139,6 +139,8 @@ private:
         return events_->freed_of(cookie);
       });
     look_into_namespaces();
+    // Loading is no sampling. A budget that pays for it would make the first bursts go unseen.
+    cpu_seen_ = thread_cpu_time();
   }
 
   void ask_events(const EventQuestions &events) {
