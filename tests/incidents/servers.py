@@ -291,6 +291,13 @@ require('http').createServer((request, response) => {{
     return Server(folder, port, [program("node"), script])
 
 
+class PostgreSQL(Server):
+    """Its children are sessions of their own, and end when it does. None of them accepts."""
+
+    def workers(self):
+        return []
+
+
 def postgresql(folder):
     """It runs as nobody, since it refuses to be root's."""
     port = free_port()
@@ -300,8 +307,9 @@ def postgresql(folder):
         os.chown(path, NOBODY, NOBODY)
     as_nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     run(*as_nobody, program("initdb", "usr/lib/postgresql/*/bin"), "-D", data, "--no-sync", "-A", "trust")
-    return Server(folder, port, [*as_nobody, program("postgres", "usr/lib/postgresql/*/bin"), "-D", data, "-p", port, "-h",
-                                 "127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=8"])
+    return PostgreSQL(folder, port, [
+        *as_nobody, program("postgres", "usr/lib/postgresql/*/bin"), "-D", data, "-p", port, "-h", "127.0.0.1",
+        "-c", "unix_socket_directories=", "-c", "max_connections=8"])
 
 
 def _answer(client, request):
