@@ -1,18 +1,21 @@
-// drop_mixes MIX SECONDS INTERVAL_SECONDS
+// drop_mixes MIX SECONDS INTERVAL_SECONDS auto|off [DROPS]
+//
+// Plays for so long, and on until there were so many drops.
 //
 // Listeners that overflow and others whose sk_drops move without a drop, side by side in one net
 // namespace. Prints the share of all drops that the sampler, at its default pace, gave to the
-// wrong listener, and the share that it gave to none. Exit status 77: the truth is not known, for
-// the reason printed to stderr.
+// wrong listener, the share that it gave to none, and the share of which the truth is in doubt.
+// Exit status 77: the truth is not known, for the reason printed to stderr.
 //
 // The truth: local clients all connect from one CPU, so that a handshake over loopback is over
 // before the next begins, and give up before they repeat a SYN, since the kernel sends those of
 // several clients at once; at a full queue it is then always the SYN that is dropped, once for each
 // client that gets no answer: their number is the listener's part in ListenDrops, and its sk_drops
-// must be the same, and tell it for each interval. A scanned listener with room in its
-// queue has no part in it. What is left of ListenDrops belongs to the one listener of the mix whose
-// sk_drops count other things too (deferred accept, final ACKs). Where each has its own count, the
-// sum of the counts has to be ListenDrops.
+// must be the same, and tell it for each interval; by as many as they differ the truth is in doubt,
+// for on a busy machine handshakes overlap, and sk_drops counts a final ACK twice. A scanned
+// listener with room in its queue has no part in it. What is left of ListenDrops belongs to the one
+// listener of the mix whose sk_drops count other things too (deferred accept, final ACKs). Where
+// each has its own count, the sum of the counts has to be ListenDrops.
 
 #include "config.h"
 #include "host.h"
@@ -60,7 +63,9 @@ constexpr std::uint32_t scanner_address = INADDR_LOOPBACK + 8; // no socket of o
 constexpr Duration one_way = std::chrono::milliseconds(10);    // to distant clients
 constexpr Duration send_after = std::chrono::milliseconds(5);
 constexpr Seconds before_first_repeat{0.9}; // of a SYN
+constexpr unsigned told_by_events = 2;      // of SamplerFigures::events
 constexpr double count_tolerance = 0.002;
+constexpr Duration until_counted = 5 * tick; // the servers' counts are as old as a tick, or two
 constexpr int skipped = 77;
 
 enum class Truth { own_count, none, the_rest };
@@ -545,8 +550,17 @@ bool differ(std::uint64_t one, std::uint64_t other) {
   return static_cast<double>(std::max(one, other) - std::min(one, other)) > count_tolerance * most;
 }
 
-/// Whose the drops were since the begin, by the sockets' own counts; the rest's are what is left.
-CountByPort drops_by_port(const Play &play, std::uint64_t all) {
+/// The sockets' own counts, where these are the truth.
+CountByPort own_counts(const Play &play) {
+  CountByPort counts;
+  for (const Server &server : play.servers())
+    if (server.plan().truth == Truth::own_count)
+      counts[server.plan().port] = server.drops();
+  return counts;
+}
+
+/// Whose the drops were since the begin; the rest's are what is left.
+CountByPort drops_by_port(const Play &play, const CountByPort &own, std::uint64_t all) {
   CountByPort drops;
   const Server *rest = nullptr;
   for (const Server &server : play.servers()) {
@@ -555,7 +569,7 @@ CountByPort drops_by_port(const Play &play, std::uint64_t all) {
       rest = &server;
     if (server.plan().truth != Truth::own_count)
       continue;
-    of_server = server.drops();
+    of_server = count_at(own, server.plan().port);
     all -= std::min(all, of_server);
   }
   if (rest != nullptr)
@@ -580,21 +594,40 @@ CountByPort true_drops(const Play &play, std::uint64_t all) {
   if (!has_rest && differ(counted, all))
     throw Unknown(std::to_string(counted) + " clients had no answer, but ListenDrops is " +
                   std::to_string(all));
-  return drops_by_port(play, all);
+  return drops_by_port(play, own_counts(play), all);
 }
 
-/// Compares what the sampler hands out with the truth, interval by interval.
+/// By how many drops the two counts of clients without an answer differ.
+std::uint64_t doubtful_drops(const Play &play) {
+  std::uint64_t sum = 0;
+  for (const auto &[port, drops] : own_counts(play)) {
+    const std::uint64_t unanswered = count_at(play.unanswered(), port);
+    sum += std::max(unanswered, drops) - std::min(unanswered, drops);
+  }
+  return sum;
+}
+
+/// Compares what the sampler hands out with the truth, interval by interval. The truth is read
+/// before and after the sampler: a drop in between may belong to either interval.
 class Verdict {
 public:
   explicit Verdict(const Play &play) : play_(play) {}
 
   void harvest(backlog::Sampler &sampler) {
+    const CountByPort own_before = own_counts(play_);
+    const std::uint64_t all_before = all();
     sampler.ask();
     const auto harvest = sampler.take_until(Clock::now() + std::chrono::seconds(5));
     if (!harvest || !harvest->own.tcp.read || !harvest->own.drops_known)
       throw std::runtime_error("the sampler gave no harvest");
+    if (!bounds_.high.empty() && harvest->sampler.events.value_or(0) < told_by_events)
+      ++without_events_;
     to_none_ += harvest->own.drops_counted - harvest->own.tcp.unlisted_drops;
-    const CountByPort before = std::exchange(truth_, drops_by_port(play_, listen_drops() - begin_));
+    const std::uint64_t all_after = all();
+    sleep_until(Clock::now() + until_counted);
+    const CountByPort own_after = own_counts(play_);
+    const Bounds begin =
+        std::exchange(bounds_, bounds(own_before, own_after, all_before, all_after));
     CountByPort given;
     for (const backlog::ListenerHarvest &listener : harvest->own.tcp.listeners)
       given[listener.interval.identity.port] += listener.dropped.drops;
@@ -602,28 +635,50 @@ public:
       to_none_ -= drops;
     for (const auto &[port, drops] : given) {
       given_[port] += drops;
-      const std::uint64_t true_drops =
-          count_at(truth_, port) - std::min(count_at(truth_, port), count_at(before, port));
-      wrong_ += drops - std::min(drops, true_drops);
+      const std::uint64_t at_most =
+          count_at(bounds_.high, port) -
+          std::min(count_at(bounds_.high, port), count_at(begin.low, port));
+      wrong_ += drops - std::min(drops, at_most);
     }
   }
   std::uint64_t given(std::uint16_t port) const { return count_at(given_, port); }
   /// Given to a listener beyond what it had in an interval.
   std::uint64_t wrong() const { return wrong_; }
   std::uint64_t to_none() const { return to_none_; }
+  /// Harvests whose drops were not told by events.
+  unsigned without_events() const { return without_events_; }
   /// ListenDrops since the begin.
   std::uint64_t all() const { return listen_drops() - begin_; }
 
 private:
+  /// Of each listener's drops at a harvest.
+  struct Bounds {
+    CountByPort low;
+    CountByPort high;
+  };
+  /// Own counts come late, never early.
+  Bounds bounds(const CountByPort &own_before, const CountByPort &own_after,
+                std::uint64_t all_before, std::uint64_t all_after) const {
+    Bounds bounds{.low = drops_by_port(play_, own_after, all_before),
+                  .high = drops_by_port(play_, own_before, all_after)};
+    for (const auto &[port, drops] : own_before)
+      bounds.low[port] = drops;
+    for (const auto &[port, drops] : own_after)
+      bounds.high[port] = drops;
+    return bounds;
+  }
+
   const Play &play_;
   std::uint64_t begin_ = listen_drops();
-  CountByPort truth_;
+  Bounds bounds_;
   CountByPort given_;
   std::uint64_t wrong_ = 0;
   std::uint64_t to_none_ = 0;
+  unsigned without_events_ = 0;
 };
 
-void judge(const Verdict &verdict, const CountByPort &truth, std::uint64_t all) {
+void judge(const Verdict &verdict, const CountByPort &truth, std::uint64_t all,
+           std::uint64_t doubtful) {
   std::uint64_t handed_out = verdict.to_none();
   for (const auto &[port, drops] : truth) {
     const std::uint64_t given = verdict.given(port);
@@ -639,10 +694,13 @@ void judge(const Verdict &verdict, const CountByPort &truth, std::uint64_t all) 
   };
   print_figure("wrong_percent", percent(verdict.wrong()));
   print_figure("none_percent", percent(verdict.to_none()));
+  print_figure("doubtful_percent", percent(doubtful));
+  print_figure("drops", static_cast<double>(all));
+  print_figure("without_events", verdict.without_events());
 }
 
-int play(const std::vector<Plan> &plans, Seconds length, Seconds interval,
-         backlog::EventUse events) {
+int play(const std::vector<Plan> &plans, Seconds length, Seconds interval, backlog::EventUse events,
+         std::uint64_t drops) {
   Play play(plans);
   backlog::Sampler sampler;
   backlog::Config config;
@@ -655,7 +713,7 @@ int play(const std::vector<Plan> &plans, Seconds length, Seconds interval,
 
   play.begin();
   const Clock::time_point begin = Clock::now();
-  for (Seconds passed = interval; passed <= length; passed += interval) {
+  for (Seconds passed = interval; passed <= length || verdict.all() < drops; passed += interval) {
     sleep_until(begin + std::chrono::duration_cast<Duration>(passed));
     verdict.harvest(sampler);
   }
@@ -663,19 +721,20 @@ int play(const std::vector<Plan> &plans, Seconds length, Seconds interval,
   verdict.harvest(sampler);
   const std::uint64_t all = verdict.all();
   sampler.stop(std::chrono::seconds(1));
-  judge(verdict, true_drops(play, all), all);
+  judge(verdict, true_drops(play, all), all, doubtful_drops(play));
   return 0;
 }
 
 int body(int argc, char **argv) {
-  if (argc != 5)
-    throw std::invalid_argument("usage: drop_mixes MIX SECONDS INTERVAL_SECONDS auto|off");
+  if (argc != 5 && argc != 6)
+    throw std::invalid_argument("usage: drop_mixes MIX SECONDS INTERVAL_SECONDS auto|off [DROPS]");
   raise_file_limit();
   enter_new_net_namespace();
   try {
     return play(plans_of(argv[1]), Seconds(std::atof(argv[2])), Seconds(std::atof(argv[3])),
                 std::string_view(argv[4]) == "off" ? backlog::EventUse::off
-                                                   : backlog::EventUse::automatic);
+                                                   : backlog::EventUse::automatic,
+                argc > 5 ? std::strtoull(argv[5], nullptr, 10) : 0);
   } catch (const Unknown &reason) {
     std::cerr << reason.what() << '\n';
     return skipped;
