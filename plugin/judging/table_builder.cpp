@@ -430,9 +430,9 @@ ListenerFacts TableBuilder::facts_of(const ListenerHarvest &listener, const Row 
   facts.somaxconn_first_seen = memory.somaxconn_first_seen;
   if (interval.flow) {
     facts.accepts = interval.flow->accepted;
-    facts.wait_mean = row.wait_mean;
-    facts.wait_p50 = row.wait_p50;
-    facts.wait_p99 = row.wait_p99;
+    facts.wait_mean = interval.flow->wait_mean;
+    facts.wait_p50 = interval.flow->wait_p50();
+    facts.wait_p99 = interval.flow->wait_p99();
     const std::uint64_t acks = interval.flow->ack_overflows.value_or(0);
     facts.came = interval.flow->arrived + facts.overflows - std::min(facts.overflows, acks);
   }

@@ -588,6 +588,24 @@ START_TEST(an_overflow_that_no_counter_tells) {
 }
 END_TEST
 
+START_TEST(a_message_tells_the_waits_of_its_interval) {
+  Tables tables;
+  Harvest harvest;
+  harvest.own.tcp = kind_of({{.name = "a", .drops = 4}});
+  ListenerHarvest &listener = harvest.own.tcp.listeners[0];
+  listener.dropped.overflows = 4;
+  listener.interval.runs.longest_full = 3s;
+  listener.interval.runs.longest_full_run = 3s;
+  listener.interval.flow.emplace();
+  listener.interval.flow->accepted = 20;
+  listener.interval.flow->wait_mean = 400ms;
+  tables.take(harvest);
+  const std::string message = tables.row("a").diagnosis->message;
+  ck_assert_msg(message.find("; waits: 0.4 s on average") != std::string::npos, "%s",
+                message.c_str());
+}
+END_TEST
+
 START_TEST(host_figures) {
   Tables tables;
   tables.build({{.name = "a", .peak = 10, .drops = 2}, {"b", 70}}, {{"u", 30}});
@@ -1202,10 +1220,10 @@ int main() {
       a_sampler_that_begins_anew_loses_no_drop, one_in_trouble_has_a_series_at_once, max_listeners,
       places_are_shared_by_both_kinds, places_are_200_a_second_of_the_interval,
       failed_read_moves_no_place, what_was_not_read_is_absent, drops_that_are_not_known_are_absent,
-      an_overflow_that_no_counter_tells, host_figures, harvest_and_survey_are_passed_on,
-      syn_queue_of_the_fold_is_the_sum, watched_listeners_have_series_and_names,
-      expected_listeners_keep_their_series, a_unix_path_is_watched_named_and_expected,
-      watched_listeners_are_there_whatever_listener_says,
+      an_overflow_that_no_counter_tells, a_message_tells_the_waits_of_its_interval, host_figures,
+      harvest_and_survey_are_passed_on, syn_queue_of_the_fold_is_the_sum,
+      watched_listeners_have_series_and_names, expected_listeners_keep_their_series,
+      a_unix_path_is_watched_named_and_expected, watched_listeners_are_there_whatever_listener_says,
       a_given_name_that_is_another_listeners_own_is_not_given,
       a_watch_by_the_name_that_another_gives, what_has_matched_nothing_is_told_once,
       names_with_ids_are_expected_by_themselves_only, a_kind_that_is_not_read_switches_off_no_other,
