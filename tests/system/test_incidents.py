@@ -197,7 +197,7 @@ class SlowTest(NotificationTest):
         told = self.wait_for(collectd, listener.name, "FAILURE", "")
         self.assertRegex(told.message, r"overflow, peak 1[78] of 17, \d+ drops in [\d.]+ s; slow_accept: the application "
                          r"does not keep up, a longer queue only adds waiting(; [\d.]+/s come, [\d.]+/s are accepted: no limit "
-                         r"helps)?(; the oldest waits \d(\.\d)? s)?$")
+                         r"helps)?(; waits: ((p50 [\d.]+ s, )?p99 [\d.]+ s|[\d.]+ s on average))?(; the oldest waits \d(\.\d)? s)?$")
         self.wait_for_state(collectd, listener.name, OVERFLOW)
 
     def test_overload_that_begins_late_in_an_interval(self):
