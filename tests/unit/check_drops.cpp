@@ -199,6 +199,20 @@ const std::vector<Case> &rules() {
       {.name = "the only one with two members",
        .samples = {{.moved = {low(2, 5), low(2, 3)}, .risen = {7, 0}}},
        .attributed = {{{}, {}, {7, 0}}}},
+      {.name = "the only one, known for claims that are no drops, beside one that is full a sample "
+               "later",
+       .samples = {{.moved = {low(0, 3)}},
+                   {},
+                   {.moved = {low(0, 1)}, .risen = {1, 1}},
+                   {.moved = {full(1, 3)}, .risen = {2, 2}}},
+       .seen_full = {1},
+       .attributed = {{{}, {3, 3}}}},
+      {.name = "the same, and nobody is full",
+       .samples = {{.moved = {low(0, 3)}}, {}, {.moved = {low(0, 1)}, .risen = {1, 0}}, {}},
+       .attributed = {{{1, 0}}}},
+      {.name = "the same at the end of the interval",
+       .samples = {{.moved = {low(0, 3)}}, {}, {.moved = {low(0, 1)}, .risen = {1, 0}}},
+       .attributed = {{{1, 0}}}},
       {.name = "not the only one",
        .samples = {{.moved = {low(1, 5), low(2, 5)}, .risen = {4, 0}}},
        .unattributed = {4, 0}},
@@ -1131,7 +1145,7 @@ constexpr Run counters_then_dump[] = {
     {.name = "s5",
      .mix = "SYN overflow, restarted; deferred briefly full",
      .most_percent = {0.1, 0.1, 0.1}},
-    {.name = "s6", .mix = "SYN overflow, scanned listener", .most_percent = {0.05, 0.05, 0.05}},
+    {.name = "s6", .mix = "SYN overflow, scanned listener", .most_percent = {0.05, 0.05, 0.15}},
     {.name = "s7",
      .mix = "SYN, deferred, final ACK, all permanently full",
      .most_percent = {0.65, 0.9, 1.55}},
@@ -1139,8 +1153,8 @@ constexpr Run counters_then_dump[] = {
 
 // The plugin's order.
 constexpr Run dump_then_counters[] = {
-    {.name = "rs2", .mix = "as s2", .most_percent = {0.2, 0.05, 0.05}},
-    {.name = "rs4", .mix = "as s4", .most_percent = {0.15, 0.2, 0.3}},
+    {.name = "rs2", .mix = "as s2", .most_percent = {0.05, 0.05, 0.05}},
+    {.name = "rs4", .mix = "as s4", .most_percent = {0.1, 0.15, 0.3}},
     {.name = "rs5", .mix = "as s5", .most_percent = {0.2, 0.15, 0.3}},
 };
 

@@ -51,12 +51,16 @@ void CounterSplit::end_sample(std::uint64_t amount, bool claimants_known, const 
   const bool carried_known = carried_claimants_known_ || carried_amount_ == 0;
   const bool single = claimants_known && carried_known && single_claimant();
   match(true, may_claim_waiting, granted);
+  if (std::exchange(single_waits_, false))
+    meet_carried(granted);
   const std::uint64_t left = (may_claim_waiting ? waiting_amount_ : 0) + carried_amount_ + amount_;
   const std::uint64_t claimed = sum_of(claims_);
   const bool exact = left == claimed && left >= least_exact;
   const bool few_exact =
       carried_known && left == claimed + sum_of(carried_claims_) && are_trusted(claims_);
-  if (single || exact || few_exact)
+  const bool trusted = are_trusted(claims_) && are_trusted(carried_claims_);
+  single_waits_ = single && !trusted && !exact && amount_ > 0;
+  if ((single && !single_waits_) || exact || few_exact)
     match(false, may_claim_waiting, granted);
 
   leave_carried(leaving, granted);
@@ -70,6 +74,12 @@ void CounterSplit::end_sample(std::uint64_t amount, bool claimants_known, const 
   std::swap(carried_claims_, claims_);
   claims_.clear();
   std::erase_if(carried_claims_, [](const Claim &claim) { return claim.amount == 0; });
+}
+
+/// Grants what is still carried to the claims of the same sample.
+void CounterSplit::meet_carried(std::vector<Claim> &granted) {
+  gather(carried_claims_, false);
+  carried_amount_ -= share(carried_amount_, granted);
 }
 
 bool CounterSplit::are_trusted(const std::vector<Claim> &claims) const {
@@ -328,6 +338,8 @@ void CounterSplit::grant(Claim &claim, std::uint64_t amount, std::vector<Claim> 
 void CounterSplit::settle(FunctionRef<bool(std::uint32_t)> was_full, bool keep_claims,
                           std::vector<Claim> &granted) {
   amount_ = 0;
+  if (std::exchange(single_waits_, false))
+    meet_carried(granted);
   leave_carried({}, granted);
   learn_claims();
   // match() has offered every amount to the claims of queues near full. What is left of them can

@@ -40,7 +40,9 @@ struct Claim {
 /// Claims of queues at least half full come first, all at once: a queue that is served is full
 /// between two samples, and one or two below full at each. The rest goes to others only if a single
 /// one has a claim, or if all their claims are just as much, since sk_drops counts every drop (few
-/// of listeners known for claims that were no drops do not count as that). Each claim is met by its
+/// of listeners known for claims that were no drops do not count as that). A single one so known
+/// gets the amount with the next sample, if no full queue claims it there: the counter is read
+/// after the dump, so it may hold drops that only the next dump shows. Each claim is met by its
 /// expected share (ShareFit's, else the share of the listener's recent claims that was met). If the
 /// counter moved by more or less than expected, the difference goes where the expectation is least
 /// certain. So the noise of a deferred accept takes none of the drops of an overflowing queue, and
@@ -100,6 +102,7 @@ private:
   bool single_claimant() const;
   void match(bool near_full, bool may_claim_waiting, std::vector<Claim> &granted);
   double experience(std::uint32_t listener) const;
+  void meet_carried(std::vector<Claim> &granted);
   bool are_trusted(const std::vector<Claim> &claims) const;
   double likelihood(const Claim &claim) const;
   bool claim_shares();
@@ -128,7 +131,8 @@ private:
   std::uint64_t carried_amount_ = 0;
   std::uint64_t waiting_amount_ = 0; ///< carried amount older than carried_amount_
   bool carried_claimants_known_ = false;
-  std::uint64_t left_ = 0; ///< amounts that two samples did not match
+  bool single_waits_ = false; ///< the carried amount is the only claimant's, if nobody else's
+  std::uint64_t left_ = 0;    ///< amounts that two samples did not match
   std::uint64_t unattributed_ = 0;
 };
 
