@@ -37,7 +37,7 @@ MOST_GROWTH_KB_PER_MINUTE = 300
 MOST_RESIDENT_KB = 64 * 1024
 # Of the drops. Without events those are nobody's that sockets took with them, and those of claims that count other
 # segments, too; with them all are told, but for the intervals in which they are detached.
-MOST_UNATTRIBUTED = 0.01
+MOST_UNATTRIBUTED = 0.02
 
 Held = collections.namedtuple("Held", "when resident_kb descriptors threads")
 
