@@ -56,10 +56,9 @@ void CounterSplit::end_sample(std::uint64_t amount, bool claimants_known, const 
   const std::uint64_t left = (may_claim_waiting ? waiting_amount_ : 0) + carried_amount_ + amount_;
   const std::uint64_t claimed = sum_of(claims_);
   const bool exact = left == claimed && left >= least_exact;
-  const bool few_exact =
-      carried_known && left == claimed + sum_of(carried_claims_) && are_trusted(claims_);
-  const bool trusted = are_trusted(claims_) && are_trusted(carried_claims_);
-  single_waits_ = single && !trusted && !exact && amount_ > 0;
+  const bool trusted = are_trusted(claims_);
+  const bool few_exact = trusted && carried_known && left == claimed + sum_of(carried_claims_);
+  single_waits_ = single && !exact && amount_ > 0 && !(trusted && are_trusted(carried_claims_));
   if ((single && !single_waits_) || exact || few_exact)
     match(false, may_claim_waiting, granted);
 
