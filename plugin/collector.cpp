@@ -81,10 +81,6 @@ std::string text_of(const NameCollision &collision) {
          collision.other_name;
 }
 
-void append(std::vector<LogLine> lines, std::vector<LogLine> &log) {
-  std::move(lines.begin(), lines.end(), std::back_inserter(log));
-}
-
 } // namespace
 
 Collector::Collector(std::shared_ptr<const Config> config,
@@ -102,13 +98,19 @@ Collector::Collector(std::shared_ptr<const Config> config)
 }
 
 std::vector<LogLine> Collector::start(Seconds interval) {
-  std::vector<LogLine> log;
   start_threads(interval);
-  note_silence(patience, log);
-  return log;
+  note_silence(patience);
+  return std::exchange(unsaid_, {});
 }
 
 Collector::Reading Collector::read(Seconds interval, std::chrono::milliseconds longest_wait) {
+  Reading reading = reading_without_log(interval, longest_wait);
+  reading.log = std::exchange(unsaid_, {});
+  return reading;
+}
+
+Collector::Reading Collector::reading_without_log(Seconds interval,
+                                                  std::chrono::milliseconds longest_wait) {
   Reading reading;
   const Clock::time_point begin = Clock::now();
   const Clock::time_point deadline = begin + longest_wait;
@@ -118,12 +120,12 @@ Collector::Reading Collector::read(Seconds interval, std::chrono::milliseconds l
   std::optional<Harvest> late = sampler_->try_take();
   const bool was_late = late.has_value();
   if (late)
-    reading.reports.push_back(report(std::move(*late), survey, interval, reading.log));
+    reading.reports.push_back(report(std::move(*late), survey, interval));
 
-  note_ended_threads(reading.log);
+  note_ended_threads();
   start_threads(interval);
   if (sampler_not_started_) {
-    note_silence(longest_wait, reading.log);
+    note_silence(longest_wait);
     return reading;
   }
   sampler_->ask();
@@ -137,16 +139,16 @@ Collector::Reading Collector::read(Seconds interval, std::chrono::milliseconds l
         survey = std::move(fresh);
     survey_watchdog_.note(survey.has_value(), begin, Clock::now());
   }
-  note_silence(longest_wait, reading.log);
+  note_silence(longest_wait);
   if (!harvest)
     return reading;
   reading.has_listeners = has_listeners(harvest->own);
-  reading.reports.push_back(report(std::move(*harvest), survey, interval, reading.log));
+  reading.reports.push_back(report(std::move(*harvest), survey, interval));
   return reading;
 }
 
 std::vector<LogLine> Collector::stop(std::chrono::milliseconds patience) {
-  std::vector<LogLine> log;
+  std::vector<LogLine> log = std::exchange(unsaid_, {});
   for (const bool ended : {sampler_->stop(patience), surveyor_->stop(patience)})
     if (!ended)
       log.push_back({LogLine::Level::notice, "a thread hangs in the kernel and was left behind"});
@@ -173,33 +175,32 @@ void Collector::start_threads(Seconds interval) {
 
 /// Reports threads that have ended, because they could not leave a net namespace or memory was
 /// short.
-void Collector::note_ended_threads(std::vector<LogLine> &log) {
+void Collector::note_ended_threads() {
   for (const auto &failure : {sampler_->failure(), surveyor_->failure()})
     if (failure)
-      say_once("thread", "a thread ended and was restarted: " + *failure, log);
+      say_once("thread", "a thread ended and was restarted: " + *failure);
 }
 
-void Collector::note_silence(std::chrono::milliseconds longest_wait, std::vector<LogLine> &log) {
+void Collector::note_silence(std::chrono::milliseconds longest_wait) {
   std::vector<Fault> faults;
   if (auto reason = silence_of(*sampler_, sampler_not_started_, harvest_watchdog_, longest_wait))
     faults.push_back({"listeners", std::move(*reason)});
   if (auto reason = silence_of(*surveyor_, surveyor_not_started_, survey_watchdog_, longest_wait))
     faults.push_back({"survey", std::move(*reason)});
-  append(fault_lines(thread_faults_, faults), log);
+  thread_faults_.update(faults, unsaid_);
 }
 
-Report Collector::report(Harvest harvest, const std::optional<Survey> &survey, Seconds interval,
-                         std::vector<LogLine> &log) {
-  note_harvest(harvest, survey, log);
+Report Collector::report(Harvest harvest, const std::optional<Survey> &survey, Seconds interval) {
+  note_harvest(harvest, survey);
   Report report;
   report.harvest = std::move(harvest);
   report.table = builder_.build(report.harvest, survey, interval);
   if (rows_.has_ebbed(report.table.rows.size()))
     malloc_trim(0);
   for (const std::string &notice : report.harvest.notices)
-    say_once("events", notice, log);
+    say_once("events", notice);
   for (const std::string &notice : report.table.notices)
-    say_once("table", notice, log);
+    say_once("table", notice);
   if (!std::exchange(reported_, true))
     return report;
   report.notifications = alarms_.update(alarm_inputs(report.table), report.table.measured);
@@ -209,39 +210,31 @@ Report Collector::report(Harvest harvest, const std::optional<Survey> &survey, S
   return report;
 }
 
-void Collector::note_harvest(const Harvest &harvest, const std::optional<Survey> &survey,
-                             std::vector<LogLine> &log) {
+void Collector::note_harvest(const Harvest &harvest, const std::optional<Survey> &survey) {
   for (const NamespaceHarvest &other : harvest.others) {
     if (!other.ended)
       continue;
     sampler_faults_.forget(other.label.name);
     survey_faults_.forget(other.label.name);
   }
-  append(fault_lines(sampler_faults_, harvest.faults), log);
+  sampler_faults_.update(harvest.faults, unsaid_);
   if (survey)
-    append(fault_lines(survey_faults_, survey->faults), log);
+    survey_faults_.update(survey->faults, unsaid_);
   const auto note_collisions = [&](const NamespaceHarvest &of) {
     for (const FamilyHarvest *family : {&of.tcp, of.unix_sockets ? &*of.unix_sockets : nullptr})
       if (family != nullptr)
         for (const NameCollision &collision : family->collisions)
-          say_once("collision", text_of(collision), log);
+          say_once("collision", text_of(collision));
   };
   note_collisions(harvest.own);
   for (const NamespaceHarvest &other : harvest.others)
     note_collisions(other);
 }
 
-void Collector::say_once(const char *kind, const std::string &notice, std::vector<LogLine> &log) {
+void Collector::say_once(const char *kind, const std::string &notice) {
+  unsaid_.reserve(unsaid_.size() + 1);
   if (auto line = notices_.say(kind, notice, Clock::now()))
-    log.push_back({LogLine::Level::notice, std::move(*line)});
-}
-
-std::vector<LogLine> fault_lines(FaultLog &log, const std::vector<Fault> &faults) {
-  std::vector<LogLine> lines;
-  for (FaultLog::Line &line : log.update(faults))
-    lines.push_back(
-        {line.begins ? LogLine::Level::warning : LogLine::Level::notice, std::move(line.text)});
-  return lines;
+    unsaid_.push_back({LogLine::Level::notice, std::move(*line)});
 }
 
 } // namespace backlog

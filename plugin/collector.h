@@ -47,13 +47,6 @@ public:
   virtual bool stop(std::chrono::milliseconds patience) = 0;
 };
 
-struct LogLine {
-  enum class Level : std::uint8_t { notice, warning };
-
-  Level level = Level::notice;
-  std::string text;
-};
-
 /// One interval to publish. It can only be moved, because the rows refer to the harvest.
 struct Report {
   Report() = default;
@@ -103,13 +96,12 @@ public:
 private:
   template <class Thread> std::optional<int> start_thread(Thread &thread, Seconds interval);
   void start_threads(Seconds interval);
-  void note_ended_threads(std::vector<LogLine> &log);
-  void note_silence(std::chrono::milliseconds longest_wait, std::vector<LogLine> &log);
-  Report report(Harvest harvest, const std::optional<Survey> &survey, Seconds interval,
-                std::vector<LogLine> &log);
-  void note_harvest(const Harvest &harvest, const std::optional<Survey> &survey,
-                    std::vector<LogLine> &log);
-  void say_once(const char *kind, const std::string &notice, std::vector<LogLine> &log);
+  Reading reading_without_log(Seconds interval, std::chrono::milliseconds longest_wait);
+  void note_ended_threads();
+  void note_silence(std::chrono::milliseconds longest_wait);
+  Report report(Harvest harvest, const std::optional<Survey> &survey, Seconds interval);
+  void note_harvest(const Harvest &harvest, const std::optional<Survey> &survey);
+  void say_once(const char *kind, const std::string &notice);
 
   std::shared_ptr<const Config> config_;
   std::unique_ptr<AnsweringThread<Harvest>> sampler_;
@@ -122,6 +114,7 @@ private:
   FaultLog survey_faults_;
   FaultLog thread_faults_;
   NoticeLog notices_;
+  std::vector<LogLine> unsaid_;            ///< outlives a reading that an exception ends
   std::optional<int> sampler_not_started_; ///< the errno; likewise the next
   std::optional<int> surveyor_not_started_;
   ReplyWatchdog harvest_watchdog_;
@@ -129,8 +122,5 @@ private:
   bool reported_ = false;
   HighWater rows_{1000, 3};
 };
-
-/// The faults that began and ended, as lines for the log.
-std::vector<LogLine> fault_lines(FaultLog &log, const std::vector<Fault> &faults);
 
 } // namespace backlog

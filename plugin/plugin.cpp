@@ -94,7 +94,9 @@ void write_table(TableContents &contents) {
     if (running->config->table_file_given || running->config->table_group ||
         failure->code != ENOENT)
       faults.push_back({"table file", failure->message()});
-  log_lines(fault_lines(running->table_faults, faults));
+  std::vector<LogLine> log;
+  running->table_faults.update(faults, log);
+  log_lines(log);
 }
 
 void publish(Report &report, Seconds interval) {

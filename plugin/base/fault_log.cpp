@@ -1,5 +1,7 @@
 #include "fault_log.h"
 
+#include <algorithm>
+#include <iterator>
 #include <set>
 #include <string_view>
 
@@ -7,21 +9,24 @@ namespace backlog {
 
 std::string of_net_namespace(const std::string &name) { return " of net namespace " + name; }
 
-std::vector<FaultLog::Line> FaultLog::update(const std::vector<Fault> &faults) {
-  std::vector<Line> lines;
+void FaultLog::update(const std::vector<Fault> &faults, std::vector<LogLine> &log) {
+  std::vector<LogLine> lines;
+  std::map<std::string, FaultSpell> standing = standing_;
   std::set<std::string_view> current;
   for (const Fault &fault : faults)
-    if (current.insert(fault.part).second && standing_[fault.part].fails())
-      lines.push_back({true, "no " + fault.part + ": " + fault.reason});
-  for (auto standing = standing_.begin(); standing != standing_.end();) {
-    if (current.contains(standing->first) || !standing->second.goes_well()) {
-      ++standing;
+    if (current.insert(fault.part).second && standing[fault.part].fails())
+      lines.push_back({LogLine::Level::warning, "no " + fault.part + ": " + fault.reason});
+  for (auto each = standing.begin(); each != standing.end();) {
+    if (current.contains(each->first) || !each->second.goes_well()) {
+      ++each;
       continue;
     }
-    lines.push_back({false, standing->first + " can be read again"});
-    standing = standing_.erase(standing);
+    lines.push_back({LogLine::Level::notice, each->first + " can be read again"});
+    each = standing.erase(each);
   }
-  return lines;
+  log.reserve(log.size() + lines.size());
+  std::move(lines.begin(), lines.end(), std::back_inserter(log));
+  standing_.swap(standing);
 }
 
 void FaultLog::forget(const std::string &net_namespace) {

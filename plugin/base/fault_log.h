@@ -1,6 +1,7 @@
 #pragma once
 
 #include "fault_spell.h"
+#include "log_line.h"
 
 #include <map>
 #include <string>
@@ -17,16 +18,13 @@ struct Fault {
 /// Suffix of the part, for a net namespace other than collectd's own.
 std::string of_net_namespace(const std::string &name);
 
-/// Turns the faults of each interval into one line when a fault begins and one when it has not been
-/// seen for three intervals, so that a fault in every other interval is not logged again and again.
+/// Turns the faults of each interval into a warning when a fault begins and a notice when it has
+/// not been seen for three intervals, so that a fault in every other interval is not logged again
+/// and again.
 class FaultLog {
 public:
-  struct Line {
-    bool begins; ///< false: the fault has ended
-    std::string text;
-  };
-
-  std::vector<Line> update(const std::vector<Fault> &faults);
+  /// Adds the lines to the log. If it throws, nothing has changed.
+  void update(const std::vector<Fault> &faults, std::vector<LogLine> &log);
   /// Forgets the faults of a net namespace that is gone; they end without a line.
   void forget(const std::string &net_namespace);
 

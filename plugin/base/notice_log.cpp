@@ -16,15 +16,16 @@ std::optional<std::string> NoticeLog::say(std::string_view kind, const std::stri
   }
   if (notices.lines >= lines_a_day || notices.said.contains(text))
     return std::nullopt;
+  const bool is_last = notices.lines + 1 == lines_a_day;
+  std::string line = is_last ? text + " (and no more of this kind for a day)" : text;
   notices.order.push_back(text);
   notices.said.insert(text);
   if (notices.order.size() > most_remembered) {
     notices.said.erase(notices.order.front());
     notices.order.pop_front();
   }
-  if (++notices.lines == lines_a_day)
-    return text + " (and no more of this kind for a day)";
-  return text;
+  ++notices.lines;
+  return line;
 }
 
 } // namespace backlog

@@ -20,6 +20,7 @@ public:
   static constexpr std::size_t lines_a_day = 100; ///< per kind
 
   /// Returns the line to log; nullopt if it was logged before or the limit is reached.
+  /// What an exception kept from being said is said the next time.
   std::optional<std::string> say(std::string_view kind, const std::string &text, TimePoint now);
 
 private:

@@ -49,7 +49,7 @@ class ShortMemoryTest(SystemTest):
                     listener.fill(3)
                     collectd.wait_for_value(listener.name, "queue_length-accept", 3)
                     if rate == max(RATES):  # at the lower one a thread may get all that it asks for
-                        self.assertIn("a thread ended and was restarted: std::bad_alloc", collectd.log())
+                        collectd.wait_for_log("a thread ended and was restarted: std::bad_alloc")
                     collectd.stop()
                     self.assertEqual(collectd.status, 0)
 

@@ -33,6 +33,7 @@ public:
     int starts = 0;
     int questions = 0;
     bool ends_in_time = true;
+    bool memory_is_short = false; ///< of taking an answer
     std::string *calls = nullptr; ///< if set, grows by one letter for each
   };
 
@@ -52,6 +53,8 @@ public:
   }
   std::optional<Answer> take_until(TimePoint) override {
     note_call('!');
+    if (script_->memory_is_short)
+      throw std::bad_alloc();
     return take(script_->in_time);
   }
   std::optional<Answer> try_take() override { return take(script_->at_once); }
@@ -236,6 +239,26 @@ START_TEST(an_ended_thread_is_started_anew_and_said_once) {
 }
 END_TEST
 
+START_TEST(what_a_reading_had_to_say_is_said_though_it_failed) {
+  World world;
+  (void)world.collector.start(interval);
+  world.sampler->runs = false;
+  world.sampler->failure = "std::bad_alloc";
+  world.sampler->memory_is_short = true;
+  for (int i = 0; i < 2; ++i)
+    try {
+      (void)world.read();
+      ck_abort_msg("no exception");
+    } catch (const std::bad_alloc &) {
+    }
+  world.sampler->memory_is_short = false;
+  world.sampler->failure.reset();
+  const Collector::Reading reading = world.read();
+  ck_assert_int_eq(lines_with(reading.log, "a thread ended and was restarted: std::bad_alloc"), 1);
+  ck_assert_int_eq(lines_with(world.read().log, "a thread ended"), 0);
+}
+END_TEST
+
 START_TEST(a_surveyor_that_cannot_start_holds_up_nothing) {
   World world;
   world.surveyor->refuses_to_start = EAGAIN;
@@ -316,7 +339,8 @@ int main() {
       a_late_harvest_comes_before_the_one_asked_for, a_late_harvest_is_told_though_none_follows,
       a_late_survey_serves_until_a_fresh_one_is_there, without_a_survey_the_harvest_goes_out,
       the_survey_is_asked_for_when_the_harvest_is_there,
-      an_ended_thread_is_started_anew_and_said_once, a_surveyor_that_cannot_start_holds_up_nothing,
-      a_sampler_that_cannot_start_is_tried_again, a_thread_that_is_left_behind_is_said,
-      both_threads_over_some_intervals);
+      an_ended_thread_is_started_anew_and_said_once,
+      what_a_reading_had_to_say_is_said_though_it_failed,
+      a_surveyor_that_cannot_start_holds_up_nothing, a_sampler_that_cannot_start_is_tried_again,
+      a_thread_that_is_left_behind_is_said, both_threads_over_some_intervals);
 }

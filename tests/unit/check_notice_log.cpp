@@ -1,5 +1,6 @@
 #include "fault_spell.h"
 #include "notice_log.h"
+#include "short_memory.h"
 #include "test_program.h"
 
 #include <string>
@@ -69,8 +70,32 @@ START_TEST(a_fault_begins_once_and_ends_once) {
 }
 END_TEST
 
+START_TEST(a_notice_is_said_once_whichever_allocation_fails) {
+  const std::string text(40, 'n');
+  std::size_t failures = 0;
+  for (std::size_t enough = 0; failures == enough; ++enough) {
+    NoticeLog log;
+    const NoticeLog::TimePoint now;
+    std::optional<std::string> said;
+    allocations_left = enough;
+    try {
+      said = log.say("a", text, now);
+    } catch (const std::bad_alloc &) {
+      ++failures;
+    }
+    allocations_left.reset();
+    if (!said)
+      said = log.say("a", text, now);
+    assert_text(said.value_or("-"), text);
+    ck_assert(!log.say("a", text, now));
+  }
+  ck_assert_uint_gt(failures, 2);
+}
+END_TEST
+
 int main() {
   return run_tests("notice_log", each_notice_is_said_once,
                    a_kind_that_says_much_silences_itself_only_and_for_a_day,
-                   what_is_remembered_is_bounded, a_fault_begins_once_and_ends_once);
+                   what_is_remembered_is_bounded, a_notice_is_said_once_whichever_allocation_fails,
+                   a_fault_begins_once_and_ends_once);
 }
