@@ -99,11 +99,17 @@ void write_table(TableContents &contents) {
   log_lines(log);
 }
 
+/// Notifications go last, because collectd waits for their receivers, and also when memory has run
+/// out before, because no later interval repeats them.
 void publish(Report &report, Seconds interval) {
-  dispatch_values(report.table, running->config->values, interval);
-  if (report.contents)
-    write_table(*report.contents);
-  // Last, because collectd waits for the receivers of notifications.
+  try {
+    dispatch_values(report.table, running->config->values, interval);
+    if (report.contents)
+      write_table(*report.contents);
+  } catch (...) {
+    notify(report.notifications, report.table);
+    throw;
+  }
   notify(report.notifications, report.table);
 }
 
