@@ -62,6 +62,9 @@ static __always_inline __u64 us_until(__u64 time, __u64 us) {
   return waited >> (EVENT_TIME_BITS - 1) ? 0 : waited;
 }
 
+/* Not static, so that the verifier walks its many paths once and not at each call. */
+__noinline __u32 bound_of(__u64 us) { return event_bound_of(us); }
+
 struct account {
   struct event_queue *queue;
   struct event_bounds *bounds;
@@ -88,8 +91,8 @@ static long account_next(__u32 step, struct account *account) {
   struct event_queue *queue = account->queue;
   __u64 time = queue->latest[next % EVENT_LATEST];
   if (is_time_of(time, next)) {
-    add_bounds(account->bounds, event_bound_of(us_until(time, account->waiting_us)),
-               event_bound_of(us_until(time, account->now_us)), 1);
+    add_bounds(account->bounds, bound_of(us_until(time, account->waiting_us)),
+               bound_of(us_until(time, account->now_us)), 1);
     account->next = next + 1;
     return 0;
   }
@@ -103,9 +106,9 @@ static long account_next(__u32 step, struct account *account) {
   __u32 low = 0;
   __u32 high = EVENT_BOUNDS - 1;
   if (is_time_of(before, mark << stride))
-    high = event_bound_of(us_until(before, account->now_us));
+    high = bound_of(us_until(before, account->now_us));
   if (is_time_of(after, (mark + 1) << stride))
-    low = event_bound_of(us_until(after, account->waiting_us));
+    low = bound_of(us_until(after, account->waiting_us));
   add_bounds(account->bounds, low, high, count);
   account->next = next + count;
   return 0;
