@@ -141,6 +141,12 @@ def limit_change():
                  f"{series.prometheus} - ({series.prometheus} offset $__interval)", "change")
 
 
+def counts_of_waits():
+    """Of backlog-table --openmetrics by node_exporter, whose instance is the host's name, or more of it, and a port."""
+    buckets = 'backlog_accept_wait_seconds_bucket{listener=~"$listener",instance=~"$host([.:].*)?"}'
+    return Query("", "", f"sum by (le) (increase({buckets}[$__rate_interval]))", "{le}")
+
+
 def drops_of_all_hosts():
     series = Series("packets", "dropped", "host")
     inner = every_interval('non_negative_derivative(last("value"), 1s) AS "drops"', series, '"host"')
@@ -251,6 +257,10 @@ PAGES = {
         panel("Drops of the host", rate("protocol_counter", "ListenOverflows", "ListenOverflows", instance="kernel"),
               rate("protocol_counter", "ListenDrops", "ListenDrops", instance="kernel"),
               rate("packets", "dropped_unattributed", "given to no listener", instance="kernel"), unit="cps", width=24),
+        panel("Waits by length (backlog-table --openmetrics)", counts_of_waits(), kind="heatmap", unit="s", width=24,
+              stores=("prometheus",),
+              description="How many of those whom the application accepted had waited at most that long. Prometheus has "
+                          "it of node_exporter's textfile collector: conf/nms/prometheus."),
     )),
     "sampler": ("Health of the plugin backlog", (
         panel("Values received per minute", values_of_each_host(),
@@ -288,7 +298,7 @@ ALL_VALUE = {"graphite": "*", "influxdb": ".*", "prometheus": ".*"}
 LEGEND_WORDS = {
     "graphite": {},  # aliasByNode
     "influxdb": {"host": "$tag_host", "listener": "$tag_instance"},
-    "prometheus": {"host": "{{instance}}", "listener": "{{backlog}}"},
+    "prometheus": {"host": "{{instance}}", "listener": "{{backlog}}", "le": "{{le}}"},
 }
 
 
@@ -307,7 +317,8 @@ def target(store, kind, query, number):
     if store == "influxdb":
         return {**common, "rawQuery": True, "query": text, "alias": legend,
                 "resultFormat": "table" if kind == "table" else "time_series"}
-    shape = {"instant": True, "range": False, "format": "table"} if kind == "table" else {"range": True}
+    shape = {"table": {"instant": True, "range": False, "format": "table"},
+             "heatmap": {"range": True, "format": "heatmap"}}.get(kind, {"range": True})
     return {**common, "expr": text, "legendFormat": legend, **shape}
 
 
@@ -318,6 +329,8 @@ def override(name, *properties, regex=False):
 
 def field_config(each):
     custom, overrides = {}, []
+    if each.type == "heatmap":  # the unit is the axis's
+        return {"defaults": {"custom": {"scaleDistribution": {"type": "linear"}}}, "overrides": []}
     defaults = {"unit": each.unit, "min": 0, "thresholds": {
         "mode": "absolute", "steps": each.options.get("thresholds", GREEN)}}
     if each.type == "timeseries":
@@ -349,6 +362,13 @@ def panel_options(each):
         return {"showValue": "auto", "mergeValues": True, "rowHeight": 0.8,
                 "tooltip": {"mode": "single", "sort": "none"},
                 "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []}}
+    if each.type == "heatmap":
+        return {"calculate": False, "cellGap": 1, "showValue": "never", "yAxis": {"unit": each.unit},
+                "cellValues": {"unit": "short"}, "rowsFrame": {"layout": "le"}, "filterValues": {"le": 1e-9},
+                "color": {"mode": "scheme", "scheme": "Oranges", "scale": "exponential", "exponent": 0.5, "fill": "orange",
+                          "reverse": False, "steps": 64},
+                "exemplars": {"color": "orange"}, "legend": {"show": True},
+                "tooltip": {"mode": "single", "yHistogram": False}}
     return {"showHeader": True, "cellHeight": "sm", "frameIndex": 0}
 
 
@@ -409,6 +429,7 @@ def variable(store, name, several):
 
 def grafana_dashboard(store, page):
     title, panels = PAGES[page]
+    panels = [each for each in panels if store in each.options.get("stores", STORES)]
     one_listener = page == "listener"
     variables = [{"name": "datasource", "label": "Data source", "type": "datasource", "query": store, "refresh": 1,
                   "includeAll": False, "multi": False, "hide": 0, "skipUrlSync": False, "options": [],

@@ -24,7 +24,8 @@ const made = {
   dashboard: schema("dashboard", "Dashboard"),
   panels: {},
 };
-for (const [kind, folder] of [["timeseries", "timeseries"], ["state-timeline", "statetimeline"], ["table", "table"]]) {
+for (const [kind, folder] of [["timeseries", "timeseries"], ["state-timeline", "statetimeline"], ["table", "table"],
+  ["heatmap", "heatmap"]]) {
   const panel = `composable/${folder}/panelcfg`;
   made.panels[kind] = { options: schema(panel, "Options"), custom: schema(panel, "FieldConfig") };
 }

@@ -197,8 +197,10 @@ class MetricsTest(PrometheusTest):
 
     def test_textfile_collector(self):
         """What the unit of conf/nms writes, fetched by Prometheus from node_exporter."""
-        self.publish(listener("tcp_any_80", has=ALL, peak=40, dropped=12, overflows=12, wait_counts=[0] * 5 + [2] + [6] * 6),
-                     listener("unix_a", path=r"/\xc3\xa4", **UNIX))
+        def waits(count):
+            self.publish(listener("tcp_any_80", has=ALL, peak=40, dropped=12, overflows=12,
+                                  wait_counts=[0] * 5 + [2] + [2 + count] * 6), listener("unix_a", path=r"/\xc3\xa4", **UNIX))
+        waits(4)
         folder = self.directory / "textfiles"
         folder.mkdir()
         unit = shipped("prometheus/backlog-textfile.service", {
@@ -218,6 +220,18 @@ class MetricsTest(PrometheusTest):
         self.assertEqual(self.query('sum(backlog_drops_total{reason="overflow"})')[0][1], "12")
         (labels, value), = self.query("histogram_quantile(0.5, backlog_accept_wait_seconds_bucket)")
         self.assertEqual((labels["listener"], value), ("tcp_any_80", "0.625"))
+        (panel,) = (panel for panel in json.loads(
+            (NMS.parent / "dashboards/grafana-prometheus-listener.json").read_text())["panels"] if panel["type"] == "heatmap")
+        text = panel["targets"][0]["expr"].replace("$__rate_interval", "1m").replace("$listener", "tcp_any_80").replace(
+            "$host", "127[.]0[.]0[.]1")
+        waits(70)
+        subprocess.run(["/bin/sh", "-c", command], check=True)
+
+        def rises():
+            return {labels["le"]: float(value) for labels, value in self.query(text) if float(value) > 0}
+        found = wait_until(rises, 30, "waits by length")
+        self.assertEqual(len(found), 6)  # from the bucket on that has 66 more
+        self.assertIn("+Inf", found)
         metadata = json.loads(fetch(f"http://127.0.0.1:{PROMETHEUS_PORT}/api/v1/metadata?metric=backlog_drops_total"))
         self.assertEqual(metadata["data"]["backlog_drops_total"][0]["type"], "counter")
 
