@@ -7,41 +7,64 @@
 
 #include "event_kernel.bpf.h"
 
+#include <bpf/bpf_endian.h>
+
 char dual_license[] SEC("license") = "Dual MIT/GPL";
 
 SOCKET_MAP(frees, struct event_frees);
 
-enum { TCP_OFFSET_OFFSET = 12, TCP_FLAGS_OFFSET = 13, TCP_FLAG_FIN = 1, TCP_FLAG_ACK = 16 };
+/* The clients of the latest segments that found an accept queue full, each with the sequence number
+   of its first. */
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, EVENT_CLIENTS);
+  __type(key, struct event_client);
+  __type(value, __u32);
+} refused SEC(".maps");
+
+enum {
+  IPV4_SOURCE_OFFSET = 12,
+  IPV6_SOURCE_OFFSET = 8,
+  IPV6_VERSION = 6,
+  TCP_NUMBER_OFFSET = 4,
+  TCP_FLAGS_OFFSET = 13,
+  TCP_FLAG_ACK = 16
+};
 
 #define REASON(NAME) (int)bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_##NAME)
 
-static __always_inline __u8 header_byte(const struct sk_buff *skb, int offset) {
-  __u8 byte = 0;
-  bpf_probe_read_kernel(&byte, sizeof(byte), skb->head + skb->transport_header + offset);
-  return byte;
-}
-
 static __always_inline bool has_ack(const struct sk_buff *skb) {
-  return header_byte(skb, TCP_FLAGS_OFFSET) & TCP_FLAG_ACK;
-}
-
-/* Whether it is data or a FIN: tcp_v4_rcv() has taken off what is before the TCP header. */
-static __always_inline bool follows_final_ack(const struct sk_buff *skb) {
-  __u32 header = (header_byte(skb, TCP_OFFSET_OFFSET) >> 4) * 4;
-  return skb->len > header || header_byte(skb, TCP_FLAGS_OFFSET) & TCP_FLAG_FIN;
+  __u8 flags = 0;
+  bpf_probe_read_kernel(&flags, sizeof(flags),
+                        skb->head + skb->transport_header + TCP_FLAGS_OFFSET);
+  return flags & TCP_FLAG_ACK;
 }
 
 static __always_inline bool is_full(const struct sock *sk) {
   return sk->sk_ack_backlog > sk->sk_max_ack_backlog;
 }
 
-/* Then the final ACK is dropped though there is room (tcp_check_req()), and data ends a handshake.
- */
-static __always_inline bool defers_accept(struct sock *sk) {
-  __u8 seconds = 0;
-  bpf_core_read(&seconds, sizeof(seconds),
-                &((struct inet_connection_sock *)sk)->icsk_accept_queue.rskq_defer_accept);
-  return seconds != 0;
+/* Whether it is the first segment of a client that found the accept queue full. A client that comes
+   anew with the same address and port has another initial sequence number. */
+static __always_inline bool is_first(const struct sk_buff *skb, __u64 listener) {
+  struct event_client client = {.listener = listener};
+  const unsigned char *network = skb->head + skb->network_header;
+  const unsigned char *transport = skb->head + skb->transport_header;
+  __u8 version = 0;
+  __be32 number = 0;
+  bpf_probe_read_kernel(&version, sizeof(version), network);
+  if (version >> 4 == IPV6_VERSION)
+    bpf_probe_read_kernel(client.address, sizeof(client.address), network + IPV6_SOURCE_OFFSET);
+  else
+    bpf_probe_read_kernel(client.address, sizeof(__be32), network + IPV4_SOURCE_OFFSET);
+  bpf_probe_read_kernel(&client.port, sizeof(client.port), transport);
+  bpf_probe_read_kernel(&number, sizeof(number), transport + TCP_NUMBER_OFFSET);
+  __u32 sent = bpf_ntohl(number);
+  const __u32 *first = bpf_map_lookup_elem(&refused, &client);
+  if (first && sent - *first < EVENT_FIRST_WINDOW)
+    return false;
+  bpf_map_update_elem(&refused, &client, &sent, BPF_ANY);
+  return true;
 }
 
 SEC("tp_btf/kfree_skb")
@@ -76,9 +99,9 @@ int BPF_PROG(freed, struct sk_buff *skb, void *location, int reason, struct sock
     __sync_fetch_and_add(&entry->overflowed, 1);
   if (!is_cookie && !has_overflowed)
     return 0;
-  if (follows_final_ack(skb) && (is_cookie || !defers_accept(rx_sk)))
-    __sync_fetch_and_add(&entry->repeated, 1);
-  else
+  if (is_first(skb, cookie))
     __sync_fetch_and_add(&entry->final_acks, 1);
+  else
+    __sync_fetch_and_add(&entry->repeated, 1);
   return 0;
 }

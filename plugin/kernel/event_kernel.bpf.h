@@ -77,17 +77,9 @@ struct tcp_sock {
   __u32 lsndtime;
 } RELOCATED;
 
-struct request_sock_queue {
-  __u8 rskq_defer_accept;
-} RELOCATED;
-
-struct inet_connection_sock {
-  struct request_sock_queue icsk_accept_queue;
-} RELOCATED;
-
 struct sk_buff {
-  unsigned int len;
   unsigned char *head;
+  __u16 network_header;
   __u16 transport_header;
 } RELOCATED;
 

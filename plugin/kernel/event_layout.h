@@ -7,7 +7,9 @@
 
 enum {
   EVENT_LISTENERS = 16384, /* entries of each map; an entry takes about 150 bytes while it exists */
-  EVENT_NAMESPACES = 1024, /* net namespaces whose queues wake the reader */
+  EVENT_CLIENTS = 8192,    /* refused clients that are known again; all together take 0.8 MB */
+  EVENT_FIRST_WINDOW = 1 << 20, /* bytes that a client may send before it is accepted */
+  EVENT_NAMESPACES = 1024,      /* net namespaces whose queues wake the reader */
   EVENT_WAIT_BUCKETS =
       24, /* bucket i counts waits of less than 2^i jiffies, the last one all longer ones */
   EVENT_WAKE_SHARE = 8,      /* a queue wakes the reader above 1/8 of its limit */
@@ -45,8 +47,16 @@ struct event_frees {
   __u64 freed;      /* all segments that sk_drops counts */
   __u64 overflowed; /* final ACKs and data that found the accept queue full; Linux 6.15 and later */
   /* The next two are of segments that found the accept queue full, cookies included. */
-  __u64 final_acks; /* that end a handshake: one of each client, and one for each further SYN-ACK */
-  __u64 repeated;   /* that the same clients sent afterwards: data or FIN */
+  __u64 final_acks; /* the first one of each client; it ends the handshake */
+  __u64 repeated;   /* that the same clients sent afterwards: data, FIN, ACKs of further SYN-ACKs */
+};
+
+/* A client of a listening socket. */
+struct event_client {
+  __u64 listener;   /* its cookie */
+  __u8 address[16]; /* network byte order; IPv4 in the first four */
+  __u16 port;       /* network byte order */
+  __u16 padding[3];
 };
 
 /* How long accepted connections had waited. */

@@ -39,15 +39,13 @@ constexpr std::size_t most_groups = 512;
 void RefusedClients::expect(Group group, TimePoint sent_from, TimePoint sent_until) {
   if (group.clients == 0)
     return;
-  // Of SYN-ACKs none is linear (reqsk_timer_handler(), net/ipv4/inet_connection_sock.c).
-  const unsigned linear = group.by_final_ack ? 0 : std::min(group.attempts, linear_timeouts);
+  const unsigned linear = std::min(group.attempts, linear_timeouts);
   const std::chrono::nanoseconds after = first_timeout * (1U << (group.attempts - linear));
   group.due_from = sent_from + after - tick;
   group.due_until = sent_until + after + after / lateness_share + slack;
   group.first_due_until = group.due_until;
   const auto joined = std::find_if(groups_.rbegin(), groups_.rend(), [&](const Group &other) {
-    return other.attempts == group.attempts && other.by_final_ack == group.by_final_ack &&
-           group.due_until - other.first_due_until <= slack;
+    return other.attempts == group.attempts && group.due_until - other.first_due_until <= slack;
   });
   if (joined != groups_.rend()) {
     joined->clients += group.clients;
@@ -87,30 +85,21 @@ void RefusedClients::note(const Sample &sample) {
 }
 
 template <class Use>
-std::uint64_t RefusedClients::take_due(std::uint64_t segments, bool by_final_ack, TimePoint now,
-                                       Use use) {
+std::uint64_t RefusedClients::take_due(std::uint64_t segments, TimePoint now, Use use) {
   const std::size_t known = groups_.size();
   for (std::size_t i = 0; i < known && segments > 0; ++i) {
     Group due = groups_[i];
-    if (due.due_from > now || due.by_final_ack != by_final_ack || due.clients == 0)
+    if (due.due_from > now || due.clients == 0)
       continue;
     due.clients = std::min(segments, due.clients);
     due.excess *= static_cast<double>(due.clients) / static_cast<double>(groups_[i].clients);
     groups_[i].clients -= due.clients;
     groups_[i].excess -= due.excess;
     segments -= due.clients;
-    is_mixed_ = is_mixed_ || !by_final_ack;
+    is_mixed_ = true;
     use(due);
   }
   return segments;
-}
-
-std::uint64_t RefusedClients::take_expected(std::uint64_t segments, bool by_final_ack,
-                                            const Sample &sample) {
-  return take_due(segments, by_final_ack, sample.now, [&](Group due) {
-    ++due.attempts;
-    expect(due, sample.before, sample.now);
-  });
 }
 
 void RefusedClients::note_syns(const Sample &sample) {
@@ -121,7 +110,10 @@ void RefusedClients::note_syns(const Sample &sample) {
   if (sample.syns_again)
     again = std::min(again, may_be_again_);
   newcomers -= again;
-  const std::uint64_t others = take_expected(again, false, sample);
+  const std::uint64_t others = take_due(again, sample.now, [&](Group due) {
+    ++due.attempts;
+    expect(due, sample.before, sample.now);
+  });
   may_be_again_ -= std::min(may_be_again_, again - others);
   newcomers += others;
   Group group;
@@ -139,14 +131,10 @@ void RefusedClients::note_connected(const Sample &sample) {
     connected_since_ = sample.before;
   if (sample.refused.final_acks + sample.refused.repeated > 0)
     connected_seen_ = sample.now;
-  Group group;
-  group.by_final_ack = true;
-  group.clients = take_expected(sample.refused.final_acks, true, sample);
   // The SYN that was refused before has found room this time, but not the ACK.
-  const std::uint64_t newcomers = take_due(group.clients, false, sample.now,
+  const std::uint64_t newcomers = take_due(sample.refused.final_acks, sample.now,
                                            [&](const Group &due) { connected_ += due.excess; });
   connected_ += static_cast<double>(newcomers);
-  expect(group, sample.before, sample.now);
 }
 
 void RefusedClients::note_length(const Sample &sample) {

@@ -27,8 +27,8 @@ public:
   /// Segments that found the queue full.
   struct Segments {
     std::uint64_t syns = 0;       ///< and those of which only the number is known
-    std::uint64_t final_acks = 0; ///< that end a handshake
-    std::uint64_t repeated = 0;   ///< sent afterwards by the clients of final_acks: data or FIN
+    std::uint64_t final_acks = 0; ///< that end a handshake, the first of each client
+    std::uint64_t repeated = 0;   ///< sent afterwards by the clients of final_acks
   };
   /// A look at the queue now, and what has happened since the one `before`.
   struct Sample {
@@ -56,9 +56,8 @@ private:
   /// group.
   struct Group {
     std::uint64_t clients = 0;
-    double excess = 0;         ///< clients of them that would still be in the queue
-    unsigned attempts = 0;     ///< SYNs, or SYN-ACKs, sent again so far
-    bool by_final_ack = false; ///< their final ACK was refused
+    double excess = 0;     ///< clients of them that would still be in the queue
+    unsigned attempts = 0; ///< SYNs sent again so far
     TimePoint due_from;
     TimePoint due_until;
     TimePoint first_due_until; ///< the same for the clients that came first
@@ -66,10 +65,7 @@ private:
   void expect(Group group, TimePoint sent_from, TimePoint sent_until);
   /// Takes as many of the clients that are due as there are segments; returns how many segments are
   /// of others.
-  template <class Use>
-  std::uint64_t take_due(std::uint64_t segments, bool by_final_ack, TimePoint now, Use use);
-  /// Likewise, and expects them later again.
-  std::uint64_t take_expected(std::uint64_t segments, bool by_final_ack, const Sample &sample);
+  template <class Use> std::uint64_t take_due(std::uint64_t segments, TimePoint now, Use use);
   void note_syns(const Sample &sample);
   void note_connected(const Sample &sample);
   void note_length(const Sample &sample);

@@ -79,7 +79,6 @@ class Incident:
     somaxconn: int | None = None          # that limits, instead of listen()
     linear_timeouts: int | None = None    # net.ipv4.tcp_syn_linear_timeouts
     other_namespace: bool = False
-    at_most: float = 1.1                  # times the truth
 
     @property
     def is_unix(self):

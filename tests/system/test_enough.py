@@ -3,10 +3,12 @@
 again. Nobody is accepted meanwhile, so that the truth is their number."""
 
 import collections
+import contextlib
 import os
 import pathlib
 import re
 import signal
+import socket
 import time
 
 import system_test
@@ -29,9 +31,12 @@ ENOUGH = r"; a limit of (\d+) would have held them$"
 
 
 class EnoughTest(NotificationTest):
-    def meet(self, collectd, incident, limit=None):
-        """The listener, after the incident; the limit is the incident's but where it is told."""
+    def meet(self, collectd, incident, limit=None, deferred=False):
+        """The listener, after the incident; the limit is the incident's but where it is told. deferred: it waits for
+        requests (TCP_DEFER_ACCEPT), which all clients send."""
         listener = self.listener(limit=incident.limit if limit is None else limit)
+        if deferred:
+            listener.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 30)
         collectd.wait(lambda: collectd.values(listener.name, STATE), what="the listener's state")
         server = self.fork(service(listener))
         os.kill(server.pid, signal.SIGSTOP)
@@ -42,6 +47,10 @@ class EnoughTest(NotificationTest):
         for number in range(incident.clients):
             time.sleep(max(0.0, begin + incident.over * number / incident.clients - time.monotonic()))
             listener.connect()
+        if deferred:
+            for client in listener.clients:
+                with contextlib.suppress(BlockingIOError):  # its SYN was refused
+                    client.send(b"request")
         time.sleep(max(0.0, begin + incident.pause - time.monotonic()))
         os.kill(server.pid, signal.SIGCONT)
         return listener
@@ -53,11 +62,11 @@ class EnoughTest(NotificationTest):
             return limits[-1] if limits else None
         return collectd.wait(find, 20, "what would have been enough")
 
-    def check(self, events, incidents):
+    def check(self, events, incidents, deferred=False):
         collectd = self.started(f"Events {events}\nValues full\nSamplerBudget 10", interval=1)
         for incident in incidents:
             with self.subTest(incident=incident, events=events):
-                listener = self.meet(collectd, incident)
+                listener = self.meet(collectd, incident, deferred=deferred)
                 told = self.told_limit(collectd, listener)
                 self.assertGreaterEqual(told, incident.clients - 1)
                 self.assertLessEqual(told, 1.1 * incident.clients)
@@ -66,6 +75,9 @@ class EnoughTest(NotificationTest):
 
     def test_with_events(self):
         self.check("auto", INCIDENTS)
+
+    def test_requests_that_are_refused_again_are_of_the_same_clients(self):
+        self.check("auto", [Incident(16, 80, 0, 0.8)], deferred=True)
 
     def test_without_events(self):
         self.check("off", INCIDENTS[::3])
