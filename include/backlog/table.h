@@ -178,7 +178,7 @@ struct Listener {
   std::uint64_t accepts;          ///< connections, in the interval
   std::uint64_t peak_bound;       ///< connections; never longer, not even between samples
   std::uint64_t day_peak;         ///< connections, over the last day
-  std::uint64_t enough;        ///< the limit that would have held the worst burst of the last day
+  std::uint64_t enough; ///< the limit of each member that would have held the day's worst burst
   std::uint64_t syn_overflows; ///< the part of overflows known to be SYNs
   std::uint64_t ack_overflows; ///< the part known to end a handshake: ACKs, also with data
   /// Connections accepted since the plugin began, by how long they had waited.

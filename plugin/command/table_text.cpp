@@ -421,7 +421,9 @@ std::string audit_row(const std::string &name, const AuditFigures &figures,
 /// that a limit can be planned before it is too small.
 std::string written_where(const Listener &listener, const layout::Namespace &net_namespace,
                           const ServerSettings &servers) {
-  const bool too_small = has(listener, layout::has_enough) && listener.enough > listener.limit;
+  // What is written is the limit of each member.
+  const std::uint64_t limit = listener.limit / std::max<std::uint64_t>(1, listener.members);
+  const bool too_small = has(listener, layout::has_enough) && listener.enough > limit;
   const ServerSetting *server = servers.find(text_of(listener.owner));
   const bool above_somaxconn =
       too_small && (net_namespace.has & layout::has_somaxconn) != 0 &&

@@ -280,10 +280,11 @@ Cause Judgement::cause_of_full_run() const {
   return Cause::slow_accept;
 }
 
-/// A queue holds one more than its limit, as layout::group_capacity() has it.
+/// The limit of each member. A queue holds one more than its limit, as layout::group_capacity() has
+/// it.
 std::optional<std::uint64_t> Judgement::enough(Cause cause) const {
   const bool helps = cause == Cause::burst || cause == Cause::pause;
-  if (!helps || !facts_.unlimited_peak || *facts_.unlimited_peak <= facts_.limit + 1)
+  if (!helps || !facts_.unlimited_peak || *facts_.unlimited_peak <= facts_.lowest_limit + 1ULL)
     return std::nullopt;
   return *facts_.unlimited_peak - 1;
 }

@@ -126,8 +126,8 @@ struct Diagnosis {
   std::string ended_message{}; ///< for people; about ended_cause
   bool overflowed = false;     ///< in this interval, whatever else is wrong
   std::uint64_t overflows = 0; ///< segments; Unix listeners have no such count
-  /// The limit that would have held everybody in a burst or a pause; empty if no limit would have
-  /// helped, or if it is not known.
+  /// The limit of each member that would have held everybody in a burst or a pause; empty if no
+  /// limit would have helped, or if it is not known.
   std::optional<std::uint64_t> enough{};
   std::string message; ///< for people, also in state ok
 };

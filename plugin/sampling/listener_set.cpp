@@ -57,8 +57,10 @@ void ListenerSet::begin_sample() {
   members_changed_ = false;
   gone_sockets_.clear();
   gone_members_.clear();
-  if (!std::exchange(broken_off_, false))
+  if (!std::exchange(broken_off_, false)) {
     drops_moved_.clear();
+    moved_members_.clear();
+  }
 }
 
 void ListenerSet::see(const MemberState &state, Identify identify, IsNamed is_named) {
@@ -78,6 +80,7 @@ void ListenerSet::see(const MemberState &state, Identify identify, IsNamed is_na
     ++seen_;
   member.sample = sample_;
   member.missed = false;
+  member.accepted = false;
   predecessor_ = static_cast<std::uint32_t>(&member - members_.data());
 
   if (state.drops)
@@ -166,6 +169,7 @@ ListenerSet::Member &ListenerSet::admit(const MemberState &state, ListenerIdenti
     slot = static_cast<std::uint32_t>(members_.size());
     members_.emplace_back();
     drops_moved_.reserve(members_.capacity());
+    moved_members_.reserve(members_.capacity());
     changed_members_.reserve(members_.capacity());
   } else {
     slot = free_members_.back();
@@ -241,6 +245,7 @@ void ListenerSet::note_drops(Member &member, const MemberState &state) {
          frees_of_ || is_full(member.length, member.limit) || is_full(state.length, state.limit),
          frees_of_ || is_half_full(member.length, member.limit) ||
              is_half_full(state.length, state.limit)});
+    moved_members_.push_back(static_cast<std::uint32_t>(&member - members_.data()));
   }
   member.drops = *state.drops;
   member.has_drops = true;
@@ -255,9 +260,13 @@ std::uint32_t ListenerSet::less_frees(Member &member, std::uint32_t moved) {
   const FreedSegments before =
       std::exchange(member.freed, frees_of_(member.cookie).value_or(member.freed));
   member.freed_more += risen(before.freed, member.freed.freed);
-  Listener &listener = listeners_[member.listener];
-  listener.final_acks += risen(before.final_acks, member.freed.final_acks);
-  listener.repeated += risen(before.repeated, member.freed.repeated);
+  const std::uint64_t final_acks = risen(before.final_acks, member.freed.final_acks);
+  const std::uint64_t repeated = risen(before.repeated, member.freed.repeated);
+  if (final_acks + repeated > 0) {
+    Refusals &refusals = refusals_of(member);
+    refusals.final_acks += final_acks;
+    refusals.repeated += repeated;
+  }
   const auto taken = static_cast<std::uint32_t>(std::min<std::uint64_t>(member.freed_more, moved));
   member.freed_more -= taken;
   return moved - taken;
@@ -276,6 +285,7 @@ void ListenerSet::note_taken(Member &member) {
     Listener &listener = listeners_[member.listener];
     listener.accepted = listener.accepted.value_or(0) + (has_risen ? more : 0);
     if (has_risen) {
+      member.accepted = true;
       member.fell = true;
       note_changed(member);
     }
@@ -335,14 +345,6 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
     Listener &listener = listeners_[index];
     const auto accepted = std::exchange(listener.accepted, std::nullopt);
     listener.run.advance(listener.length, listener.full_members > 0, before, now, accepted);
-    if (listener.refused)
-      listener.refused->note({.refused = {},
-                              .syns_again = std::nullopt,
-                              .accepted = accepted.value_or(0) > 0,
-                              .length = listener.length,
-                              .capacity = listener.limit + 1,
-                              .before = before,
-                              .now = now});
     full_runs_ += static_cast<std::uint32_t>(listener.run.holds_full());
     listener.active = listener.length > 0;
     if (!listener.active)
@@ -353,6 +355,47 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
   active_.resize(kept);
   if (aggregate_.length > 0)
     aggregate_.window.add(aggregate_.length, aggregate_.full_members > 0, weight);
+  note_lengths(before, now);
+}
+
+/// Each stay of a queue at 0 is one time between two notes.
+void ListenerSet::note_lengths(TimePoint before, TimePoint now) {
+  forget_not_refusing();
+  for (const std::uint32_t slot : refusing_members_) {
+    const Member &member = members_[slot];
+    const bool is_empty = member.length == 0;
+    if (std::exchange(member.refusals->was_empty, is_empty) && is_empty)
+      continue;
+    member.refusals->clients.note({.refused = {},
+                                   .syns_again = std::nullopt,
+                                   .accepted = member.accepted,
+                                   .length = member.length,
+                                   .capacity = member.limit + 1ULL,
+                                   .before = before,
+                                   .now = now});
+  }
+}
+
+void ListenerSet::forget_not_refusing() {
+  std::erase_if(refusing_members_, [this](std::uint32_t slot) { return !members_[slot].refusals; });
+}
+
+ListenerSet::Refusals &ListenerSet::refusals_of(Member &member) {
+  if (!member.refusals) {
+    member.refusals = std::make_unique<Refusals>();
+    refusing_members_.push_back(static_cast<std::uint32_t>(&member - members_.data()));
+  }
+  return *member.refusals;
+}
+
+/// At the end of the interval, and of the member.
+void ListenerSet::take_refusals(Member &member) {
+  if (!member.refusals)
+    return;
+  std::uint64_t &peak = listeners_[member.listener].unlimited_peak;
+  peak = std::max(peak, member.refusals->clients.take_unlimited_peak());
+  if (!member.refusals->clients.expects_any())
+    member.refusals.reset();
 }
 
 void ListenerSet::note_refused(std::optional<std::uint64_t> overflows,
@@ -375,12 +418,12 @@ void ListenerSet::note_refused(std::optional<std::uint64_t> overflows,
   const double share = overflows && *overflows < moved
                            ? static_cast<double>(*overflows) / static_cast<double>(moved)
                            : 1;
-  for (const DropsMoved &socket : drops_moved_) {
-    Listener &listener = listeners_[socket.listener];
-    if (!was_full(socket) || listener.members != 1)
+  for (std::size_t i = 0; i < drops_moved_.size(); ++i) {
+    const DropsMoved &socket = drops_moved_[i];
+    Member &member = members_[moved_members_[i]];
+    if (!was_full(socket) || !member.used)
       continue;
-    if (!listener.refused)
-      listener.refused = std::make_unique<RefusedClients>();
+    Refusals &refusals = refusals_of(member);
     auto refused = static_cast<std::uint64_t>(std::ceil(share * socket.drops));
     const auto take = [&](std::uint64_t &kind) {
       const std::uint64_t taken = std::min(refused, kind);
@@ -389,16 +432,17 @@ void ListenerSet::note_refused(std::optional<std::uint64_t> overflows,
       return taken;
     };
     RefusedClients::Segments segments;
-    segments.repeated = take(listener.repeated);
-    segments.final_acks = take(listener.final_acks);
+    segments.repeated = take(refusals.repeated);
+    segments.final_acks = take(refusals.final_acks);
     segments.syns = refused;
-    listener.refused->note(
-        {.refused = segments,
-         .syns_again = listener.identity.tcp.is_loopback() ? syns_again : std::nullopt,
-         .length = listener.length,
-         .capacity = listener.limit + 1,
-         .before = before_last_,
-         .now = *last_});
+    const Listener &listener = listeners_[socket.listener];
+    const bool is_counted = listener.members == 1 && listener.identity.tcp.is_loopback();
+    refusals.clients.note({.refused = segments,
+                           .syns_again = is_counted ? syns_again : std::nullopt,
+                           .length = member.length,
+                           .capacity = member.limit + 1ULL,
+                           .before = before_last_,
+                           .now = *last_});
   }
 }
 
@@ -491,6 +535,8 @@ void ListenerSet::note_gone(const Member &member) {
 void ListenerSet::remove(Member &member) {
   const std::uint32_t last_length = member.length;
   const bool was_counted = member.counted;
+  take_refusals(member);
+  member.refusals.reset();
   change(member, 0, 0);
   count(member, false);
   Listener &listener = listeners_[member.listener];
@@ -666,8 +712,11 @@ void ListenerSet::find_member_figures() {
 }
 
 ListenerSet::Interval ListenerSet::harvest() {
-  for (Member &member : members_)
+  for (Member &member : members_) {
     member.begin_length = member.length;
+    take_refusals(member);
+  }
+  forget_not_refusing();
   gone_with_events_.clear();
   find_member_figures();
   Interval interval;
@@ -722,15 +771,8 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
     interval.runs = listener.run.end_interval(*last_);
   interval.flow = std::exchange(listener.flow, std::nullopt);
   find_mean_wait(listener, interval.runs, interval.flow);
-  if (listener.refused) {
-    if (const std::uint64_t peak = listener.refused->take_unlimited_peak(); peak > 0)
-      interval.unlimited_peak = peak;
-    if (!listener.refused->expects_any() || listener.members != 1) {
-      listener.refused.reset();
-      listener.final_acks = 0;
-      listener.repeated = 0;
-    }
-  }
+  if (const std::uint64_t peak = std::exchange(listener.unlimited_peak, 0); peak > 0)
+    interval.unlimited_peak = peak;
   listener.has_gone_events = false;
   interval.queue = figures_of(listener.window, listener.length, elapsed_ - listener.window_begin);
   listener.window = Window{};

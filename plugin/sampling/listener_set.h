@@ -55,8 +55,8 @@ struct ListenerInterval {
   std::optional<ListenerFlow> flow;   ///< empty: no events, or not of the whole interval
   /// Connections: the queue was nowhere longer, seen or not; empty: not known, or the peak is it.
   std::optional<std::uint64_t> peak_bound;
-  /// How long the queue would have been with room for those who were refused; empty: nobody was,
-  /// or there are several members.
+  /// How long a member's queue would have been with room for those whom it refused, the longest of
+  /// all members; empty: nobody was refused.
   std::optional<std::uint64_t> unlimited_peak;
   /// The longest run of a member at 90 % or more, and whether one is at the end; runs cross the
   /// ends of intervals.
@@ -180,6 +180,14 @@ public:
   void settle();
 
 private:
+  /// Whom a member has refused.
+  struct Refusals {
+    RefusedClients clients;
+    /// Segments freed that drops have not moved by yet, as far as `clients` knows.
+    std::uint64_t final_acks = 0;
+    std::uint64_t repeated = 0;
+    bool was_empty = false; ///< when it was noted last
+  };
   struct Member {
     std::uint64_t cookie = 0;
     std::uint32_t listener = 0;
@@ -202,11 +210,13 @@ private:
     bool changed = false; ///< it is in changed_members_
     bool hot = false;     ///< at 90 % or more
     bool used = false;    ///< the slot is in use
-    std::uint32_t begin_length = 0; ///< at the last harvest
-    FreedSegments freed;            ///< at the last sample in which drops moved
-    std::uint64_t freed_more = 0;   ///< frees beyond what drops have moved by
-    std::uint32_t taken = 0;        ///< highest result of TakenOf
-    std::uint32_t taken_sample = 0; ///< last sample that asked TakenOf
+    std::uint32_t begin_length = 0;     ///< at the last harvest
+    FreedSegments freed;                ///< at the last sample in which drops moved
+    std::uint64_t freed_more = 0;       ///< frees beyond what drops have moved by
+    std::uint32_t taken = 0;            ///< highest result of TakenOf
+    std::uint32_t taken_sample = 0;     ///< last sample that asked TakenOf
+    bool accepted = false;              ///< TakenOf has risen in the current sample
+    std::unique_ptr<Refusals> refusals; ///< while anybody is expected to come again
   };
   /// A member that closed in this interval.
   struct GoneMember {
@@ -242,11 +252,8 @@ private:
         accepted;                     ///< in the sample under way, as RunClock::advance() takes it
     std::optional<ListenerFlow> flow; ///< of take_events()
     double waited_before = 0; ///< connections x s of those that wait, up to the last harvest
-    std::unique_ptr<RefusedClients> refused; ///< once anybody was
-    /// Segments freed that drops have not moved by yet, as far as RefusedClients knows.
-    std::uint64_t final_acks = 0;
-    std::uint64_t repeated = 0;
-    Duration window_begin{0}; ///< as elapsed_
+    std::uint64_t unlimited_peak = 0; ///< in this interval, as far as it was taken from members
+    Duration window_begin{0};         ///< as elapsed_
   };
 
   Member *find(std::uint64_t cookie);
@@ -266,6 +273,10 @@ private:
   void remove(Member &member);
   void remove_missing();
   void note_gone(const Member &member);
+  void note_lengths(TimePoint before, TimePoint now);
+  Refusals &refusals_of(Member &member);
+  void take_refusals(Member &member);
+  void forget_not_refusing();
   void find_member_figures();
   void take_socket(const SocketEvents &socket, const GoneMember &member, bool is_whole);
   static void find_mean_wait(Listener &listener, const QueueRuns &runs,
@@ -287,6 +298,9 @@ private:
   std::vector<std::uint32_t> active_;             ///< listeners whose queue is not empty
   Listener aggregate_;
   std::vector<DropsMoved> drops_moved_;
+  std::vector<std::uint32_t> moved_members_; ///< those of drops_moved_
+  std::vector<std::uint32_t>
+      refusing_members_; ///< those with refusals, perhaps twice, and some without
   bool members_changed_ = false;
   std::vector<GoneSocket> gone_sockets_;
   std::vector<std::uint64_t> gone_members_;

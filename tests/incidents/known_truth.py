@@ -6,8 +6,10 @@ seconds since the play began.
 
 import collections
 import contextlib
+import ctypes
 import dataclasses
 import fcntl
+import itertools
 import json
 import os
 import pathlib
@@ -28,6 +30,9 @@ from raw_clients import RawClients
 AMPLE = 4096  # connections; net.core.somaxconn of a new namespace
 TUNSETIFF = 0x400454CA
 IFF_TUN, IFF_NO_PI = 1, 0x1000
+SO_ATTACH_REUSEPORT_CBPF = 51
+BPF_LOAD_BYTE, BPF_MODULO, BPF_RETURN = 0x30, 0x94, 0x16  # to the accumulator, by a constant, the accumulator
+SKF_NET_OFF, IPV4_LAST_SOURCE_BYTE = 2**32 - 0x100000, 15
 NEAR, FAR = "10.9.0.2", "10.9.0.1"  # the two ends of a distance
 
 
@@ -81,6 +86,10 @@ class Incident:
     other_namespace: bool = False
 
     @property
+    def takes_turns(self):
+        return self.members > 1 and self.stuck is None
+
+    @property
     def is_unix(self):
         return self.address == "@"
 
@@ -108,8 +117,20 @@ def _listen(incident, limit):
     for port in candidate_ports():
         with contextlib.suppress(OSError):
             first = _open(incident, limit, port)
-            return [first] + [_open(incident, limit, port) for _ in range(incident.members - 1)]
+            listeners = [first] + [_open(incident, limit, port) for _ in range(incident.members - 1)]
+            if incident.takes_turns:
+                _choose_by_address(listeners)
+            return listeners
     raise AssertionError("no free port")
+
+
+def _choose_by_address(listeners):
+    """The last byte of a client's address gives its member. By the kernel's hash no play is like the one before."""
+    steps = struct.pack("HBBIHBBIHBBI", *(BPF_LOAD_BYTE, 0, 0, SKF_NET_OFF + IPV4_LAST_SOURCE_BYTE),
+                        *(BPF_MODULO, 0, 0, len(listeners)), *(BPF_RETURN, 0, 0, 0))
+    buffer = ctypes.create_string_buffer(steps)
+    listeners[0].setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF,
+                            struct.pack("HL", len(steps) // 8, ctypes.addressof(buffer)))
 
 
 def _serve(incident, listeners, begin):
@@ -146,6 +167,7 @@ class _Clients:
         self._leave_at = collections.deque()
         self._staying = []
         self._blocked = []
+        self._numbers = itertools.count()
         self.refused = 0     # of a Unix listener's clients
 
     def _now(self):
@@ -154,6 +176,8 @@ class _Clients:
     def _connect(self):
         client = socket.socket(self._family, self._incident.kind)
         client.setblocking(False)
+        if self._incident.takes_turns:
+            client.bind((f"127.0.0.{1 + next(self._numbers) % self._incident.members}", 0))
         try:
             client.connect(self._address)
         except BlockingIOError:

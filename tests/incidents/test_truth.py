@@ -60,8 +60,8 @@ INCIDENTS = [
     Incident("burst, MPTCP", 16, 0.8, [Wave(0, 40)], FOUR_TENTHS, cause="burst", protocol=262),
     Incident("burst in another net namespace", 16, 0.8, [Wave(0, 40)], FOUR_TENTHS, cause="burst", other_namespace=True),
     Incident("burst limited by somaxconn", 32, 0.8, [Wave(0, 90)], FOUR_TENTHS, cause="burst", somaxconn=32),
-    # A client that the members' hash takes to a full one is refused while others have room; nobody counts by member.
-    Incident("burst at a group of four", 16, 0.8, [Wave(0, 300)], FOUR_TENTHS, cause="burst", members=4, tells=False),
+    Incident("burst at a group of four", 16, 0.8, [Wave(0, 300)], FOUR_TENTHS, cause="burst", members=4),
+    Incident("pause of a group of three", 16, 2.4, [Wave(0, 150, over=1.5)], ((0, 1.8),), cause="pause", members=3),
     Incident("burst from 20 ms away", 16, 0.9, [Wave(0, 80)], ((0, 0.5),), cause="burst", address="0.0.0.0",
              one_way=0.01),
     Incident("burst of requests from 20 ms away", 16, 1.0, [Wave(0, 80, say=REQUEST)], ((0, 0.6),), cause="burst",

@@ -1688,6 +1688,15 @@ START_TEST(a_limit_that_would_have_held_them) {
   unknown.overflow(34, 300ms);
   ck_assert(!unknown.judge().enough);
 
+  // Of each of several sockets.
+  Scene group;
+  group.use_group();
+  group.overflow(34, 300ms);
+  group.facts.unlimited_peak = 201;
+  ck_assert(group.judge().enough == 200U);
+  group.facts.unlimited_peak = 129;
+  ck_assert(!group.judge().enough);
+
   // It is left out rather than the name.
   Scene wordy;
   wordy.overflow(34, 2000ms);

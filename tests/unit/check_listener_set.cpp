@@ -1013,6 +1013,50 @@ START_TEST(stuck) {
 }
 END_TEST
 
+START_TEST(whom_each_member_refused) {
+  const struct {
+    const char *what;
+    std::vector<std::vector<Observed::Socket>> samples; ///< after an empty one
+    std::optional<std::uint64_t> unlimited_peak;
+  } cases[] = {
+      {"nobody", {{{1, "a", 11}, {2, "a", 11}}}, {}},
+      {"one of two", {{{1, "a", 11, 10, 20}, {2, "a", 3}}}, 31},
+      {"both, the longer of the two counts",
+       {{{1, "a", 11, 10, 20}, {2, "a", 0}}, {{1, "a", 11, 10, 20}, {2, "a", 11, 10, 30}}},
+       41},
+      {"one that closes then",
+       {{{1, "a", 11, 10, 20}, {2, "a", 0}}, {{2, "a", 0}}, {{2, "a", 0}}},
+       31},
+  };
+  for (const auto &c : cases) {
+    Observed observed;
+    observed.sample({{1, "a"}, {2, "a"}});
+    for (const auto &sockets : c.samples) {
+      observed.sample(sockets);
+      observed.set.note_refused(std::nullopt, std::nullopt);
+    }
+    ck_assert_msg(observed.harvest().at("a").unlimited_peak == c.unlimited_peak, "%s", c.what);
+  }
+}
+END_TEST
+
+// The time at which a queue is seen empty is the time in which those refused would have been
+// accepted, however often it is looked at.
+START_TEST(refused_ones_are_accepted_while_the_queue_is_empty) {
+  Observed observed;
+  observed.sample({{1, "a"}});
+  observed.sample({{1, "a", 11, 10, 20}});
+  observed.set.note_refused(std::nullopt, std::nullopt);
+  observed.sample({{1, "a", 1, 10, 20}}); // 1000 a second
+  for (int i = 0; i < 5; ++i)
+    observed.sample({{1, "a", 0, 10, 20}});
+  (void)observed.harvest();
+  observed.sample({{1, "a", 11, 10, 24}});
+  observed.set.note_refused(std::nullopt, std::nullopt);
+  ck_assert(observed.harvest().at("a").unlimited_peak == 15U);
+}
+END_TEST
+
 int main() {
   return run_tests(
       "listener_set", events_tell_what_no_sample_saw, events_of_a_part_of_an_interval_are_no_flow,
@@ -1033,5 +1077,6 @@ int main() {
       who_went_with_nothing_to_tell_is_forgotten_at_once, a_million_listeners_in_one_interval,
       collisions_of_an_interval_are_few_and_told_once_each,
       beyond_the_room_come_those_with_clients_and_those_with_a_name,
-      sets_share_a_room_until_they_go);
+      sets_share_a_room_until_they_go, whom_each_member_refused,
+      refused_ones_are_accepted_while_the_queue_is_empty);
 }
