@@ -80,8 +80,8 @@ void RefusedClients::note(const Sample &sample) {
   is_mixed_ = is_mixed_ && of_syns > 0;
   const double share = is_counted_ ? counted_mixed_share : mixed_share;
   const double more = std::ceil((is_mixed_ ? share * of_syns : of_syns) + connected_);
-  if (more > 0)
-    unlimited_peak_ = std::max(unlimited_peak_, most + static_cast<std::uint64_t>(more));
+  unlimited_length_ = more > 0 ? most + static_cast<std::uint64_t>(more) : 0;
+  unlimited_peak_ = std::max(unlimited_peak_, unlimited_length_);
 }
 
 template <class Use>
@@ -182,6 +182,8 @@ double RefusedClients::excess() const {
   return sum;
 }
 
-std::uint64_t RefusedClients::take_unlimited_peak() { return std::exchange(unlimited_peak_, 0); }
+std::uint64_t RefusedClients::take_unlimited_peak() {
+  return std::exchange(unlimited_peak_, last_length_ > 0 ? unlimited_length_ : 0);
+}
 
 } // namespace backlog

@@ -47,8 +47,8 @@ public:
 
   /// Whether there is more to know than a new object knows.
   bool expects_any() const { return !groups_.empty() || gave_up_ > 0 || connected_ > 0; }
-  /// Returns the highest length, in connections, that the queue would have had since the last call;
-  /// 0 if no client was refused and none is expected.
+  /// Returns the highest length, in connections, that the queue would have had since the last call,
+  /// and at that call if it was not empty then; 0 if no client was refused and none is expected.
   std::uint64_t take_unlimited_peak();
 
 private:
@@ -87,6 +87,7 @@ private:
   std::optional<TimePoint> last_; ///< time of last_length_
   TimePoint last_room_;           ///< the queue was not full, or it was accepted from
   TimePoint last_refused_;
+  std::uint64_t unlimited_length_ = 0; ///< after the last sample
   std::uint64_t unlimited_peak_ = 0;
 };
 
