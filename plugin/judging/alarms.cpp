@@ -147,12 +147,19 @@ void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnos
   if (interval_ == 1 && current == ListenerState::overflow)
     severity = Severity::failure;
   severity = severity_in_chain(entry, current, severity, measured);
+  const bool is_explained = explains_failure(alarm, current);
+  if (is_explained) {
+    failing_roots_.insert(alarm.chain_root);
+    alarm.was_explained = true;
+    alarm.severity = severity = Severity::warning;
+  }
   const bool worse = std::tie(current, severity) > std::tie(alarm.state, alarm.severity);
   const bool better = std::all_of(alarm.recent.begin(), alarm.recent.end(),
                                   [&](ListenerState state) { return state < alarm.state; }) &&
                       current == *std::max_element(alarm.recent.begin(), alarm.recent.end()) &&
                       (!alarm.has_relapsed || alarm.without_worse >= relapsed_stands_for);
   bool is_change = worse || better;
+  alarm.was_explained = alarm.was_explained && !(better && current == ListenerState::ok);
   if (worse)
     alarm.has_relapsed = current <= alarm.ended && may_relapse(alarm);
   if (better) {
@@ -169,7 +176,8 @@ void Alarms::judge(Entry &entry, ListenerState current, const Diagnosis &diagnos
   } else if (current == alarm.state && current != ListenerState::ok) {
     ++alarm.proofs;
     alarm.stood_for += measured;
-    is_change = (!alarm.sent && is_proved(alarm)) || (alarm.owes_cause && !diagnosis.cause_is_open);
+    is_change = (!alarm.sent && is_proved(alarm)) ||
+                (alarm.owes_cause && !diagnosis.cause_is_open) || (alarm.sent && is_explained);
     alarm.sent = alarm.sent || is_change;
     if (alarm.waits)
       alarm.message = diagnosis.message;
@@ -204,6 +212,17 @@ Severity Alarms::severity_in_chain(const Entry &entry, ListenerState current, Se
     return Severity::warning;
   }
   return failing_roots_.contains(name) ? Severity::failure : severity;
+}
+
+/// Whether a FAILURE turns out to be the root's. It is taken back once only, since the evidence can
+/// come and go.
+bool Alarms::explains_failure(const Alarm &alarm, ListenerState current) const {
+  if (alarm.severity != Severity::failure || alarm.was_explained || current != alarm.state ||
+      current == ListenerState::missing || alarm.chain_root.empty() ||
+      alarm.chain_seen != interval_)
+    return false;
+  const auto root = roots_.find(alarm.chain_root);
+  return root != roots_.end() && root->second;
 }
 
 /// Sorts the members of each chain among their places.

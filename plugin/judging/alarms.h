@@ -59,7 +59,8 @@ struct AlarmInput {
 /// Of a chain of listeners that wait for each other only the root is a FAILURE, and it is sent
 /// first: what would be a FAILURE elsewhere in the chain is a WARNING and makes the root's alarm a
 /// FAILURE. If the root has no alarm, nothing changes. A chain lasts for three intervals without
-/// evidence.
+/// evidence. One that is known only after the FAILURE was sent is told by a WARNING, once in an
+/// alarm, which names the root and takes the FAILURE back.
 ///
 /// While a listener is gone its alarm stays as it is, so that a restart of a service is no change.
 /// After three intervals the alarm ends with a notification. An expected listener keeps its alarm,
@@ -114,6 +115,7 @@ private:
     std::size_t chain_distance = 0;
     std::uint64_t chain_seen = 0; ///< number of the last interval that had evidence
     Seconds chain_for{0};         ///< time since the first one
+    bool was_explained = false;   ///< its FAILURE became a WARNING when the root was known
     std::size_t gone_for = 0;     ///< intervals
     std::uint64_t seen = 0;       ///< number of the last interval that had it
   };
@@ -130,6 +132,7 @@ private:
   void find_chains(std::span<const AlarmInput> listeners);
   Severity severity_in_chain(const Entry &entry, ListenerState current, Severity severity,
                              Seconds measured);
+  bool explains_failure(const Alarm &alarm, ListenerState current) const;
   static void put_roots_first(std::vector<Change> &changes);
   static Severity severity_of(const Alarm &alarm, const Diagnosis &diagnosis);
   static bool may_relapse(const Alarm &alarm);
