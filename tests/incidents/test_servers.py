@@ -198,6 +198,58 @@ class BurstTest(IncidentTest):
                          r"restart it to listen\(\) again \(limit still 16, somaxconn now 4096\)")
 
 
+class AuditTest(IncidentTest):
+    """The audit of a host, as it is in backlog-reading(7)."""
+
+    def audit(self):
+        """{name: (its line, the line below, without indentation)}"""
+        text = run(os.environ["BACKLOG_TABLE"], "--table", self.table, "--audit", "--servers",
+                   SOURCE / "conf/collectd/servers")
+        lines = text.splitlines()
+        below = lines[1:] + [""]
+        return text, {line.split()[0]: (line.split(), following.strip() if following.startswith(" ") else "")
+                      for line, following in zip(lines, below) if not line.startswith(" ")}
+
+    def test_a_host_with_nine_servers(self):
+        collectd = self.observed(interval=1)
+        self.set_sysctl("net.core.somaxconn", 1024)
+        collectd.wait_for_value("kernel", "gauge-somaxconn", 1024)
+        redis = self.server(servers.redis)
+        nginx = self.server(servers.nginx, backlog=64)
+        expected = [  # server, its program, limit, who set it, members, the line below
+            (nginx, "nginx", 64, "application", 1, "listen ... backlog=99; in each server block of that address; then reload"),
+            (self.server(servers.nginx, backlog=128, workers=4, reuse_port=True), "nginx", 512, "application", 4,
+             "listen ... backlog=N; in each server block of that address; then reload (default 511)"),
+            (self.server(servers.apache), "apache2", 511, "application", 1,
+             "ListenBackLog N in ports.conf; then stop, then start (default 511)"),
+            (self.server(servers.php_fpm, backlog=16), "php-fpm8.2", 16, "application", 1,
+             "listen.backlog = N in the pool's file; then restart (default somaxconn)"),
+            (self.server(servers.gunicorn, backlog=2048), "gunicorn", 1024, "somaxconn", 1,
+             "--backlog N, or backlog = N in its configuration; then restart (default 2048)"),
+            (redis, "redis-server", 511, "application", 1, "tcp-backlog N in redis.conf; then restart (default 511)"),
+            (self.server(servers.memcached, backlog=0), "memcached", 0, "zero", 1,
+             "-b N in memcached.conf; then restart (default 1024)"),
+            (self.server(servers.haproxy, redis.address, backlog=100), "haproxy", 100, "application", 1,
+             "backlog N in the frontend, or in defaults; then restart (default maxconn)"),
+            (self.server(servers.postgresql), "postgres", 2 * 8 + 44, "application", 1,  # as servers.py has max_connections
+             "max_connections in postgresql.conf; the backlog is twice that, before version 16 some 44 more; then restart "
+             "(default 200)"),
+        ]
+        for server, *_ in expected:
+            collectd.wait(lambda name=server.name: self.shown_owner(server), what=f"the owner of {server.name}")
+        self.hiccup(collectd, nginx, 100)
+        collectd.wait(lambda: self.audit()[1][nginx.name][0][4] != "-", what="what is enough for nginx")
+        text, found = self.audit()
+        print(text, flush=True)
+        for server, command, limit, set_by, members, below in expected:
+            with self.subTest(command):
+                (_, shown_limit, shown_by, _, enough, shown_members, owner), shown_below = found[server.name]
+                self.assertEqual((int(shown_limit), shown_by, int(shown_members), shown_below),
+                                 (limit, set_by, members, below))
+                self.assertEqual(enough, "99" if server is nginx else "-")
+                self.assertRegex(owner, self.owner(server, re.escape(command)))
+
+
 class SlowTest(IncidentTest):
     """Servers that accept, but not as fast as clients come."""
 
