@@ -51,14 +51,14 @@ void CounterSplit::end_sample(std::uint64_t amount, bool claimants_known, const 
   const bool carried_known = carried_claimants_known_ || carried_amount_ == 0;
   const bool single = claimants_known && carried_known && single_claimant();
   match(true, may_claim_waiting, granted);
-  if (std::exchange(single_waits_, false))
+  if (single_waits_)
     meet_carried(granted);
   const std::uint64_t left = (may_claim_waiting ? waiting_amount_ : 0) + carried_amount_ + amount_;
   const std::uint64_t claimed = sum_of(claims_);
   const bool exact = left == claimed && left >= least_exact;
-  const bool trusted = are_trusted(claims_);
+  const bool trusted = are_trusted(claims_, false) && are_trusted(carried_claims_, true);
   const bool few_exact = trusted && carried_known && left == claimed + sum_of(carried_claims_);
-  single_waits_ = single && !exact && amount_ > 0 && !(trusted && are_trusted(carried_claims_));
+  single_waits_ = single && !exact && amount_ > 0 && !trusted;
   if ((single && !single_waits_) || exact || few_exact)
     match(false, may_claim_waiting, granted);
 
@@ -81,9 +81,11 @@ void CounterSplit::meet_carried(std::vector<Claim> &granted) {
   carried_amount_ -= share(carried_amount_, granted);
 }
 
-bool CounterSplit::are_trusted(const std::vector<Claim> &claims) const {
-  return std::all_of(claims.begin(), claims.end(), [this](const Claim &claim) {
-    return experience(claim.listener) >= trusted_experience;
+/// @param learned  the claims are among the recent ones already, but they may still be met
+bool CounterSplit::are_trusted(const std::vector<Claim> &claims, bool learned) const {
+  return std::all_of(claims.begin(), claims.end(), [this, learned](const Claim &claim) {
+    const double undecided = learned ? static_cast<double>(claim.amount) : 0.0;
+    return experience(claim.listener, undecided) >= trusted_experience;
   });
 }
 
@@ -125,10 +127,11 @@ void CounterSplit::gather(std::vector<Claim> &claims, bool near_full) {
       shares_.push_back({.claim = &claim});
 }
 
-/// Returns the share of the listener's recent claims that was met.
-double CounterSplit::experience(std::uint32_t listener) const {
+/// Returns the share of the listener's recent claims that was met, but for so many undecided ones.
+double CounterSplit::experience(std::uint32_t listener, double undecided) const {
   const Account &account = accounts_[listener];
-  return std::min(1.0, (account.recently_granted + 1) / (account.recently_claimed + 1));
+  const double claimed = std::max(0.0, account.recently_claimed - undecided);
+  return std::min(1.0, (account.recently_granted + 1) / (claimed + 1));
 }
 
 double CounterSplit::likelihood(const Claim &claim) const {
@@ -336,8 +339,7 @@ void CounterSplit::grant(Claim &claim, std::uint64_t amount, std::vector<Claim> 
 
 void CounterSplit::settle(FunctionRef<bool(std::uint32_t)> was_full, bool keep_claims,
                           std::vector<Claim> &granted) {
-  amount_ = 0;
-  if (std::exchange(single_waits_, false))
+  if (single_waits_)
     meet_carried(granted);
   leave_carried({}, granted);
   learn_claims();

@@ -101,9 +101,9 @@ private:
 
   bool single_claimant() const;
   void match(bool near_full, bool may_claim_waiting, std::vector<Claim> &granted);
-  double experience(std::uint32_t listener) const;
+  double experience(std::uint32_t listener, double undecided = 0) const;
   void meet_carried(std::vector<Claim> &granted);
-  bool are_trusted(const std::vector<Claim> &claims) const;
+  bool are_trusted(const std::vector<Claim> &claims, bool learned) const;
   double likelihood(const Claim &claim) const;
   bool claim_shares();
   void learn_claims();
