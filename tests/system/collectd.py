@@ -336,3 +336,7 @@ class Collectd:
             with contextlib.suppress(FileNotFoundError):
                 result[int(entry)] = re.sub(r"\d{3,}", "N", os.readlink(folder / entry))
         return result
+
+    def resident_kb(self):
+        status = pathlib.Path("/proc", str(self.pid), "status").read_text(encoding="ascii", errors="replace")
+        return int(re.search(r"^VmRSS:\s*(\d+)", status, re.MULTILINE)[1])

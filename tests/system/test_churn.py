@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Hosts that strain: listeners that come and go, limits that change, and very many sockets."""
 
-import pathlib
-import re
 import socket
 import time
 import unittest
@@ -28,10 +26,6 @@ SPARE_DESCRIPTORS = 100
 OWN_INSTANCES = {"kernel", "host", "sampler"}
 
 
-def resident_kb(pid):
-    return int(re.search(r"^VmRSS:\s*(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)[1])
-
-
 class StrainTest(SystemTest):
     def churn(self, **options):
         """A running one."""
@@ -42,11 +36,11 @@ class StrainTest(SystemTest):
     def wait_for_steady_size(self, collectd, timeout):
         """Until the process has not grown by more than 4 MB in some intervals; how large it is, kB."""
         deadline = time.monotonic() + timeout
-        size = resident_kb(collectd.pid)
+        size = collectd.resident_kb()
         while True:
             before = size
             collectd.wait_for_intervals(4)
-            size = resident_kb(collectd.pid)
+            size = collectd.resident_kb()
             if size <= before + 4096:
                 return size
             self.assertLess(time.monotonic(), deadline, f"it has grown to {size} kB, and grows")
@@ -63,7 +57,7 @@ class ChurnTest(StrainTest):
             begin = churn.churned
             collectd.wait(lambda begin=begin: churn.churned >= begin + CHURNED, 60, f"churn of {CHURNED}")
             collectd.wait_for_intervals(1)
-            sizes.append(resident_kb(collectd.pid))
+            sizes.append(collectd.resident_kb())
         print("resident size, kB:", sizes)
         self.assertLess(sizes[2] - sizes[1], CHURNED * GROWTH_BYTES / 1024, sizes)
 
