@@ -38,7 +38,7 @@ STORE_PACKAGES=(graphite-carbon graphite-web python3-gunicorn fonts-dejavu-core 
   libmicrohttpd12 libprotobuf-c1 librdkafka1 librrd8 libyajl2)
 STORES_ROOT=$SOURCE_DIR/build/stores
 # The servers of the incidents.
-SERVER_PACKAGES=(nginx redis-server php-fpm gunicorn haproxy memcached apache2-bin postgresql)
+SERVER_PACKAGES=(nginx redis-server php-fpm gunicorn haproxy memcached apache2-bin postgresql docker.io podman runc busybox-static)
 command -v node >/dev/null || SERVER_PACKAGES+=(nodejs)
 SERVERS_ROOT=$SOURCE_DIR/build/servers
 # What the files of conf/nms are tried with. Of Zabbix the rules of its import alone: the whole of it is
@@ -178,7 +178,7 @@ provide_stores() {
 
 has_servers() {
   local program
-  for program in usr/sbin/{nginx,haproxy,apache2} usr/bin/{redis-server,gunicorn,memcached}; do
+  for program in usr/sbin/{nginx,haproxy,apache2,dockerd} usr/bin/{redis-server,gunicorn,memcached,podman} bin/busybox; do
     [[ -x $1/$program ]] || return
   done
   compgen -G "$1/usr/sbin/php-fpm*" >/dev/null && compgen -G "$1/usr/lib/postgresql/*/bin/postgres" >/dev/null
@@ -194,7 +194,7 @@ unpack_servers() {
 provide_servers() {
   ! has_servers "$SERVERS_ROOT" || return 0
   command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 0
-  echo "To be unpacked below build/, not installed, with what they need, some 80 MB to download:"
+  echo "To be unpacked below build/, not installed, with what they need, some 160 MB to download:"
   print_list "${SERVER_PACKAGES[@]}"
   unpack_servers "$SERVERS_ROOT" || {
     apt_get_as_root update && unpack_servers "$SERVERS_ROOT"
