@@ -110,6 +110,7 @@ private:
   bool overflowed() const;
   bool waits_too_long() const;
   bool has_stopped() const;
+  bool was_never_accepted_from() const;
   bool is_uneven() const;
   bool is_skewed() const;
   bool is_open() const;
@@ -120,6 +121,7 @@ private:
   std::string drops() const;
   std::string ok() const;
   std::string so_far() const;
+  std::string none_accepted_so_far() const;
   std::string ended(Cause cause) const;
   std::string stalled() const;
   std::string syn_queue() const;
@@ -227,6 +229,14 @@ bool Judgement::has_stopped() const {
   return facts_.queue.last > 0 && facts_.none_accepted_for >= limits_.stalled_after;
 }
 
+/// Whether nobody has been accepted since the first look at a queue that was not empty then. The
+/// oldest may have waited for long before that, behind others that were accepted.
+bool Judgement::was_never_accepted_from() const {
+  constexpr double nearly_all = 0.9;
+  return facts_.none_accepted_for && !facts_.accepted &&
+         *facts_.none_accepted_for >= nearly_all * Seconds(facts_.runs.not_empty_for);
+}
+
 bool Judgement::is_uneven() const {
   return facts_.members > 1 && facts_.worst_member_percent >= stuck_member_percent &&
          facts_.median_member_percent <= idle_member_percent;
@@ -261,6 +271,9 @@ Cause Judgement::cause(ListenerState state) const {
   if (is_skewed())
     return Cause::skew;
   if (state == ListenerState::stalled) {
+    if (facts_.none_accepted_for < has_nearly_stalled * limits_.stalled_after &&
+        was_never_accepted_from())
+      return Cause::none;
     return facts_.none_accepted_for >= perhaps_stopped * limits_.stalled_after
                ? Cause::not_accepting
                : Cause::slow_accept;
@@ -309,7 +322,7 @@ std::string Judgement::figures(ListenerState state, Cause cause) const {
   else
     text = ok();
   if (state != ListenerState::ok && cause == Cause::none)
-    text += "; " + so_far();
+    text += "; " + (state == ListenerState::stalled ? none_accepted_so_far() : so_far());
   if (cause != Cause::none)
     text.append("; ").append(name_of(cause)).append(": ").append(advice(cause));
   return text;
@@ -348,6 +361,10 @@ std::string Judgement::so_far() const {
       common_.somaxconn)
     text += "; limit " + std::to_string(facts_.lowest_limit) + ", " + unknown_source;
   return text;
+}
+
+std::string Judgement::none_accepted_so_far() const {
+  return "none accepted for " + seconds(*facts_.none_accepted_for) + " so far";
 }
 
 /// Of a full run whose last drops were in an earlier interval.
@@ -402,7 +419,7 @@ std::string Judgement::advice(Cause cause) const {
     return "set net.ipv4.tcp_syncookies to 1";
   case Cause::not_accepting:
     if (facts_.none_accepted_for < has_nearly_stalled * limits_.stalled_after)
-      return "none accepted for " + seconds(*facts_.none_accepted_for) + " so far";
+      return none_accepted_so_far();
     return facts_.members > 1 ? "a process has stopped calling accept(), restart it"
                               : "the application has stopped calling accept(), restart it";
   case Cause::none:

@@ -70,6 +70,15 @@ class StallsTest(NotificationTest):
         self.assertEqual(told[0].severity, "FAILURE")
         self.assertRegex(told[0].message, r"accept queue stalled, 30 waiting, the oldest for \d(\.\d)? s; slow_accept: ")
 
+    def test_hung_since_before_collectd_started(self):
+        listener = self.listener(limit=128)
+        listener.connect(3)
+        time.sleep(STALLED_AFTER + 0.5)
+        collectd = self.started_impatient(listener)
+        self.wait_for(collectd, listener.name, "FAILURE", "has stopped calling accept")
+        for told in self.of(collectd, listener.name):
+            self.assertRegex(told.message, r"3 waiting, the oldest for \d+(\.\d)? s; (none accepted for \d(\.\d)? s so far|not_accepting: .*)$")
+
     def test_a_closed_loop_that_hangs_in_the_end(self):
         single = self.listener(limit=128)
         abstract = self.unix_listener(f"\0queue-{os.getpid()}-hangs", limit=64)

@@ -799,6 +799,7 @@ START_TEST(stalls) {
              s.facts.queue.last = 512;
              s.facts.oldest_wait = 45s;
              s.facts.none_accepted_for = 14900ms;
+             s.facts.runs.not_empty_for = 60s;
            },
        .state = stalled,
        .cause = slow_accept,
@@ -813,6 +814,7 @@ START_TEST(stalls) {
              s.facts.queue.last = 512;
              s.facts.oldest_wait = 30s;
              s.facts.none_accepted_for = 1s;
+             s.facts.runs.not_empty_for = 40s;
            },
        .state = stalled,
        .cause = slow_accept,
@@ -821,12 +823,84 @@ START_TEST(stalls) {
            "tcp_any_80 (nginx.service): accept queue stalled, 512 waiting, the oldest for 30 s, "
            "1 drop in 10 s; slow_accept: the application does not keep up, a longer queue only "
            "adds waiting"},
+      {.what = "waiting since before the first look, and nobody accepted since then",
+       .arrange =
+           [](Scene &s) {
+             s.facts.queue.last = 6;
+             s.facts.oldest_wait = 45s;
+             s.facts.none_accepted_for = 2800ms;
+             s.facts.runs.not_empty_for = 2900ms;
+           },
+       .state = stalled,
+       .cause = none,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue stalled, 6 waiting, the oldest for 45 s; "
+           "none accepted for 2.8 s so far"},
+      {.what = "the same for most of StalledAfter",
+       .arrange =
+           [](Scene &s) {
+             s.facts.queue.last = 6;
+             s.facts.oldest_wait = 65s;
+             s.facts.none_accepted_for = 20s;
+             s.facts.runs.not_empty_for = 20s;
+           },
+       .state = stalled,
+       .cause = none,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue stalled, 6 waiting, the oldest for 65 s; "
+           "none accepted for 20 s so far"},
+      {.what = "the same for nearly all of it",
+       .arrange =
+           [](Scene &s) {
+             s.facts.queue.last = 6;
+             s.facts.oldest_wait = 72s;
+             s.facts.none_accepted_for = 27s;
+             s.facts.runs.not_empty_for = 27s;
+           },
+       .state = stalled,
+       .cause = not_accepting,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue stalled, 6 waiting, the oldest for 72 s; "
+           "not_accepting: the application has stopped calling accept(), restart it"},
+      {.what = "waiting since before the first look, and somebody was accepted since then",
+       .arrange =
+           [](Scene &s) {
+             s.facts.queue.last = 6;
+             s.facts.oldest_wait = 45s;
+             s.facts.none_accepted_for = 2800ms;
+             s.facts.runs.not_empty_for = 4s;
+           },
+       .state = stalled,
+       .cause = slow_accept,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue stalled, 6 waiting, the oldest for 45 s; "
+           "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {.what = "the same where a new client follows each accept()",
+       .arrange =
+           [](Scene &s) {
+             s.facts.queue.last = 6;
+             s.facts.oldest_wait = 45s;
+             s.facts.none_accepted_for = 2800ms;
+             s.facts.runs.not_empty_for = 2900ms;
+             s.facts.accepted = true;
+           },
+       .state = stalled,
+       .cause = slow_accept,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue stalled, 6 waiting, the oldest for 45 s; "
+           "slow_accept: the application does not keep up, a longer queue only adds waiting"},
       {.what = "half of StalledAfter without an accept()",
        .arrange =
            [](Scene &s) {
              s.facts.queue.last = 512;
              s.facts.oldest_wait = 45s;
              s.facts.none_accepted_for = 15s;
+             s.facts.runs.not_empty_for = 45s;
            },
        .state = stalled,
        .cause = not_accepting,
@@ -840,6 +914,7 @@ START_TEST(stalls) {
              s.facts.queue.last = 512;
              s.facts.oldest_wait = 45s;
              s.facts.none_accepted_for = 26900ms;
+             s.facts.runs.not_empty_for = 45s;
            },
        .state = stalled,
        .cause = not_accepting,
