@@ -358,7 +358,7 @@ std::string Judgement::so_far() const {
   std::string text =
       full_for < shortest_shown ? "full just now" : "full for " + seconds(full_for) + " so far";
   if (full_for >= first_retransmission && limit_source_ == LimitSource::unknown &&
-      common_.somaxconn)
+      common_.somaxconn && facts_.lowest_limit < *common_.somaxconn)
     text += "; limit " + std::to_string(facts_.lowest_limit) + ", " + unknown_source;
   return text;
 }
@@ -517,7 +517,10 @@ std::string Judgement::knob() const {
   if (!common_.somaxconn)
     return "raise listen() backlog (" + limit + ") or net.core.somaxconn";
   const std::string somaxconn = std::to_string(*common_.somaxconn);
-  if (facts_.lowest_limit > *common_.somaxconn)
+  const bool is_perhaps_applications =
+      limit_source_ == LimitSource::application || limit_source_ == LimitSource::unknown;
+  if (facts_.lowest_limit > *common_.somaxconn ||
+      (facts_.lowest_limit == *common_.somaxconn && is_perhaps_applications))
     return "raise listen() backlog (" + limit + ") and net.core.somaxconn (" + somaxconn +
            "), then restart it";
   if (facts_.lowest_limit == *common_.somaxconn)
@@ -590,7 +593,7 @@ LimitSource limit_source(std::uint32_t limit, const Somaxconn &somaxconn) {
     return LimitSource::zero;
   if (!somaxconn.now)
     return LimitSource::unknown;
-  if (limit == *somaxconn.now)
+  if (limit == *somaxconn.now && !(then && limit < *then))
     return LimitSource::somaxconn;
   return somaxconn.at_listen ? LimitSource::application : LimitSource::unknown;
 }

@@ -60,7 +60,7 @@ struct TableBuilder::Draft {
   std::vector<std::pair<std::size_t, std::string>> links; ///< row, and name of the one it waits for
   // The namespace whose rows are being added.
   NamespaceFacts common;
-  bool looked_before = false; ///< its limits were read in the previous interval
+  const SomaxconnHistory *somaxconn = nullptr;
   SurveyView survey;
   std::vector<Drops> drops; ///< one for each namespace; the last is the current one
   std::string net_namespace;
@@ -132,9 +132,8 @@ Table TableBuilder::build(const Harvest &harvest, const std::optional<Survey> &s
 void TableBuilder::add_namespace(const NamespaceHarvest &harvest, const SurveyView &view,
                                  Draft &draft) {
   const NamespaceSurvey *survey = view.net_namespace;
-  const auto known = namespaces_.find(harvest.id);
-  draft.looked_before = known != namespaces_.end() && known->second.seen + 1 == interval_;
   NamespaceFacts common = facts_of(harvest, survey);
+  draft.somaxconn = &namespaces_[harvest.id].somaxconn;
   common.measured = draft.common.measured;
   common.is_baseline = draft.common.is_baseline;
   draft.common = common;
@@ -176,6 +175,8 @@ NamespaceFacts TableBuilder::facts_of(const NamespaceHarvest &harvest,
   }
   NamespaceMemory &memory = namespaces_[harvest.id];
   memory.seen = interval_;
+  if (facts.somaxconn)
+    memory.somaxconn.see(interval_, *facts.somaxconn);
   if (!harvest.counters)
     return facts;
   const NetCounters &now = *harvest.counters;
@@ -356,7 +357,7 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
   if (row.family == Family::tcp)
     row.oldest_wait = accepts.oldest_wait;
 
-  ListenerFacts facts = facts_of(listener, row, accepts, memory);
+  ListenerFacts facts = facts_of(listener, row, accepts, memory, *draft.somaxconn);
   if (const Owner *owner = draft.survey.owner(interval)) {
     row.owner = owner->text();
     facts.held_by_manager = owner->is_manager;
@@ -390,14 +391,10 @@ TableBuilder::Memory &TableBuilder::memory_of(const ListenerInterval &interval,
   if (!address.empty() && !memory.address.empty() && memory.address != address)
     memory = Memory();
   memory.address = address;
-  // Limits that the first look at a namespace finds were set earlier.
-  if (memory.lowest_limit != interval.lowest_limit || is_new) {
-    const bool looked_before = !is_new || draft.looked_before;
-    memory.somaxconn_at_listen = looked_before ? draft.common.somaxconn : std::nullopt;
-    memory.somaxconn_first_seen.reset();
-  }
-  if (!memory.somaxconn_first_seen)
-    memory.somaxconn_first_seen = draft.common.somaxconn;
+  if (interval.lowest_limit_for)
+    memory.limit_since = interval_ - std::min<std::uint64_t>(interval_, *interval.lowest_limit_for);
+  else if (memory.lowest_limit != interval.lowest_limit)
+    memory.limit_since.reset();
   memory.lowest_limit = interval.lowest_limit;
   memory.origin = {draft.namespace_part, row.family};
   memory.given_name = watch.name;
@@ -406,7 +403,8 @@ TableBuilder::Memory &TableBuilder::memory_of(const ListenerInterval &interval,
 }
 
 ListenerFacts TableBuilder::facts_of(const ListenerHarvest &listener, const Row &row,
-                                     const AcceptFacts &accepts, const Memory &memory) {
+                                     const AcceptFacts &accepts, const Memory &memory,
+                                     const SomaxconnHistory &somaxconn) {
   const ListenerInterval &interval = listener.interval;
   ListenerFacts facts;
   facts.family = row.family;
@@ -426,8 +424,8 @@ ListenerFacts TableBuilder::facts_of(const ListenerHarvest &listener, const Row 
   facts.none_accepted_for = accepts.none_accepted_for;
   facts.accepted = accepts.accepted;
   facts.syn_length = row.syn_length;
-  facts.somaxconn_at_listen = memory.somaxconn_at_listen;
-  facts.somaxconn_first_seen = memory.somaxconn_first_seen;
+  facts.somaxconn_at_listen = somaxconn.at_listen(memory.limit_since);
+  facts.somaxconn_first_seen = somaxconn.first();
   if (interval.flow) {
     facts.accepts = interval.flow->accepted;
     facts.wait_mean = interval.flow->wait_mean;

@@ -8,6 +8,7 @@
 #include "recent_worst.h"
 #include "row_counters.h"
 #include "series_quota.h"
+#include "somaxconn_history.h"
 #include "survey_view.h"
 #include "table.h"
 #include "watch_names.h"
@@ -50,10 +51,10 @@ private:
     std::string address; ///< see ListenerIdentity; another address starts anew
     ListenerHistory history;
     std::uint32_t lowest_limit = 0;
-    std::optional<std::int64_t> somaxconn_at_listen;  ///< see ListenerFacts
-    std::optional<std::int64_t> somaxconn_first_seen; ///< see ListenerFacts
-    std::optional<std::string> given_name;            ///< from a Watch block
-    std::uint64_t seen = 0;                           ///< number of the last interval that had it
+    /// Number of the interval in which a member got that limit; empty: before the first sample.
+    std::optional<std::uint64_t> limit_since;
+    std::optional<std::string> given_name; ///< from a Watch block
+    std::uint64_t seen = 0;                ///< number of the last interval that had it
     /// Of the connection that has waited longest; 0 if none was seen.
     std::uint64_t oldest_cookie = 0;
     /// When that connection was first seen as the oldest.
@@ -62,6 +63,7 @@ private:
   /// State kept for a net namespace from interval to interval.
   struct NamespaceMemory {
     std::optional<NetCounters> counters;
+    SomaxconnHistory somaxconn;
     std::uint64_t seen = 0; ///< number of the last interval that had it
   };
   /// The account of all namespaces that have had the name in turn.
@@ -103,7 +105,8 @@ private:
   Memory &memory_of(const ListenerInterval &interval, const WatchFacts &watch, const Row &row,
                     const Draft &draft);
   static ListenerFacts facts_of(const ListenerHarvest &listener, const Row &row,
-                                const AcceptFacts &accepts, const Memory &memory);
+                                const AcceptFacts &accepts, const Memory &memory,
+                                const SomaxconnHistory &somaxconn);
   void remember_day(std::chrono::steady_clock::time_point ended_at, Draft &draft);
   static void link_rows(Draft &draft);
   AcceptFacts accept_facts(const ListenerInterval &interval, Family family, Memory &memory,

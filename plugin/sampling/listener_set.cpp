@@ -180,6 +180,7 @@ ListenerSet::Member &ListenerSet::admit(const MemberState &state, ListenerIdenti
   Member &member = members_[slot];
   member = Member{};
   member.cookie = state.cookie;
+  member.limit_since = samples_ == 0 ? 0 : interval_;
   member.listener = listener;
   member.used = true;
   member.begin_length = samples_ == 0 ? state.length : 0;
@@ -310,6 +311,8 @@ void ListenerSet::change(Member &member, std::uint32_t length, std::uint32_t lim
   member.fell = member.fell || length < member.length || member.length == 0;
   note_changed(member);
   member.length = length;
+  if (member.limit != limit)
+    member.limit_since = samples_ == 0 ? 0 : interval_;
   member.limit = limit;
 }
 
@@ -670,6 +673,7 @@ void ListenerSet::find_member_figures() {
   aggregate_.lowest_limit = none;
   for (Listener &listener : listeners_) {
     listener.lowest_limit = none;
+    listener.lowest_limit_since = 0;
     listener.lowest_cookie = std::numeric_limits<std::uint64_t>::max();
     listener.worst_member_percent = 0;
     listener.median_member_percent = 0;
@@ -683,6 +687,10 @@ void ListenerSet::find_member_figures() {
     if (!member.counted)
       continue;
     Listener &listener = listeners_[member.listener];
+    if (member.limit < listener.lowest_limit)
+      listener.lowest_limit_since = member.limit_since;
+    else if (member.limit == listener.lowest_limit)
+      listener.lowest_limit_since = std::min(listener.lowest_limit_since, member.limit_since);
     listener.lowest_limit = std::min(listener.lowest_limit, member.limit);
     listener.lowest_cookie = std::min(listener.lowest_cookie, member.cookie);
     if (listener.unstable)
@@ -737,6 +745,7 @@ ListenerSet::Interval ListenerSet::harvest() {
   std::erase_if(unnamed_, [this](const auto &socket) { return socket.second != sample_; });
   if (unnamed_.empty())
     unnamed_ = {}; // gives its table's memory back too
+  ++interval_;
   return interval;
 }
 
@@ -762,6 +771,8 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
   interval.counted = listener.counted;
   interval.limit = listener.limit;
   interval.lowest_limit = listener.lowest_limit;
+  if (listener.lowest_limit_since > 0)
+    interval.lowest_limit_for = interval_ - listener.lowest_limit_since;
   interval.cookie = listener.lowest_cookie;
   interval.worst_member_percent = listener.worst_member_percent;
   interval.median_member_percent = listener.median_member_percent;

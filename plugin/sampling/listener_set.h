@@ -40,12 +40,15 @@ struct MemberState {
 /// One listener's interval.
 struct ListenerInterval {
   ListenerIdentity identity;
-  std::uint32_t index = 0;          ///< see DropsMoved
-  bool unstable = false;            ///< part of the set's aggregate
-  std::uint32_t members = 0;        ///< at the end; 0 if the listener closed during the interval
-  std::uint32_t counted = 0;        ///< members that the figures describe
-  std::uint64_t limit = 0;          ///< sum over the members, connections
-  std::uint32_t lowest_limit = 0;   ///< smallest limit of a member
+  std::uint32_t index = 0;        ///< see DropsMoved
+  bool unstable = false;          ///< part of the set's aggregate
+  std::uint32_t members = 0;      ///< at the end; 0 if the listener closed during the interval
+  std::uint32_t counted = 0;      ///< members that the figures describe
+  std::uint64_t limit = 0;        ///< sum over the members, connections
+  std::uint32_t lowest_limit = 0; ///< smallest limit of a member
+  /// For how many intervals a member has had that limit; 0: since this one; empty: since before the
+  /// first sample.
+  std::optional<std::uint32_t> lowest_limit_for;
   std::uint64_t cookie = 0;         ///< lowest cookie of the members
   double worst_member_percent = 0;  ///< the highest use in the interval, of the most used member
   double median_member_percent = 0; ///< the same of the median member (the lower of two)
@@ -193,6 +196,8 @@ private:
     std::uint32_t listener = 0;
     std::uint32_t length = 0;
     std::uint32_t limit = 0;
+    std::uint32_t limit_since =
+        0; ///< interval in which it got its limit; 0: before the first sample
     std::uint32_t drops = 0;
     float peak_percent = 0;       ///< highest use in the interval
     std::uint32_t run_length = 0; ///< see WaitingMember::not_shrinking_from
@@ -234,6 +239,7 @@ private:
     std::uint64_t length = 0;                  ///< sum over the members
     std::uint64_t limit = 0;                   ///< sum over the members
     std::uint32_t lowest_limit = 0;            ///< of a member at the last harvest
+    std::uint32_t lowest_limit_since = 0;      ///< see Member::limit_since
     std::uint64_t lowest_cookie = 0;           ///< at the last harvest
     double worst_member_percent = 0;           ///< at the last harvest; see ListenerInterval
     double median_member_percent = 0;          ///< at the last harvest
@@ -330,6 +336,7 @@ private:
   TimePoint weighed_until_;          ///< end of the time that the weights cover
   Duration elapsed_{0};              ///< sum of the weights of all samples
   std::uint64_t samples_ = 0;        ///< complete samples
+  std::uint32_t interval_ = 1;       ///< number of the current one
 };
 
 } // namespace backlog

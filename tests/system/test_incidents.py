@@ -109,6 +109,17 @@ class BurstTest(NotificationTest):
         listener.listen(511)
         collectd.wait_for_value(listener.name, "queue_length-limit", 511)
 
+    def test_restarted_with_the_same_limit_after_somaxconn_rose(self):
+        self.set_sysctl("net.core.somaxconn", 64)
+        old = self.listener(limit=64)
+        collectd = self.started(None, old, interval=INTERVAL)
+        write_sysctl("net.core.somaxconn", 4096)
+        collectd.wait_for_value("kernel", "gauge-somaxconn", 4096)
+        old.close()
+        restarted = self.listener(port=old.port, limit=64)
+        collectd.wait_for_intervals(2)
+        self.check_burst(restarted, r"raise listen\(\) backlog \(64, somaxconn 4096\)", collectd=collectd)
+
     def test_stall_of_300_ms_in_a_busy_server(self):
         listener = self.listener(limit=64)
         server = self.fork(service(listener))

@@ -266,6 +266,34 @@ START_TEST(overflows) {
        .message =
            "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
            "full for 1 s so far; limit 511, not known who set it: a restart may be enough"},
+      {.what = "full for long, at a somaxconn that was lowered to the limit",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(200, 1s);
+             s.facts.somaxconn_at_listen.reset();
+             s.facts.somaxconn_first_seen = 4096;
+             s.common.somaxconn = 511;
+             s.facts.runs.full_run_goes_on = true;
+             s.facts.runs.full_run_for = s.facts.runs.full_untouched_for = 1s;
+           },
+       .state = overflow,
+       .cause = none,
+       .limit_source = unknown,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 200 drops in 10 s; "
+           "full for 1 s so far"},
+      {.what = "a burst at a somaxconn that was lowered to the application's limit",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(34, 300ms);
+             s.common.somaxconn = 511;
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
+           "burst: raise listen() backlog (511) and net.core.somaxconn (511), then restart it"},
       {.what = "full for long, by the application's limit",
        .arrange =
            [](Scene &s) {
@@ -1517,6 +1545,14 @@ START_TEST(limit_sources) {
        .source = stale},
       {.name = "lowered to it",
        .somaxconn = {.now = 128, .at_listen = 4096, .first_seen = 4096},
+       .limit = 128,
+       .source = application},
+      {.name = "lowered to it, set before",
+       .somaxconn = {.now = 128, .at_listen = {}, .first_seen = 4096},
+       .limit = 128,
+       .source = unknown},
+      {.name = "raised to it and back",
+       .somaxconn = {.now = 128, .at_listen = 128, .first_seen = 4096},
        .limit = 128,
        .source = somaxconn},
       {.name = "zero",

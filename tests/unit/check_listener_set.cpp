@@ -609,6 +609,25 @@ START_TEST(lowest_limit_is_of_a_member_that_is_there) {
 }
 END_TEST
 
+START_TEST(for_how_long_the_lowest_limit_has_stood) {
+  Observed observed;
+  const auto intervals = [&] { return observed.harvest().at("a").lowest_limit_for; };
+  observed.sample({{1, "a", 0, 9}});
+  ck_assert(!intervals());
+  observed.sample({{1, "a", 0, 9}, {2, "a", 0, 9}});
+  ck_assert(!intervals());
+  for (int i = 0; i < 2; ++i)
+    observed.sample({{2, "a", 0, 9}});
+  ck_assert(intervals() == 1);
+  observed.sample({{2, "a", 0, 7}});
+  ck_assert(intervals() == 0); // listen() again
+  observed.sample({{2, "a", 3, 7}, {3, "a", 0, 0}});
+  ck_assert(intervals() == 0);
+  observed.sample({{2, "a", 3, 7}, {3, "a", 0, 0}, {4, "a", 0, 7}});
+  ck_assert(intervals() == 1);
+}
+END_TEST
+
 START_TEST(lowest_limit_of_the_fold) {
   Observed observed;
   observed.sample(
@@ -1072,8 +1091,8 @@ int main() {
       addresses_that_meet_in_one_name_are_two_listeners,
       an_address_keeps_its_name_when_the_other_goes, names_that_are_made_to_meet_stay_apart,
       a_listener_settles_after_ten_minutes, lowest_limit_is_of_a_member_that_is_there,
-      lowest_limit_of_the_fold, a_sample_stands_for_no_more_than_its_maximum,
-      a_member_that_is_not_counted_is_a_socket_more,
+      for_how_long_the_lowest_limit_has_stood, lowest_limit_of_the_fold,
+      a_sample_stands_for_no_more_than_its_maximum, a_member_that_is_not_counted_is_a_socket_more,
       who_went_with_nothing_to_tell_is_forgotten_at_once, a_million_listeners_in_one_interval,
       collisions_of_an_interval_are_few_and_told_once_each,
       beyond_the_room_come_those_with_clients_and_those_with_a_name,

@@ -914,26 +914,45 @@ END_TEST
 START_TEST(somaxconn_that_a_limit_comes_from) {
   Tables tables;
   Survey survey;
-  const auto take = [&](std::int64_t somaxconn, const std::vector<Told> &listeners) {
+  /// listeners: names, and for how many intervals they have had their limit.
+  using Ages = std::map<std::string, std::optional<std::uint32_t>>;
+  const auto take = [&](std::int64_t somaxconn, const Ages &listeners) {
     survey.own.limits.somaxconn = somaxconn;
     Harvest harvest;
-    harvest.own.tcp = kind_of(listeners);
-    for (ListenerHarvest &listener : harvest.own.tcp.listeners)
+    harvest.own.tcp.read = true;
+    for (const auto &[name, age] : listeners) {
+      ListenerHarvest listener = kind_of({{name}}).listeners.front();
       listener.interval.lowest_limit = 128;
+      listener.interval.lowest_limit_for = age;
+      harvest.own.tcp.listeners.push_back(listener);
+    }
     tables.take(harvest, survey);
   };
-  take(128, {{"old"}});
-  take(128, {{"old"}, {"new"}});
-  ck_assert(tables.row("new").diagnosis->limit_source == LimitSource::somaxconn);
-  take(4096, {{"old"}, {"new"}, {"later"}});
-  ck_assert(tables.row("new").diagnosis->limit_source == LimitSource::stale);
-  ck_assert(tables.row("old").diagnosis->limit_source == LimitSource::stale);
-  ck_assert(tables.row("later").diagnosis->limit_source == LimitSource::application);
+  const auto source_of = [&](const char *name) { return tables.row(name).diagnosis->limit_source; };
+  const std::optional<std::uint32_t> before;
+  take(128, {{"old", before}, {"first", 0}});
+  take(128, {{"old", before}, {"first", 1}, {"new", 0}});
+  ck_assert(source_of("new") == LimitSource::somaxconn);
+  take(4096, {{"old", before}, {"first", 2}, {"new", 1}, {"later", 0}});
+  ck_assert(source_of("new") == LimitSource::stale);
+  ck_assert(source_of("old") == LimitSource::stale);
+  ck_assert(source_of("first") == LimitSource::stale);
+  ck_assert(source_of("later") == LimitSource::application);
+  // One is restarted, one keeps an old member beside a new one, and of one the old member ends.
+  take(4096, {{"old", 0}, {"first", 3}, {"new", 2}, {"later", 1}});
+  ck_assert(source_of("old") == LimitSource::application);
+  ck_assert(source_of("new") == LimitSource::stale);
+  take(4096, {{"old", 1}, {"first", 1}, {"new", 3}, {"later", before}});
+  ck_assert(source_of("first") == LimitSource::application);
+  ck_assert(source_of("later") == LimitSource::application); // another thread samples it
+  take(128, {{"old", 2}, {"new", 4}});
+  ck_assert(source_of("old") == LimitSource::application);
+  ck_assert(source_of("new") == LimitSource::somaxconn);
 
   Tables others;
   std::swap(tables, others);
-  take(4096, {{"before"}});
-  ck_assert(tables.row("before").diagnosis->limit_source == LimitSource::unknown);
+  take(4096, {{"before", before}});
+  ck_assert(source_of("before") == LimitSource::unknown);
 }
 END_TEST
 
