@@ -71,6 +71,7 @@ class DegradedTest(NotificationTest):
         trigger.unlink()
         collectd.wait(lambda: all(collectd.values(name, "percent-used")[-1][0] > start for name in both),
                       what="values again")
+        collectd.wait(lambda: len(collectd.messages()) >= 2 * len(self.complaints(collectd)), what="the end of each fault")
         collectd.wait_for_intervals(2)
         said = collectd.messages()
         gone = self.complaints(collectd)

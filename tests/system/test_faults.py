@@ -24,7 +24,7 @@ import system_test
 from collectd import EXPENSIVE_SCAN, events_wanted, sanitizers
 from kernel import run
 from net_namespaces import NetNamespace
-from test_drops import DROPS, DropsTest
+from test_drops import DROPPED, DROPS, DropsTest
 
 CALLS = {
     "access": errno.EACCES, "bind": errno.ENOMEM, "bpf": errno.EPERM, "fchmod": errno.EPERM,
@@ -45,7 +45,7 @@ INTERVAL = 0.1
 MOST_CALLS = 5000  # of one function a second: more is a thread that spins
 CALM = 3           # intervals in a row after which a fault has ended
 LIMIT = 5
-STOPPED = 3        # seconds
+STOPPED = float(os.environ.get("STOPPED", "3"))  # seconds
 BEGINS = re.compile(r"^\[warning\] backlog plugin: no (.*?): ")
 ENDS = re.compile(r"^\[notice\] backlog plugin: (.*) can be read again$")
 
@@ -271,6 +271,7 @@ class FaultsTest(DropsTest):
     def test_stopped_for_many_intervals(self):
         """Nothing is false or said to be late, and what was dropped meanwhile is given."""
         collectd = self.run_collectd()
+        dropped = collectd.latest(self.outside.name, DROPPED)
         os.kill(collectd.pid, signal.SIGSTOP)
         self.overflow_by_syn(self.outside.fill(LIMIT + 1))
         time.sleep(STOPPED)
@@ -279,6 +280,7 @@ class FaultsTest(DropsTest):
         self.wait_for_lengths(collectd)
         collectd.wait_for_intervals(10)
         self.assertEqual(self.faults_said(collectd, 0), ({}, {}))
+        self.assertEqual(collectd.latest(self.outside.name, DROPPED), dropped + DROPS)
         self.check_values(collectd)
 
     def test_a_rest_that_fails(self):

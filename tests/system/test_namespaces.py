@@ -19,7 +19,8 @@ from net_namespaces import NetNamespace, enter_new_namespace
 from notifications import OK, OVERFLOW, STATE, NotificationTest, arrivals
 
 NAMESPACES = int(os.environ.get("NAMESPACES", "100"))
-LISTENERS = 20  # in each
+MOST_NAMESPACES, MOST_LISTENERS = 256, 5000  # that are sampled, without collectd's own
+LISTENERS = min(20, MOST_LISTENERS // min(NAMESPACES, MOST_NAMESPACES))  # in each
 FIRST_PORT = 10001
 BUDGET = 1  # percent of one CPU, the default of SamplerBudget
 
@@ -205,7 +206,7 @@ class ManyNamespacesTest(NetNamespaceTest):
     def figures_of(self, collectd):
         """The values of each series in two intervals in which all were known from the beginning."""
         listeners = ("host", "count-listeners")
-        collectd.wait_for_value(*listeners, 1 + NAMESPACES * LISTENERS, timeout=40)
+        collectd.wait_for_value(*listeners, 1 + min(NAMESPACES, MOST_NAMESPACES) * LISTENERS, timeout=40)
         # The interval of which this is the end did not have them from its beginning.
         complete = collectd.values(*listeners)[-1][0]
 
@@ -226,6 +227,8 @@ class ManyNamespacesTest(NetNamespaceTest):
         # The cost on this machine of reading all of them once an interval, which is done in any case.
         once = self.collectd(f"{namespaces}\nSampleInterval 10", interval=10)
         figures = {one: self.figures_of(one) for one in (collectd, once)}
+        self.assertEqual(re.findall(r"no room for all .*: (\d+) more than", collectd.log()),
+                         [str(NAMESPACES - MOST_NAMESPACES)] * (NAMESPACES > MOST_NAMESPACES))
         cpu, own, others = figures[collectd]
         reading = figures[once][0]
         print(f"percent-cpu {cpu}, of which reading {reading}, duration-period {own}, duration-period_netns {others}",
