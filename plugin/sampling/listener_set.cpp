@@ -81,6 +81,7 @@ void ListenerSet::see(const MemberState &state, Identify identify, IsNamed is_na
   member.sample = sample_;
   member.missed = false;
   member.accepted = false;
+  member.length_before = member.length;
   predecessor_ = static_cast<std::uint32_t>(&member - members_.data());
 
   if (state.drops)
@@ -365,9 +366,14 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
 void ListenerSet::note_lengths(TimePoint before, TimePoint now) {
   forget_not_refusing();
   for (const std::uint32_t slot : refusing_members_) {
-    const Member &member = members_[slot];
+    Member &member = members_[slot];
     const bool is_empty = member.length == 0;
-    if (std::exchange(member.refusals->was_empty, is_empty) && is_empty)
+    const bool was_empty = std::exchange(member.refusals->was_empty, is_empty);
+    const bool has_moved =
+        std::find(moved_members_.begin(), moved_members_.end(), slot) != moved_members_.end();
+    // What is not split yet is noted with all that has happened since.
+    const bool is_noted = !has_moved && note_kinds(member, true);
+    if (is_noted || member.refusals->kinds.has_any() || (was_empty && is_empty))
       continue;
     member.refusals->clients.note({.refused = {},
                                    .syns_again = std::nullopt,
@@ -377,6 +383,21 @@ void ListenerSet::note_lengths(TimePoint before, TimePoint now) {
                                    .before = before,
                                    .now = now});
   }
+}
+
+/// Whether there was something to note.
+bool ListenerSet::note_kinds(Member &member, bool quiet) {
+  const auto split = member.refusals->kinds.take(*last_, quiet);
+  if (!split)
+    return false;
+  member.refusals->clients.note({.refused = split->segments,
+                                 .syns_again = split->syns_again,
+                                 .accepted = member.accepted,
+                                 .length = member.length,
+                                 .capacity = member.limit + 1ULL,
+                                 .before = split->before,
+                                 .now = *last_});
+  return true;
 }
 
 void ListenerSet::forget_not_refusing() {
@@ -395,14 +416,15 @@ ListenerSet::Refusals &ListenerSet::refusals_of(Member &member) {
 void ListenerSet::take_refusals(Member &member) {
   if (!member.refusals)
     return;
+  note_kinds(member, true);
   std::uint64_t &peak = listeners_[member.listener].unlimited_peak;
   peak = std::max(peak, member.refusals->clients.take_unlimited_peak());
   if (!member.refusals->clients.expects_any())
     member.refusals.reset();
 }
 
-void ListenerSet::note_refused(std::optional<std::uint64_t> overflows,
-                               std::optional<std::uint64_t> syns_again) {
+void ListenerSet::note_refused(Risen risen) {
+  std::optional<std::uint64_t> &overflows = risen.overflows;
   // A burst can come and be over between two samples, of which neither sees the queue full.
   const bool any_full = std::any_of(drops_moved_.begin(), drops_moved_.end(),
                                     [](const DropsMoved &socket) { return socket.full; });
@@ -427,6 +449,20 @@ void ListenerSet::note_refused(std::optional<std::uint64_t> overflows,
     if (!was_full(socket) || !member.used)
       continue;
     Refusals &refusals = refusals_of(member);
+    const Listener &listener = listeners_[socket.listener];
+    const bool is_counted = listener.members == 1 && listener.identity.tcp.is_loopback();
+    const auto syns_again = is_counted ? risen.syns_again : std::nullopt;
+    if (!frees_of_ && overflows && drops_moved_.size() == 1) {
+      refusals.kinds.add({.drops = socket.drops,
+                          .overflows = std::min<std::uint64_t>(*overflows, socket.drops),
+                          .deferred = risen.deferred.value_or(0),
+                          .cookies = risen.cookies.value_or(0),
+                          .added = is_full(member.length_before, member.limit) ? 0 : member.length,
+                          .limit = member.limit},
+                         syns_again, before_last_);
+      note_kinds(member, false);
+      continue;
+    }
     auto refused = static_cast<std::uint64_t>(std::ceil(share * socket.drops));
     const auto take = [&](std::uint64_t &kind) {
       const std::uint64_t taken = std::min(refused, kind);
@@ -438,10 +474,8 @@ void ListenerSet::note_refused(std::optional<std::uint64_t> overflows,
     segments.repeated = take(refusals.repeated);
     segments.final_acks = take(refusals.final_acks);
     segments.syns = refused;
-    const Listener &listener = listeners_[socket.listener];
-    const bool is_counted = listener.members == 1 && listener.identity.tcp.is_loopback();
     refusals.clients.note({.refused = segments,
-                           .syns_again = is_counted ? syns_again : std::nullopt,
+                           .syns_again = syns_again,
                            .length = member.length,
                            .capacity = member.limit + 1ULL,
                            .before = before_last_,

@@ -12,6 +12,7 @@
 #include "pace.h"
 #include "queue_runs.h"
 #include "refused_clients.h"
+#include "refused_kinds.h"
 #include "window.h"
 
 #include <chrono>
@@ -134,11 +135,16 @@ public:
   /// The members that closed with the last sample and may have unreported drops; several of one
   /// listener can be reported as one.
   std::span<const GoneSocket> gone_sockets() const { return gone_sockets_; }
-  /// After each sample. overflows: what ListenOverflows has risen by since the one before; empty:
-  /// not known, then all that sk_drops has moved by at a full queue counts. syns_again: likewise of
-  /// TCPSynRetrans, since the last call.
-  void note_refused(std::optional<std::uint64_t> overflows,
-                    std::optional<std::uint64_t> syns_again);
+  /// What counters of the net namespace have risen by since the last call; empty: not known.
+  struct Risen {
+    std::optional<std::uint64_t> overflows{};  ///< ListenOverflows
+    std::optional<std::uint64_t> syns_again{}; ///< TCPSynRetrans
+    std::optional<std::uint64_t> deferred{};   ///< TCPDeferAcceptDrop
+    std::optional<std::uint64_t> cookies{};    ///< SyncookiesRecv
+  };
+  /// After each sample. Where ListenOverflows is not known, all that sk_drops has moved by at a
+  /// full queue counts.
+  void note_refused(Risen risen);
   /// Whether a member was missing from the last sample but not yet from two.
   bool has_missed() const { return missed_members_ > 0; }
   /// Whether a member's queue is at or above an eighth of its limit and at least 4.
@@ -189,12 +195,14 @@ private:
     /// Segments freed that drops have not moved by yet, as far as `clients` knows.
     std::uint64_t final_acks = 0;
     std::uint64_t repeated = 0;
+    RefusedKinds kinds;     ///< without events
     bool was_empty = false; ///< when it was noted last
   };
   struct Member {
     std::uint64_t cookie = 0;
     std::uint32_t listener = 0;
     std::uint32_t length = 0;
+    std::uint32_t length_before = 0; ///< in the sample before
     std::uint32_t limit = 0;
     std::uint32_t limit_since =
         0; ///< interval in which it got its limit; 0: before the first sample
@@ -280,6 +288,7 @@ private:
   void remove_missing();
   void note_gone(const Member &member);
   void note_lengths(TimePoint before, TimePoint now);
+  bool note_kinds(Member &member, bool quiet);
   Refusals &refusals_of(Member &member);
   void take_refusals(Member &member);
   void forget_not_refusing();

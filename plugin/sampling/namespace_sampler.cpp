@@ -161,10 +161,13 @@ void NamespaceSampler::note_refused() {
       before = now;
     return risen;
   };
-  const auto overflows = rise(Counter::ListenOverflows, overflows_before_);
-  const auto syns_again = rise(Counter::TCPSynRetrans, syns_again_before_);
+  const ListenerSet::Risen risen{
+      .overflows = rise(Counter::ListenOverflows, risen_before_.overflows),
+      .syns_again = rise(Counter::TCPSynRetrans, risen_before_.syns_again),
+      .deferred = rise(Counter::TCPDeferAcceptDrop, risen_before_.deferred),
+      .cookies = rise(Counter::SyncookiesRecv, risen_before_.cookies)};
   if (any_drops)
-    tcp_.note_refused(overflows, syns_again);
+    tcp_.note_refused(risen);
 }
 
 void NamespaceSampler::forget_gone_tcp() {

@@ -128,8 +128,7 @@ private:
   GapArrivals gap_arrivals_;         ///< without events
   ListenCounters unlisted_;          ///< drops in this interval of listeners that it does not list
   ListenCounters unlisted_unstable_; ///< the part of unlisted_ that belongs to the aggregate
-  std::optional<std::uint64_t> overflows_before_;  ///< ListenOverflows, as it was last read
-  std::optional<std::uint64_t> syns_again_before_; ///< TCPSynRetrans, as it was last noted
+  ListenerSet::Risen risen_before_;  ///< the counters, as they were last noted
   BootClock::time_point began_ = BootClock::now();
   std::optional<NetCounters> counters_; ///< from the last sample of a harvest
   Duration unix_harvest_cost_{0};

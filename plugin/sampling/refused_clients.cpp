@@ -29,6 +29,13 @@ constexpr double counted_mixed_share = 1.02;
 // Clients that send nothing, since they wait for the server's first word, are heard of only when
 // their SYN-ACK is repeated.
 constexpr seconds shortest_silence{3};
+// ACKs and what follows them: until when all may be of newcomers, until when each client has
+// repeated its own once, and how long the periods are afterwards in each of which it does so at
+// most once. A first probe comes after 0.2 s and two round trips or later, and not twice as late
+// the next time (tcp_schedule_loss_probe(), TCP_RTO_MIN).
+constexpr milliseconds newcomers_until{190};
+constexpr milliseconds repeated_until{390};
+constexpr milliseconds repeated_each{200};
 // A queue that is never seen empty would remember for good.
 constexpr seconds remembered_for{60};
 // Bounds the memory of a queue that stays full.
@@ -65,12 +72,12 @@ void RefusedClients::note(const Sample &sample) {
     last_room_ = sample.now;
   end_groups(sample.before);
   note_length(sample);
-  note_syns(sample);
+  note_syns(sample, sample.refused.syns + note_acks(sample));
   note_connected(sample);
   end_groups(sample.now);
 
   const Segments &refused = sample.refused;
-  const bool was_full = refused.syns + refused.final_acks + refused.repeated > 0;
+  const bool was_full = refused.syns + refused.final_acks + refused.repeated + refused.acks > 0;
   if (was_full)
     last_refused_ = sample.now;
   else if (sample.now - last_refused_ > remembered_for)
@@ -82,6 +89,8 @@ void RefusedClients::note(const Sample &sample) {
   const double more = std::ceil((is_mixed_ ? share * of_syns : of_syns) + connected_);
   unlimited_length_ = more > 0 ? most + static_cast<std::uint64_t>(more) : 0;
   unlimited_peak_ = std::max(unlimited_peak_, unlimited_length_);
+  if (acks_)
+    end_acks(sample.now, most + static_cast<std::uint64_t>(more));
 }
 
 template <class Use>
@@ -102,8 +111,8 @@ std::uint64_t RefusedClients::take_due(std::uint64_t segments, TimePoint now, Us
   return segments;
 }
 
-void RefusedClients::note_syns(const Sample &sample) {
-  std::uint64_t newcomers = sample.refused.syns;
+void RefusedClients::note_syns(const Sample &sample, std::uint64_t syns) {
+  std::uint64_t newcomers = syns;
   std::uint64_t again = newcomers;
   is_counted_ = newcomers > 0 ? sample.syns_again.has_value() : is_counted_;
   may_be_again_ = groups_.empty() ? 0 : may_be_again_ + sample.syns_again.value_or(0);
@@ -129,12 +138,49 @@ void RefusedClients::note_connected(const Sample &sample) {
     connected_ = 0;
   if (connected_ == 0)
     connected_since_ = sample.before;
-  if (sample.refused.final_acks + sample.refused.repeated > 0)
+  if (sample.refused.final_acks + sample.refused.repeated + sample.refused.acks > 0)
     connected_seen_ = sample.now;
   // The SYN that was refused before has found room this time, but not the ACK.
   const std::uint64_t newcomers = take_due(sample.refused.final_acks, sample.now,
                                            [&](const Group &due) { connected_ += due.excess; });
   connected_ += static_cast<double>(newcomers);
+}
+
+std::uint64_t RefusedClients::note_acks(const Sample &sample) {
+  const std::uint64_t segments = sample.refused.acks;
+  if (segments == 0)
+    return 0;
+  if (!acks_)
+    acks_ = Acks{.from = sample.before};
+  Acks &acks = *acks_;
+  const auto since = sample.now - acks.from;
+  if (since <= newcomers_until || acks.first == 0) {
+    acks.first += segments;
+    return 0;
+  }
+  if (since > repeated_until && sample.now > acks.later_until) {
+    acks.later = 0;
+    acks.later_until = sample.now + repeated_each;
+  }
+  std::uint64_t &repeated = since > repeated_until ? acks.later : acks.again;
+  const std::uint64_t of_them = std::min(segments, acks.first - repeated);
+  repeated += of_them;
+  return segments - of_them;
+}
+
+void RefusedClients::end_acks(TimePoint now, std::uint64_t others) {
+  const bool has_room = last_room_ > acks_->from;
+  if (!acks_->is_resolved) {
+    acks_->others_peak = std::max(acks_->others_peak, others);
+    if (has_room || now - acks_->from > repeated_until) {
+      const std::uint64_t clients = std::max(acks_->again, acks_->first - acks_->again);
+      unlimited_peak_ = std::max(unlimited_peak_, acks_->others_peak + clients);
+      connected_ += static_cast<double>(clients);
+      acks_->is_resolved = true;
+    }
+  }
+  if (has_room)
+    acks_.reset();
 }
 
 void RefusedClients::note_length(const Sample &sample) {

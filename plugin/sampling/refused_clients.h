@@ -20,6 +20,12 @@ namespace backlog {
 /// twice the time, until it finds room; the kernel repeats its SYN-ACK, unless that was a cookie,
 /// and the client its ACK. Such clients have found room when nothing came from them for longer than
 /// since they were refused.
+///
+/// Where ACKs are not told from what follows them, time does: a full queue refuses SYNs, so that no
+/// other client's ACK comes later than a round trip after it filled, while no client repeats
+/// anything sooner than 0.2 s (TCP_RTO_MIN). Each that repeats had sent an ACK and data, or data
+/// alone (deferred accept); any other one only an ACK. So of `first` segments in that time and
+/// `again` until each has come once more, the clients are first - again, or again if that is more.
 class RefusedClients {
 public:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -29,6 +35,7 @@ public:
     std::uint64_t syns = 0;       ///< and those of which only the number is known
     std::uint64_t final_acks = 0; ///< that end a handshake, the first of each client
     std::uint64_t repeated = 0;   ///< sent afterwards by the clients of final_acks
+    std::uint64_t acks = 0;       ///< of both kinds, not told apart
   };
   /// A look at the queue now, and what has happened since the one `before`.
   struct Sample {
@@ -46,7 +53,7 @@ public:
   void note(const Sample &sample);
 
   /// Whether there is more to know than a new object knows.
-  bool expects_any() const { return !groups_.empty() || gave_up_ > 0 || connected_ > 0; }
+  bool expects_any() const { return !groups_.empty() || gave_up_ > 0 || connected_ > 0 || acks_; }
   /// Returns the highest length, in connections, that the queue would have had since the last call,
   /// and at that call if it was not empty then; 0 if no client was refused and none is expected.
   std::uint64_t take_unlimited_peak();
@@ -66,8 +73,13 @@ private:
   /// Takes as many of the clients that are due as there are segments; returns how many segments are
   /// of others.
   template <class Use> std::uint64_t take_due(std::uint64_t segments, TimePoint now, Use use);
-  void note_syns(const Sample &sample);
+  void note_syns(const Sample &sample, std::uint64_t syns);
   void note_connected(const Sample &sample);
+  /// Returns how many of the segments cannot be ACKs, or anything behind them.
+  std::uint64_t note_acks(const Sample &sample);
+  /// Finds out how many clients it were, once that is known. others: how long the queue would be
+  /// now without them.
+  void end_acks(TimePoint now, std::uint64_t others);
   void note_length(const Sample &sample);
   void forget_accepted(double clients);
   /// Forgets clients that were due before, or expects them later.
@@ -75,6 +87,17 @@ private:
   double excess() const;
 
   std::vector<Group> groups_;
+  /// Clients that were refused at their ACKs since the queue filled.
+  struct Acks {
+    TimePoint from;
+    std::uint64_t first = 0; ///< segments soon after `from`
+    std::uint64_t again = 0; ///< those that came once more
+    std::uint64_t later = 0; ///< in the current period after that
+    TimePoint later_until{};
+    std::uint64_t others_peak = 0; ///< the peak without these clients
+    bool is_resolved = false;
+  };
+  std::optional<Acks> acks_;
   double gave_up_ = 0;   ///< clients who came again no more, and would still be in the queue
   double connected_ = 0; ///< clients whose final ACK was refused that would still be in the queue
   TimePoint connected_since_;      ///< the first of them was refused

@@ -77,7 +77,8 @@ class EnoughTest(NotificationTest):
         self.check("auto", INCIDENTS)
 
     def test_requests_that_are_refused_again_are_of_the_same_clients(self):
-        self.check("auto", [Incident(16, 80, 0, 0.8)], deferred=True)
+        for events in ("auto", "off"):
+            self.check(events, [Incident(16, 80, 0, 0.8)], deferred=True)
 
     def test_without_events(self):
         self.check("off", INCIDENTS[::3])

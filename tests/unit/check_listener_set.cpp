@@ -1052,10 +1052,25 @@ START_TEST(whom_each_member_refused) {
     observed.sample({{1, "a"}, {2, "a"}});
     for (const auto &sockets : c.samples) {
       observed.sample(sockets);
-      observed.set.note_refused(std::nullopt, std::nullopt);
+      observed.set.note_refused({});
     }
     ck_assert_msg(observed.harvest().at("a").unlimited_peak == c.unlimited_peak, "%s", c.what);
   }
+}
+END_TEST
+
+// Without events the counters of the net namespace tell SYNs from ACKs. Its member alone refuses.
+START_TEST(acks_that_come_again_are_of_the_same_clients) {
+  Observed observed;
+  observed.sample({{1, "a"}, {2, "b"}});
+  observed.sample({{1, "a", 11, 10, 45}, {2, "b"}}); // 5 SYNs, 20 ACKs and data
+  observed.set.note_refused({.overflows = 25});
+  observed.sample({{1, "a", 11, 10, 45}, {2, "b"}}, 200ms);
+  observed.sample({{1, "a", 11, 10, 65}, {2, "b"}}); // 10 come again
+  observed.set.note_refused({.overflows = 10});
+  observed.sample({{1, "a", 11, 10, 65}, {2, "b"}});
+  observed.sample({{1, "a", 11, 10, 65}, {2, "b"}}, 300ms);
+  ck_assert(observed.harvest().at("a").unlimited_peak == 26U);
 }
 END_TEST
 
@@ -1065,13 +1080,13 @@ START_TEST(refused_ones_are_accepted_while_the_queue_is_empty) {
   Observed observed;
   observed.sample({{1, "a"}});
   observed.sample({{1, "a", 11, 10, 20}});
-  observed.set.note_refused(std::nullopt, std::nullopt);
+  observed.set.note_refused({});
   observed.sample({{1, "a", 1, 10, 20}}); // 1000 a second
   for (int i = 0; i < 5; ++i)
     observed.sample({{1, "a", 0, 10, 20}});
   (void)observed.harvest();
   observed.sample({{1, "a", 11, 10, 24}});
-  observed.set.note_refused(std::nullopt, std::nullopt);
+  observed.set.note_refused({});
   ck_assert(observed.harvest().at("a").unlimited_peak == 15U);
 }
 END_TEST
@@ -1097,5 +1112,6 @@ int main() {
       collisions_of_an_interval_are_few_and_told_once_each,
       beyond_the_room_come_those_with_clients_and_those_with_a_name,
       sets_share_a_room_until_they_go, whom_each_member_refused,
+      acks_that_come_again_are_of_the_same_clients,
       refused_ones_are_accepted_while_the_queue_is_empty);
 }

@@ -1,0 +1,55 @@
+#include "refused_kinds.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace backlog {
+
+namespace {
+
+constexpr std::chrono::milliseconds longest_delay{25};
+
+std::uint64_t less(std::uint64_t from, std::uint64_t taken) { return from - std::min(from, taken); }
+
+} // namespace
+
+RefusedClients::Segments split_refused(const RefusedSums &sums) {
+  const std::uint64_t freed = less(less(sums.drops, sums.deferred), sums.overflows);
+  const std::uint64_t acks = std::min(freed, sums.overflows);
+  const std::uint64_t found_room =
+      std::min(sums.cookies, less(sums.added, less(sums.limit, sums.deferred)));
+  const std::uint64_t cookies = std::min(sums.cookies - found_room, sums.overflows - acks);
+  return {.syns = sums.overflows - acks - cookies,
+          .final_acks = 0,
+          .repeated = 0,
+          .acks = acks + cookies};
+}
+
+void RefusedKinds::add(const RefusedSums &sums, std::optional<std::uint64_t> syns_again,
+                       TimePoint before) {
+  if (!before_) {
+    before_ = before;
+    sums_ = {};
+    syns_again_ = syns_again;
+  } else if (syns_again_ && syns_again) {
+    *syns_again_ += *syns_again;
+  } else {
+    syns_again_.reset();
+  }
+  sums_.drops += sums.drops;
+  sums_.overflows += sums.overflows;
+  sums_.deferred += sums.deferred;
+  sums_.cookies += sums.cookies;
+  sums_.added += sums.added;
+  sums_.limit = sums.limit;
+}
+
+std::optional<RefusedKinds::Split> RefusedKinds::take(TimePoint now, bool quiet) {
+  if (!before_ || (!quiet && now - *before_ < longest_delay))
+    return std::nullopt;
+  return Split{.segments = split_refused(sums_),
+               .syns_again = syns_again_,
+               .before = *std::exchange(before_, std::nullopt)};
+}
+
+} // namespace backlog

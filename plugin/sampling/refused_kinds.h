@@ -1,0 +1,52 @@
+#pragma once
+
+#include "refused_clients.h"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+namespace backlog {
+
+/// What has risen while a queue refused, where no event tells the segments apart.
+struct RefusedSums {
+  std::uint64_t drops = 0;     ///< sk_drops of the socket
+  std::uint64_t overflows = 0; ///< ListenOverflows, the part of the socket
+  std::uint64_t deferred = 0;  ///< TCPDeferAcceptDrop: ACKs dropped though there may be room
+  std::uint64_t cookies = 0;   ///< SyncookiesRecv: ACKs with a cookie, refused or not
+  std::uint64_t added = 0;     ///< connections that may be of the cookies, since they found room
+  std::uint64_t limit = 0;     ///< connections
+};
+
+/// Tells SYNs from ACKs: of a final ACK, and of data behind it, sk_drops counts the drop and the
+/// segment that is freed (tcp_listendrop(), sock_drop()), of a SYN and of a cookie only the drop.
+/// Cookies are sent when the SYN queue holds `limit` requests (inet_csk_reqsk_queue_is_full()),
+/// which find room first if they are not deferred.
+RefusedClients::Segments split_refused(const RefusedSums &sums);
+
+/// Adds up sums until they are of the same segments: the kernel's counters are read after the
+/// sockets.
+class RefusedKinds {
+public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
+  struct Split {
+    RefusedClients::Segments segments;
+    std::optional<std::uint64_t> syns_again; ///< see RefusedClients::Sample
+    TimePoint before;                        ///< the sample before the first one added
+  };
+
+  void add(const RefusedSums &sums, std::optional<std::uint64_t> syns_again, TimePoint before);
+  /// quiet: sk_drops has not moved since the last sample. Empty if there is nothing, or it is too
+  /// early to know.
+  std::optional<Split> take(TimePoint now, bool quiet);
+
+  bool has_any() const { return before_.has_value(); }
+
+private:
+  std::optional<TimePoint> before_;
+  RefusedSums sums_;
+  std::optional<std::uint64_t> syns_again_;
+};
+
+} // namespace backlog
