@@ -120,6 +120,8 @@ private:
 
   void start_events() {
     Result<std::unique_ptr<Events>> started = Events::start();
+    // This thread's arena would keep the 5 MB of BTF from the second time on.
+    malloc_trim(0);
     may_attach_ = static_cast<bool>(started);
     if (!started) {
       notices_.push_back("no events: " + started.error().message());
@@ -377,7 +379,7 @@ private:
       judge_events(*events, harvest);
     last_reading_ = EventReading();
     if (events != nullptr && !events_)
-      malloc_trim(0); // the reading of a full map takes 12 MB, which this thread's arena would keep
+      malloc_trim(0); // as much as 12 MB, if the map was full
     interval_cpu_begin_ = cpu_seen_;
     if (harvests_++ > 0)
       harvest.sampler = figures(harvest, cpu_seen_ - cpu_begin + events_cost_);
