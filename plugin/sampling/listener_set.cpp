@@ -65,17 +65,21 @@ void ListenerSet::begin_sample() {
 
 void ListenerSet::see(const MemberState &state, Identify identify, IsNamed is_named) {
   Member *known = find(state.cookie);
-  if (known == nullptr) {
+  const bool is_new = known == nullptr;
+  if (is_new) {
     if (room_ && !has_room(state, is_named)) {
       ++without_room_;
       return;
     }
     std::optional<ListenerIdentity> identity = identify();
-    if (!identity)
+    if (!identity) {
+      note_limit_since(state.cookie, samples_ == 0 ? 0 : interval_);
       return;
+    }
     known = &admit(state, std::move(*identity));
   }
   Member &member = *known;
+  const bool had_limit = !is_new && member.counted;
   if (member.sample != sample_)
     ++seen_;
   member.sample = sample_;
@@ -91,6 +95,11 @@ void ListenerSet::see(const MemberState &state, Identify identify, IsNamed is_na
   if (!state.counted) {
     change(member, 0, 0);
     return;
+  }
+  if (had_limit && member.limit != state.limit) {
+    member.limit_since = interval_;
+    std::uint32_t &lowest = listeners_[member.listener].lowest_replaced_limit;
+    lowest = std::min(lowest, member.limit);
   }
   if (member.length != state.length || member.limit != state.limit)
     change(member, state.length, state.limit);
@@ -130,12 +139,21 @@ void ListenerSet::discount(std::uint64_t cookie) {
 }
 
 void ListenerSet::move_out(std::uint64_t cookie) {
-  if (const auto found = by_cookie_.find(cookie); found != by_cookie_.end())
+  if (const auto found = by_cookie_.find(cookie); found != by_cookie_.end()) {
+    note_limit_since(cookie, members_[found->second].limit_since);
     remove(members_[found->second]);
+  }
   gone_members_.clear();
   // Its new listener will report its events.
   std::erase_if(gone_with_events_,
                 [cookie](const GoneMember &member) { return member.cookie == cookie; });
+}
+
+void ListenerSet::note_limit_since(std::uint64_t cookie, std::uint32_t since) {
+  if (const auto known = limits_since_.find(cookie); known != limits_since_.end())
+    known->second.noted = interval_;
+  else if (limits_since_.size() < most_unnamed)
+    limits_since_.emplace(cookie, LimitSince{.since = since, .noted = interval_});
 }
 
 void ListenerSet::count(Member &member, bool counted) {
@@ -182,6 +200,10 @@ ListenerSet::Member &ListenerSet::admit(const MemberState &state, ListenerIdenti
   member = Member{};
   member.cookie = state.cookie;
   member.limit_since = samples_ == 0 ? 0 : interval_;
+  if (const auto earlier = limits_since_.find(state.cookie); earlier != limits_since_.end()) {
+    member.limit_since = earlier->second.since;
+    limits_since_.erase(earlier);
+  }
   member.listener = listener;
   member.used = true;
   member.begin_length = samples_ == 0 ? state.length : 0;
@@ -312,8 +334,6 @@ void ListenerSet::change(Member &member, std::uint32_t length, std::uint32_t lim
   member.fell = member.fell || length < member.length || member.length == 0;
   note_changed(member);
   member.length = length;
-  if (member.limit != limit)
-    member.limit_since = samples_ == 0 ? 0 : interval_;
   member.limit = limit;
 }
 
@@ -703,7 +723,7 @@ bool ListenerSet::was_full(std::uint32_t index) const {
 }
 
 void ListenerSet::find_member_figures() {
-  constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
+  constexpr std::uint32_t none = no_limit;
   aggregate_.lowest_limit = none;
   for (Listener &listener : listeners_) {
     listener.lowest_limit = none;
@@ -779,6 +799,8 @@ ListenerSet::Interval ListenerSet::harvest() {
   std::erase_if(unnamed_, [this](const auto &socket) { return socket.second != sample_; });
   if (unnamed_.empty())
     unnamed_ = {}; // gives its table's memory back too
+  std::erase_if(limits_since_,
+                [this](const auto &entry) { return entry.second.noted < interval_; });
   ++interval_;
   return interval;
 }
@@ -805,6 +827,8 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
   interval.counted = listener.counted;
   interval.limit = listener.limit;
   interval.lowest_limit = listener.lowest_limit;
+  interval.lowest_limit_seen =
+      std::min(listener.lowest_limit, std::exchange(listener.lowest_replaced_limit, no_limit));
   if (listener.lowest_limit_since > 0)
     interval.lowest_limit_for = interval_ - listener.lowest_limit_since;
   interval.cookie = listener.lowest_cookie;

@@ -18,6 +18,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -47,6 +48,8 @@ struct ListenerInterval {
   std::uint32_t counted = 0;      ///< members that the figures describe
   std::uint64_t limit = 0;        ///< sum over the members, connections
   std::uint32_t lowest_limit = 0; ///< smallest limit of a member
+  /// The same over the interval, in which listen() may have been called again.
+  std::uint32_t lowest_limit_seen = 0;
   /// For how many intervals a member has had that limit; 0: since this one; empty: since before the
   /// first sample.
   std::optional<std::uint32_t> lowest_limit_for;
@@ -198,6 +201,8 @@ private:
     RefusedKinds kinds;     ///< without events
     bool was_empty = false; ///< when it was noted last
   };
+  static constexpr std::uint32_t no_limit = std::numeric_limits<std::uint32_t>::max();
+
   struct Member {
     std::uint64_t cookie = 0;
     std::uint32_t listener = 0;
@@ -231,6 +236,11 @@ private:
     bool accepted = false;              ///< TakenOf has risen in the current sample
     std::unique_ptr<Refusals> refusals; ///< while anybody is expected to come again
   };
+  /// Of a socket that is no member yet, or no longer.
+  struct LimitSince {
+    std::uint32_t since = 0; ///< see Member::limit_since
+    std::uint32_t noted = 0; ///< interval
+  };
   /// A member that closed in this interval.
   struct GoneMember {
     std::uint64_t cookie = 0;
@@ -244,15 +254,16 @@ private:
     std::uint32_t members = 0;
     std::uint32_t counted = 0;
     std::uint32_t full_members = 0;
-    std::uint64_t length = 0;                  ///< sum over the members
-    std::uint64_t limit = 0;                   ///< sum over the members
-    std::uint32_t lowest_limit = 0;            ///< of a member at the last harvest
-    std::uint32_t lowest_limit_since = 0;      ///< see Member::limit_since
-    std::uint64_t lowest_cookie = 0;           ///< at the last harvest
-    double worst_member_percent = 0;           ///< at the last harvest; see ListenerInterval
-    double median_member_percent = 0;          ///< at the last harvest
-    QueueRuns::Duration longest_hot_member{0}; ///< at the last harvest
-    std::vector<WaitingMember> waiting;        ///< at the last harvest
+    std::uint64_t length = 0;                       ///< sum over the members
+    std::uint64_t limit = 0;                        ///< sum over the members
+    std::uint32_t lowest_limit = 0;                 ///< of a member at the last harvest
+    std::uint32_t lowest_limit_since = 0;           ///< see Member::limit_since
+    std::uint32_t lowest_replaced_limit = no_limit; ///< that a member had earlier in the interval
+    std::uint64_t lowest_cookie = 0;                ///< at the last harvest
+    double worst_member_percent = 0;                ///< at the last harvest; see ListenerInterval
+    double median_member_percent = 0;               ///< at the last harvest
+    QueueRuns::Duration longest_hot_member{0};      ///< at the last harvest
+    std::vector<WaitingMember> waiting;             ///< at the last harvest
     bool unstable = false;
     bool settled = false; ///< has been there for settling_time, now or before
     /// There without a break since then; nullopt for the first sample.
@@ -279,6 +290,7 @@ private:
   void apply(Listener &listener, const Member &member, std::uint32_t length, std::uint32_t limit);
   void begin_runs(TimePoint before, TimePoint now);
   void count(Member &member, bool counted);
+  void note_limit_since(std::uint64_t cookie, std::uint32_t since);
   void forget(std::uint32_t listener);
   void note_drops(Member &member, const MemberState &state);
   std::uint32_t less_frees(Member &member, std::uint32_t moved);
@@ -345,7 +357,8 @@ private:
   TimePoint weighed_until_;          ///< end of the time that the weights cover
   Duration elapsed_{0};              ///< sum of the weights of all samples
   std::uint64_t samples_ = 0;        ///< complete samples
-  std::uint32_t interval_ = 1;       ///< number of the current one
+  std::unordered_map<std::uint64_t, LimitSince> limits_since_; ///< keyed by cookie
+  std::uint32_t interval_ = 1;                                 ///< number of the current one
 };
 
 } // namespace backlog

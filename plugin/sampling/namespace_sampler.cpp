@@ -40,7 +40,8 @@ Fault room_fault(std::string part, std::size_t beyond, const ListenerRoom &room)
 /// saw it.
 void note_overflow(ListenerInterval &listener) {
   if (listener.members > 0)
-    listener.queue.peak = std::max(listener.queue.peak, std::uint64_t{listener.lowest_limit} + 1);
+    listener.queue.peak =
+        std::max(listener.queue.peak, std::uint64_t{listener.lowest_limit_seen} + 1);
   listener.queue.used_percent = 100;
 }
 

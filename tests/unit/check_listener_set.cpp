@@ -628,6 +628,48 @@ START_TEST(for_how_long_the_lowest_limit_has_stood) {
 }
 END_TEST
 
+START_TEST(the_lowest_limit_of_the_interval) {
+  Observed observed;
+  const auto lowest = [&] { return observed.harvest().at("a").lowest_limit_seen; };
+  observed.sample({{1, "a", 0, 9}});
+  ck_assert_uint_eq(lowest(), 9);
+  observed.sample({{1, "a", 0, 9}});
+  observed.sample({{1, "a", 0, 64}});
+  ck_assert_uint_eq(lowest(), 9);
+  ck_assert_uint_eq(lowest(), 64);
+  observed.sample({{1, "a", 0, 8}});
+  ck_assert_uint_eq(lowest(), 8);
+}
+END_TEST
+
+START_TEST(a_limit_is_older_than_the_name) {
+  Observed observed;
+  const auto sample = [&](bool is_known, const char *name, bool counted = true) {
+    observed.set.begin_sample();
+    observed.set.see({1, 0, 9, {}, counted}, [&] {
+      return is_known ? std::optional(ListenerIdentity{name, "", 0, false}) : std::nullopt;
+    });
+    observed.set.end_sample(std::chrono::steady_clock::now(), 1h);
+  };
+  const auto intervals = [&](const char *name) {
+    return observed.harvest().at(name).lowest_limit_for;
+  };
+  sample(false, "");
+  observed.harvest();
+  sample(false, "");
+  observed.harvest();
+  sample(true, "a");
+  ck_assert(!intervals("a"));
+  observed.set.move_out(1);
+  observed.harvest();
+  sample(true, "b");
+  ck_assert(!intervals("b"));
+  sample(true, "b", false);
+  sample(true, "b");
+  ck_assert(!intervals("b"));
+}
+END_TEST
+
 START_TEST(lowest_limit_of_the_fold) {
   Observed observed;
   observed.sample(
@@ -1106,7 +1148,8 @@ int main() {
       addresses_that_meet_in_one_name_are_two_listeners,
       an_address_keeps_its_name_when_the_other_goes, names_that_are_made_to_meet_stay_apart,
       a_listener_settles_after_ten_minutes, lowest_limit_is_of_a_member_that_is_there,
-      for_how_long_the_lowest_limit_has_stood, lowest_limit_of_the_fold,
+      for_how_long_the_lowest_limit_has_stood, the_lowest_limit_of_the_interval,
+      a_limit_is_older_than_the_name, lowest_limit_of_the_fold,
       a_sample_stands_for_no_more_than_its_maximum, a_member_that_is_not_counted_is_a_socket_more,
       who_went_with_nothing_to_tell_is_forgotten_at_once, a_million_listeners_in_one_interval,
       collisions_of_an_interval_are_few_and_told_once_each,
