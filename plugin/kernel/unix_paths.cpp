@@ -228,6 +228,11 @@ bool UnixPaths::look_in_own_view(Entry &entry) {
   if (entry.is_sure && entry.found->owned_by.empty() && entry.found->path != entry.file.path &&
       own.look_at(entry.found->path, entry.file) == Lookup::leads_to_it)
     return found_at(entry.found->path);
+  if (!is_whole_path(entry.file.path)) {
+    if (!entry.found)
+      entry.found = UnixPlace{entry.file.path, "", true};
+    return !entry.is_sure;
+  }
   const Lookup bound = own.look_at(entry.file.path, entry.file);
   if (bound == Lookup::leads_to_it)
     return found_at(entry.file.path);

@@ -20,17 +20,18 @@ namespace backlog {
 /// A listening Unix socket with a file made by bind(), as unix_diag describes it.
 struct UnixFile {
   std::uint64_t cookie = 0;
-  std::string path;                ///< as given to bind(), absolute
+  std::string path;                ///< as given to bind()
   std::uint32_t inode = 0;         ///< see UnixListener
   std::uint32_t device = 0;        ///< see UnixListener
   std::uint64_t net_namespace = 0; ///< inode of the socket's net namespace
 };
 
-/// Whether bind() made a file that can be found. A relative path cannot, since its directory is
-/// unknown.
-inline bool has_unix_file(const UnixListener &listener) {
-  return listener.file_inode != 0 && listener.address.starts_with('/');
-}
+/// Whether bind() made a file.
+inline bool has_unix_file(const UnixListener &listener) { return listener.file_inode != 0; }
+
+/// Whether a path given to bind() is one that can be looked up. A relative one cannot, since its
+/// directory is unknown.
+inline bool is_whole_path(std::string_view path) { return path.starts_with('/'); }
 
 /// The process that has such a socket open.
 struct UnixFileOwner {

@@ -28,7 +28,7 @@ const UnixPlace *UnixMembers::place_of(const UnixListener &listener) {
   if (!placed_.contains(listener.cookie)) {
     if (const UnixPlace *known = known_place(listener.cookie))
       place(listener.cookie, *known);
-    else if (!has_unix_file(listener))
+    else if (!has_unix_file(listener) || !is_whole_path(listener.address))
       place(listener.cookie,
             {.path = std::string(listener.address), .owned_by = "", .counts = true});
   }

@@ -99,6 +99,27 @@ class UnixPlacesTest(NotificationTest):
                          {"watched", self.own_name("other.sock")})
         self.assertEqual([each for each in self.notifications(collectd) if "missing" in each.message], [])
 
+    def test_bound_by_a_relative_path(self):
+        path = self.path / "app.sock"
+
+        def service(ready):
+            os.chdir(path.parent)
+            listener = listen_at(path.name)
+            clients = connect_to(path, 3)
+            ready()
+            os.chdir("/")
+            signal.pause()
+            del listener, clients
+        self.fork(service)
+        collectd = self.running(f'MissingAfter 1\n<Watch "{path}">\nName "watched"\nExpected true\n</Watch>')
+        self.wait_for_state(collectd, "watched", OK)
+        collectd.wait(lambda: self.rows().get("watched", {}).get("length") == 3, what="the queue")
+        collectd.wait_for_intervals(2 / INTERVAL)
+        self.assertEqual(self.notifications(collectd), [])
+        self.assertEqual(self.rows()["watched"]["limit_source"], "unknown")  # set before collectd started
+        path.unlink()
+        self.wait_for(collectd, "watched", "FAILURE", "missing, its file is gone and no client can connect")
+
     def test_one_path_in_several_mount_namespaces(self):
         path = self.path / "app.sock"
         opened = []  # by the test

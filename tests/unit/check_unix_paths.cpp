@@ -198,6 +198,27 @@ START_TEST(a_watched_path_leads_to_it) {
 }
 END_TEST
 
+START_TEST(bound_by_a_relative_path) {
+  const Folder folder;
+  const UniqueFd watched_one = listen_on(folder / "app.sock");
+  const UniqueFd other = listen_on(folder / "other.sock");
+  Observed observed({folder / "app.sock"});
+  observed.add(1, "app.sock", folder / "app.sock");
+  observed.add(2, "./other.sock", folder / "other.sock");
+  observed.look_at_new();
+  assert_text(observed.where(1), folder / "app.sock");
+  assert_text(observed.where(2), "./other.sock");
+  observed.look();
+  assert_text(observed.where(1), folder / "app.sock");
+  assert_text(observed.where(2), "./other.sock");
+  unlink((folder / "app.sock").c_str());
+  unlink((folder / "other.sock").c_str());
+  observed.look();
+  assert_text(observed.where(1), folder / "app.sock gone");
+  assert_text(observed.where(2), "./other.sock"); // where it was is not known
+}
+END_TEST
+
 START_TEST(bound_again_shadows_the_first) {
   const Folder folder;
   const std::string path = folder / "socket";
@@ -350,7 +371,8 @@ END_TEST
 
 int main() {
   return run_tests("unix_paths", temporary_suffixes, bound_and_renamed, a_watched_path_leads_to_it,
-                   bound_again_shadows_the_first, first_seen_when_it_was_shadowed_already,
+                   bound_by_a_relative_path, bound_again_shadows_the_first,
+                   first_seen_when_it_was_shadowed_already,
                    the_same_inode_of_another_device_is_another_file, of_another_mount_namespace,
                    gone_before_it_was_seen_from_a_mount_namespace_with_the_same_folder,
                    of_a_process_with_another_root);
