@@ -90,7 +90,9 @@ INCIDENTS = [
     Incident("one stuck member of four", 16, 5, [Wave(0, 250, over=4)], cause="skew", members=4, stuck=2, helps=False),
     Incident("stopped for good", 16, 7, [Wave(0, 60, over=6)], ((0, 100),), cause="not_accepting", helps=False),
     Incident("SYN flood", 16, 3, [Flood(0, 900, 3)], address="0.0.0.0", helps=False),
-    # The kernel counts nobody whom a Unix socket refuses or lets wait.
+    # The kernel counts nobody whom a Unix socket refuses (EAGAIN) or lets wait in connect(). With events those who
+    # wait are seen when they find room, but never those who do not wait, so that a limit would be told below the truth:
+    # tests/system/test_unix.py shows that they leave no trace.
     Incident("burst, Unix stream", 16, 0.8, [Wave(0, 60)], FOUR_TENTHS, cause="burst", address="@", tells=False),
     Incident("pause, Unix seqpacket", 16, 2, [Wave(0, 60)], ((0, 1.6),), cause="pause", address="@",
              kind=5, tells=False),

@@ -112,6 +112,32 @@ class UnixTest(NotificationTest):
         self.assertEqual({name for name in collectd.instances() if name.startswith("unix")}, set())
         collectd.wait_for_value("host", "count-listeners", 0)
 
+    def test_whom_a_queue_refused_leaves_no_trace(self):
+        """The kernel shows the same of a queue that refused forty clients and of one that refused nobody, so that no
+        limit can be told that would have held them."""
+        full, refusing = self.listening("full", limit=16), self.listening("refusing", limit=16)
+        collectd = self.collectd("Values full", interval=INTERVAL)
+        self.wait_for_kernel(collectd)
+        self.assertEqual((full.connect(17), refusing.connect(57)), (17, 17))
+        shown = [line.split() for line in run("ss", "-xlnH").splitlines()]
+        lengths = {line[4]: line[2:4] for line in shown if line[4].startswith(str(self.path))}
+        self.assertEqual(lengths, {str(self.path / name): ["17", "16"] for name in ("full", "refusing")})
+        for listener in (full, refusing):
+            collectd.wait_for_value(listener.name, "percent-full", 100)
+        # Each has its own times of waiting.
+        series = {name for name in collectd.series_names(full.name) if not name.startswith("duration-")}
+        self.assertGreaterEqual(series, {"queue_length-accept_peak", "gauge-state", "percent-used"})
+        for name in series:
+            collectd.wait(lambda name=name: collectd.latest(full.name, name) == collectd.latest(refusing.name, name),
+                          what=f"the same {name}")
+        for listener in (full, refusing):
+            listener.accept(17)
+            collectd.wait_for_value(listener.name, "queue_length-accept", 0)
+        self.wait_for_kernel(collectd)
+        for listener in (full, refusing):
+            self.assertNotIn("queue_length-enough", collectd.series_names(listener.name))
+            self.assertNotIn("would have held", " ".join(each.message for each in self.of(collectd, listener.name)))
+
     def test_paths_with_ids_make_one_series(self):
         raise_descriptor_limit()
         stable = self.listening("stable", limit=3)
