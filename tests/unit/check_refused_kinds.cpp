@@ -5,12 +5,13 @@ using namespace backlog;
 using namespace std::chrono_literals;
 
 START_TEST(syns_and_acks_are_told_apart) {
-  const struct {
-    const char *what;
+  struct Case {
+    const char *what = "";
     RefusedSums sums;
-    std::uint64_t syns;
-    std::uint64_t acks;
-  } cases[] = {
+    std::uint64_t syns = 0;
+    std::uint64_t acks = 0;
+  };
+  const Case cases[] = {
       {"SYNs", {.drops = 20, .overflows = 20}, 20, 0},
       {"final ACKs and data", {.drops = 20, .overflows = 10}, 0, 10},
       {"both", {.drops = 53, .overflows = 33}, 13, 20},
