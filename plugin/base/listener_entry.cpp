@@ -58,8 +58,9 @@ std::optional<std::string> ListenerEntry::find_kind() {
     kind_ = Kind::tcp_address;
     names_ = written->names();
     only_ipv6_ = written->address.ipv6 && written->address.is_any();
-    return names_.empty() ? std::optional<std::string>("of all addresses is *" + text_)
-                          : std::nullopt;
+    if (!names_.empty())
+      return std::nullopt;
+    return "*" + text_ + " is the wildcard address, /_" + text_.substr(1) + "$/ is any address";
   }
   if (!is_in_alphabet(text_))
     return "names have a-z, 0-9, _ and - only";

@@ -67,6 +67,7 @@ struct Options {
   std::optional<std::chrono::milliseconds> live;
   ServerSettings servers;
   ListenerSelection listeners;
+  std::string asked_for; ///< those arguments, for people
 };
 
 volatile std::sig_atomic_t ended = 0;
@@ -172,9 +173,11 @@ std::optional<int> parse(const std::vector<std::string> &arguments, Options &opt
       return status;
   if (!line.fault().empty())
     return fail(line.fault() + "; see --help");
-  for (const std::string &argument : line.rest())
+  for (const std::string &argument : line.rest()) {
     if (const auto wrong = options.listeners.add(argument))
       return fail(*wrong);
+    options.asked_for += (options.asked_for.empty() ? "" : ", ") + shown_argument(argument);
+  }
   return std::nullopt;
 }
 
@@ -213,7 +216,10 @@ std::string shown(const TableContents &contents, const Options &options) {
 }
 
 bool print(const std::string &text) {
-  return std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
+  if (std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0)
+    return true;
+  (void)fail(std::string("standard output: ") + std::strerror(errno));
+  return false;
 }
 
 bool is_screen(const Options &options) { return options.watch && is_terminal(); }
@@ -223,7 +229,7 @@ bool clear(const Options &options) { return !is_screen(options) || print(clear_s
 int show(TableContents contents, const Options &options) {
   options.listeners.keep_selected(contents);
   if (contents.listeners.empty() && !options.listeners.empty() && !options.watch)
-    return fail("no listener of that name or address");
+    return fail(options.asked_for + ": no listener of that name or address");
   return clear(options) && print(shown(contents, options)) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

@@ -370,6 +370,15 @@ class BacklogTableTest(CommandTest):
         for options in (("--tabel",), ("--oid",), ("--live", "x"), ("--live", "0.0004"), ("word",)):
             self.assertEqual(self.show(*options).returncode, 1, options)
 
+    def test_a_full_disk_is_said(self):
+        self.publish(listener("a"))
+        for options in ((), ("--json",), ("--openmetrics",), ("--audit",), ("--oid", "a")):
+            with open("/dev/full", "wb") as full:
+                result = subprocess.run([os.environ["BACKLOG_TABLE"], "--table", self.table, *options], stdout=full,
+                                        stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+            self.assertEqual((result.returncode, result.stderr),
+                             (1, "backlog-table: standard output: No space left on device\n"), options)
+
     @contextlib.contextmanager
     def watching(self, *arguments):
         """What it has printed to both, as functions, and the process; it ends by a signal, soon and with 0."""
@@ -476,6 +485,7 @@ class BacklogTableTest(CommandTest):
         for argument in ("*:80", ":1", "/none/", "127.0.0.1:8080", "@y"):
             result = self.show(argument)
             self.assertEqual((result.returncode, result.stdout), (1, ""), argument)
+            self.assertIn(f"{argument}: no listener", result.stderr)
         for argument in ("/(/", "1.2.3:80", "[::1:80", "a:b", ":99999", "::1:80"):
             result = self.show(argument)
             self.assertEqual(result.returncode, 1)

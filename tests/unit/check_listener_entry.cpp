@@ -83,7 +83,7 @@ START_TEST(entries_that_can_mean_none) {
       {"127.0.0.1:65536", "names have a-z"},
       {"[fe80::1]:80", "names have a-z"},
       {"*", "names have a-z"},
-      {":8080", "of all addresses is *:8080"},
+      {":8080", "*:8080 is the wildcard address, /_8080$/ is any address"},
       {"tcp_any", "no listener can have"},
       {"tcp_any_", "no listener can have"},
       {"tcp_any_0", "no listener can have"},
