@@ -237,9 +237,14 @@ bool Judgement::was_never_accepted_from() const {
          *facts_.none_accepted_for >= nearly_all * Seconds(facts_.runs.not_empty_for);
 }
 
+// In a small queue a connection or two that are accepted at once are more than a tenth.
 bool Judgement::is_uneven() const {
+  constexpr double few_percent = 200; // of a queue of one: two connections
+  constexpr double most_few_percent = 50;
+  const double few =
+      std::min(most_few_percent, few_percent / (static_cast<double>(facts_.lowest_limit) + 1));
   return facts_.members > 1 && facts_.worst_member_percent >= stuck_member_percent &&
-         facts_.median_member_percent <= idle_member_percent;
+         facts_.median_member_percent <= std::max(idle_member_percent, few);
 }
 
 bool Judgement::is_skewed() const {

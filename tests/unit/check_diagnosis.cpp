@@ -491,6 +491,28 @@ START_TEST(skew_needs_a_stuck_member_among_idle_ones) {
 }
 END_TEST
 
+START_TEST(skew_among_small_queues) {
+  struct Members {
+    std::uint32_t limit;
+    double median; ///< connections
+    Cause cause;
+  };
+  for (const Members &members :
+       {Members{8, 1, skew}, Members{8, 2, skew}, Members{8, 3, burst}, Members{16, 2, skew},
+        Members{16, 3, burst}, Members{3, 2, skew}, Members{1, 1, skew}, Members{1, 2, burst},
+        Members{0, 1, burst}, Members{128, 12, skew}, Members{128, 13, burst}}) {
+    Scene scene;
+    scene.overflow(1, 0ms);
+    scene.facts.members = 4;
+    scene.facts.lowest_limit = members.limit;
+    scene.facts.worst_member_percent = 100;
+    scene.facts.median_member_percent = 100 * members.median / (members.limit + 1);
+    scene.facts.longest_hot_member = 1s;
+    assert_text(std::string(name_of(scene.judge().cause)), std::string(name_of(members.cause)));
+  }
+}
+END_TEST
+
 START_TEST(a_member_that_is_full_is_not_judged_by_the_accepts_of_others) {
   struct Members {
     double median;
@@ -2134,7 +2156,7 @@ int main() {
       "diagnosis", remarks_leave_room_for_48_bytes_of_name_and_32_of_owner,
       a_full_run_that_ended_has_a_cause_of_its_own, remarks_follow_the_remedy,
       a_limit_that_would_have_held_them, overflows, skew_needs_a_stuck_member_among_idle_ones,
-      a_member_that_is_full_is_not_judged_by_the_accepts_of_others,
+      skew_among_small_queues, a_member_that_is_full_is_not_judged_by_the_accepts_of_others,
       full_listeners_without_a_counter, stalls, high_queues, high_in_three_of_six_intervals,
       full_syn_queues, what_is_no_full_syn_queue, full_syn_queues_in_two_intervals_that_follow,
       drops_alone_are_no_alarm, who_only_holds_a_socket_for_a_service_is_not_blamed,
