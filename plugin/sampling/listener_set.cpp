@@ -60,6 +60,7 @@ void ListenerSet::begin_sample() {
   if (!std::exchange(broken_off_, false)) {
     drops_moved_.clear();
     moved_members_.clear();
+    moved_since_ = sample_;
   }
 }
 
@@ -270,6 +271,7 @@ void ListenerSet::note_drops(Member &member, const MemberState &state) {
          frees_of_ || is_half_full(member.length, member.limit) ||
              is_half_full(state.length, state.limit)});
     moved_members_.push_back(static_cast<std::uint32_t>(&member - members_.data()));
+    member.moved_sample = sample_;
   }
   member.drops = *state.drops;
   member.has_drops = true;
@@ -389,8 +391,7 @@ void ListenerSet::note_lengths(TimePoint before, TimePoint now) {
     Member &member = members_[slot];
     const bool is_empty = member.length == 0;
     const bool was_empty = std::exchange(member.refusals->was_empty, is_empty);
-    const bool has_moved =
-        std::find(moved_members_.begin(), moved_members_.end(), slot) != moved_members_.end();
+    const bool has_moved = member.moved_sample >= moved_since_;
     // What is not split yet is noted with all that has happened since.
     const bool is_noted = !has_moved && note_kinds(member, true);
     if (is_noted || member.refusals->kinds.has_any() || (was_empty && is_empty))

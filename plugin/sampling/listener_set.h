@@ -209,8 +209,8 @@ private:
     std::uint32_t length = 0;
     std::uint32_t length_before = 0; ///< in the sample before
     std::uint32_t limit = 0;
-    std::uint32_t limit_since =
-        0; ///< interval in which it got its limit; 0: before the first sample
+    /// Interval in which it got its limit; 0: before the first sample.
+    std::uint32_t limit_since = 0;
     std::uint32_t drops = 0;
     float peak_percent = 0;       ///< highest use in the interval
     std::uint32_t run_length = 0; ///< see WaitingMember::not_shrinking_from
@@ -233,6 +233,7 @@ private:
     std::uint64_t freed_more = 0;       ///< frees beyond what drops have moved by
     std::uint32_t taken = 0;            ///< highest result of TakenOf
     std::uint32_t taken_sample = 0;     ///< last sample that asked TakenOf
+    std::uint32_t moved_sample = 0;     ///< last sample in which drops moved
     bool accepted = false;              ///< TakenOf has risen in the current sample
     std::unique_ptr<Refusals> refusals; ///< while anybody is expected to come again
   };
@@ -326,6 +327,7 @@ private:
   Listener aggregate_;
   std::vector<DropsMoved> drops_moved_;
   std::vector<std::uint32_t> moved_members_; ///< those of drops_moved_
+  std::uint32_t moved_since_ = 0;            ///< the first sample that these are of
   std::vector<std::uint32_t>
       refusing_members_; ///< those with refusals, perhaps twice, and some without
   bool members_changed_ = false;
