@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import time
 import urllib.request
@@ -142,9 +143,17 @@ class ZabbixServerTest(SnmpTest):
         first = ["pdo", "xml", "dom"]  # what others need
         (settings / "extensions.ini").write_text("".join(
             f"extension={name}\n" for name in [*(name for name in first if name in files), *sorted(files - set(first))]))
-        self._process(["php8.2", "-S", f"127.0.0.1:{WEB_PORT}", "-t", "/usr/share/zabbix"], "frontend.log",
-                      dict(os.environ, PHP_INI_SCAN_DIR=str(settings), LOCPATH=str(self.english()), PHP_CLI_SERVER_WORKERS="2"))
+        frontend = self._process(["php8.2", "-S", f"127.0.0.1:{WEB_PORT}", "-t", "/usr/share/zabbix"], "frontend.log",
+                                 dict(os.environ, PHP_INI_SCAN_DIR=str(settings), LOCPATH=str(self.english()),
+                                      PHP_CLI_SERVER_WORKERS="2"))
+        self.addCleanup(self.end_workers, frontend)
         wait_until(self.zabbix.login, 60, "the frontend")
+
+    @staticmethod
+    def end_workers(frontend):
+        """PHP itself ends without them."""
+        for pid in pathlib.Path(f"/proc/{frontend.pid}/task/{frontend.pid}/children").read_text(encoding="ascii").split():
+            os.kill(int(pid), signal.SIGKILL)
 
     def english(self):
         """A folder with a locale of that name, without which each page has a warning."""
