@@ -106,6 +106,7 @@ private:
   ListenerState state() const;
   Cause cause(ListenerState state) const;
   Cause cause_of_full_run() const;
+  Cause cause_of_seen_run() const;
 
   bool overflowed() const;
   bool waits_too_long() const;
@@ -121,6 +122,7 @@ private:
   std::string drops() const;
   std::string ok() const;
   std::string so_far() const;
+  std::string unseen() const;
   std::string none_accepted_so_far() const;
   std::string ended(Cause cause) const;
   std::string stalled() const;
@@ -162,7 +164,9 @@ Diagnosis Judgement::diagnose() {
   Diagnosis diagnosis;
   diagnosis.state = state();
   diagnosis.cause = cause(diagnosis.state);
-  diagnosis.cause_is_open = diagnosis.state != ListenerState::ok && diagnosis.cause == Cause::none;
+  diagnosis.cause_is_open = diagnosis.state != ListenerState::ok &&
+                            diagnosis.cause == Cause::none &&
+                            (diagnosis.state == ListenerState::stalled || is_open());
   diagnosis.limit_source = limit_source_;
   diagnosis.is_expected = limits_.expected;
   diagnosis.overflowed = overflowed();
@@ -175,8 +179,9 @@ Diagnosis Judgement::diagnose() {
   diagnosis.message =
       message_about(facts_.name, facts_.owner, with_remarks(std::move(text), diagnosis));
   if (!diagnosis.overflowed && !facts_.runs.full_run_goes_on &&
-      std::max(facts_.runs.longest_full_run, facts_.runs.longest_pause) > Seconds(0)) {
+      std::max(facts_.runs.longest_full_run, facts_.runs.longest_pause) > Seconds(0))
     diagnosis.ended_cause = cause_of_full_run();
+  if (diagnosis.ended_cause != Cause::none) {
     is_brief_ = false;
     is_brief_ = !fits(ended(diagnosis.ended_cause));
     diagnosis.ended_message =
@@ -286,7 +291,15 @@ Cause Judgement::cause(ListenerState state) const {
   return is_open() ? Cause::none : cause_of_full_run();
 }
 
+/// While nobody looked, the queue may have been full for longer, or empty, or accepted from.
 Cause Judgement::cause_of_full_run() const {
+  const Cause cause = cause_of_seen_run();
+  const bool is_proved =
+      cause == Cause::slow_accept && (facts_.accepted || facts_.accepts.value_or(0) > 0);
+  return facts_.runs.unseen_for > Seconds(0) && !is_proved ? Cause::none : cause;
+}
+
+Cause Judgement::cause_of_seen_run() const {
   const QueueRuns &runs = facts_.runs;
   const bool is_long = runs.longest_full_run >= first_retransmission;
   const bool never_empty =
@@ -327,7 +340,9 @@ std::string Judgement::figures(ListenerState state, Cause cause) const {
   else
     text = ok();
   if (state != ListenerState::ok && cause == Cause::none)
-    text += "; " + (state == ListenerState::stalled ? none_accepted_so_far() : so_far());
+    text += "; " + (state == ListenerState::stalled ? none_accepted_so_far()
+                    : is_open()                     ? so_far()
+                                                    : unseen());
   if (cause != Cause::none)
     text.append("; ").append(name_of(cause)).append(": ").append(advice(cause));
   return text;
@@ -366,6 +381,10 @@ std::string Judgement::so_far() const {
       common_.somaxconn && facts_.lowest_limit < *common_.somaxconn)
     text += "; limit " + std::to_string(facts_.lowest_limit) + ", " + unknown_source;
   return text;
+}
+
+std::string Judgement::unseen() const {
+  return "not looked at for " + seconds(facts_.runs.unseen_for) + ", so its cause is not known";
 }
 
 std::string Judgement::none_accepted_so_far() const {

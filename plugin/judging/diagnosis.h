@@ -120,7 +120,9 @@ struct Diagnosis {
   LimitSource limit_source = LimitSource::unknown;
   bool is_there = true;
   bool is_expected = false;
-  bool cause_is_open = false; ///< what goes on will show the cause: a full run, or the first accept
+  /// What goes on will show the cause: a full run, or the first accept. Without that the cause of a
+  /// state is none if nobody looked when the queue was full.
+  bool cause_is_open = false;
   /// Of a full run that ended in an interval without overflow; none if there was no such run.
   Cause ended_cause = Cause::none;
   std::string ended_message{}; ///< for people; about ended_cause

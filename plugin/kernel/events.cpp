@@ -8,6 +8,8 @@
 #include <atomic>
 #include <bit>
 #include <cerrno>
+#include <cstddef>
+#include <cstring>
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <sys/mman.h>
@@ -105,17 +107,38 @@ struct Events::Ring {
       : consumer_(consumer), producer_(producer) {}
   ~Ring() {
     munmap(consumer_, page_size());
-    munmap(const_cast<unsigned long *>(producer_), page_size());
+    munmap(const_cast<unsigned long *>(producer_), mapped_size());
   }
+  /// The writer's position, and the data that follows.
+  static std::size_t mapped_size() { return 2 * page_size(); }
 
   void drain() {
-    std::atomic_ref<unsigned long>(*consumer_)
-        .store(std::atomic_ref<unsigned long>(*const_cast<unsigned long *>(producer_))
-                   .load(std::memory_order_acquire),
-               std::memory_order_release);
+    std::atomic_ref<unsigned long>(*consumer_).store(written(), std::memory_order_release);
+  }
+
+  /// The oldest record that is not drained, of one number; empty: there is none.
+  std::optional<std::uint64_t> oldest() const {
+    const unsigned long read = std::atomic_ref<unsigned long>(*consumer_).load();
+    if (read == written())
+      return std::nullopt;
+    const auto *data = reinterpret_cast<const std::byte *>(producer_) + page_size();
+    const auto *record = reinterpret_cast<const std::uint32_t *>(data + read % page_size());
+    const std::uint32_t length =
+        std::atomic_ref<std::uint32_t>(const_cast<std::uint32_t &>(*record))
+            .load(std::memory_order_acquire);
+    std::uint64_t value = 0;
+    if (length != sizeof(value)) // it is being written
+      return std::nullopt;
+    std::memcpy(&value, record + BPF_RINGBUF_HDR_SZ / sizeof(*record), sizeof(value));
+    return value;
   }
 
 private:
+  unsigned long written() const {
+    return std::atomic_ref<unsigned long>(*const_cast<unsigned long *>(producer_))
+        .load(std::memory_order_acquire);
+  }
+
   unsigned long *consumer_;
   const unsigned long *producer_;
 };
@@ -185,8 +208,8 @@ Failure Events::open_ring() {
   void *consumer = mmap(nullptr, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
   if (consumer == MAP_FAILED)
     return Error{errno, "map a BPF ring into memory"};
-  void *producer =
-      mmap(nullptr, page_size(), PROT_READ, MAP_SHARED, map, static_cast<off_t>(page_size()));
+  void *producer = mmap(nullptr, Ring::mapped_size(), PROT_READ, MAP_SHARED, map,
+                        static_cast<off_t>(page_size()));
   if (producer == MAP_FAILED) {
     const int code = errno;
     munmap(consumer, page_size());
@@ -293,6 +316,13 @@ void Events::begin_rest() {
 void Events::end_rest() {
   std::atomic_ref<std::uint32_t>(additions_->control->resting).store(0);
   ring_->drain();
+}
+
+std::optional<std::chrono::steady_clock::time_point> Events::woken_at() const {
+  const std::optional<std::uint64_t> monotonic_ns = ring_->oldest();
+  if (!monotonic_ns)
+    return std::nullopt;
+  return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(*monotonic_ns));
 }
 
 void Events::look_into(const std::set<std::uint64_t> &net_cookies) {

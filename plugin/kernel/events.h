@@ -62,6 +62,8 @@ public:
   /// just before.
   void begin_rest();
   void end_rest();
+  /// When an addition to a queue has ended the rest; empty: none has.
+  std::optional<std::chrono::steady_clock::time_point> woken_at() const;
   /// Selects the net namespaces whose queues wake the reader, as net_cookie() identifies them.
   void look_into(const std::set<std::uint64_t> &net_cookies);
 

@@ -360,6 +360,7 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
   const Duration weight =
       std::clamp(Duration(now - std::max(before, weighed_until_)), Duration(1), max_weight);
   before_last_ = before;
+  unseen_ = now - std::max(before, weighed_until_);
   last_ = now;
   elapsed_ += weight;
   ++samples_;
@@ -370,7 +371,8 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
   for (const std::uint32_t index : active_) {
     Listener &listener = listeners_[index];
     const auto accepted = std::exchange(listener.accepted, std::nullopt);
-    listener.run.advance(listener.length, listener.full_members > 0, before, now, accepted);
+    listener.run.advance(listener.length, listener.full_members > 0, before, now, accepted,
+                         unseen_);
     full_runs_ += static_cast<std::uint32_t>(listener.run.holds_full());
     listener.active = listener.length > 0;
     if (!listener.active)
@@ -389,6 +391,8 @@ void ListenerSet::note_lengths(TimePoint before, TimePoint now) {
   forget_not_refusing();
   for (const std::uint32_t slot : refusing_members_) {
     Member &member = members_[slot];
+    if (!is_full(member.length, member.limit) && now > member.refusals->unknown_until)
+      member.refusals->unknown_since.reset();
     const bool is_empty = member.length == 0;
     const bool was_empty = std::exchange(member.refusals->was_empty, is_empty);
     const bool has_moved = member.moved_sample >= moved_since_;
@@ -438,10 +442,26 @@ void ListenerSet::take_refusals(Member &member) {
   if (!member.refusals)
     return;
   note_kinds(member, true);
-  std::uint64_t &peak = listeners_[member.listener].unlimited_peak;
-  peak = std::max(peak, member.refusals->clients.take_unlimited_peak());
-  if (!member.refusals->clients.expects_any())
+  Listener &listener = listeners_[member.listener];
+  listener.unlimited_peak =
+      std::max(listener.unlimited_peak, member.refusals->clients.take_unlimited_peak());
+  if (!member.refusals->unknown_since && !member.refusals->clients.expects_any())
     member.refusals.reset();
+}
+
+/// Nobody knows how many came again while nobody looked. A client waits at most as long as it has
+/// tried, or for a second.
+void ListenerSet::note_unknown(Member &member) {
+  Listener &listener = listeners_[member.listener];
+  listener.has_unknown_refusals = true;
+  if (!listener.run.holds_full())
+    listener.refused_unseen = std::max(listener.refused_unseen, unseen_);
+  const TimePoint since = member.refusals->unknown_since.value_or(before_last_);
+  const Duration longest_wait = std::max<Duration>(*last_ - since, std::chrono::seconds(1));
+  *member.refusals = Refusals{};
+  member.refusals->unknown_since = since;
+  member.refusals->unknown_until =
+      *last_ + longest_wait + longest_wait / RefusedClients::lateness_share;
 }
 
 void ListenerSet::note_refused(Risen risen) {
@@ -473,6 +493,11 @@ void ListenerSet::note_refused(Risen risen) {
     const Listener &listener = listeners_[socket.listener];
     const bool is_counted = listener.members == 1 && listener.identity.tcp.is_loopback();
     const auto syns_again = is_counted ? risen.syns_again : std::nullopt;
+    const bool is_unknown = refusals.unknown_since || unseen_ >= RefusedClients::longest_unseen;
+    if (is_unknown && !frees_of_) {
+      note_unknown(member);
+      continue;
+    }
     if (!frees_of_ && overflows && drops_moved_.size() == 1) {
       refusals.kinds.add({.drops = socket.drops,
                           .overflows = std::min<std::uint64_t>(*overflows, socket.drops),
@@ -495,6 +520,10 @@ void ListenerSet::note_refused(Risen risen) {
     segments.repeated = take(refusals.repeated);
     segments.final_acks = take(refusals.final_acks);
     segments.syns = refused;
+    if (is_unknown && (refusals.unknown_since || segments.syns > 0)) {
+      note_unknown(member);
+      continue;
+    }
     refusals.clients.note({.refused = segments,
                            .syns_again = syns_again,
                            .length = member.length,
@@ -841,7 +870,10 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
     interval.runs = listener.run.end_interval(*last_);
   interval.flow = std::exchange(listener.flow, std::nullopt);
   find_mean_wait(listener, interval.runs, interval.flow);
-  if (const std::uint64_t peak = std::exchange(listener.unlimited_peak, 0); peak > 0)
+  interval.runs.unseen_for =
+      std::max(interval.runs.unseen_for, std::exchange(listener.refused_unseen, Duration(0)));
+  const bool is_unknown = std::exchange(listener.has_unknown_refusals, false);
+  if (const std::uint64_t peak = std::exchange(listener.unlimited_peak, 0); peak > 0 && !is_unknown)
     interval.unlimited_peak = peak;
   listener.has_gone_events = false;
   interval.queue = figures_of(listener.window, listener.length, elapsed_ - listener.window_begin);

@@ -63,7 +63,7 @@ struct ListenerInterval {
   /// Connections: the queue was nowhere longer, seen or not; empty: not known, or the peak is it.
   std::optional<std::uint64_t> peak_bound;
   /// How long a member's queue would have been with room for those whom it refused, the longest of
-  /// all members; empty: nobody was refused.
+  /// all members; empty: nobody was refused, or it is not known.
   std::optional<std::uint64_t> unlimited_peak;
   /// The longest run of a member at 90 % or more, and whether one is at the end; runs cross the
   /// ends of intervals.
@@ -200,6 +200,10 @@ private:
     std::uint64_t repeated = 0;
     RefusedKinds kinds;     ///< without events
     bool was_empty = false; ///< when it was noted last
+    /// Set when clients were refused while nobody looked: begin of that time, and how long they may
+    /// come again, at least while the queue is full.
+    std::optional<TimePoint> unknown_since{};
+    TimePoint unknown_until{};
   };
   static constexpr std::uint32_t no_limit = std::numeric_limits<std::uint32_t>::max();
 
@@ -279,7 +283,10 @@ private:
     std::optional<ListenerFlow> flow; ///< of take_events()
     double waited_before = 0; ///< connections x s of those that wait, up to the last harvest
     std::uint64_t unlimited_peak = 0; ///< in this interval, as far as it was taken from members
-    Duration window_begin{0};         ///< as elapsed_
+    /// Longest time without a look in which clients came that were refused, in this interval.
+    Duration refused_unseen{0};
+    bool has_unknown_refusals = false; ///< in this interval
+    Duration window_begin{0};          ///< as elapsed_
   };
 
   Member *find(std::uint64_t cookie);
@@ -302,6 +309,7 @@ private:
   void note_gone(const Member &member);
   void note_lengths(TimePoint before, TimePoint now);
   bool note_kinds(Member &member, bool quiet);
+  void note_unknown(Member &member);
   Refusals &refusals_of(Member &member);
   void take_refusals(Member &member);
   void forget_not_refusing();
@@ -349,12 +357,13 @@ private:
   std::uint32_t filling_members_ = 0;
   std::uint32_t missed_members_ = 0;
 
-  std::uint32_t sample_ = 0;         ///< number of the current sample
-  bool broken_off_ = false;          ///< the previous sample broke off
-  std::uint32_t seen_ = 0;           ///< members seen in the current sample
-  std::uint32_t predecessor_ = 0;    ///< member seen last in the current sample
-  std::optional<TimePoint> last_;    ///< end of the last complete sample
-  TimePoint before_last_;            ///< end of the complete sample before
+  std::uint32_t sample_ = 0;      ///< number of the current sample
+  bool broken_off_ = false;       ///< the previous sample broke off
+  std::uint32_t seen_ = 0;        ///< members seen in the current sample
+  std::uint32_t predecessor_ = 0; ///< member seen last in the current sample
+  std::optional<TimePoint> last_; ///< end of the last complete sample
+  TimePoint before_last_;         ///< end of the complete sample before
+  Duration unseen_{0}; ///< before the last sample, without the time that events have covered
   std::uint64_t more_overflows_ = 0; ///< risen since the sockets of the last sample were read
   TimePoint weighed_until_;          ///< end of the time that the weights cover
   Duration elapsed_{0};              ///< sum of the weights of all samples

@@ -8,7 +8,7 @@ namespace backlog {
 using Duration = QueueRuns::Duration;
 
 void RunClock::advance(std::uint64_t length, bool full, TimePoint before, TimePoint now,
-                       std::optional<std::uint64_t> accepted) {
+                       std::optional<std::uint64_t> accepted, Duration unseen) {
   if (length_ == 0) {
     first_ = now;
     last_empty_ = before;
@@ -19,6 +19,7 @@ void RunClock::advance(std::uint64_t length, bool full, TimePoint before, TimePo
     pause_end_.reset();
     of_all_.reset();
     of_all_when_quiet_.reset();
+    unseen_ = Duration(0);
   }
   waited_ += static_cast<double>(std::min(length, length_)) *
              std::chrono::duration<double>(now - before).count();
@@ -26,6 +27,8 @@ void RunClock::advance(std::uint64_t length, bool full, TimePoint before, TimePo
   length_ = length;
   if (fallen > 0 || accepted.value_or(0) > 0)
     note_accepts(accepted.value_or(fallen), before, now);
+  if (unseen >= longest_unseen && accepted != 0U)
+    note_unseen(unseen, now);
   if (length == 0)
     end_run(before);
   if (!full || length == 0) {
@@ -44,6 +47,20 @@ void RunClock::note_full() {
   held_full_ = true;
   untouched_full_ = true;
   full_length_ = std::max(full_length_, length_);
+}
+
+/// That nothing was accepted meanwhile was not seen either.
+void RunClock::note_unseen(Duration unseen, TimePoint now) {
+  unseen_ = std::max(unseen_, unseen);
+  unseen_until_ = now;
+  untouched_since_ = now;
+  untouched_full_ = false;
+}
+
+/// What is seen of a run afterwards shows its cause, if it is long enough.
+void RunClock::tell_unseen(TimePoint until) {
+  if (unseen_ > Duration(0) && until - unseen_until_ < longest_unseen)
+    unseen_for_ = std::max(unseen_for_, unseen_);
 }
 
 void RunClock::note_accepts_of_all(std::int64_t of_all, TimePoint before, TimePoint now) {
@@ -109,14 +126,20 @@ bool RunClock::are_most(const std::optional<std::int64_t> &of_all_then) const {
 }
 
 void RunClock::end_run(TimePoint before) {
-  if (std::exchange(held_full_, false))
+  if (std::exchange(held_full_, false)) {
     longest_full_run_ = std::max<Duration>(longest_full_run_, before - first_);
+    tell_unseen(before);
+  }
+  unseen_ = Duration(0);
 }
 
 QueueRuns RunClock::end_interval(TimePoint last) {
+  if (holds_full())
+    tell_unseen(last);
   QueueRuns runs{.longest_full_run = longest_full_run_,
                  .longest_full = longest_full_,
                  .longest_pause = longest_pause_,
+                 .unseen_for = std::exchange(unseen_for_, Duration(0)),
                  .waited = std::exchange(waited_, 0),
                  .full_times = full_times_};
   if (length_ > 0 && held_full_) {

@@ -23,7 +23,10 @@ struct QueueRuns {
   /// The same for the run under way; 0 if the queue fell since it was full without draining.
   Duration full_untouched_for{0};
   Duration full_run_for{0}; ///< at the end: length of the run under way
-  double waited = 0;        ///< connections x s: those that two samples in a row saw, between them
+  /// Longest time without a look in, before or after a run as in longest_full_run, of which little
+  /// more was seen; 0 if that is less than longest_unseen.
+  Duration unseen_for{0};
+  double waited = 0; ///< connections x s: those that two samples in a row saw, between them
   std::uint32_t full_times = 0; ///< number of separate runs of full samples
 };
 
@@ -31,6 +34,9 @@ struct QueueRuns {
 constexpr std::chrono::milliseconds shortest_pause{500};
 /// A server that accepts connections one by one takes longer than this.
 constexpr std::chrono::seconds drained_within{1};
+
+/// Longer than the time between two looks at Unix queues that are all empty.
+constexpr std::chrono::milliseconds longest_unseen{1500};
 
 /// Whether at most a quarter of a full queue is left; some of that may be new.
 constexpr bool is_drained(std::uint64_t length, std::uint64_t full_length) {
@@ -60,8 +66,10 @@ public:
   /// accepted: at least so many were accepted from this queue since the previous sample; empty if
   /// unknown. Where refused clients come back at once, a drained queue is full again before the
   /// next sample.
+  /// unseen: the part of the time since the previous sample of which nothing is known.
   void advance(std::uint64_t length, bool full, TimePoint before, TimePoint now,
-               std::optional<std::uint64_t> accepted = std::nullopt);
+               std::optional<std::uint64_t> accepted = std::nullopt,
+               QueueRuns::Duration unseen = QueueRuns::Duration(0));
   /// Call it after a sample where advance() never gets `accepted`. of_all: connections accepted
   /// from all queues of the net namespace so far, less a constant. If that rises at once by most of
   /// a full queue, and hardly rose for the length of a pause, this queue was drained.
@@ -77,6 +85,8 @@ private:
   void note_accepts(std::uint64_t accepted, TimePoint before, TimePoint now,
                     std::optional<std::int64_t> of_all_then = std::nullopt);
   void note_full();
+  void note_unseen(QueueRuns::Duration unseen, TimePoint now);
+  void tell_unseen(TimePoint until);
   void end_pause_if_drained(TimePoint before, TimePoint now);
   void end_run(TimePoint before);
   QueueRuns::Duration untouched_for(TimePoint now) const;
@@ -99,6 +109,9 @@ private:
   std::optional<std::int64_t> of_all_when_quiet_; ///< value at quiet_since_
   TimePoint quiet_since_; ///< since then hardly anything was accepted from any queue
   std::optional<std::int64_t> of_all_before_pause_end_;
+  QueueRuns::Duration unseen_{0};           ///< longest of the run, and before or after it
+  TimePoint unseen_until_;                  ///< end of the last of them
+  QueueRuns::Duration unseen_for_{0};       ///< in this interval
   QueueRuns::Duration longest_pause_{0};    ///< in this interval
   std::uint32_t full_times_ = 0;            ///< in this interval
   QueueRuns::Duration longest_full_run_{0}; ///< in this interval

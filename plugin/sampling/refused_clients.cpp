@@ -18,8 +18,6 @@ constexpr seconds first_timeout{1}; // TCP_TIMEOUT_INIT (include/net/tcp.h)
 // (tcp_retransmit_timer(), net/ipv4/tcp_timer.c). One without them sends at some of these times.
 constexpr unsigned linear_timeouts = 4;
 constexpr unsigned most_attempts = 7;
-// The kernel's timer wheel is late by up to an eighth of the time (kernel/time/timer.c).
-constexpr int lateness_share = 8;
 constexpr milliseconds slack{30};
 constexpr milliseconds tick{4}; // at HZ 250; a timer is early by less than one
 // While clients try again, a newcomer can be mistaken for one of them that comes a little later;

@@ -30,6 +30,11 @@ class RefusedClients {
 public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
+  /// A client sends its SYN twice in a longer time, less a tick of its clock (TCP_TIMEOUT_INIT).
+  static constexpr std::chrono::milliseconds longest_unseen{996};
+  /// The kernel's timer wheel is late by up to an eighth of the time (kernel/time/timer.c).
+  static constexpr int lateness_share = 8;
+
   /// Segments that found the queue full.
   struct Segments {
     std::uint64_t syns = 0;       ///< and those of which only the number is known

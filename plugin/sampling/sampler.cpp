@@ -267,9 +267,9 @@ private:
   }
 
   void end_rest() {
+    pass_rest();
     events_->end_rest();
     resting_ = false;
-    pass_rest();
     const Clock::time_point now = Clock::now();
     busy_until_ = now + rest_after;
     tcp_.due = now;
@@ -279,12 +279,15 @@ private:
       others_.due = now;
   }
 
-  /// Covers the time that was not sampled.
+  /// Covers the time in which events showed that nothing happened. This thread may run much later
+  /// than the event that ended it.
   void pass_rest() {
     const Clock::time_point now = Clock::now();
-    rested_ += now - std::exchange(rest_begin_, now);
-    own_.pass_rest(now);
-    other_namespaces_.pass_rest(now);
+    const Clock::time_point end =
+        std::clamp(events_->woken_at().value_or(now), std::min(rest_begin_, now), now);
+    rested_ += end - std::exchange(rest_begin_, now);
+    own_.pass_rest(end);
+    other_namespaces_.pass_rest(end);
   }
 
   std::optional<Clock::time_point> next_due() const {

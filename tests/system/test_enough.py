@@ -92,6 +92,30 @@ class EnoughTest(NotificationTest):
         collectd.wait_for_intervals(2)
         self.assertEqual(kernel_counters()["ListenOverflows"], before)
 
+    def test_what_nobody_looked_at_is_not_guessed(self):
+        """collectd itself is stopped while clients are refused, who come again after 1 s, 3 s and so on."""
+        for events in ("off", "auto"):
+            with self.subTest(events=events):
+                collectd = self.started(f"Events {events}\nValues full\nSamplerBudget 10", interval=1)
+                listener = self.listener(limit=8)
+                collectd.wait(lambda name=listener.name: collectd.values(name, STATE), what="the listener's state")
+                collectd.wait_for_intervals(2)  # in the first ones the sampler does not rest
+                os.kill(collectd.pid, signal.SIGSTOP)
+                for _ in range(20):
+                    listener.connect()
+                time.sleep(3.5)
+                server = self.fork(service(listener))
+                wait_until(lambda queue=listener: queue.length == 0, what="an empty queue")
+                os.kill(collectd.pid, signal.SIGCONT)
+                collectd.wait(lambda name=listener.name: self.of(collectd, name), what="a notification")
+                collectd.wait_for_intervals(2)
+                told = " ".join(each.message for each in self.of(collectd, listener.name))
+                self.assertRegex(told, "not looked at for [34](\\.\\d)? s, so its cause is not known")
+                self.assertNotIn("would have held", told)
+                self.assertEqual(collectd.values(listener.name, "queue_length-enough"), [])
+                server.close()
+                listener.close()
+
     def test_no_limit_helps_a_server_that_is_too_slow(self):
         listener = self.listener(limit=16)
         self.fork(service(listener, seconds=0.1))

@@ -111,6 +111,71 @@ START_TEST(overflows) {
        .message =
            "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
            "burst: raise listen() backlog (511, somaxconn 4096)"},
+      {.what = "a run of which nobody saw all",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(34, 300ms);
+             s.facts.runs.unseen_for = 4200ms;
+             s.facts.unlimited_peak = 600;
+           },
+       .state = overflow,
+       .cause = none,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
+           "not looked at for 4.2 s, so its cause is not known"},
+      {.what = "such a pause",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(34, 3s);
+             s.facts.runs.longest_pause = 3s;
+             s.facts.runs.unseen_for = 2s;
+           },
+       .state = overflow,
+       .cause = none,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
+           "not looked at for 2 s, so its cause is not known"},
+      {.what = "such a run, which goes on",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(34, 300ms);
+             s.facts.runs.full_run_goes_on = true;
+             s.facts.runs.full_run_for = 300ms;
+             s.facts.runs.unseen_for = 2s;
+           },
+       .state = overflow,
+       .cause = none,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
+           "full for 0.3 s so far"},
+      {.what = "such a run, and nobody was seen to be accepted",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(34, 3s);
+             s.facts.runs.unseen_for = 2s;
+           },
+       .state = overflow,
+       .cause = none,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
+           "not looked at for 2 s, so its cause is not known"},
+      {.what = "such a run, and somebody was",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(34, 3s);
+             s.facts.runs.unseen_for = 2s;
+             s.facts.accepted = true;
+           },
+       .state = overflow,
+       .cause = slow_accept,
+       .limit_source = application,
+       .message =
+           "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
+           "slow_accept: the application does not keep up, a longer queue only adds waiting"},
       {.what = "burst at somaxconn",
        .arrange =
            [](Scene &s) {
@@ -2117,6 +2182,12 @@ START_TEST(a_full_run_that_ended_has_a_cause_of_its_own) {
        begins + "; burst: raise listen() backlog (511, somaxconn 4096)"},
       {"the shortest of all", [](Scene &s) { s.facts.runs.longest_full_run = 1ns; }, burst,
        begins + "; burst: raise listen() backlog (511, somaxconn 4096)"},
+      {"one of which nobody saw all",
+       [&](Scene &s) {
+         run(500ms, 0ms)(s);
+         s.facts.runs.unseen_for = 2s;
+       },
+       none, ""},
       {"one that goes on",
        [&](Scene &s) {
          run(3s, 3s)(s);

@@ -10,6 +10,7 @@
 #include <new>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace backlog;
@@ -1116,6 +1117,85 @@ START_TEST(acks_that_come_again_are_of_the_same_clients) {
 }
 END_TEST
 
+// A client that is refused while nobody looks may have come any number of times.
+START_TEST(whom_a_queue_refused_unseen_is_not_known) {
+  struct Step {
+    std::chrono::milliseconds after;
+    std::uint32_t length;
+    std::uint32_t drops;
+    std::chrono::milliseconds rested = 0ms; ///< of `after`, while events showed that nothing was
+  };
+  const struct {
+    const char *what;
+    std::vector<std::vector<Step>> intervals; ///< the last counts
+    std::optional<std::uint64_t> unlimited_peak;
+    std::chrono::milliseconds unseen = 0ms;
+  } cases[] = {
+      {"seen", {{{10ms, 11, 20}}}, 31U},
+      {"sooner than a client comes again", {{{900ms, 11, 20}}}, 31U},
+      {"not looked at", {{{4s, 11, 20}}}, {}, 4s},
+      {"nor seen full", {{{4s, 0, 20}}}, {}, 4s},
+      {"nobody was refused then, but some waited",
+       {{{4s, 3, 0}, {10ms, 11, 20}, {10ms, 0, 20}}},
+       31U,
+       4s},
+      {"events saw that nothing happened", {{{4s, 11, 20, 3900ms}}}, 31U},
+      {"and refused again at the same queue", {{{4s, 11, 20}, {10ms, 11, 25}}}, {}, 4s},
+      {"and in the next interval", {{{4s, 11, 20}}, {{10ms, 11, 25}}}, {}, 4s},
+      {"and as long as they may come again",
+       {{{4s, 11, 20}}, {{10ms, 0, 20}, {4400ms, 0, 20}}, {{10ms, 11, 25}, {10ms, 0, 25}}},
+       {}},
+      {"and later",
+       {{{4s, 11, 20}}, {{10ms, 0, 20}, {4500ms, 0, 20}}, {{10ms, 11, 25}, {10ms, 0, 25}}},
+       16U},
+      {"and in the same interval", {{{4s, 11, 20}, {10ms, 0, 20}, {10ms, 11, 25}}}, {}, 4s},
+  };
+  for (const auto &c : cases) {
+    Observed observed;
+    observed.sample({{1, "a"}});
+    ListenerInterval a;
+    std::uint32_t drops = 0;
+    for (const auto &interval : c.intervals) {
+      for (const Step &step : interval) {
+        observed.rest(step.rested);
+        observed.sample({{1, "a", step.length, 10, step.drops}}, step.after - step.rested);
+        observed.set.note_refused({.overflows = step.drops - std::exchange(drops, step.drops)});
+      }
+      a = observed.harvest().at("a");
+    }
+    ck_assert_msg(a.unlimited_peak == c.unlimited_peak, "%s", c.what);
+    ck_assert_msg(a.runs.unseen_for == c.unseen, "%s", c.what);
+  }
+}
+END_TEST
+
+// Events tell those who came once from those who came again, but not of SYNs.
+START_TEST(events_know_whom_a_queue_refused_unseen) {
+  const struct {
+    const char *what;
+    FreedSegments freed;
+    std::uint32_t drops;
+    std::optional<std::uint64_t> unlimited_peak;
+  } cases[] = {
+      {"20 final ACKs and 20 that are sent again",
+       {.freed = 40, .final_acks = 20, .repeated = 20},
+       80,
+       31U},
+      {"and a SYN", {.freed = 40, .final_acks = 20, .repeated = 20}, 81, {}},
+  };
+  for (const auto &c : cases) {
+    FreedSegments freed;
+    Observed observed;
+    observed.set.ask_frees([&](std::uint64_t) { return std::optional(freed); });
+    observed.sample({{1, "a"}});
+    freed = c.freed;
+    observed.sample({{1, "a", 11, 10, c.drops}}, 4s);
+    observed.set.note_refused({});
+    ck_assert_msg(observed.harvest().at("a").unlimited_peak == c.unlimited_peak, "%s", c.what);
+  }
+}
+END_TEST
+
 // The time at which a queue is seen empty is the time in which those refused would have been
 // accepted, however often it is looked at.
 START_TEST(refused_ones_are_accepted_while_the_queue_is_empty) {
@@ -1135,7 +1215,9 @@ END_TEST
 
 int main() {
   return run_tests(
-      "listener_set", events_tell_what_no_sample_saw, events_of_a_part_of_an_interval_are_no_flow,
+      "listener_set", whom_a_queue_refused_unseen_is_not_known,
+      events_know_whom_a_queue_refused_unseen, events_tell_what_no_sample_saw,
+      events_of_a_part_of_an_interval_are_no_flow,
       events_of_a_socket_that_is_gone_are_its_listeners, drops_are_exact_with_frees,
       a_rest_counts_as_it_began, accepts_are_no_stall_though_the_queue_never_falls,
       one_accept_between_two_samples_is_no_stall, stuck, members_of_one_name_are_one_listener,

@@ -352,11 +352,74 @@ START_TEST(what_two_samples_saw_has_waited) {
 }
 END_TEST
 
+START_TEST(what_nobody_looked_at_is_told) {
+  struct Look {
+    std::uint64_t length;
+    std::chrono::milliseconds after;
+    std::optional<std::uint64_t> accepted{};
+  };
+  const struct {
+    const char *what;
+    std::vector<Look> looks; ///< of the last interval, after an empty one
+    std::chrono::milliseconds unseen;
+    std::chrono::milliseconds pause = 0ms;
+    std::vector<Look> before{}; ///< of the interval before
+  } cases[] = {
+      {.what = "all was seen", .looks = {{5, 10ms}, {5, 300ms}, {0, 10ms}}, .unseen = 0ms},
+      {.what = "as far apart as idle Unix queues are looked at",
+       .looks = {{5, 1100ms}, {5, 300ms}, {0, 10ms}},
+       .unseen = 0ms},
+      {.what = "before a full run", .looks = {{5, 3s}, {5, 300ms}, {0, 10ms}}, .unseen = 3s},
+      {.what = "in a full run", .looks = {{5, 10ms}, {5, 3s}, {0, 10ms}}, .unseen = 3s},
+      {.what = "after a full run", .looks = {{5, 10ms}, {5, 10ms}, {0, 3s}}, .unseen = 3s},
+      {.what = "the longer of two", .looks = {{5, 2s}, {5, 3s}, {5, 2s}}, .unseen = 3s},
+      {.what = "before a run that is not full", .looks = {{3, 3s}, {0, 10ms}}, .unseen = 0ms},
+      {.what = "in another run",
+       .looks = {{3, 3s}, {0, 10ms}, {5, 10ms}, {0, 10ms}},
+       .unseen = 0ms},
+      {.what = "in the interval before",
+       .looks = {{5, 300ms}, {0, 10ms}},
+       .unseen = 3s,
+       .before = {{5, 3s}}},
+      {.what = "in the interval before, and enough was seen since",
+       .looks = {{5, 1s}, {5, 1s}, {0, 10ms}},
+       .unseen = 0ms,
+       .pause = 2s,
+       .before = {{5, 3s}}},
+      {.what = "not told again",
+       .looks = {{0, 10ms}},
+       .unseen = 0ms,
+       .before = {{5, 3s}, {0, 1ms}}},
+      {.what = "nobody was accepted meanwhile, as events know",
+       .looks = {{5, 10ms, 0}, {5, 3s, 0}, {0, 10ms, 5}},
+       .unseen = 0ms,
+       .pause = 3s},
+      {.what = "somebody was", .looks = {{5, 10ms, 0}, {5, 3s, 1}, {0, 10ms, 5}}, .unseen = 3s},
+  };
+  for (const auto &c : cases) {
+    RunClock clock;
+    RunClock::TimePoint now{};
+    for (const auto *interval : {&c.before, &c.looks}) {
+      (void)clock.end_interval(now);
+      for (const Look &look : *interval) {
+        clock.advance(look.length, look.length >= usual_capacity, now, now + look.after,
+                      look.accepted, look.after);
+        now += look.after;
+      }
+    }
+    const QueueRuns runs = clock.end_interval(now);
+    ck_assert_msg(runs.unseen_for == c.unseen, "%s", c.what);
+    ck_assert_msg(runs.longest_pause == c.pause, "%s", c.what);
+  }
+}
+END_TEST
+
 int main() {
-  return run_tests(
-      "queue_runs", runs_of_a_queue, a_drained_queue_that_is_full_again_at_once,
-      a_queue_that_is_accepted_from_has_no_pause, what_is_a_batch,
-      others_are_accepted_from_in_a_pause, the_first_of_a_batch_is_seen_before_the_others,
-      a_queue_that_is_not_full_has_no_full_run, what_all_queues_are_accepted_from_shows_a_batch,
-      others_that_accept_are_no_batch, what_two_samples_saw_has_waited);
+  return run_tests("queue_runs", runs_of_a_queue, a_drained_queue_that_is_full_again_at_once,
+                   a_queue_that_is_accepted_from_has_no_pause, what_is_a_batch,
+                   others_are_accepted_from_in_a_pause,
+                   the_first_of_a_batch_is_seen_before_the_others,
+                   a_queue_that_is_not_full_has_no_full_run,
+                   what_all_queues_are_accepted_from_shows_a_batch, others_that_accept_are_no_batch,
+                   what_two_samples_saw_has_waited, what_nobody_looked_at_is_told);
 }
