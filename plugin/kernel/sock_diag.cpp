@@ -94,6 +94,13 @@ void put_address(const TcpAddress &address, __be32 (&words)[4], __be16 &port) {
   port = htons(address.port);
 }
 
+bool can_be(TcpEnd what, std::uint8_t state) {
+  // inet_diag reports a TIME_WAIT socket that waits for the server's FIN as FIN_WAIT2.
+  if (what == TcpEnd::waiting_client)
+    return state == TCP_ESTABLISHED || state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2;
+  return state != TCP_LISTEN;
+}
+
 bool same_end(const TcpAddress &a, const TcpAddress &b) {
   const TcpAddress one = a.unmapped();
   const TcpAddress other = b.unmapped();
@@ -335,7 +342,7 @@ Result<std::optional<WaitingConnection>> parse_waiting(const nlmsghdr &message) 
 }
 
 Result<std::optional<std::uint32_t>> parse_tcp_end(const nlmsghdr &message, const TcpAddress &local,
-                                                   const TcpAddress &remote) {
+                                                   const TcpAddress &remote, TcpEnd what) {
   const auto *entry = entry_of<inet_diag_msg>(message);
   if (entry == nullptr)
     return damaged_message();
@@ -343,7 +350,7 @@ Result<std::optional<std::uint32_t>> parse_tcp_end(const nlmsghdr &message, cons
   TcpAddress found_remote;
   take_local_address(*entry, found_local);
   take_remote_address(*entry, found_remote);
-  if (entry->idiag_state == TCP_LISTEN || !same_end(found_local, local) ||
+  if (!can_be(what, entry->idiag_state) || !same_end(found_local, local) ||
       !same_end(found_remote, remote))
     return std::optional<std::uint32_t>();
   return std::optional(entry->idiag_inode);
@@ -451,7 +458,7 @@ Result<UnixPeers> SockDiag::unix_peers_by_dump(std::uint64_t cookie) {
 }
 
 Result<std::optional<std::uint32_t>> SockDiag::find_tcp_end(const TcpAddress &local,
-                                                            const TcpAddress &remote) {
+                                                            const TcpAddress &remote, TcpEnd what) {
   constexpr std::uint32_t no_cookie = ~0U; // INET_DIAG_NOCOOKIE
   const TcpAddress from = local.unmapped();
   RequestBuffer<inet_diag_req_v2> request(SOCK_DIAG_BY_FAMILY);
@@ -466,7 +473,9 @@ Result<std::optional<std::uint32_t>> SockDiag::find_tcp_end(const TcpAddress &lo
   if (const Failure failure = send(request.header(), 0))
     return *failure;
   Result<std::optional<std::uint32_t>> end = damaged_message();
-  const auto take = [&](const nlmsghdr &message) { end = parse_tcp_end(message, local, remote); };
+  const auto take = [&](const nlmsghdr &message) {
+    end = parse_tcp_end(message, local, remote, what);
+  };
   const auto progress = receive(reader(), DumpReader::Sink(take));
   if (progress)
     return end;

@@ -59,11 +59,19 @@ struct WaitingConnection {
   TcpAddress remote = {};           ///< the client's end
 };
 
+/// What an end of a TCP connection can be.
+enum class TcpEnd : std::uint8_t {
+  any,
+  /// The client's, while the server has not accepted: the server has answered, and not closed.
+  waiting_client,
+};
+
 /// Parses an inet_diag entry as the socket with these two ends, in any state but LISTEN: returns
 /// its inode, 0 if no process has it open any more. Empty if it is another socket: a query for one
 /// connection can find a listener instead (inet_diag_find_one_icsk() in net/ipv4/inet_diag.c).
 Result<std::optional<std::uint32_t>> parse_tcp_end(const nlmsghdr &message, const TcpAddress &local,
-                                                   const TcpAddress &remote);
+                                                   const TcpAddress &remote,
+                                                   TcpEnd what = TcpEnd::any);
 
 /// Reads the messages of one dump. It does no I/O, so that tests can feed it damaged messages.
 class DumpReader {
@@ -146,8 +154,8 @@ public:
 
   /// Returns the inode of the TCP socket with these two ends, as parse_tcp_end(). Empty if this
   /// namespace has none. It costs about as much as two connections of a dump.
-  Result<std::optional<std::uint32_t>> find_tcp_end(const TcpAddress &local,
-                                                    const TcpAddress &remote);
+  Result<std::optional<std::uint32_t>>
+  find_tcp_end(const TcpAddress &local, const TcpAddress &remote, TcpEnd what = TcpEnd::any);
 
   /// How to dump TCP sockets: with one TCPDIAG_GETSOCK request, unless the kernel refuses that.
   void request_tcp_by(TcpRequest request) { tcp_request_ = request; }

@@ -18,6 +18,12 @@ constexpr std::uint64_t surveys_until_forgotten = 6;
 // An address of which so many connections have no other end here is another host's.
 constexpr int misses_of_another_host = 3;
 
+/// inode: of the client's socket on this host, see ClientNamespaces::Answer.
+void set_end(WaitingClient &client, std::optional<std::uint32_t> inode) {
+  client.place = !inode ? Place::elsewhere : *inode == 0 ? Place::ended : Place::here;
+  client.inode = inode.value_or(0);
+}
+
 /// Looks for the other ends of connections in the namespace of the sock_diag socket.
 class OtherEnds {
 public:
@@ -41,9 +47,15 @@ public:
       return client;
     }
     misses = std::numeric_limits<int>::min();
-    client.place = **inode == 0 ? Place::ended : Place::here;
-    client.inode = **inode;
+    set_end(client, *inode);
     return client;
+  }
+
+  /// Whether the other end can be in another namespace. An address with an end here is an address
+  /// of this one.
+  bool may_be_elsewhere(const TcpAddress &remote) const {
+    const auto misses = misses_.find(remote.bytes);
+    return !failed_ && misses != misses_.end() && misses->second > 0;
   }
 
 private:
@@ -59,6 +71,8 @@ void ClientSearch::begin() {
   looked_at_ = 0;
   tcp_.clear();
   unix_.clear();
+  not_here_.clear();
+  connections_.clear();
   processes_.clear();
 }
 
@@ -71,6 +85,9 @@ void ClientSearch::end() {
     else
       missing_.insert(inode);
   std::erase_if(known_, [this](const auto &entry) {
+    return number_ - entry.second.seen >= surveys_until_forgotten;
+  });
+  std::erase_if(far_ends_, [this](const auto &entry) {
     return number_ - entry.second.seen >= surveys_until_forgotten;
   });
   begin();
@@ -94,6 +111,7 @@ void ClientSearch::add_tcp(SockDiag &sock_diag, NetNamespaceId net_namespace,
   for (const TcpQueueLook::Socket &socket : look.sockets)
     queue.sockets.push_back({.cookie = socket.cookie, .inode = socket.inode, .owner = {}});
   OtherEnds other_ends(sock_diag);
+  std::size_t added = 0;
   for (const ConnectionEnds &ends : look.clients) {
     if (looked_at_ == most_clients)
       break;
@@ -101,6 +119,33 @@ void ClientSearch::add_tcp(SockDiag &sock_diag, NetNamespaceId net_namespace,
     WaitingClient client;
     client.address = ends.remote;
     queue.clients.push_back(owners_ ? other_ends.find(ends) : client);
+    ++added;
+  }
+  const std::size_t first = queue.clients.size() - added;
+  for (std::size_t i = 0; i < added; ++i) {
+    const Missing missing{&queue, first + i, look.clients[i].cookie};
+    if (missing.client().place != Place::elsewhere ||
+        !other_ends.may_be_elsewhere(look.clients[i].remote))
+      continue;
+    not_here_.push_back(missing);
+    connections_.push_back({net_namespace, look.clients[i]});
+    if (const auto known = far_ends_.find(missing.cookie); known != far_ends_.end()) {
+      known->second.seen = number_;
+      set_end(missing.client(), known->second.inode);
+    }
+  }
+}
+
+void ClientSearch::find_in_other_namespaces(std::span<const NetNamespaceId> namespaces,
+                                            ClientNamespaces::Ask ask) {
+  const auto found = client_namespaces_.find(connections_, namespaces, ask);
+  for (std::size_t i = 0; i < not_here_.size(); ++i) {
+    const Missing &missing = not_here_[i];
+    set_end(missing.client(), found[i]);
+    if (found[i])
+      far_ends_[missing.cookie] = {.inode = *found[i], .seen = number_};
+    else
+      far_ends_.erase(missing.cookie);
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "client_namespaces.h"
 #include "net_namespace.h"
 #include "oldest_wait.h"
 #include "sock_diag.h"
@@ -21,7 +22,7 @@ namespace backlog {
 
 /// Finds out in each survey who waits in the accept queues that were looked at. A client on this
 /// host is found by its socket: of TCP by the other end of the connection, in the listener's net
-/// namespace; of Unix by its inode.
+/// namespace or in another; of Unix by its inode.
 class ClientSearch {
 public:
   /// report: see ReportClients. owners: whether to look into processes, see ReportOwner.
@@ -41,6 +42,10 @@ public:
                const TcpQueueLook &look);
   /// Adds the queue of a Unix socket.
   void add_unix(const ListeningSocket &socket, const UnixPeers &peers);
+  /// Looks for the clients that are in none of the listeners' own namespaces, after all queues have
+  /// been added. namespaces: all that collectd looks into.
+  void find_in_other_namespaces(std::span<const NetNamespaceId> namespaces,
+                                ClientNamespaces::Ask ask);
   /// Looks for the processes that have the clients' sockets open: first into those that had some in
   /// the last search, then, if some are missing, into all. listening: all listening sockets.
   void find_processes(std::span<const OwnedSocket> listening);
@@ -65,6 +70,20 @@ private:
     std::uint64_t seen = 0; ///< number of the last survey that had the client
   };
 
+  /// A client's socket in another namespace.
+  struct FarEnd {
+    std::uint32_t inode = 0;
+    std::uint64_t seen = 0; ///< number of the last survey that had the connection
+  };
+  /// A client that is not in the listener's own namespace.
+  struct Missing {
+    WaitingClient &client() const { return queue->clients[index]; }
+
+    ClientQueue *queue; ///< in tcp_
+    std::size_t index;  ///< of the client in there
+    std::uint64_t cookie;
+  };
+
   template <class Use> void for_each_queue(Use use) {
     for (auto &[key, queue] : tcp_)
       use(queue);
@@ -83,9 +102,14 @@ private:
   /// Clients of the last survey whose processes were not found: a scan can be left out.
   std::unordered_set<std::uint32_t> missing_;
   std::uint64_t number_ = 0; ///< of the current survey
+  ClientNamespaces client_namespaces_;
+  /// By connection's cookie, for the surveys in which there is no time for that search.
+  std::unordered_map<std::uint64_t, FarEnd> far_ends_;
   // The current survey.
   std::size_t looked_at_ = 0; ///< clients
   std::map<TcpKey, ClientQueue> tcp_;
+  std::vector<Missing> not_here_;
+  std::vector<ClientNamespaces::Connection> connections_; ///< of not_here_, in its order
   std::unordered_map<std::uint64_t, ClientQueue> unix_;
   ClientProcesses processes_;
 };

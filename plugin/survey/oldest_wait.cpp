@@ -40,7 +40,7 @@ void OldestWaitFinder::add_waiting(const WaitingConnection &connection) {
   Queue &queue = queues_[*listener];
   queue.waiting.push_back({connection.age, connection.cookie});
   if (queue.clients.size() < TcpQueueLook::most_clients)
-    queue.clients.push_back({connection.local, connection.remote});
+    queue.clients.push_back({connection.local, connection.remote, connection.cookie});
 }
 
 std::vector<OldestWaitFinder::Oldest> OldestWaitFinder::oldest() && {

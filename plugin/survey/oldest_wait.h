@@ -15,6 +15,7 @@ namespace backlog {
 struct ConnectionEnds {
   TcpAddress local;
   TcpAddress remote;
+  std::uint64_t cookie = 0; ///< of the server's socket
 };
 
 /// What one look at all connections says of a TCP listener's queue.
@@ -23,7 +24,7 @@ struct TcpQueueLook {
     std::uint64_t cookie = 0;
     std::uint32_t inode = 0;
   };
-  /// Memory for so many clients of a listener, 56 bytes each. Of more that wait it takes those that
+  /// Memory for so many clients of a listener, 64 bytes each. Of more that wait it takes those that
   /// come first in the kernel's table, whose order is random (inet_ehashfn() has a secret).
   static constexpr std::size_t most_clients = 4096;
 

@@ -545,7 +545,12 @@ private:
       request_.progress().note(step_of(kind));
       const auto before = thread_cpu_time();
       Failure failure;
-      run_in(*place, [&, &place = *place, &kind = kind] { failure = run_scan(place, kind); });
+      run_in(*place, [&, &place = *place, &kind = kind] {
+        if (kind == ScanKind::clients)
+          find_clients(places);
+        else
+          failure = run_scan(place, kind);
+      });
       budget_.report(*name, thread_cpu_time() - before);
       if (failure)
         survey_.faults.push_back({*name, failure->message()});
@@ -557,10 +562,6 @@ private:
   Failure run_scan(const Place &place, ScanKind kind) {
     if (kind == ScanKind::owners) {
       owners_.scan();
-      return std::nullopt;
-    }
-    if (kind == ScanKind::clients) {
-      clients_.find_processes(sockets_);
       return std::nullopt;
     }
     Result<SockDiag> sock_diag = SockDiag::open();
@@ -586,6 +587,40 @@ private:
       survey.tcp_waits.emplace(name, std::move(look.waits));
     }
     return failure;
+  }
+
+  void find_clients(const std::vector<Place> &places) {
+    std::map<NetNamespaceId, const Place *> by_id;
+    std::vector<NetNamespaceId> ids;
+    for (const Place &place : places) {
+      by_id.emplace(place.id(), &place);
+      ids.push_back(place.id());
+    }
+    SockDiag::Buffer buffer;
+    clients_.find_in_other_namespaces(
+        ids, [&](NetNamespaceId id, std::span<const ClientNamespaces::Question> questions) {
+          std::vector<ClientNamespaces::Answer> answers;
+          run_in(*by_id.at(id), [&] { answers = find_tcp_ends(questions, buffer); });
+          return answers;
+        });
+    clients_.find_processes(sockets_);
+  }
+
+  /// Returns as many as it could answer.
+  static std::vector<ClientNamespaces::Answer>
+  find_tcp_ends(std::span<const ClientNamespaces::Question> questions, SockDiag::Buffer &buffer) {
+    std::vector<ClientNamespaces::Answer> answers;
+    Result<SockDiag> sock_diag = SockDiag::open(std::move(buffer));
+    if (!sock_diag)
+      return answers;
+    for (const ClientNamespaces::Question &question : questions) {
+      const auto inode = sock_diag->find_tcp_end(question.local, question.remote, question.what);
+      if (!inode)
+        return answers;
+      answers.push_back(*inode);
+    }
+    buffer = sock_diag->take_buffer();
+    return answers;
   }
 
   void report_clients() {

@@ -69,3 +69,24 @@ class NetNamespace:
         """Takes its file away; it ends when nobody else holds it."""
         if self.path.exists():
             run("ip", "netns", "delete", self.name)
+
+
+class Link:
+    """Joins two net namespaces, each with these addresses; None is the caller's own."""
+
+    def __init__(self, near, near_addresses, far, far_addresses):
+        self.device = "near0"
+        self.near = self._ip(near)
+        run(*self.near, "link", "add", self.device, "type", "veth", "peer", "name", "far0", "netns", far.name)
+        for command, device, addresses in ((self.near, self.device, near_addresses), (self._ip(far), "far0", far_addresses)):
+            for address in addresses:
+                plain = ("64", "nodad") if ":" in address else ("24",)
+                run(*command, "address", "add", f"{address}/{plain[0]}", "dev", device, *plain[1:])
+            run(*command, "link", "set", device, "up")
+
+    @staticmethod
+    def _ip(namespace):
+        return ["ip"] + (["-n", namespace.name] if namespace else [])
+
+    def close(self):
+        run(*self.near, "link", "delete", self.device)

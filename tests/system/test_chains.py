@@ -10,6 +10,7 @@ import system_test
 from kernel import run
 from listeners import candidate_ports
 from names import tcp_name, unix_name
+from net_namespaces import Link, NetNamespace
 from notifications import NotificationTest
 from processes import Program
 
@@ -59,10 +60,11 @@ time.sleep(1000)
 class Server(Program):
     """Accepts from go() on."""
 
-    def __init__(self, family, address, *, limit=16, workers=0, following=None):
+    def __init__(self, family, address, *, limit=16, workers=0, following=None, namespace=None):
         self.target = (int(family), address)
         self.name = unix_name(address) if family == socket.AF_UNIX else tcp_name(family, *address[:2])
-        super().__init__(SERVER, int(family), address, limit, workers, following)
+        self.name += f"__netns_{namespace.name}" if namespace else ""
+        super().__init__(SERVER, int(family), address, limit, workers, following, namespace=namespace)
 
     def go(self):
         self.say("go")
@@ -121,6 +123,24 @@ class ChainsTest(NotificationTest):
         # Those of one interval: the root first.
         names = [each.name for each in told]
         self.assertLess(names.index(last.name), names.index(middle.name))
+
+    def test_across_net_namespaces(self):
+        """There and back."""
+        inner = NetNamespace(f"inner{os.getpid()}")
+        self.addCleanup(inner.close)
+        outside, inside = "10.77.0.1", "10.77.0.7"
+        self.addCleanup(Link(None, [outside], inner, [inside]).close)
+        last = self.server(socket.AF_INET, (outside, next(self.ports)))
+        middle = self.server(socket.AF_INET, (inside, next(self.ports)), workers=3, following=last.target,
+                             namespace=inner)
+        first = self.tcp_server(workers=6, following=middle.target)
+        collectd = self.started_with(first, middle, last)
+        for server in (middle, first):
+            server.go()
+        self.clients(first, 40)
+        collectd.wait(lambda: self.waits() == {first.name: middle.name, middle.name: last.name}, 40, "the chain")
+        collectd.wait(lambda: self.severities(first, middle, last) == ["warning", "warning", "failure"], 20,
+                      "the severities")
 
     def test_unrelated_troubles(self):
         """Ten at once, and all of one program: no two of them have to do with each other."""

@@ -5,28 +5,31 @@ import json
 import os
 import pathlib
 import socket
+import types
 
 import system_test
-from kernel import run
-from net_namespaces import NetNamespace
+from kernel import run, write_sysctl
+from net_namespaces import Link, NetNamespace
 from notifications import NotificationTest, reset_at_close
 from processes import Program
 from raw_clients import RawClients
+from waiting import wait_until
 
 INTERVAL = 1  # seconds
 NEAR, FAR = "10.77.0.1", ("10.77.0.7", "10.77.0.8")
+NEAR6, FAR6 = "fd77::1", "fd77::7"
 
-# Connects so many clients from each of these addresses; "" for any. It has none of the test's own sockets.
+# Connects so many clients from each of these addresses, "" for any, and from these ports on, 0 for any. It has none of the test's own sockets.
 CLIENTS = """
 import socket, sys, time
 family, target, *counts = eval(sys.argv[1])
 sockets = []
-for source, count in counts:
-    for _ in range(count):
+for source, count, *port in counts:
+    for number in range(count):
         sockets.append(socket.socket(family))
         sockets[-1].settimeout(5)
         if source:
-            sockets[-1].bind((source, 0))
+            sockets[-1].bind((source, port[0] + number if port else 0))
         sockets[-1].connect(target)
 print("ready", flush=True)
 for command in sys.stdin:
@@ -53,7 +56,7 @@ class Clients(Program):
         self.wait_for("closed")
 
 
-class ClientsTest(NotificationTest):
+class WhoWaitsTest(NotificationTest):
     def setUp(self):
         self.skip_in_a_unit()
         self.table = pathlib.Path(self.folder(), "table")
@@ -75,7 +78,7 @@ class ClientsTest(NotificationTest):
         shown = []
 
         def are_shown():
-            shown.append(self.rows()[listener.name])
+            shown.append(self.rows().get(listener.name, {}))
             return (shown[-1].get("clients"), shown[-1].get("clients_counted")) == (clients, counted)
         try:
             collectd.wait(are_shown, 30, f"clients of {listener.name}")
@@ -85,6 +88,17 @@ class ClientsTest(NotificationTest):
         names = {client["client"] for row in shown for client in row.get("clients", ())}
         self.assertLessEqual(names, {client["client"] for client in clients})
 
+    def net_namespace(self, name):
+        namespace = NetNamespace(f"{name}{os.getpid()}")
+        self.addCleanup(namespace.close)
+        return namespace
+
+    def join(self, far, near=None):
+        """Two namespaces, near with NEAR, far with FAR; None is the test's own."""
+        self.addCleanup(Link(near, (NEAR, NEAR6), far, (*FAR, FAR6)).close)
+
+
+class ClientsTest(WhoWaitsTest):
     def test_each_kind_of_listener(self):
         path = str(self.stable_folder() / "clients-sock")
         listeners = {
@@ -113,15 +127,8 @@ class ClientsTest(NotificationTest):
 
     def test_what_is_told_of_whom(self):
         """Of clients on another host and of one on this, with each setting."""
-        far = NetNamespace(f"far{os.getpid()}")
-        self.addCleanup(far.close)
-        run("ip", "link", "add", "near0", "type", "veth", "peer", "name", "far0", "netns", far.name)
-        self.addCleanup(run, "ip", "link", "delete", "near0")
-        run("ip", "address", "add", f"{NEAR}/24", "dev", "near0")
-        run("ip", "link", "set", "near0", "up")
-        for address in FAR:
-            run("ip", "-n", far.name, "address", "add", f"{address}/24", "dev", "far0")
-        run("ip", "-n", far.name, "link", "set", "far0", "up")
+        far = self.net_namespace("far")
+        self.join(far)
         listener = self.listener("0.0.0.0", limit=35)
         tables = {setting: pathlib.Path(self.folder(), "table") for setting in ("", "all", "false")}
         collectds = {setting: self.started(f'TableFile "{table}"\n' + (f"ReportClients {setting}" if setting else ""),
@@ -184,6 +191,92 @@ class ClientsTest(NotificationTest):
         for listener in (flooded, *mixed):
             self.assertEqual(rows[listener.name]["state"], "ok")
             self.assertNotIn("clients", rows[listener.name])
+
+
+class NamespacesTest(WhoWaitsTest):
+    def collectd_for(self, config):
+        """A collectd with a table of its own; returns it with this table."""
+        table = pathlib.Path(self.folder(), "table")
+        return self.collectd(f'TableFile "{table}"\n{config}', interval=INTERVAL), table
+
+    def check_clients(self, *wanted):
+        """Of each collectd, listener, clients and their number: they come, and stay."""
+        def check():
+            for (collectd, self.table), *shown in wanted:
+                collectd.wait(self.table.exists, what="a table")
+                self.wait_for_clients(collectd, *shown)
+        check()
+        wanted[-1][0][0].wait_for_intervals(3)
+        check()
+
+    def test_across_namespaces(self):
+        """With the clients' namespace among those that collectd looks into, and without."""
+        far = self.net_namespace("far")
+        self.join(far)
+        self.net_namespace("none")
+        here, dual = self.listener("0.0.0.0", limit=31), self.listener("::", limit=31)
+        with far.entered():
+            there = self.listener("0.0.0.0", limit=31)
+        seeing = self.collectd_for(f'NetNamespace "{far.name}"')
+        blind = self.collectd_for('NetNamespace "/^none/"\nReportClients all')
+        many = {here: self.clients(socket.AF_INET, (NEAR, here.port), (FAR[0], 24), namespace=far),
+                dual: self.clients(socket.AF_INET6, (NEAR6, dual.port), (FAR6, 24), namespace=far),
+                there: self.clients(socket.AF_INET, (FAR[0], there.port), (NEAR, 24))}
+        few = {here: self.clients(socket.AF_INET, (NEAR, here.port), ("", 8)),
+               dual: self.clients(socket.AF_INET, (NEAR, dual.port), (FAR[1], 8), namespace=far),
+               there: self.clients(socket.AF_INET, (FAR[0], there.port), ("", 8), namespace=far)}
+        in_far = types.SimpleNamespace(name=f"{there.name}__netns_{far.name}")
+        shown = {here: here, dual: dual, there: in_far}
+        self.check_clients(
+            (blind, here, [{"client": FAR[0], "count": 24}, {"client": NEAR, "owner": few[here].name, "count": 8}], 32),
+            *((seeing, shown[listener], [{"client": many[listener].name, "count": 24},
+                                         {"client": few[listener].name, "count": 8}], 32) for listener in shown))
+        for listener, row in shown.items():
+            self.assertTrue(self.rows()[row.name]["message"].endswith(f"; 24 of 32 waiting from {many[listener].name}"),
+                            self.rows()[row.name])
+        many[here].end_sockets()
+        seeing[0].wait(lambda: self.rows()[here.name]["clients"] == [{"client": "ended clients", "count": 24}, {
+            "client": few[here].name, "count": 8}], 30, "the end of clients in another namespace")
+
+    def test_one_address_in_two_namespaces(self):
+        """With the right one among those that collectd looks into, and without; then it sees where the clients of the
+        other one belong. Nobody is named."""
+        far, twin_far, twin_near = (self.net_namespace(name) for name in ("far", "twin-far", "twin-near"))
+        self.join(far)
+        self.join(twin_far, twin_near)
+        listener = self.listener("0.0.0.0", limit=14)
+        with twin_near.entered():
+            self.listener("0.0.0.0", port=listener.port, limit=31)
+        target = socket.AF_INET, (NEAR, listener.port)
+        for namespace in (far, twin_far):
+            self.clients(*target, (FAR[0], 8, 40000), namespace=namespace)
+        alone = self.clients(*target, (FAR[1], 4), namespace=far)
+        near = self.clients(*target, ("", 3))
+        doubting = self.collectd_for(f'NetNamespace "/far{os.getpid()}$/"')
+        misled = self.collectd_for(f'NetNamespace "/^twin-.*{os.getpid()}$/"')
+        named = [{"client": alone.name, "count": 4}, {"client": near.name, "count": 3}]
+        self.check_clients((doubting, listener, named, 15), (misled, listener, named[1:], 15))
+
+    def test_loopback_is_of_one_namespace(self):
+        """The clients are gone for good, and in another namespace others have their addresses and no server."""
+        twin = self.net_namespace("twin")
+        self.set_sysctl("net.ipv4.tcp_fin_timeout", 1)
+        listener = self.listener(limit=15)
+        target = socket.AF_INET, ("127.0.0.1", listener.port)
+        gone = ("127.0.0.3", 12, 40000)
+        self.clients(*target, gone).end_sockets()
+        staying = self.clients(*target, ("127.0.0.2", 4))
+        with twin.entered():
+            write_sysctl("net.ipv4.tcp_orphan_retries", 1)
+            twins = self.listener(port=listener.port, limit=31)
+        self.clients(*target, gone, namespace=twin)
+        run("ip", "-n", twin.name, "link", "set", "lo", "down")
+        twins.accept(12)
+        for command in ([], ["ip", "netns", "exec", twin.name]):
+            wait_until(lambda inside=tuple(command): not run(*inside, "ss", "-Htan", "state", "fin-wait-1", "state",
+                                                             "fin-wait-2"), what="the end of closed sockets")
+        self.check_clients((self.collectd_for(f'NetNamespace "{twin.name}"'), listener,
+                            [{"client": staying.name, "count": 4}], 16))
 
 
 if __name__ == "__main__":

@@ -127,6 +127,10 @@ public:
     entry->id.idiag_sport = htons(80);
     entry->id.idiag_src[0] = htonl(INADDR_LOOPBACK);
   }
+  Entry &in_state(std::uint8_t state) {
+    static_cast<inet_diag_msg *>(mnl_nlmsg_get_payload(header()))->idiag_state = state;
+    return *this;
+  }
   Entry &accepted() {
     static_cast<inet_diag_msg *>(mnl_nlmsg_get_payload(header()))->idiag_inode = 7;
     return *this;
@@ -382,6 +386,26 @@ START_TEST(live_clients_are_found_by_their_ends) {
 }
 END_TEST
 
+START_TEST(ends_of_connections) {
+  const TcpAddress local = address("127.0.0.1");
+  const TcpAddress remote = address("0.0.0.0", 0);
+  const auto found = [&](std::uint8_t state, TcpEnd what) {
+    const auto inode = parse_tcp_end(*Entry().in_state(state).header(), local, remote, what);
+    return inode && *inode;
+  };
+  for (const std::uint8_t state : {TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2}) {
+    ck_assert(found(state, TcpEnd::waiting_client));
+    ck_assert(found(state, TcpEnd::any));
+  }
+  // A client that has sent nothing but a SYN, or whose server has closed.
+  for (const std::uint8_t state : {TCP_SYN_SENT, TCP_CLOSE_WAIT, TCP_LAST_ACK, TCP_TIME_WAIT}) {
+    ck_assert(!found(state, TcpEnd::waiting_client));
+    ck_assert(found(state, TcpEnd::any));
+  }
+  ck_assert(!found(TCP_LISTEN, TcpEnd::any));
+}
+END_TEST
+
 START_TEST(accepted_connections_are_passed_over) {
   const auto with_age = parse_waiting(*Entry().accepted().with_age(9).header());
   ck_assert(with_age && !*with_age);
@@ -519,7 +543,7 @@ int main() {
                    who_waits_is_in_order_and_who_is_not_seen_is_counted,
                    members_whose_queue_is_not_empty, clients_of_a_very_long_queue,
                    entries_tell_their_age, live_clients_are_found_by_their_ends,
-                   accepted_connections_are_passed_over, entries_without_age_are_damaged,
-                   live_ages_are_in_the_order_of_the_clients, live_queue_tells_who_still_waits,
-                   live_kernel_filters_by_port);
+                   ends_of_connections, accepted_connections_are_passed_over,
+                   entries_without_age_are_damaged, live_ages_are_in_the_order_of_the_clients,
+                   live_queue_tells_who_still_waits, live_kernel_filters_by_port);
 }
