@@ -53,12 +53,13 @@ void Alarms::find_chains(std::span<const AlarmInput> listeners) {
   roots_.clear();
   failing_roots_.clear();
   for (auto &[name, alarm] : alarms_) {
-    if (interval_ - alarm.chain_seen > window)
+    if (interval_ - alarm.chain_seen > window) {
       alarm.chain_root.clear();
-    if (alarm.chain_root.empty())
+      alarm.chain_distance = 0;
       alarm.chain_for = Seconds(0);
-    if (!alarm.chain_root.empty())
+    } else if (!alarm.chain_root.empty()) {
       roots_.try_emplace(alarm.chain_root, false);
+    }
   }
   for (const AlarmInput &input : listeners)
     if (!input.chain_root.empty())
@@ -218,8 +219,7 @@ Severity Alarms::severity_in_chain(const Entry &entry, ListenerState current, Se
 /// come and go.
 bool Alarms::explains_failure(const Alarm &alarm, ListenerState current) const {
   if (alarm.severity != Severity::failure || alarm.was_explained || current != alarm.state ||
-      current == ListenerState::missing || alarm.chain_root.empty() ||
-      alarm.chain_seen != interval_)
+      current == ListenerState::missing || alarm.chain_seen != interval_)
     return false;
   const auto root = roots_.find(alarm.chain_root);
   return root != roots_.end() && root->second;
@@ -241,12 +241,9 @@ void Alarms::put_roots_first(std::vector<Change> &changes) {
     std::vector<Change> members;
     for (const std::size_t place : places)
       members.push_back(std::move(changes[place]));
-    const auto distance = [](const Change &change) {
-      const Alarm &alarm = change.entry->second;
-      return alarm.chain_root.empty() ? 0 : alarm.chain_distance;
-    };
-    std::stable_sort(members.begin(), members.end(),
-                     [&](const Change &a, const Change &b) { return distance(a) < distance(b); });
+    std::stable_sort(members.begin(), members.end(), [](const Change &a, const Change &b) {
+      return a.entry->second.chain_distance < b.entry->second.chain_distance;
+    });
     for (std::size_t i = 0; i < places.size(); ++i)
       changes[places[i]] = std::move(members[i]);
   }

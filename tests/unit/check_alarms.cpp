@@ -187,19 +187,42 @@ START_TEST(what_comes_again_soon_stands_for_ten_seconds) {
   const std::string later(61, '.');
   assert_text(told_each_second(diagnoses_of("..oo..." + later + "oo....")),
               "..oO..k" + later + "oO..k.");
+  const struct {
+    const char *what;
+    std::string intervals;
+    std::string told;
+  } cases[] = {
+      {"a minute after its end", "..oo..." + std::string(59, '.') + "o..........",
+       "..oO..k" + std::string(59, '.') + "o.........k"},
+      {"a second later", "..oo..." + std::string(60, '.') + "o....",
+       "..oO..k" + std::string(60, '.') + "o..k."},
+      {"it stands for more than a minute", "..oo..." + std::string(70, 'o') + "..........",
+       "..oO..ko"
+       "O" +
+           std::string(68, '.') + ".........k"},
+      {"what comes is worse than what ended", "..hh...oo......", "..h...koO..k..."},
+      {"the listener was gone meanwhile", "..oo...goo...", "..oO..k.oO..k"},
+  };
+  for (const auto &c : cases)
+    assert_text(std::string(c.what) + ": " + told_each_second(diagnoses_of(c.intervals)),
+                std::string(c.what) + ": " + c.told);
 }
 END_TEST
 
 START_TEST(the_cause_of_a_run_that_ends_without_drops) {
   std::vector<Diagnosis> intervals = diagnoses_of("..bb..");
-  Diagnosis &end = intervals[4];
-  end.ended_cause = Cause::pause;
-  end.ended_message = "pause";
+  // One that ended before counts no more while the next one goes on; nor is one told twice.
+  for (std::size_t i = 3; i < intervals.size(); ++i) {
+    intervals[i].ended_cause = Cause::pause;
+    intervals[i].ended_message = "pause";
+  }
   Alarms alarms{NotifyStates{}};
   for (std::size_t i = 0; i < intervals.size(); ++i) {
     const auto notifications =
         alarms.update(std::array{AlarmInput{"tcp_any_80", &intervals[i], {}}}, 1s);
     ck_assert_uint_eq(notifications.size(), i == 2 || i == 3 || i == 4);
+    if (i == 3)
+      assert_text(notifications[0].message, "was b");
     if (i != 4)
       continue;
     assert_text(notifications[0].message, "pause");
@@ -397,6 +420,10 @@ START_TEST(ten_and_one_more) {
   ck_assert_uint_eq(notifications.size(), 11);
   assert_text(notifications[10].message, "host: 1 more listener has changed: 1 stalled");
   ck_assert(notifications[10].severity == Severity::failure);
+  // What is named late is told as it is by then.
+  const std::vector<Notification> later = eleven.update("S");
+  ck_assert_uint_eq(later.size(), 2);
+  assert_text(later[0].message, "was S");
 }
 END_TEST
 
@@ -808,6 +835,42 @@ START_TEST(chains_have_one_failure) {
       {"... and once again in the next alarm",
        {{"a", "b", 1, ".ss...ss", "..^....^"}, {"b", "", 0, "..ssssss", ""}},
        ". Fa FbWa . . ka Fa Wa"},
+      {"... and not again when it has calmed down meanwhile",
+       {{"a", "b", 1, ".sshhhssss", "..^......^"}, {"b", "", 0, "..ssssssss", ""}},
+       ". Fa FbWa . . Wa Fa . . ."},
+      {"... and not again after an interval that was well",
+       {{"a", "b", 1, ".ss.sssss", "..^.....^"}, {"b", "", 0, "..sssssss", ""}},
+       ". Fa FbWa . . . Fa . ."},
+      {"... not in an interval that is better",
+       {{"a", "b", 1, ".sh", "..^"}, {"b", "", 0, "..s", ""}},
+       ". Fa Fb"},
+      {"... not while it is missing",
+       {{"a", "b", 1, ".mm", "..^"}, {"b", "", 0, "..s", ""}},
+       ". Fa Fb"},
+      {"... not for a root that is not there", {{"a", "b", 1, ".sss", "..^"}}, ". Fa . ."},
+      {"... nor without evidence in the interval in which the root gets into trouble",
+       {{"a", "b", 1, ".ooooooooo", ".^^^^^^^"}, {"b", "", 0, "........ss", ""}},
+       ". Wa . . . . Fa . Fb ."},
+      {"one that waits comes first though it is listed last",
+       {{"b", "", 0, ".h...", ""}, {"a", "b", 1, ".O...", ".^"}},
+       ". FbWa . . kbka"},
+      {"... and also where it only waited lately",
+       {{"b", "", 0, ".hh...", ""}, {"a", "b", 1, ".oO...", ".^"}},
+       ". WbWa Fb . . kbka"},
+      {"evidence that begins in an alarm",
+       {{"a", "b", 1, ".hoooooooo", "..^^^^^^^^"}, {"b", "", 0, "..........", ""}},
+       ". Wa Wa . . . . Fa . ."},
+      {"a root that is well gets no alarm",
+       {{"a", "b", 1, ".....oO..", ".....^^"}, {"b", "", 0, ".h.......", ""}},
+       ". Wb . . kb Wa . . ."},
+      {"one that waited before is the root now",
+       {{"a", "b", 1, "......O", "......^"},
+        {"b", "c", 2, ".h....s", ".^"},
+        {"c", "", 0, ".......", ""}},
+       ". Wb . . kb . FbWa"},
+      {"two that wait for one are sent as without a chain",
+       {{"d", "b", 1, ".h", ".^"}, {"a", "b", 1, ".O", ".^"}, {"b", "", 0, ".s", ""}},
+       ". FbWaWd"},
       {"a root that is not there any more",
        {{"a", "b", 1, ".oooooo", ".^^^^^^"}},
        ". Wa . . . . Fa"},
