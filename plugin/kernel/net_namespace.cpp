@@ -5,6 +5,7 @@
 #include "kernel_file.h"
 #include "listener_name.h"
 #include "number.h"
+#include "thread_folder.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -165,10 +166,15 @@ Failure NetNamespaceFinder::find_by_processes(std::vector<NetNamespace> &found, 
   if (!pids)
     return pids.error();
   for (const int pid : *pids) {
-    const std::string process = proc_ + "/" + std::to_string(pid);
-    const std::string path = process + "/ns/net";
-    const auto id = id_at(path);
+    std::string process = proc_ + "/" + std::to_string(pid);
+    std::string path = process + "/ns/net";
+    auto id = id_at(path);
     refused_ = refused_ || (!id && (errno == EACCES || errno == EPERM));
+    if (!id && errno == ENOENT) {
+      process = folder_of_other_thread(AT_FDCWD, process);
+      path = process + "/ns/net";
+      id = process.empty() ? std::nullopt : id_at(path);
+    }
     if (!id || id == own)
       continue;
     const auto [place, is_new] = places.try_emplace(*id, found.size());

@@ -4,6 +4,7 @@
 #include "cgroup_path.h"
 #include "function_ref.h"
 #include "number.h"
+#include "thread_folder.h"
 #include "unique_fd.h"
 #include "utf8.h"
 
@@ -91,11 +92,33 @@ std::string process_name(int proc, pid_t pid) {
   return std::string(name);
 }
 
+/// Passes every entry of /proc/PID/fd to sink, with that folder, until sink returns false.
+void read_descriptors(int proc, pid_t pid, std::vector<std::byte> &buffer,
+                      FunctionRef<bool(int folder, const dirent64 &)> sink) {
+  std::array<char, 32> path{};
+  (void)std::snprintf(path.data(), path.size(), "%d/fd", pid);
+  bool has_any = false;
+  const auto read_in = [&](const char *fds) {
+    const UniqueFd folder = open_directory(proc, fds);
+    if (folder)
+      read_directory(folder.get(), buffer, [&](const dirent64 &entry) {
+        has_any = true;
+        return sink(folder.get(), entry);
+      });
+    return static_cast<bool>(folder);
+  };
+  if (!read_in(path.data()) || has_any)
+    return;
+  if (const std::string thread = folder_of_other_thread(proc, std::to_string(pid)); !thread.empty())
+    (void)read_in((thread + "/fd").c_str());
+}
+
 /// Reads /proc/PID/cgroup of a process.
 std::string cgroups_of_process(int proc, pid_t pid) {
-  std::array<char, 32> path{};
-  (void)std::snprintf(path.data(), path.size(), "%d/cgroup", pid);
-  const UniqueFd file(openat(proc, path.data(), O_RDONLY | O_CLOEXEC));
+  std::string process = std::to_string(pid);
+  if (std::string thread = folder_of_other_thread(proc, process); !thread.empty())
+    process = std::move(thread);
+  const UniqueFd file(openat(proc, (process + "/cgroup").c_str(), O_RDONLY | O_CLOEXEC));
   std::string text;
   std::array<char, 4096> part{};
   for (ssize_t length = 0; file && (length = read(file.get(), part.data(), part.size())) > 0;)
@@ -148,14 +171,9 @@ public:
 
 private:
   void look_into(pid_t pid) {
-    std::array<char, 32> path{};
-    (void)std::snprintf(path.data(), path.size(), "%d/fd", pid);
-    const UniqueFd folder = open_directory(proc_, path.data());
-    if (!folder)
-      return;
     hits_.clear();
-    read_directory(folder.get(), buffer_, [&](const dirent64 &entry) {
-      const auto inode = socket_inode(folder.get(), entry.d_name);
+    read_descriptors(proc_, pid, buffer_, [&](int folder, const dirent64 &entry) {
+      const auto inode = socket_inode(folder, entry.d_name);
       const auto found = inode ? holders_.find(*inode) : holders_.end();
       const auto fd = parse_number<int>(entry.d_name);
       if (found == holders_.end() || !fd)
@@ -224,17 +242,12 @@ private:
 
   /// Returns false if the process has more descriptors than that.
   bool look_into(pid_t pid, std::size_t most) {
-    std::array<char, 32> path{};
-    (void)std::snprintf(path.data(), path.size(), "%d/fd", pid);
-    const UniqueFd folder = open_directory(proc_, path.data());
-    if (!folder)
-      return true;
     SocketHolder holder;
     std::size_t seen = 0;
-    read_directory(folder.get(), buffer_, [&](const dirent64 &entry) {
+    read_descriptors(proc_, pid, buffer_, [&](int folder, const dirent64 &entry) {
       if (++seen > most)
         return false;
-      const auto inode = socket_inode(folder.get(), entry.d_name);
+      const auto inode = socket_inode(folder, entry.d_name);
       if (inode && wanted_.contains(*inode))
         holder.held.push_back(*inode);
       if (inode && noted_.contains(*inode))
@@ -273,9 +286,12 @@ private:
 bool may_see_all() { return has_capability(CAP_SYS_PTRACE) && has_capability(CAP_DAC_READ_SEARCH); }
 
 bool still_has(int proc, pid_t pid, int fd, std::uint32_t inode) {
-  std::array<char, 64> path{};
-  (void)std::snprintf(path.data(), path.size(), "%d/fd/%d", pid, fd);
-  return socket_inode(proc, path.data()) == inode;
+  const std::string process = std::to_string(pid);
+  const std::string link = "/fd/" + std::to_string(fd);
+  if (socket_inode(proc, (process + link).c_str()) == inode)
+    return true;
+  const std::string thread = folder_of_other_thread(proc, process);
+  return !thread.empty() && socket_inode(proc, (thread + link).c_str()) == inode;
 }
 
 /// Keyed by id; paths are relative to the mount.

@@ -1,5 +1,6 @@
 #include "unix_paths.h"
 
+#include "thread_folder.h"
 #include "unique_fd.h"
 
 #include <algorithm>
@@ -267,7 +268,9 @@ bool UnixPaths::look(Entry &entry, FindOwner find_owner) {
 
 void UnixPaths::look_as_owner(Entry &entry, const UnixFileOwner &owner) {
   const UnixFile &file = entry.file;
-  const std::string process = proc_root_ + "/" + std::to_string(owner.pid);
+  std::string process = proc_root_ + "/" + std::to_string(owner.pid);
+  if (std::string thread = folder_of_other_thread(AT_FDCWD, process); !thread.empty())
+    process = std::move(thread);
   const View own;
   const View owners{
       UniqueFd(::open((process + "/root").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC))};

@@ -8,11 +8,24 @@ import pathlib
 import re
 import signal
 import subprocess
+import sys
 
 import system_test
 from notifications import NotificationTest
+from waiting import wait_until
 
 INTERVAL = 0.2
+# It ends when its input does. Its argument is the number of the system call by which a thread ends.
+WITHOUT_FIRST_THREAD = """
+import ctypes, socket, subprocess, sys, threading
+tcp = socket.create_server(("", 8080))
+subprocess.run(["mount", "-t", "tmpfs", "none", "/run"], check=True)
+unix = socket.socket(socket.AF_UNIX)
+unix.bind("/run/service.sock")
+unix.listen(5)
+threading.Thread(target=sys.stdin.read).start()
+ctypes.CDLL(None).syscall(int(sys.argv[1]), 0)
+"""
 # Where cgroup2 is, or systemd's hierarchy of version 1.
 HIERARCHIES = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd")
 
@@ -21,8 +34,8 @@ class OwnersTest(NotificationTest):
     def setUp(self):
         self.file = os.path.join(self.folder(), "table")
 
-    def started(self, **options):
-        return self.collectd(f'TableFile "{self.file}"', interval=INTERVAL, **options)
+    def started(self, config="", **options):
+        return self.collectd(f'TableFile "{self.file}"\n{config}', interval=INTERVAL, **options)
 
     def rows(self):
         shown = subprocess.run([os.environ["BACKLOG_TABLE"], "--json", "--table", self.file], capture_output=True,
@@ -61,6 +74,29 @@ class OwnersTest(NotificationTest):
         process.stdin.close()
         for listener in listeners:
             self.wait_for_owner(collectd, listener, f"sleep[{process.pid}]")
+
+    def test_first_thread_has_ended(self):
+        """As after pthread_exit() in main(): only the other threads have descriptors and namespaces."""
+        self.skip_in_a_unit()
+        end_thread = {"x86_64": 60, "aarch64": 93}.get(os.uname().machine)  # exit()
+        if end_thread is None:
+            self.skipTest("the number of exit() is not known here")
+        process = subprocess.Popen(["unshare", "-n", "-m", sys.executable, "-c", WITHOUT_FIRST_THREAD, str(end_thread)],
+                                   stdin=subprocess.PIPE)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.addCleanup(process.stdin.close)
+        stat = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/stat")
+        wait_until(lambda: stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z",
+                   what="the end of the first thread")
+        threads = [task.name for task in stat.parent.parent.iterdir()]
+        mounts = os.stat(f"/proc/{process.pid}/task/{max(threads, key=int)}/ns/mnt").st_ino
+        collectd = self.started(config='NetNamespace "/./"')
+        owner = f"python3[{process.pid}]"
+        collectd.wait(lambda: {("tcp", owner), ("unix", owner)} <= {
+            (row["name"].partition("_")[0], row.get("owner")) for row in self.rows()}, what=f"two listeners of {owner}")
+        unix = next(row["name"] for row in self.rows() if row.get("owner") == owner and row["name"].startswith("unix"))
+        self.assertIn(f"__in_{mounts}", unix)
 
     def test_activated_by_a_manager(self):
         """A manager listens first; the service that it starts when a client comes accepts."""

@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <unordered_set>
 #include <vector>
 
 using namespace backlog;
@@ -83,6 +84,17 @@ public:
     fs::create_symlink("socket:[1]", folder / "fd" / "1");
     fs::create_symlink("pipe:[500]", folder / "fd" / "2");
     std::ofstream(folder / "comm") << name << '\n';
+  }
+  /// Ends the first thread; the descriptors remain with another one.
+  void end_first_thread(int pid, int other) const {
+    const fs::path folder = proc() / std::to_string(pid);
+    const fs::path tasks = folder / "task";
+    fs::create_directories(tasks / std::to_string(pid));
+    fs::create_directories(tasks / std::to_string(other));
+    fs::rename(folder / "fd", tasks / std::to_string(other) / "fd");
+    fs::create_directories(folder / "fd");
+    std::ofstream(tasks / std::to_string(pid) / "stat") << pid << " (a) S 1 () Z 1 1\n";
+    std::ofstream(tasks / std::to_string(other) / "stat") << other << " (b Z 1) S 1 1\n";
   }
   void end(int pid) const { fs::remove_all(proc() / std::to_string(pid)); }
   void rename(int pid, const std::string &name) const {
@@ -321,6 +333,35 @@ START_TEST(lowest_pid_that_has_the_socket) {
   assert_text(shown(cache, 6), "");
   assert_text(shown(cache, 7), "-");
   ck_assert_uint_eq(cache.scans(), 1);
+}
+END_TEST
+
+START_TEST(other_threads_have_the_sockets_when_the_first_has_ended) {
+  const Host host;
+  for (const int pid : {80, 100, 120})
+    host.start(pid, "p" + std::to_string(pid));
+  host.open_socket(100, 5, 4000);
+  host.open_socket(120, 6, 4000);
+  host.open_socket(120, 7, 4001);
+  host.end_first_thread(100, 101);
+  std::ofstream(host.proc() / "100/task/101/cgroup") << "0::/system.slice/a.service\n";
+  host.put_into(100, "0::/");
+  OwnerCache cache = host.cache();
+  update(cache, {socket_of(1, 4000), socket_of(2, 4001)});
+  assert_text(shown(cache, 1), "a.service");
+  assert_text(shown(cache, 2), "p120[120]");
+  update(cache, {socket_of(1, 4000), socket_of(2, 4001)});
+  assert_text(shown(cache, 1), "a.service");
+  ck_assert_uint_eq(cache.scans(), 1);
+
+  std::unordered_set<std::uint32_t> wanted{4000};
+  const auto holders = find_socket_holders(wanted, {}, {}, host.proc());
+  ck_assert_uint_eq(holders.size(), 1);
+  ck_assert_int_eq(holders.front().owner.pid, 100);
+
+  std::ofstream(host.proc() / "100/task/101/stat") << "101 (b) Z 1 1\n";
+  update(cache, {socket_of(1, 4000), socket_of(2, 4001)});
+  assert_text(shown(cache, 1), "p120[120]");
 }
 END_TEST
 
@@ -807,8 +848,8 @@ int main() {
   return run_tests(
       "owner", cgroup_names, units_of_processes, owner_texts, unit_of_who_has_the_socket,
       names_are_read_again, who_accepts_rather_than_who_listens_for_it, who_accepts_may_come_later,
-      lowest_pid_that_has_the_socket, processes_that_have_sockets_open,
-      scan_ends_when_all_are_found, name_is_shown_as_it_is,
+      lowest_pid_that_has_the_socket, other_threads_have_the_sockets_when_the_first_has_ended,
+      processes_that_have_sockets_open, scan_ends_when_all_are_found, name_is_shown_as_it_is,
       process_that_ends_during_the_scan_is_passed_over, no_scan_without_new_sockets,
       sockets_that_are_gone_are_forgotten, process_not_found_is_looked_for_in_the_next_two_scans,
       process_that_lets_go_is_replaced_by_who_remains, search_can_be_left_for_later,
