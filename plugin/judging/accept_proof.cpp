@@ -104,4 +104,31 @@ AcceptFacts unix_accept_facts(std::span<const WaitingMember> members,
   return facts;
 }
 
+void StallFound::note_look(const AcceptFacts &facts, Duration stalled_after, std::uint64_t length,
+                           TimePoint as_of) {
+  facts_.reset();
+  if (std::max(facts.none_accepted_for.value_or(Duration(0)),
+               facts.oldest_wait.value_or(Duration(0))) < stalled_after)
+    return;
+  facts_ = facts;
+  length_ = length;
+  accepted_ = 0;
+  as_of_ = as_of;
+}
+
+AcceptFacts StallFound::without_look(const UnlookedQueue &queue, TimePoint now) {
+  if (!facts_)
+    return {};
+  accepted_ += queue.accepted.value_or(0);
+  const Duration since = now - as_of_;
+  const bool all_accepted = queue.members == 1 && accepted_ >= length_;
+  if (all_accepted || queue.not_empty_for < since || is_drained(queue.length, length_)) {
+    facts_.reset();
+    return {};
+  }
+  if (queue.not_shrinking_for < since || (queue.members == 1 && accepted_ > 0))
+    facts_->none_accepted_for.reset();
+  return *facts_;
+}
+
 } // namespace backlog

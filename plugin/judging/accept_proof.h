@@ -42,4 +42,35 @@ AcceptFacts tcp_accept_facts(const TcpQueue &queue, AcceptFacts::Duration stalle
 AcceptFacts unix_accept_facts(std::span<const WaitingMember> members,
                               const std::unordered_map<std::uint64_t, UnixWaits> &waits);
 
+/// A queue since the last look, as the samples saw it at the end of an interval without a look.
+struct UnlookedQueue {
+  using Duration = AcceptFacts::Duration;
+
+  std::uint64_t length = 0; ///< connections
+  std::uint32_t members = 1;
+  Duration not_empty_for{0};
+  Duration not_shrinking_for{0};         ///< of the member that has not shrunk for longest
+  std::optional<std::uint64_t> accepted; ///< connections in this interval, as events count them
+};
+
+/// The last look, if it found that nobody is accepted, or too late. Scans take turns, and an
+/// interval without a look is no sign that the stall is over.
+class StallFound {
+public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
+  /// length: connections that waited at that time.
+  void note_look(const AcceptFacts &facts, AcceptFacts::Duration stalled_after,
+                 std::uint64_t length, TimePoint as_of);
+  /// Returns what still holds of it at the end of an interval without a look; nothing once all who
+  /// waited then may have been accepted. A queue that has shrunk is accepted from.
+  AcceptFacts without_look(const UnlookedQueue &queue, TimePoint now);
+
+private:
+  std::optional<AcceptFacts> facts_;
+  std::uint64_t length_ = 0;   ///< connections
+  std::uint64_t accepted_ = 0; ///< connections since then
+  TimePoint as_of_;
+};
+
 } // namespace backlog

@@ -353,10 +353,7 @@ void TableBuilder::judge(const ListenerHarvest &listener, const WatchFacts &watc
   const ListenerInterval &interval = listener.interval;
   Memory &memory = memory_of(interval, watch, row, draft);
   row.syn_length = draft.survey.syn_length(interval, row.family);
-  const AcceptFacts accepts = accept_facts(interval, row.family, memory, draft);
-  if (row.family == Family::tcp)
-    row.oldest_wait = accepts.oldest_wait;
-
+  const AcceptFacts accepts = accept_facts(interval, row, memory, draft);
   ListenerFacts facts = facts_of(listener, row, accepts, memory, *draft.somaxconn);
   if (const Owner *owner = draft.survey.owner(interval)) {
     row.owner = owner->text();
@@ -461,8 +458,30 @@ void TableBuilder::link_rows(Draft &draft) {
       draft.table.waits.push_back({.from = from, .to = to->second});
 }
 
-AcceptFacts TableBuilder::accept_facts(const ListenerInterval &interval, Family family,
-                                       Memory &memory, const Draft &draft) const {
+AcceptFacts TableBuilder::accept_facts(const ListenerInterval &interval, Row &row, Memory &memory,
+                                       const Draft &draft) const {
+  const AcceptFacts facts = look(interval, row.family, memory, draft);
+  if (row.family == Family::tcp)
+    row.oldest_wait = facts.oldest_wait;
+  if (facts.none_accepted_for) {
+    memory.stall.note_look(
+        facts, std::chrono::duration_cast<AcceptFacts::Duration>(config_->stalled_after),
+        interval.queue.last, draft.survey.survey->waits_of);
+    return facts;
+  }
+  UnlookedQueue queue{.length = interval.queue.last,
+                      .members = interval.counted,
+                      .not_empty_for = interval.runs.not_empty_for,
+                      .accepted = {}};
+  if (interval.flow)
+    queue.accepted = interval.flow->accepted;
+  for (const WaitingMember &member : interval.waiting)
+    queue.not_shrinking_for = std::max(queue.not_shrinking_for, member.not_shrinking_for);
+  return memory.stall.without_look(queue, draft.survey.ended_at);
+}
+
+AcceptFacts TableBuilder::look(const ListenerInterval &interval, Family family, Memory &memory,
+                               const Draft &draft) const {
   const Survey *survey = draft.survey.survey;
   if (survey == nullptr || draft.survey.is_outdated(interval))
     return {};

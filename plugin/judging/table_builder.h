@@ -59,6 +59,7 @@ private:
     std::uint64_t oldest_cookie = 0;
     /// When that connection was first seen as the oldest.
     std::chrono::steady_clock::time_point oldest_since;
+    StallFound stall;
   };
   /// State kept for a net namespace from interval to interval.
   struct NamespaceMemory {
@@ -109,8 +110,10 @@ private:
                                 const SomaxconnHistory &somaxconn);
   void remember_day(std::chrono::steady_clock::time_point ended_at, Draft &draft);
   static void link_rows(Draft &draft);
-  AcceptFacts accept_facts(const ListenerInterval &interval, Family family, Memory &memory,
+  AcceptFacts accept_facts(const ListenerInterval &interval, Row &row, Memory &memory,
                            const Draft &draft) const;
+  AcceptFacts look(const ListenerInterval &interval, Family family, Memory &memory,
+                   const Draft &draft) const;
   NamespaceFacts facts_of(const NamespaceHarvest &harvest, const NamespaceSurvey *survey);
   void forget_namespaces(const Draft &draft);
   void give_names(Draft &draft);

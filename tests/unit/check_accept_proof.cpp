@@ -331,8 +331,67 @@ START_TEST(an_accept_at_any_unix_member_is_one) {
 }
 END_TEST
 
+START_TEST(an_interval_without_a_look_ends_no_stall) {
+  using TimePoint = StallFound::TimePoint;
+  struct WithoutLook {
+    const char *name;
+    AcceptFacts found; ///< 20 s ago, when ten waited
+    UnlookedQueue queue;
+    bool none_accepted; ///< still
+    bool late;          ///< still accepted too late
+  };
+  const AcceptFacts stopped{.oldest_wait = 40s, .none_accepted_for = 35s};
+  const AcceptFacts slow{.oldest_wait = 40s, .none_accepted_for = 2s, .accepted = true};
+  const UnlookedQueue unmoved{
+      .length = 12, .not_empty_for = 60s, .not_shrinking_for = 55s, .accepted = {}};
+  const auto with = [&](auto change) {
+    UnlookedQueue queue = unmoved;
+    change(queue);
+    return queue;
+  };
+  const UnlookedQueue shrunk = with([](UnlookedQueue &q) { q.not_shrinking_for = 3s; });
+  const WithoutLook cases[] = {
+      {"nothing has moved", stopped, unmoved, true, true},
+      {"it has shrunk, so it is accepted from", stopped, shrunk, false, true},
+      {"the same, known to be slow", slow, shrunk, false, true},
+      {"it was empty", stopped, with([](UnlookedQueue &q) { q.not_empty_for = 3s; }), false, false},
+      {"little is left", stopped, with([](UnlookedQueue &q) { q.length = 2; }), false, false},
+      {"one was accepted", stopped, with([](UnlookedQueue &q) { q.accepted = 1; }), false, true},
+      {"all were accepted", stopped, with([](UnlookedQueue &q) { q.accepted = 10; }), false, false},
+      {"of two members one is accepted from", stopped, with([](UnlookedQueue &q) {
+         q.members = 2;
+         q.accepted = 500;
+       }),
+       true, true},
+      {"the look had found no stall",
+       {.oldest_wait = 29s, .none_accepted_for = 29s},
+       unmoved,
+       false,
+       false},
+  };
+  const TimePoint look{1000s};
+  for (const WithoutLook &c : cases) {
+    StallFound stall;
+    stall.note_look(c.found, 30s, 10, look);
+    const AcceptFacts facts = stall.without_look(c.queue, look + 20s);
+    ck_assert_msg((facts.none_accepted_for >= 30s) == c.none_accepted, "%s", c.name);
+    ck_assert_msg((facts.oldest_wait >= 30s) == c.late, "%s", c.name);
+  }
+
+  StallFound stall;
+  ck_assert(!stall.without_look(unmoved, look).oldest_wait);
+  stall.note_look(slow, 30s, 10, look);
+  UnlookedQueue four = unmoved;
+  four.accepted = 4;
+  ck_assert(stall.without_look(four, look + 10s).oldest_wait);
+  ck_assert(stall.without_look(four, look + 20s).oldest_wait);
+  ck_assert_msg(!stall.without_look(four, look + 30s).oldest_wait, "12 of 10 were accepted");
+}
+END_TEST
+
 int main() {
-  return run_tests("accept_proof", who_has_been_accepted_from, for_how_long_none_was_accepted,
+  return run_tests("accept_proof", an_interval_without_a_look_ends_no_stall,
+                   who_has_been_accepted_from, for_how_long_none_was_accepted,
                    nothing_is_known_without_a_look, unix_queues_want_both_to_hold,
                    an_accept_at_any_unix_member_is_one);
 }

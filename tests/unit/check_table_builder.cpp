@@ -963,6 +963,7 @@ struct WaitingScene {
   Family family = Family::tcp;
   std::uint32_t length = 5;
   std::chrono::nanoseconds not_shrinking_for = 300s;
+  std::chrono::nanoseconds not_empty_for = 0s;
   std::optional<std::chrono::milliseconds> oldest{}; ///< of as many as wait
   std::uint64_t oldest_cookie = 1;
   std::uint64_t invisible = 0;
@@ -976,6 +977,7 @@ struct WaitingScene {
     ListenerInterval &interval = kind.listeners[0].interval;
     interval.limit = 4096;
     interval.queue.last = length;
+    interval.runs.not_empty_for = not_empty_for;
     interval.waiting.push_back({.cookie = 7,
                                 .length = length,
                                 .not_shrinking_from = length,
@@ -1096,6 +1098,29 @@ START_TEST(a_stall_is_proved_by_who_waits) {
     const ListenerState state = scene.state_in(tables);
     ck_assert_msg(state == c.state, "%s: %s", c.name, std::string(name_of(state)).c_str());
   }
+}
+END_TEST
+
+START_TEST(a_stall_lasts_while_scans_take_turns) {
+  const auto states = [](WaitingScene scene, std::chrono::nanoseconds not_empty_for) {
+    Tables tables;
+    std::string text;
+    for (const bool is_looked_at : {false, true, false, false, true, false}) {
+      WaitingScene turn = scene;
+      turn.not_empty_for = not_empty_for;
+      turn.oldest_cookie = text.size();
+      if (!is_looked_at)
+        turn.oldest.reset();
+      text += name_of(turn.state_in(tables));
+      const auto &wait = tables.row("a").oldest_wait;
+      text += wait ? "! " : " "; // the value itself is that of a look
+      scene.now = turn.now;
+    }
+    return text;
+  };
+  assert_text(states({.oldest = 40s}, 300s), "ok stalled! stalled stalled stalled! stalled ");
+  assert_text(states({.oldest = 40s}, 5s), "ok stalled! ok ok stalled! ok ");
+  assert_text(states({.oldest = 20s}, 300s), "ok ok! ok ok ok! ok ");
 }
 END_TEST
 
@@ -1248,7 +1273,7 @@ int main() {
       names_with_ids_are_expected_by_themselves_only, a_kind_that_is_not_read_switches_off_no_other,
       other_namespaces_that_are_not_read_keep_what_is_theirs,
       a_kernel_without_unix_diag_tells_all_that_there_is, somaxconn_that_a_limit_comes_from,
-      who_waits_for_whom, a_stall_is_proved_by_who_waits,
+      who_waits_for_whom, a_stall_is_proved_by_who_waits, a_stall_lasts_while_scans_take_turns,
       a_member_whose_oldest_stays_the_oldest_has_stopped,
       namespaces_have_kernel_rows_and_owners_reach_rows,
       drops_of_namespaces_that_come_and_go_stay_counted,
