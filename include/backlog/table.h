@@ -130,11 +130,11 @@ constexpr std::array<double, 11> wait_bounds{0.001, 0.005, 0.025, 0.1, 0.25, 0.5
 
 /// Bits of Listener::has: which values are known, and properties of the listener.
 enum ListenerValue : std::uint32_t {
-  has_queue = 1U << 0,   ///< length, peak, limit, mean, used, full, members
+  has_queue = 1U << 0,   ///< length, peak, peak_capacity, limit, mean, used, full, members
   has_dropped = 1U << 1, ///< dropped, overflows
   has_syn_length = 1U << 2,
   has_oldest_wait = 1U << 3,
-  has_recent = 1U << 4,         ///< recent_peak, recent_used_percent
+  has_recent = 1U << 4,         ///< recent_peak, recent_peak_capacity, recent_used_percent
   has_recent_dropped = 1U << 5, ///< recent_dropped, recent_overflows
   has_arrivals = 1U << 6,
   has_accepts = 1U << 7,
@@ -166,18 +166,20 @@ struct Listener {
   std::uint32_t members;                ///< sockets
   std::uint64_t length;                 ///< connections waiting at the end of the interval
   std::uint64_t peak;                   ///< connections
+  std::uint64_t peak_capacity;          ///< connections that fitted when peak was seen
   std::uint64_t limit;                  ///< connections
   std::uint64_t dropped;                ///< segments, since counted_since
   std::uint64_t overflows;              ///< the part of dropped that found the queue full
   std::uint64_t syn_length;             ///< half-open connections
   std::int64_t counted_since_ns;        ///< CLOCK_BOOTTIME
-  std::uint64_t recent_peak;      ///< connections; this and the next two cover the last recent_ns
-  std::uint64_t recent_dropped;   ///< segments
-  std::uint64_t recent_overflows; ///< the part of recent_dropped that found the queue full
-  std::uint64_t arrivals;         ///< connections, in the interval
-  std::uint64_t accepts;          ///< connections, in the interval
-  std::uint64_t peak_bound;       ///< connections; never longer, not even between samples
-  std::uint64_t day_peak;         ///< connections, over the last day
+  std::uint64_t recent_peak; ///< connections; this and the next three cover the last recent_ns
+  std::uint64_t recent_peak_capacity; ///< as peak_capacity
+  std::uint64_t recent_dropped;       ///< segments
+  std::uint64_t recent_overflows;     ///< the part of recent_dropped that found the queue full
+  std::uint64_t arrivals;             ///< connections, in the interval
+  std::uint64_t accepts;              ///< connections, in the interval
+  std::uint64_t peak_bound;           ///< connections; never longer, not even between samples
+  std::uint64_t day_peak;             ///< connections, over the last day
   std::uint64_t enough; ///< the limit of each member that would have held the day's worst burst
   std::uint64_t syn_overflows; ///< the part of overflows known to be SYNs
   std::uint64_t ack_overflows; ///< the part known to end a handshake: ACKs, also with data
@@ -309,12 +311,12 @@ template <class Record> constexpr bool is_plain() {
   return std::is_trivially_copyable_v<Record> && std::is_standard_layout_v<Record>;
 }
 static_assert(is_plain<Header>() && is_plain<Namespace>() && is_plain<Listener>());
-static_assert(sizeof(Header) == 112 && sizeof(Namespace) == 288 && sizeof(Listener) == 1224);
+static_assert(sizeof(Header) == 112 && sizeof(Namespace) == 288 && sizeof(Listener) == 1240);
 static_assert(offsetof(Listener, clients) == 744 && offsetof(Listener, address) == 872 &&
               offsetof(Listener, members) == 900 && offsetof(Listener, length) == 904 &&
-              offsetof(Listener, recent_peak) == 960 && offsetof(Listener, mean) == 1136 &&
-              offsetof(Listener, port) == 1208 && offsetof(Listener, reserved) == 1219 &&
-              offsetof(Listener, waits_for) == 1220);
+              offsetof(Listener, recent_peak) == 968 && offsetof(Listener, mean) == 1152 &&
+              offsetof(Listener, port) == 1224 && offsetof(Listener, reserved) == 1235 &&
+              offsetof(Listener, waits_for) == 1236);
 static_assert(offsetof(Namespace, has) == 104 && offsetof(Namespace, somaxconn) == 112 &&
               offsetof(Namespace, counters) == 168);
 static_assert(offsetof(Header, taken_at_ns) == 32 && offsetof(Header, unreported) == 96 &&

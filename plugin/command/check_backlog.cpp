@@ -277,23 +277,26 @@ std::string line_of(const Listener &listener, const CheckOptions &options) {
   if (!has_queue(listener))
     return text + "not listening";
   return text + number_text(listener.used_percent) + "% used, peak " +
-         std::to_string(listener.peak) + " of " + std::to_string(layout::capacity(listener));
+         std::to_string(listener.peak) + " of " + std::to_string(listener.peak_capacity);
 }
 
-std::uint64_t peak_of(const Listener &listener, const CheckOptions &options) {
-  const bool recent = !options.last && (listener.has & layout::has_recent) != 0;
-  return recent ? std::max(listener.recent_peak, listener.peak) : listener.peak;
+/// The peak, and the connections that fitted then.
+std::pair<std::uint64_t, std::uint64_t> peak_of(const Listener &listener,
+                                                const CheckOptions &options) {
+  const bool is_recent = !options.last && (listener.has & layout::has_recent) != 0;
+  return is_recent ? std::pair(listener.recent_peak, listener.recent_peak_capacity)
+                   : std::pair(listener.peak, listener.peak_capacity);
 }
 
 /// A dot parts what is measured, for no listener's name has one; two colons would be read into the
 /// labels behind them by Icinga (PluginUtility::SplitPerfdata()).
 std::string figures_of(const Listener &listener, const CheckOptions &options) {
   const std::string name(layout::text_of(listener.name));
+  const auto [peak, capacity] = peak_of(listener, options);
   std::string text = " " + name + "=" + number_text(judged(listener, options).used_percent) + "%;" +
                      (options.warning ? options.warning->text : "") + ";" +
                      (options.critical ? options.critical->text : "") + ";0;100 " + name +
-                     ".peak=" + std::to_string(peak_of(listener, options)) + ";;;0;" +
-                     std::to_string(layout::capacity(listener));
+                     ".peak=" + std::to_string(peak) + ";;;0;" + std::to_string(capacity);
   if ((listener.has & layout::has_dropped) != 0)
     text += " " + name + ".dropped=" + std::to_string(listener.dropped) + "c";
   return text;

@@ -125,6 +125,7 @@ void add_later_figures(const Listener &listener, JsonObject &object) {
   real("wait_p50_seconds", layout::has_wait_quantiles, listener.wait_p50_seconds);
   real("wait_p99_seconds", layout::has_wait_quantiles, listener.wait_p99_seconds);
   number("recent_peak", layout::has_recent, listener.recent_peak);
+  number("recent_peak_capacity", layout::has_recent, listener.recent_peak_capacity);
   real("recent_used_percent", layout::has_recent, listener.recent_used_percent);
   number("recent_dropped", layout::has_recent_dropped, listener.recent_dropped);
   number("recent_overflows", layout::has_recent_dropped, listener.recent_overflows);
@@ -181,6 +182,7 @@ std::string listener_json(const Listener &listener, const TableContents &content
   if (has(listener, layout::has_queue))
     object.number("length", listener.length)
         .number("peak", listener.peak)
+        .number("peak_capacity", listener.peak_capacity)
         .number("limit", listener.limit)
         .number("capacity", layout::capacity(listener))
         .real("used_percent", listener.used_percent)
@@ -480,7 +482,7 @@ std::string recent_text(const Listener &listener) {
                      number_text(listener.recent_used_percent) + "% used, peak " +
                      std::to_string(listener.recent_peak);
   if (has(listener, layout::has_queue))
-    text += " of " + std::to_string(layout::capacity(listener));
+    text += " of " + std::to_string(listener.recent_peak_capacity);
   if (has(listener, layout::has_recent_dropped) && listener.recent_overflows > 0)
     text += ", " + std::to_string(listener.recent_overflows) +
             (listener.recent_overflows == 1 ? " overflow" : " overflows");

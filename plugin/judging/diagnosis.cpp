@@ -349,11 +349,11 @@ std::string Judgement::figures(ListenerState state, Cause cause) const {
 }
 
 std::string Judgement::peak() const {
-  const std::uint64_t capacity = layout::group_capacity(facts_.limit, facts_.members);
+  const Window::Queues &queues = facts_.queue.peak_queues;
   std::string text =
-      "peak " + std::to_string(facts_.queue.peak) + " of " + std::to_string(capacity);
-  if (facts_.members > 1)
-    text += " in " + count_of(facts_.members, "socket");
+      "peak " + std::to_string(facts_.queue.peak) + " of " + std::to_string(queues.capacity());
+  if (queues.members > 1)
+    text += " in " + count_of(queues.members, "socket");
   return text;
 }
 
@@ -361,7 +361,7 @@ std::string Judgement::drops() const { return count_of(facts_.drops, "drop"); }
 
 /// Mentions a full queue, which must not read as if all were well.
 std::string Judgement::ok() const {
-  const bool was_full = facts_.queue.peak >= layout::group_capacity(facts_.limit, facts_.members);
+  const bool was_full = facts_.queue.peak >= facts_.queue.peak_queues.capacity();
   std::string text = (was_full ? "accept queue was full, " : "accept queue ok, ") + peak();
   if (facts_.drops > 0)
     text += ", " + drops() + " without overflow";

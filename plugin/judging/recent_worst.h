@@ -12,11 +12,12 @@ namespace backlog {
 
 /// The worst values of a listener's queue and alarm over a time.
 struct WorstFigures {
-  std::uint64_t peak = 0;      ///< connections
-  double used_percent = 0;     ///< 0 to 100
-  std::uint64_t dropped = 0;   ///< segments, sum
-  std::uint64_t overflows = 0; ///< the part of dropped that found the queue full
-  std::uint64_t enough = 0;    ///< the limit that would have held everybody; 0 if not known
+  std::uint64_t peak = 0;          ///< connections
+  std::uint64_t peak_capacity = 0; ///< connections that fitted then
+  double used_percent = 0;         ///< 0 to 100
+  std::uint64_t dropped = 0;       ///< segments, sum
+  std::uint64_t overflows = 0;     ///< the part of dropped that found the queue full
+  std::uint64_t enough = 0;        ///< the limit that would have held everybody; 0 if not known
   layout::State state = layout::State::ok;
   layout::Severity severity = layout::Severity::okay; ///< of the active alarm
 

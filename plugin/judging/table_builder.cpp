@@ -622,6 +622,8 @@ void TableBuilder::add_aggregate(const std::vector<const FamilyHarvest *> &kinds
     row.limit += aggregate.limit;
     row.queue.last += aggregate.queue.last;
     row.queue.peak += aggregate.queue.peak;
+    row.queue.peak_queues.limit += aggregate.queue.peak_queues.limit;
+    row.queue.peak_queues.members += aggregate.queue.peak_queues.members;
     row.queue.mean += aggregate.queue.mean;
     row.queue.full_percent = std::max(row.queue.full_percent, aggregate.queue.full_percent);
     row.queue.used_percent = std::max(row.queue.used_percent, aggregate.queue.used_percent);

@@ -52,6 +52,7 @@ void take_queue(const Row &row, layout::Listener &record) {
   record.members = row.members;
   record.length = row.queue.last;
   record.peak = row.queue.peak;
+  record.peak_capacity = row.queue.peak_queues.capacity();
   record.limit = row.limit;
   record.mean = row.queue.mean;
   record.used_percent = std::clamp(row.queue.used_percent, 0.0, 100.0);
@@ -61,6 +62,7 @@ void take_queue(const Row &row, layout::Listener &record) {
 void take_worst(const Row &row, const WorstFigures &worst, layout::Listener &record) {
   record.has |= layout::has_recent;
   record.recent_peak = worst.peak;
+  record.recent_peak_capacity = worst.peak_capacity;
   record.recent_used_percent = std::clamp(worst.used_percent, 0.0, 100.0);
   record.recent_state = worst.state;
   record.recent_severity = worst.severity;
@@ -99,6 +101,7 @@ WorstFigures worst_of(const Row &row, const StandingAlarm &alarm) {
                      .severity = alarm.severity};
   if (row.has_queue) {
     worst.peak = row.queue.peak;
+    worst.peak_capacity = row.queue.peak_queues.capacity();
     worst.used_percent = row.queue.used_percent;
   }
   return worst;

@@ -348,6 +348,8 @@ void ListenerSet::apply(Listener &listener, const Member &member, std::uint32_t 
                         std::uint32_t limit) {
   listener.length += std::uint64_t{length} - member.length;
   listener.limit += std::uint64_t{limit} - member.limit;
+  if (queues_of(listener).capacity() > listener.widest.capacity())
+    listener.widest = queues_of(listener);
   listener.full_members += static_cast<std::uint32_t>(is_full(length, limit)) -
                            static_cast<std::uint32_t>(is_full(member.length, member.limit));
 }
@@ -377,12 +379,13 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
     listener.active = listener.length > 0;
     if (!listener.active)
       continue;
-    listener.window.add(listener.length, listener.full_members > 0, weight);
+    listener.window.add(listener.length, listener.full_members > 0, queues_of(listener), weight);
     active_[kept++] = index;
   }
   active_.resize(kept);
   if (aggregate_.length > 0)
-    aggregate_.window.add(aggregate_.length, aggregate_.full_members > 0, weight);
+    aggregate_.window.add(aggregate_.length, aggregate_.full_members > 0, queues_of(aggregate_),
+                          weight);
   note_lengths(before, now);
 }
 
@@ -569,10 +572,11 @@ void ListenerSet::pass_rest(TimePoint now) {
   weighed_until_ = now;
   for (const std::uint32_t index : active_) {
     Listener &listener = listeners_[index];
-    listener.window.add(listener.length, listener.full_members > 0, weight);
+    listener.window.add(listener.length, listener.full_members > 0, queues_of(listener), weight);
   }
   if (aggregate_.length > 0)
-    aggregate_.window.add(aggregate_.length, aggregate_.full_members > 0, weight);
+    aggregate_.window.add(aggregate_.length, aggregate_.full_members > 0, queues_of(aggregate_),
+                          weight);
 }
 
 bool ListenerSet::is_stuck(Duration time) const {
@@ -720,7 +724,11 @@ void ListenerSet::take_socket(const SocketEvents &socket, const GoneMember &memb
     for (Listener *taken : {&listener, listener.unstable ? &aggregate_ : nullptr}) {
       if (taken == nullptr)
         continue;
-      taken->window.peak = std::max(taken->window.peak, peak);
+      if (peak > taken->window.peak) {
+        taken->window.peak = peak;
+        taken->window.peak_queues =
+            taken->widest.members > 1 ? taken->widest : Window::Queues{socket.limit, 1};
+      }
       taken->window.used_percent = std::max(taken->window.used_percent, used);
     }
   }
@@ -877,6 +885,9 @@ ListenerInterval ListenerSet::finish(Listener &listener, std::uint32_t index) {
     interval.unlimited_peak = peak;
   listener.has_gone_events = false;
   interval.queue = figures_of(listener.window, listener.length, elapsed_ - listener.window_begin);
+  if (interval.queue.peak == 0)
+    interval.queue.peak_queues = queues_of(listener);
+  listener.widest = queues_of(listener);
   listener.window = Window{};
   listener.window_begin = elapsed_;
   return interval;

@@ -261,6 +261,7 @@ private:
     std::uint32_t full_members = 0;
     std::uint64_t length = 0;                       ///< sum over the members
     std::uint64_t limit = 0;                        ///< sum over the members
+    Window::Queues widest;                          ///< in this interval
     std::uint32_t lowest_limit = 0;                 ///< of a member at the last harvest
     std::uint32_t lowest_limit_since = 0;           ///< see Member::limit_since
     std::uint32_t lowest_replaced_limit = no_limit; ///< that a member had earlier in the interval
@@ -298,6 +299,9 @@ private:
   void apply(Listener &listener, const Member &member, std::uint32_t length, std::uint32_t limit);
   void begin_runs(TimePoint before, TimePoint now);
   void count(Member &member, bool counted);
+  static Window::Queues queues_of(const Listener &listener) {
+    return {.limit = listener.limit, .members = listener.counted};
+  }
   void note_limit_since(std::uint64_t cookie, std::uint32_t since);
   void forget(std::uint32_t listener);
   void note_drops(Member &member, const MemberState &state);

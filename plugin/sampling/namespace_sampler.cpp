@@ -39,9 +39,13 @@ Fault room_fault(std::string part, std::size_t beyond, const ListenerRoom &room)
 /// Corrects the figures after an overflow, which proves that a member was full even if no sample
 /// saw it.
 void note_overflow(ListenerInterval &listener) {
-  if (listener.members > 0)
-    listener.queue.peak =
-        std::max(listener.queue.peak, std::uint64_t{listener.lowest_limit_seen} + 1);
+  const std::uint64_t full = std::uint64_t{listener.lowest_limit_seen} + 1;
+  if (listener.members > 0 && listener.queue.peak < full) {
+    listener.queue.peak = full;
+    listener.queue.peak_queues = {listener.limit, listener.counted};
+    if (listener.counted == 1)
+      listener.queue.peak_queues.limit = listener.lowest_limit_seen;
+  }
   listener.queue.used_percent = 100;
 }
 

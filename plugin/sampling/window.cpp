@@ -6,6 +6,7 @@ WindowFigures figures_of(const Window &window, std::uint64_t last, Window::Weigh
   WindowFigures figures;
   figures.last = last;
   figures.peak = window.peak;
+  figures.peak_queues = window.peak_queues;
   figures.used_percent = window.used_percent;
   if (elapsed.count() > 0) {
     figures.mean = window.length_x_weight / static_cast<double>(elapsed.count());

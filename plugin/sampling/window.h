@@ -1,5 +1,7 @@
 #pragma once
 
+#include "backlog/table.h"
+
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -24,14 +26,26 @@ constexpr bool is_half_full(std::uint64_t length, std::uint64_t limit) {
 struct Window {
   using Weight = std::chrono::nanoseconds;
 
+  /// The queues of a listener together.
+  struct Queues {
+    std::uint64_t limit = 0;   ///< sum, connections
+    std::uint32_t members = 0; ///< sockets
+
+    std::uint64_t capacity() const { return layout::group_capacity(limit, members); }
+  };
+
   std::uint64_t peak = 0;     ///< connections, highest sample
+  Queues peak_queues;         ///< when the peak was seen
   double used_percent = 0;    ///< highest over samples and members
   double length_x_weight = 0; ///< connections x ns
   Weight full_weight{0};      ///< time of the samples in which a member was full
   std::uint64_t samples_not_empty = 0;
 
-  void add(std::uint64_t length, bool full, Weight weight) {
-    peak = std::max(peak, length);
+  void add(std::uint64_t length, bool full, const Queues &queues, Weight weight) {
+    if (length > peak) {
+      peak = length;
+      peak_queues = queues;
+    }
     length_x_weight += static_cast<double>(length) * static_cast<double>(weight.count());
     if (full)
       full_weight += weight;
@@ -43,8 +57,9 @@ struct Window {
 struct WindowFigures {
   std::uint64_t last = 0; ///< connections waiting at the end
   std::uint64_t peak = 0;
-  double mean = 0;         ///< weighted by time
-  double full_percent = 0; ///< share of the time that its samples stand for
+  Window::Queues peak_queues; ///< those that had this peak, or without a peak those at the end
+  double mean = 0;            ///< weighted by time
+  double full_percent = 0;    ///< share of the time that its samples stand for
   double used_percent = 0;
 };
 

@@ -8,8 +8,8 @@ import zlib
 
 HEADER = struct.Struct("=8s6I5qQ2d2IB7x")
 NAMESPACE = struct.Struct("=104s2I4q2Qq15Q")
-LISTENER = struct.Struct("=104s128s256s256s128s16s4I6Qq22Q9dH9BxI")
-assert (HEADER.size, NAMESPACE.size, LISTENER.size) == (112, 288, 1224)
+LISTENER = struct.Struct("=104s128s256s256s128s16s4I7Qq23Q9dH9BxI")
+assert (HEADER.size, NAMESPACE.size, LISTENER.size) == (112, 288, 1240)
 
 STATES = ("ok", "high", "overflow", "stalled", "missing")
 CAUSES = ("none", "burst", "slow_accept", "skew", "syn_flood", "syn_queue_full", "not_accepting", "pause")
@@ -32,15 +32,18 @@ def listener(name, *, owner="", path="", message="", address=bytes(4), scope=0, 
              members=1, length=0, peak=0, limit=128, dropped=0, overflows=0, syn_length=0, counted_since_ns=0, mean=0.0,
              used=0.0, full=0.0, oldest_wait=0.0, port=80, state="ok", cause="none", limit_source=1, severity="okay",
              clients="", recent_peak=0, recent_dropped=0, recent_overflows=0, arrivals=0, accepts=0, peak_bound=0,
-             day_peak=0, enough=0,
+             day_peak=0, enough=0, peak_capacity=None, recent_peak_capacity=None,
              recent_used=0.0, wait_mean=0.0, wait_p50=0.0, wait_p99=0.0, alarm_state="ok", alarm_cause="none",
              recent_state="ok", recent_severity="okay", syn_overflows=0, ack_overflows=0, waits_for=0,
              wait_counts=(0,) * 12, wait_seconds=0.0):
     """waits_for: position of another in the order of the names, plus one."""
     address_type = {0: 0, 4: 1, 16: 2}[len(address)]
+    fitting = limit + (max(members, 1) if address else 1)
     texts = [text.encode() for text in (name, owner, path, message, clients)]
-    return LISTENER.pack(*texts, address, scope, namespace, has, members, length, peak, limit, dropped, overflows,
-                         syn_length, counted_since_ns, recent_peak, recent_dropped, recent_overflows, arrivals, accepts, peak_bound,
+    return LISTENER.pack(*texts, address, scope, namespace, has, members, length, peak,
+                         fitting if peak_capacity is None else peak_capacity, limit, dropped, overflows,
+                         syn_length, counted_since_ns, recent_peak,
+                         fitting if recent_peak_capacity is None else recent_peak_capacity, recent_dropped, recent_overflows, arrivals, accepts, peak_bound,
                          day_peak, enough, syn_overflows, ack_overflows, *wait_counts, mean, used, full, oldest_wait, recent_used,
                          wait_mean, wait_p50, wait_p99, wait_seconds, port,
                          STATES.index(state), CAUSES.index(cause), limit_source, SEVERITIES.index(severity),

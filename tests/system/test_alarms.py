@@ -47,6 +47,26 @@ class StartTest(NotificationTest):
         self.assertEqual(self.notifications(collectd), [])
 
 
+class PeakTest(NotificationTest):
+    def test_the_peak_of_a_group_is_of_all_its_members_though_one_closes(self):
+        for events in ("off", "auto"):
+            with self.subTest(events=events):
+                first = self.listener(limit=8, reuse_port=True)
+                second = self.listener(limit=8, port=first.port, reuse_port=True)
+                collectd = self.started(f"Events {events}", first, interval=1.5)
+                while min(first.length, second.length) <= first.limit:
+                    first.connect(8)
+                collectd.wait(lambda name=first.name: self.of(collectd, name), what="an overflow that a sample saw")
+                first.connect(8)
+                collectd.wait_for_samples()
+                second.close()
+                collectd.wait_for_intervals(2)
+                told = " ".join(each.message for each in self.of(collectd, first.name))
+                self.assertIn("peak 18 of 18 in 2 sockets", told)
+                self.assertNotIn("peak 18 of 9", told)
+                first.close()
+
+
 class CrowdTest(NotificationTest):
     def test_full_unix_listeners_do_not_hide_the_overflow_of_a_service(self):
         service = self.listener(limit=4)

@@ -57,6 +57,8 @@ struct Scene {
   }
 
   Diagnosis judge() {
+    if (facts.queue.peak_queues.members == 0)
+      facts.queue.peak_queues = {facts.limit, facts.members};
     history.add(facts, common, limits);
     return diagnose(facts, common, limits, history);
   }
@@ -176,6 +178,19 @@ START_TEST(overflows) {
        .message =
            "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 34 drops in 10 s; "
            "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {.what = "a member that has closed since",
+       .arrange =
+           [](Scene &s) {
+             s.set_limit(8);
+             s.overflow(34, 300ms);
+             s.facts.queue.peak = 18;
+             s.facts.queue.peak_queues = {.limit = 16, .members = 2};
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = application,
+       .message = "tcp_any_80 (nginx.service): accept queue overflow, peak 18 of 18 in 2 sockets, "
+                  "34 drops in 10 s; burst: raise listen() backlog (8, somaxconn 4096)"},
       {.what = "burst at somaxconn",
        .arrange =
            [](Scene &s) {

@@ -1117,6 +1117,61 @@ START_TEST(acks_that_come_again_are_of_the_same_clients) {
 }
 END_TEST
 
+START_TEST(a_peak_is_compared_with_the_limit_of_its_time) {
+  const struct {
+    const char *what;
+    std::vector<std::vector<Observed::Socket>> samples;
+    std::uint64_t peak;
+    Window::Queues queues;
+  } cases[] = {
+      {"a member closes while full",
+       {{{1, "a", 9, 8}, {2, "a", 9, 8}}, {{1, "a", 9, 8}}, {{1, "a", 9, 8}}},
+       18,
+       {16, 2}},
+      {"a limit is lowered", {{{1, "a", 30, 40}}, {{1, "a", 9, 8}}}, 30, {40, 1}},
+      {"and raised", {{{1, "a", 9, 8}}, {{1, "a", 3, 40}}}, 9, {8, 1}},
+      {"a member comes", {{{1, "a", 9, 8}}, {{1, "a", 0, 8}, {2, "a", 0, 8}}}, 9, {8, 1}},
+      {"no peak", {{{1, "a", 0, 8}, {2, "a", 0, 8}}}, 0, {16, 2}},
+      {"none that counts",
+       {{{1, "a", 3, 8}, {.cookie = 2, .name = "a", .length = 0, .limit = 8, .counted = false}}},
+       3,
+       {8, 1}},
+  };
+  for (const auto &c : cases) {
+    Observed observed;
+    for (const auto &sockets : c.samples)
+      observed.sample(sockets);
+    const WindowFigures queue = observed.harvest().at("a").queue;
+    ck_assert_msg(queue.peak == c.peak, "%s", c.what);
+    ck_assert_msg(queue.peak_queues.limit == c.queues.limit, "%s", c.what);
+    ck_assert_msg(queue.peak_queues.members == c.queues.members, "%s", c.what);
+  }
+}
+END_TEST
+
+// Events see more than the samples, and not how many members there were.
+START_TEST(a_peak_of_events_is_compared_with_the_most_that_fitted) {
+  Observed observed;
+  observed.set.ask_events([](std::uint64_t cookie) { return cookie == 2; });
+  observed.sample({{1, "a", 0, 8}, {2, "a", 0, 8}, {3, "b", 0, 20}});
+  (void)observed.harvest();
+  observed.sample({{1, "a", 0, 8}, {3, "b", 0, 8}});
+  observed.sample({{1, "a", 0, 8}, {3, "b", 0, 8}});
+  EventReading events;
+  events.sockets[2].peak = 9;
+  events.sockets[2].group_peak = 18;
+  events.sockets[2].limit = 8;
+  events.sockets[3].peak = 21;
+  events.sockets[3].limit = 20;
+  observed.set.take_events(events);
+  const auto listeners = observed.harvest();
+  ck_assert_uint_eq(listeners.at("a").queue.peak, 18);
+  ck_assert_uint_eq(listeners.at("a").queue.peak_queues.capacity(), 18);
+  ck_assert_uint_eq(listeners.at("b").queue.peak, 21);
+  ck_assert_uint_eq(listeners.at("b").queue.peak_queues.capacity(), 21);
+}
+END_TEST
+
 // A client that is refused while nobody looks may have come any number of times.
 START_TEST(whom_a_queue_refused_unseen_is_not_known) {
   struct Step {
@@ -1215,9 +1270,10 @@ END_TEST
 
 int main() {
   return run_tests(
-      "listener_set", whom_a_queue_refused_unseen_is_not_known,
-      events_know_whom_a_queue_refused_unseen, events_tell_what_no_sample_saw,
-      events_of_a_part_of_an_interval_are_no_flow,
+      "listener_set", a_peak_is_compared_with_the_limit_of_its_time,
+      a_peak_of_events_is_compared_with_the_most_that_fitted,
+      whom_a_queue_refused_unseen_is_not_known, events_know_whom_a_queue_refused_unseen,
+      events_tell_what_no_sample_saw, events_of_a_part_of_an_interval_are_no_flow,
       events_of_a_socket_that_is_gone_are_its_listeners, drops_are_exact_with_frees,
       a_rest_counts_as_it_began, accepts_are_no_stall_though_the_queue_never_falls,
       one_accept_between_two_samples_is_no_stall, stuck, members_of_one_name_are_one_listener,

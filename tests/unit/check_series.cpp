@@ -51,7 +51,12 @@ void assert_values(const Values &actual, const Values &expected) {
 Row tcp_row() {
   Row row;
   row.name = "tcp_any_80";
-  row.queue = {.last = 3, .peak = 129, .mean = 2.5, .full_percent = 12.5, .used_percent = 100};
+  row.queue = {.last = 3,
+               .peak = 129,
+               .peak_queues = {128, 2},
+               .mean = 2.5,
+               .full_percent = 12.5,
+               .used_percent = 100};
   row.limit = 128;
   row.members = 2;
   row.dropped = 7;

@@ -81,6 +81,7 @@ START_TEST(a_listener_with_all_there_is_to_know) {
   row.owner = "nginx.service";
   row.queue.last = 1;
   row.queue.peak = 2;
+  row.queue.peak_queues = {.limit = 128, .members = 3};
   row.queue.mean = 1.5;
   row.queue.used_percent = 40;
   row.queue.full_percent = 30;
@@ -118,6 +119,7 @@ START_TEST(a_listener_with_all_there_is_to_know) {
   ck_assert_uint_eq(record.has, layout::listener_values);
   ck_assert_uint_eq(record.length, 1);
   ck_assert_uint_eq(record.peak, 2);
+  ck_assert_uint_eq(record.peak_capacity, 131);
   ck_assert_uint_eq(record.limit, 4);
   ck_assert_uint_eq(record.members, 5);
   ck_assert_uint_eq(record.dropped, 6);
@@ -128,6 +130,7 @@ START_TEST(a_listener_with_all_there_is_to_know) {
   ck_assert(record.mean == 1.5 && record.used_percent == 40 && record.full_percent == 30);
   ck_assert(record.oldest_wait_seconds == 1.25);
   ck_assert_uint_eq(record.recent_peak, 2);
+  ck_assert_uint_eq(record.recent_peak_capacity, 131);
   ck_assert_uint_eq(record.recent_dropped, 4);
   ck_assert_uint_eq(record.recent_overflows, 3);
   ck_assert(record.recent_used_percent == 40);
@@ -188,7 +191,9 @@ START_TEST(the_alarm_that_stands_and_the_worst_of_late) {
   (void)interval.alarms.update(std::array{AlarmInput{"a", &healthy, {}}}, 10s);
   (void)interval.alarms.update(std::array{AlarmInput{"a", &overflowed, {}}}, 10s);
   (void)interval.alarms.update(std::array{AlarmInput{"a", &healthy, {}}}, 10s);
-  interval.add("a").queue.peak = 9;
+  WindowFigures &queue = interval.add("a").queue;
+  queue.peak = 9;
+  queue.peak_queues = {.limit = 8, .members = 1};
   interval.add("b");
   const layout::Listener &record = interval.record("a");
   ck_assert(record.state == layout::State::ok);
@@ -201,10 +206,12 @@ START_TEST(the_alarm_that_stands_and_the_worst_of_late) {
   for (int i = 0; i < 3; ++i)
     (void)interval.alarms.update(std::array{AlarmInput{"a", &healthy, {}}}, 10s);
   interval.table.rows[0].queue.peak = 1;
+  interval.table.rows[0].queue.peak_queues.limit = 20;
   const layout::Listener &later = interval.record("a");
   ck_assert(later.severity == layout::Severity::okay && later.alarm_state == layout::State::ok);
   ck_assert(later.recent_severity == layout::Severity::warning);
   ck_assert_uint_eq(later.recent_peak, 9);
+  ck_assert_uint_eq(later.recent_peak_capacity, 9);
 }
 END_TEST
 

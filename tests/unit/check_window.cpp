@@ -37,13 +37,25 @@ END_TEST
 
 START_TEST(weights_make_the_mean) {
   Window window;
-  window.add(10, false, 25ms);
-  window.add(20, true, 5ms);
+  window.add(10, false, {.limit = 19, .members = 1}, 25ms);
+  window.add(20, true, {.limit = 19, .members = 1}, 5ms);
   const WindowFigures figures = figures_of(window, 20, 100ms);
   ck_assert_uint_eq(figures.last, 20);
   ck_assert_uint_eq(figures.peak, 20);
   ck_assert_double_eq_tol(figures.mean, (10 * 25 + 20 * 5) / 100.0, 1e-9);
   ck_assert_double_eq_tol(figures.full_percent, 5, 1e-9);
+}
+END_TEST
+
+START_TEST(a_peak_is_of_the_queues_at_that_time) {
+  Window window;
+  window.add(10, false, {.limit = 16, .members = 2}, 25ms);
+  window.add(20, true, {.limit = 24, .members = 3}, 5ms);
+  window.add(9, true, {.limit = 8, .members = 1}, 5ms);
+  const WindowFigures figures = figures_of(window, 9, 100ms);
+  ck_assert_uint_eq(figures.peak, 20);
+  ck_assert_uint_eq(figures.peak_queues.capacity(), 27);
+  ck_assert_uint_eq(figures.peak_queues.members, 3);
 }
 END_TEST
 
@@ -56,5 +68,6 @@ START_TEST(no_sample_is_no_division) {
 END_TEST
 
 int main() {
-  return run_tests("window", used_and_full, weights_make_the_mean, no_sample_is_no_division);
+  return run_tests("window", used_and_full, weights_make_the_mean,
+                   a_peak_is_of_the_queues_at_that_time, no_sample_is_no_division);
 }
