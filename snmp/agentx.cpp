@@ -6,6 +6,7 @@
 #include <net-snmp/net-snmp-includes.h>
 #include <net-snmp/agent/net-snmp-agent-includes.h>
 #include <net-snmp/agent/agent_callbacks.h>
+#include <net-snmp/agent/agent_registry.h>
 #include <net-snmp/agent/agent_sysORTable.h>
 #include <net-snmp/library/large_fd_set.h>
 // clang-format on
@@ -205,6 +206,7 @@ private:
   void add_listener(VariableList &variables, const ListenerAlarm &alarm) const;
   void add_monitor(VariableList &variables) const;
   void register_handler();
+  void send_register();
   void register_again();
   void note_registration();
   std::vector<oid> full_name(OidView name) const {
@@ -441,6 +443,22 @@ void AgentX::Loop::register_handler() {
   netsnmp_register_handler(registration_);
 }
 
+/// Asks snmpd again. The handler stays registered here: taking it back would send an Unregister, by
+/// which snmpd takes the MIB from whoever has it (unregister_mib_context() in agent_registry.c).
+void AgentX::Loop::send_register() {
+  refused_ = false;
+  register_parameters parameters{};
+  parameters.name = registration_->rootoid;
+  parameters.namelen = registration_->rootoid_len;
+  parameters.priority = registration_->priority;
+  parameters.range_subid = registration_->range_subid;
+  parameters.range_ubound = registration_->range_ubound;
+  parameters.timeout = registration_->timeout;
+  parameters.contextName = registration_->contextName;
+  parameters.reginfo = registration_;
+  snmp_call_callbacks(SNMP_CALLBACK_APPLICATION, SNMPD_CALLBACK_REGISTER_OID, &parameters);
+}
+
 /// Logs when snmpd begins or ceases to refuse, and plans the next attempt.
 void AgentX::Loop::note_registration() {
   register_at_ = std::chrono::steady_clock::now() + std::chrono::seconds(retry_seconds);
@@ -461,8 +479,9 @@ void AgentX::Loop::register_again() {
   if (std::chrono::steady_clock::now() < register_at_)
     return;
   if (registration_ != nullptr)
-    netsnmp_unregister_handler(registration_);
-  register_handler();
+    send_register();
+  else
+    register_handler();
   note_registration();
 }
 
