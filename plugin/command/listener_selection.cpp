@@ -1,6 +1,7 @@
 #include "listener_selection.h"
 
 #include "backlog/command_line.h"
+#include "listener_name.h"
 
 #include <algorithm>
 #include <utility>
@@ -17,16 +18,24 @@ TcpAddress address_of(const layout::Listener &listener) {
           .v6only = layout::text_of(listener.name).starts_with("tcp6_any_")};
 }
 
-/// Takes the device from the name, because the index in the table belongs to the listener's own net
-/// namespace.
-std::string_view device_of(const layout::Listener &listener) {
-  constexpr std::string_view before = "__dev_";
-  std::string_view name = layout::text_of(listener.name);
-  const std::size_t at = name.find(before);
-  if (at == std::string_view::npos)
-    return "";
-  name.remove_prefix(at + before.size());
-  return name.substr(0, name.find("__"));
+/// Whether the name is the one that an address gives in some net namespace.
+bool is_named_by(std::string_view name, std::string_view by_address) {
+  return name.starts_with(by_address) &&
+         (name.size() == by_address.size() ||
+          name.substr(by_address.size()).starts_with(namespace_separator));
+}
+
+/// A device is known by the name alone, because the index in the table belongs to the listener's
+/// own net namespace.
+bool has_address(const layout::Listener &listener, const WrittenAddress &address) {
+  const std::string_view name = layout::text_of(listener.name);
+  if (address.device.empty()) {
+    const bool has_device = name.find("__dev_") != std::string_view::npos;
+    return address.is_of(address_of(listener), has_device ? "a device" : "");
+  }
+  const std::vector<std::string> names = address.names();
+  return std::any_of(names.begin(), names.end(),
+                     [&](const std::string &by_address) { return is_named_by(name, by_address); });
 }
 
 } // namespace
@@ -62,7 +71,7 @@ bool ListenerSelection::selects(const layout::Listener &listener) const {
          std::find(paths_.begin(), paths_.end(), path) != paths_.end() ||
          (listener.address_type != layout::AddressType::none &&
           std::any_of(addresses_.begin(), addresses_.end(), [&](const WrittenAddress &address) {
-            return address.is_of(address_of(listener), device_of(listener));
+            return has_address(listener, address);
           }));
 }
 

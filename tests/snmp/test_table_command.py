@@ -492,6 +492,22 @@ class BacklogTableTest(CommandTest):
             self.assertIn(argument, result.stderr)
             self.assertIn("allowed are", result.stderr)
 
+    def test_only_those_of_a_device(self):
+        link_local = bytes.fromhex("fe80") + bytes(13) + b"\x01"
+        devices = ("eth0", "eth0-100", "eth0_510c60c4")  # the last is Eth0
+        names = {device: (f"tcp_any_80__dev_{device}", f"tcp_10-0-0-1_80__dev_{device}__netns_blue",
+                          f"tcp6_fe80--1_{device}_80", f"tcp6_fe80--1_{device}_80__netns_blue") for device in devices}
+        self.publish(listener("tcp_any_80", port=80, address=bytes(4)), *(
+            listener(name, port=80, address=address) for of_device in names.values() for name, address in
+            zip(of_device, (bytes(4), bytes([10, 0, 0, 1]), link_local, link_local))))
+        for device, of_device in (("eth0", names["eth0"]), ("eth0.100", names["eth0-100"]), ("Eth0", names["eth0_510c60c4"])):
+            for argument, wanted in ((f"*%{device}:80", of_device[:1]), (f"10.0.0.1%{device}:80", of_device[1:2]),
+                                     (f"[fe80::1%{device}]:80", of_device[2:]), (f"[fe80::1]%{device}:80", of_device[2:])):
+                rows = json.loads(self.show("--json", argument).stdout or '{"listeners": []}')["listeners"]
+                self.assertEqual(sorted(row["name"] for row in rows), sorted(wanted), argument)
+        rows = json.loads(self.show("--json", "*:80").stdout)["listeners"]
+        self.assertEqual([row["name"] for row in rows], ["tcp_any_80"])
+
     def test_spellings_of_options(self):
         self.publish(listener("a"))
         for options in (("-f", self.table), (f"-f{self.table}",), ("--table", self.table), (f"--table={self.table}",)):
