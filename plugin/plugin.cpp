@@ -90,6 +90,10 @@ void write_table(TableContents &contents) {
       refusal && running->config->table_group_given)
     faults.push_back({"group on the table file (TableGroup)",
                       refusal->what + ", so only collectd's own group may read it"});
+  if (running->table_file->has_rival())
+    faults.push_back({"table file of its own",
+                      "another process writes " + running->config->table_file +
+                          " too, perhaps a second collectd: give each its own TableFile"});
   if (failure)
     if (running->config->table_file_given || running->config->table_group ||
         failure->code != ENOENT)

@@ -172,18 +172,42 @@ Failure TableFile::publish(TableContents &contents, std::vector<std::string> *le
   if (!opened)
     return opened.error();
   const int folder = opened->get();
-  if (Failure failure = write_to(folder, contents)) {
+  const std::optional<Identity> present = identity_of(folder, name_);
+  has_rival_ = written_ && present && present != written_;
+  written_.reset();
+  const Result<UniqueFd> file = write_to(folder, contents);
+  Failure failure = file ? replace(folder, *file) : Failure(file.error());
+  const bool is_others = failure && failure->code == EBUSY;
+  if (failure && !is_others)
     ::unlinkat(folder, temporary_name_.c_str(), 0);
-    return failure;
-  }
-  if (::renameat(folder, temporary_name_.c_str(), folder, name_.c_str()) == 0)
-    return std::nullopt;
-  Error error = error_of("rename to " + folder_ + "/" + name_);
-  ::unlinkat(folder, temporary_name_.c_str(), 0);
-  return error;
+  return failure;
 }
 
-Failure TableFile::write_to(int folder, const TableContents &contents) {
+std::optional<TableFile::Identity> TableFile::identity_of(int folder, const std::string &name) {
+  struct stat file {};
+  if (::fstatat(folder, name.c_str(), &file, AT_SYMLINK_NOFOLLOW) != 0)
+    return std::nullopt;
+  return Identity{file.st_dev, file.st_ino};
+}
+
+/// Puts the temporary file in the table's place, unless another process has put its own unfinished
+/// one there.
+Failure TableFile::replace(int folder, const UniqueFd &file) {
+  struct stat own {};
+  if (::fstat(file.get(), &own) != 0)
+    return error_of("look at " + folder_ + "/" + temporary_name_);
+  const Identity identity{own.st_dev, own.st_ino};
+  if (identity_of(folder, temporary_name_) != identity) {
+    has_rival_ = true;
+    return Error{EBUSY, "another process makes " + folder_ + "/" + temporary_name_};
+  }
+  if (::renameat(folder, temporary_name_.c_str(), folder, name_.c_str()) != 0)
+    return error_of("rename to " + folder_ + "/" + name_);
+  written_ = identity;
+  return std::nullopt;
+}
+
+Result<UniqueFd> TableFile::write_to(int folder, const TableContents &contents) {
   const std::string path = folder_ + "/" + temporary_name_;
   constexpr int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   UniqueFd file(::openat(folder, temporary_name_.c_str(), flags, S_IRUSR | S_IWUSR));
@@ -200,11 +224,14 @@ Failure TableFile::write_to(int folder, const TableContents &contents) {
   if (::fchmod(file.get(), file_mode) != 0)
     return error_of("change mode of " + path);
   if (Failure failure = write_records(file.get(), std::span(&contents.header, 1), path))
-    return failure;
+    return *failure;
   if (Failure failure =
           write_records(file.get(), std::span<const layout::Namespace>(contents.namespaces), path))
-    return failure;
-  return write_records(file.get(), std::span<const layout::Listener>(contents.listeners), path);
+    return *failure;
+  if (Failure failure =
+          write_records(file.get(), std::span<const layout::Listener>(contents.listeners), path))
+    return *failure;
+  return file;
 }
 
 } // namespace backlog

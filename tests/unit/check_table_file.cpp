@@ -5,6 +5,8 @@
 #include "test_program.h"
 
 #include <array>
+#include <atomic>
+#include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <fstream>
@@ -12,6 +14,7 @@
 #include <limits>
 #include <string>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -142,6 +145,52 @@ START_TEST(a_left_over_or_planted_temporary_file_is_not_followed) {
   std::string text;
   std::ifstream(folder / "victim") >> text;
   assert_text(text, "precious");
+  assert_text(read_table_file(folder / "table").second, "");
+}
+END_TEST
+
+START_TEST(another_process_that_writes_the_same_table_is_noticed) {
+  const Folder folder;
+  TableContents contents = make_contents({"a"});
+  TableFile one(folder / "table");
+  TableFile other(folder / "table");
+  const auto publish = [&](TableFile &file) {
+    ck_assert(!file.publish(contents));
+    assert_text(read_table_file(folder / "table").second, "");
+    return file.has_rival();
+  };
+  ck_assert(!publish(one));
+  ck_assert(!publish(one));
+  ck_assert(!publish(other)); // it may have come after the end of the one
+  ck_assert(publish(one));
+  ck_assert(publish(other));
+  ck_assert(!publish(other));
+  ck_assert_int_eq(::unlink((folder / "table").c_str()), 0);
+  ck_assert(!publish(other));
+}
+END_TEST
+
+START_TEST(an_unfinished_table_of_another_process_is_left_to_it) {
+  const Folder folder;
+  const std::string temporary = folder / ".table.new";
+  std::atomic<bool> has_ended{false};
+  std::thread rival([&] {
+    while (!has_ended) {
+      ::unlink(temporary.c_str());
+      std::ofstream(temporary) << "unfinished";
+    }
+  });
+  TableFile file(folder / "table");
+  bool is_noticed = false;
+  for (int i = 0; i < 100000 && !is_noticed; ++i) {
+    TableContents contents = make_contents({"a"});
+    const Failure failure = file.publish(contents);
+    is_noticed = failure && failure->code == EBUSY && file.has_rival();
+  }
+  has_ended = true;
+  rival.join();
+  ck_assert(is_noticed);
+  assert_published(file, make_contents({"a"}));
   assert_text(read_table_file(folder / "table").second, "");
 }
 END_TEST
@@ -574,6 +623,8 @@ int main() {
       the_file_is_for_its_group,
       without_the_right_to_change_the_group_the_table_is_written_all_the_same,
       a_left_over_or_planted_temporary_file_is_not_followed,
+      another_process_that_writes_the_same_table_is_noticed,
+      an_unfinished_table_of_another_process_is_left_to_it,
       a_link_in_the_place_of_the_table_is_replaced, a_folder_that_others_can_write_to_is_refused,
       a_link_in_the_place_of_the_folder_is_refused, a_folder_of_another_user_is_refused,
       failures_leave_the_old_table_and_nothing_else,
