@@ -289,12 +289,18 @@ std::vector<std::string> remarks(const Listener &listener, bool utf8) {
 
 std::size_t lines_of(const Listener &listener) { return 1 + remarks(listener, false).size(); }
 
+/// Short intervals are not whole seconds.
+std::string measured_text(std::int64_t ns) {
+  constexpr std::int64_t short_ns = 10'000'000'000;
+  return ns < short_ns ? number_text(static_cast<double>(ns) / 1e9) + " s" : span_text(ns);
+}
+
 /// The first lines: the age of the table, and whether it can be trusted.
 std::string heading(const TableContents &contents, std::int64_t now_ns, const Screen &screen) {
   const std::size_t count = contents.listeners.size();
   return formatted("%zu listener%s, %s ago, over %s%s%s%s", count, count == 1 ? "" : "s",
                    span_text(age_ns(contents.header, now_ns)).c_str(),
-                   span_text(contents.header.measured_ns).c_str(),
+                   measured_text(contents.header.measured_ns).c_str(),
                    is_complete(contents) ? "" : "; others could not be read",
                    is_stale(contents.header, now_ns) ? "; STALE" : "",
                    screen.ends_by_key ? "; Ctrl-C ends" : "");

@@ -1,6 +1,8 @@
 #include "table_text.h"
 #include "test_program.h"
 
+#include <chrono>
+
 using namespace backlog;
 
 START_TEST(spans) {
@@ -22,6 +24,26 @@ START_TEST(spans) {
   };
   for (const auto &span : cases)
     assert_text(span_text(span.ns), span.text);
+}
+END_TEST
+
+START_TEST(how_long_the_interval_was) {
+  const struct {
+    std::chrono::nanoseconds measured;
+    const char *text;
+  } cases[] = {{std::chrono::milliseconds(500), "over 0.5 s\n"},
+               {std::chrono::microseconds(1003700), "over 1 s\n"},
+               {std::chrono::microseconds(9996000), "over 10 s\n"},
+               {std::chrono::milliseconds(10400), "over 10 s\n"},
+               {std::chrono::hours(1), "over 60 min\n"}};
+  for (const auto &c : cases) {
+    TableContents contents;
+    contents.header.measured_ns = c.measured.count();
+    contents.header.interval_ns = c.measured.count();
+    contents.header.has = layout::is_complete;
+    const std::string text = table_text(contents, 0, {});
+    ck_assert_msg(text.find(c.text) != std::string::npos, "%s", text.c_str());
+  }
 }
 END_TEST
 
@@ -104,6 +126,6 @@ START_TEST(who_it_waits_for_as_json) {
 END_TEST
 
 int main() {
-  return run_tests("table_text", spans, clients_as_json, waits_below_one_in_trouble,
-                   who_it_waits_for_as_json);
+  return run_tests("table_text", spans, how_long_the_interval_was, clients_as_json,
+                   waits_below_one_in_trouble, who_it_waits_for_as_json);
 }
