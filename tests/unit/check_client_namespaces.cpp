@@ -2,6 +2,7 @@
 #include "test_program.h"
 
 #include <arpa/inet.h>
+#include <array>
 #include <map>
 #include <string>
 #include <vector>
@@ -30,9 +31,9 @@ TcpAddress end(const std::string &text) {
 std::string shown(const TcpAddress &address) {
   const TcpAddress plain = address.unmapped();
   ck_assert_uint_eq(address.device, 0);
-  std::string text(INET6_ADDRSTRLEN, 0);
+  std::array<char, INET6_ADDRSTRLEN> text{};
   inet_ntop(plain.ipv6 ? AF_INET6 : AF_INET, plain.bytes.data(), text.data(), text.size());
-  return std::string(text.c_str()) + "/" + std::to_string(plain.port);
+  return std::string(text.data()) + "/" + std::to_string(plain.port);
 }
 
 /// A socket, its local end first.
@@ -46,12 +47,12 @@ struct Socket {
 /// The sockets of a host, and what is asked about them.
 class Host {
 public:
-  explicit Host(std::vector<ino_t> namespaces) {
+  explicit Host(const std::vector<ino_t> &namespaces) {
     for (const ino_t number : namespaces)
       namespaces_.push_back(net_namespace(number));
   }
-  Host(std::vector<ino_t> namespaces, const std::vector<Socket> &sockets)
-      : Host(std::move(namespaces)) {
+  Host(const std::vector<ino_t> &namespaces, const std::vector<Socket> &sockets)
+      : Host(namespaces) {
     for (const Socket &socket : sockets)
       add(socket.in, socket.local, socket.remote, socket.inode);
   }
