@@ -45,6 +45,7 @@ ClientNamespaces::Question server_end(const ConnectionEnds &ends) {
 struct ClientNamespaces::Search {
   std::span<const Connection> connections;
   std::span<const NetNamespaceId> namespaces;
+  List list;
   Ask ask;
   std::vector<Answer> found;
 
@@ -60,9 +61,20 @@ struct ClientNamespaces::Search {
   }
 };
 
+struct ClientNamespaces::Trial {
+  const Address *address = nullptr;
+  Indices probes;
+  std::vector<NetNamespaceId> of_client; ///< where the client's end can be
+  std::vector<NetNamespaceId> of_server; ///< where a twin's other end can be
+  std::map<NetNamespaceId, std::vector<std::pair<std::size_t, std::uint32_t>>> found;
+  bool has_twin = false;
+
+  std::size_t questions() const { return probes.size() * (of_client.size() + of_server.size()); }
+};
+
 std::vector<ClientNamespaces::Answer>
 ClientNamespaces::find(std::span<const Connection> connections,
-                       std::span<const NetNamespaceId> namespaces, Ask ask) {
+                       std::span<const NetNamespaceId> namespaces, List list, Ask ask) {
   ++number_;
   ByAddress by_address;
   for (std::size_t i = 0; i < connections.size(); ++i)
@@ -75,7 +87,7 @@ ClientNamespaces::find(std::span<const Connection> connections,
         std::find(namespaces.begin(), namespaces.end(), *known.home) == namespaces.end())
       known.home.reset();
   }
-  Search search{connections, namespaces, ask, std::vector<Answer>(connections.size())};
+  Search search{connections, namespaces, list, ask, std::vector<Answer>(connections.size())};
   find_homes(search, by_address);
   find_at_home(search, by_address);
   std::erase_if(known_, [this](const auto &entry) {
@@ -95,7 +107,7 @@ ClientNamespaces::Address ClientNamespaces::address_of(const Connection &connect
 /// Returns the addresses whose home is to be looked for: those first for which that was done
 /// longest ago, and of these the most frequent.
 std::vector<const ClientNamespaces::ByAddress::value_type *>
-ClientNamespaces::without_proof(const Search &search, const ByAddress &connections) const {
+ClientNamespaces::without_proof(const ByAddress &connections) const {
   struct Turn {
     std::uint64_t looked_for;
     const ByAddress::value_type *entry;
@@ -112,57 +124,95 @@ ClientNamespaces::without_proof(const Search &search, const ByAddress &connectio
                                         : a.entry->second.size() > b.entry->second.size();
   });
   std::vector<const ByAddress::value_type *> result;
-  std::size_t left = most_questions;
-  for (const Turn &turn : turns) {
-    const std::size_t probes = std::min(most_probes, turn.entry->second.size());
-    const std::size_t questions = 2 * probes * search.namespaces.size();
-    if (questions > left)
-      break;
-    left -= questions;
+  result.reserve(turns.size());
+  for (const Turn &turn : turns)
     result.push_back(turn.entry);
+  return result;
+}
+
+/// Returns the trials of addresses that other namespaces have, as many as there is time for.
+std::vector<ClientNamespaces::Trial> ClientNamespaces::trials(const Search &search,
+                                                              const ByAddress &connections) {
+  const auto turns = without_proof(connections);
+  std::map<std::pair<bool, Bytes>, std::vector<NetNamespaceId>> places;
+  for (const auto *entry : turns) {
+    places[{entry->first.ipv6, entry->first.client}];
+    places[{entry->first.ipv6, entry->first.server}];
+  }
+  if (turns.empty())
+    return {};
+  for (const NetNamespaceId &place : search.namespaces)
+    search.list(place, [&](const TcpAddress &address) {
+      const auto found = places.find({address.ipv6, address.bytes});
+      // Two devices can have the same address.
+      if (found != places.end() && (found->second.empty() || found->second.back() != place))
+        found->second.push_back(place);
+    });
+
+  std::vector<Trial> result;
+  std::size_t left = most_questions;
+  for (const auto *entry : turns) {
+    const auto &[address, indices] = *entry;
+    Trial trial;
+    trial.address = &address;
+    trial.of_client = places.at({address.ipv6, address.client});
+    if (trial.of_client.empty())
+      continue;
+    if (std::find(trial.of_client.begin(), trial.of_client.end(), address.listener_in) !=
+        trial.of_client.end()) {
+      known_.erase(address);
+      continue;
+    }
+    trial.of_server = places.at({address.ipv6, address.server});
+    std::erase(trial.of_server, address.listener_in);
+    // Others each time, because some clients may be gone for good.
+    for (std::size_t i = 0; i < std::min(most_probes, indices.size()); ++i)
+      trial.probes.push_back(indices[(number_ * most_probes + i) % indices.size()]);
+    if (trial.questions() > left)
+      break;
+    left -= trial.questions();
+    Known &known = known_[address];
+    known.looked_for = known.seen = number_;
+    result.push_back(std::move(trial));
   }
   return result;
 }
 
 void ClientNamespaces::find_homes(Search &search, const ByAddress &connections) {
-  struct Trial {
-    const Address *address = nullptr;
-    Indices probes;
-    std::map<NetNamespaceId, std::vector<std::pair<std::size_t, std::uint32_t>>> found;
-    bool has_twin = false;
+  struct Asked {
+    Trial *trial;
+    std::size_t probe;
+    bool is_client;
   };
-  std::vector<Trial> trials;
-  for (const auto *entry : without_proof(search, connections)) {
-    const Indices &all = entry->second;
-    Trial &trial = trials.emplace_back();
-    trial.address = &entry->first;
-    // Others each time, because some clients may be gone for good.
-    for (std::size_t i = 0; i < std::min(most_probes, all.size()); ++i)
-      trial.probes.push_back(all[(number_ * most_probes + i) % all.size()]);
-    Known &known = known_[entry->first];
-    known.looked_for = known.seen = number_;
-  }
-
-  for (const NetNamespaceId &place : search.namespaces) {
+  struct Visit {
     std::vector<Question> questions;
-    std::vector<std::pair<Trial *, std::size_t>> asked;
-    for (Trial &trial : trials)
-      if (trial.address->listener_in != place)
-        for (const std::size_t probe : trial.probes) {
-          questions.push_back(client_end(search.connections[probe].ends));
-          questions.push_back(server_end(search.connections[probe].ends));
-          asked.emplace_back(&trial, probe);
-        }
-    const std::vector<Answer> answers = search.answers(place, questions);
-    for (std::size_t i = 0; i < answers.size(); i += 2) {
-      const auto &[trial, probe] = asked[i / 2];
-      if (answers[i])
+    std::vector<Asked> asked; ///< one for each question
+  };
+  std::vector<Trial> all = trials(search, connections);
+  std::map<NetNamespaceId, Visit> visits;
+  for (Trial &trial : all)
+    for (const std::size_t probe : trial.probes) {
+      const ConnectionEnds &ends = search.connections[probe].ends;
+      for (const NetNamespaceId &place : trial.of_client) {
+        visits[place].questions.push_back(client_end(ends));
+        visits[place].asked.push_back({&trial, probe, true});
+      }
+      for (const NetNamespaceId &place : trial.of_server) {
+        visits[place].questions.push_back(server_end(ends));
+        visits[place].asked.push_back({&trial, probe, false});
+      }
+    }
+  for (const auto &[place, visit] : visits) {
+    const std::vector<Answer> answers = search.answers(place, visit.questions);
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      const auto &[trial, probe, is_client] = visit.asked[i];
+      if (answers[i] && is_client)
         trial->found[place].emplace_back(probe, *answers[i]);
-      trial->has_twin = trial->has_twin || answers[i + 1].has_value();
+      trial->has_twin = trial->has_twin || (answers[i] && !is_client);
     }
   }
 
-  for (const Trial &trial : trials) {
+  for (const Trial &trial : all) {
     std::optional<NetNamespaceId> &home = known_[*trial.address].home;
     if (trial.has_twin || trial.found.size() > 1)
       home.reset();

@@ -19,11 +19,12 @@ namespace backlog {
 
 /// Finds the sockets of TCP clients that are in another net namespace of this host than their
 /// listener. A socket there is known by its addresses and ports only, and two namespaces can use
-/// the same ones. So a namespace counts as the home of an address when, of a few connections from
-/// there,
+/// the same ones. So a namespace counts as the home of an address that it has when, of a few
+/// connections from there,
 ///  - most have their client's end in it,
 ///  - none has it in another one, and
 ///  - none has the listener's end anywhere else: that would be the other end of such a twin.
+/// An address that the listener's namespace has itself has no home elsewhere.
 /// Then the home's route to the listener's address leads to the listener's namespace, and another
 /// connection from that address whose client's end is in the home ends there, too.
 class ClientNamespaces {
@@ -43,6 +44,8 @@ public:
   using Answer = std::optional<std::uint32_t>;
   /// Answers each question in one net namespace; nothing if the namespace cannot be asked.
   using Ask = FunctionRef<std::vector<Answer>(NetNamespaceId, std::span<const Question>)>;
+  /// Passes the addresses that a net namespace has, as far as they can be read.
+  using List = FunctionRef<void(NetNamespaceId, FunctionRef<void(const TcpAddress &)>)>;
 
   /// To find homes takes at most so many questions in one search, some 2 us each.
   static constexpr std::size_t most_questions = 8192;
@@ -50,7 +53,7 @@ public:
   /// Returns the client's socket of each connection, where it is in another of these namespaces.
   /// Those that are not asked for anything are not entered.
   std::vector<Answer> find(std::span<const Connection> connections,
-                           std::span<const NetNamespaceId> namespaces, Ask ask);
+                           std::span<const NetNamespaceId> namespaces, List list, Ask ask);
 
 private:
   using Bytes = std::array<std::uint8_t, 16>;
@@ -72,11 +75,14 @@ private:
   using ByAddress = std::map<Address, Indices>;
   struct Search;
 
+  /// Probes of one address.
+  struct Trial;
+
   static Address address_of(const Connection &connection);
   void find_homes(Search &search, const ByAddress &connections);
   void find_at_home(Search &search, const ByAddress &connections);
-  std::vector<const ByAddress::value_type *> without_proof(const Search &search,
-                                                           const ByAddress &connections) const;
+  std::vector<const ByAddress::value_type *> without_proof(const ByAddress &connections) const;
+  std::vector<Trial> trials(const Search &search, const ByAddress &connections);
 
   std::map<Address, Known> known_;
   std::uint64_t number_ = 0; ///< of the current search

@@ -137,8 +137,9 @@ void ClientSearch::add_tcp(SockDiag &sock_diag, NetNamespaceId net_namespace,
 }
 
 void ClientSearch::find_in_other_namespaces(std::span<const NetNamespaceId> namespaces,
+                                            ClientNamespaces::List list,
                                             ClientNamespaces::Ask ask) {
-  const auto found = client_namespaces_.find(connections_, namespaces, ask);
+  const auto found = client_namespaces_.find(connections_, namespaces, list, ask);
   for (std::size_t i = 0; i < not_here_.size(); ++i) {
     const Missing &missing = not_here_[i];
     set_end(missing.client(), found[i]);

@@ -45,7 +45,7 @@ public:
   /// Looks for the clients that are in none of the listeners' own namespaces, after all queues have
   /// been added. namespaces: all that collectd looks into.
   void find_in_other_namespaces(std::span<const NetNamespaceId> namespaces,
-                                ClientNamespaces::Ask ask);
+                                ClientNamespaces::List list, ClientNamespaces::Ask ask);
   /// Looks for the processes that have the clients' sockets open: first into those that had some in
   /// the last search, then, if some are missing, into all. listening: all listening sockets.
   void find_processes(std::span<const OwnedSocket> listening);

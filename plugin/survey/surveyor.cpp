@@ -2,6 +2,7 @@
 
 #include "client_search.h"
 #include "listener_identity.h"
+#include "local_addresses.h"
 #include "net_limits.h"
 #include "oldest_wait.h"
 #include "owner.h"
@@ -598,7 +599,11 @@ private:
     }
     SockDiag::Buffer buffer;
     clients_.find_in_other_namespaces(
-        ids, [&](NetNamespaceId id, std::span<const ClientNamespaces::Question> questions) {
+        ids,
+        [&](NetNamespaceId id, FunctionRef<void(const TcpAddress &)> pass) {
+          run_in(*by_id.at(id), [&] { (void)read_local_addresses(pass, buffer); });
+        },
+        [&](NetNamespaceId id, std::span<const ClientNamespaces::Question> questions) {
           std::vector<ClientNamespaces::Answer> answers;
           run_in(*by_id.at(id), [&] { answers = find_tcp_ends(questions, buffer); });
           return answers;
