@@ -56,7 +56,7 @@ std::optional<TcpAddress> parse_local_address(const nlmsghdr &message) {
       has_any = true;
       has_local = has_local || is_local;
     }
-    rest = rest.subspan(std::min(rest.size(), std::size_t{MNL_ALIGN(attribute.nla_len)}));
+    rest = rest.subspan(std::min(rest.size(), MNL_ALIGN(std::size_t{attribute.nla_len})));
   }
   return has_any ? std::optional(address) : std::nullopt;
 }

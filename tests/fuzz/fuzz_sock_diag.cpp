@@ -2,6 +2,7 @@
 // its bounds. The first byte tells whether its messages answer the request, so that most do.
 
 #include "fuzz_input.h"
+#include "local_addresses.h"
 #include "sock_diag.h"
 
 #include <cerrno>
@@ -55,6 +56,9 @@ void read_entry(const nlmsghdr &message) {
   const auto end = parse_tcp_end(message, TcpAddress{}, TcpAddress{});
   require(static_cast<bool>(end) == static_cast<bool>(tcp));
   require(!end || !*end || **end == tcp->inode);
+
+  const auto local = parse_local_address(message);
+  require(!local || (is_tcp_address(*local) && local->port == 0));
 
   const auto unix_listener = parse_unix_listener(message);
   require(length >= sizeof(unix_diag_msg) || !unix_listener);

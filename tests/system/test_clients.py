@@ -269,6 +269,7 @@ class NamespacesTest(WhoWaitsTest):
         with twin.entered():
             write_sysctl("net.ipv4.tcp_orphan_retries", 1)
             twins = self.listener(port=listener.port, limit=31)
+        run("ip", "-n", twin.name, "address", "add", f"{gone[0]}/32", "dev", "lo")  # else only 127.0.0.1 is in its list
         self.clients(*target, gone, namespace=twin)
         run("ip", "-n", twin.name, "link", "set", "lo", "down")
         twins.accept(12)
