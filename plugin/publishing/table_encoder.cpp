@@ -232,11 +232,8 @@ TableContents table_contents(const Table &table, const Harvest &harvest, duratio
                              const Alarms &alarms, std::int64_t began_ns, RecentWorst &recent) {
   TableContents contents;
   layout::Header &header = contents.header;
-  const auto age = system_clock::now() - table.taken_at;
   header.taken_at_ns = duration_cast<nanoseconds>(table.taken_at.time_since_epoch()).count();
-  // If the clock is set while the table is made, the age must not reach back before the boot.
-  header.taken_at_boot_ns =
-      std::max<std::int64_t>(clock_ns() - std::max<std::int64_t>(nanoseconds(age).count(), 0), 0);
+  header.taken_at_boot_ns = nanoseconds_of(harvest.taken_at_boot);
   header.interval_ns = duration_cast<nanoseconds>(interval).count();
   header.measured_ns = harvest.measured.count();
   header.counted_since_ns = began_ns;

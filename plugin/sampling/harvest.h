@@ -67,6 +67,7 @@ struct SamplerFigures {
 /// The sampler's answer to the read callback, once an interval.
 struct Harvest {
   std::chrono::system_clock::time_point taken_at;
+  BootClock::time_point taken_at_boot; ///< the same moment, whoever sets the clock afterwards
   std::chrono::steady_clock::time_point ended_at; ///< on the clock that ages refer to
   std::chrono::nanoseconds measured{0};           ///< time that the windows cover
   NamespaceHarvest own;

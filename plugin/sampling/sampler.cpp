@@ -373,6 +373,7 @@ private:
     board_->post(scan_planner_.plan(harvest));
     spent_of(others_budget_);
     harvest.taken_at = std::chrono::system_clock::now();
+    harvest.taken_at_boot = BootClock::now();
     const Clock::time_point now = Clock::now();
     for (CpuBudget *budget : {&own_budget_, &tcp_budget_, &unix_budget_})
       budget->limit_debt(interval_, now);
