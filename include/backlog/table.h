@@ -159,6 +159,7 @@ struct Listener {
   /// The clients that most wait, the most frequent first, and how many connections were looked at:
   /// "31 of 40 from 10.0.0.7, 5 from 10.0.0.8 (nginx.service)". "" if unknown.
   Text<128> clients;
+  Text<104> address_name; ///< the name by its address; "" unless a Watch block gives another
   std::array<std::uint8_t, 16> address; ///< network order; IPv4 uses the first four
   std::uint32_t scope;                  ///< index of the device of a link-local address, or 0
   std::uint32_t net_namespace;          ///< position of its namespace in the file
@@ -311,12 +312,12 @@ template <class Record> constexpr bool is_plain() {
   return std::is_trivially_copyable_v<Record> && std::is_standard_layout_v<Record>;
 }
 static_assert(is_plain<Header>() && is_plain<Namespace>() && is_plain<Listener>());
-static_assert(sizeof(Header) == 112 && sizeof(Namespace) == 288 && sizeof(Listener) == 1240);
-static_assert(offsetof(Listener, clients) == 744 && offsetof(Listener, address) == 872 &&
-              offsetof(Listener, members) == 900 && offsetof(Listener, length) == 904 &&
-              offsetof(Listener, recent_peak) == 968 && offsetof(Listener, mean) == 1152 &&
-              offsetof(Listener, port) == 1224 && offsetof(Listener, reserved) == 1235 &&
-              offsetof(Listener, waits_for) == 1236);
+static_assert(sizeof(Header) == 112 && sizeof(Namespace) == 288 && sizeof(Listener) == 1344);
+static_assert(offsetof(Listener, clients) == 744 && offsetof(Listener, address) == 976 &&
+              offsetof(Listener, members) == 1004 && offsetof(Listener, length) == 1008 &&
+              offsetof(Listener, recent_peak) == 1072 && offsetof(Listener, mean) == 1256 &&
+              offsetof(Listener, port) == 1328 && offsetof(Listener, reserved) == 1339 &&
+              offsetof(Listener, waits_for) == 1340);
 static_assert(offsetof(Namespace, has) == 104 && offsetof(Namespace, somaxconn) == 112 &&
               offsetof(Namespace, counters) == 168);
 static_assert(offsetof(Header, taken_at_ns) == 32 && offsetof(Header, unreported) == 96 &&

@@ -55,7 +55,7 @@ inline std::string_view fault_of(const Listener &record, std::size_t namespaces)
   if (!is_name(record.name))
     return "has no name";
   if (!is_text(record.owner) || !is_text(record.path) || !is_text(record.message) ||
-      !is_text(record.clients))
+      !is_text(record.clients) || !is_text(record.address_name))
     return "has text that does not end or is not ASCII";
   const bool known = is_known(record.state) && is_known(record.cause) &&
                      is_known(record.limit_source) && is_known(record.severity) &&

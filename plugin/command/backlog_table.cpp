@@ -16,6 +16,7 @@
 #include <chrono>
 #include <clocale>
 #include <csignal>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -251,7 +252,10 @@ int print_index(const std::string &name, const Options &options) {
     for (const layout::Listener &listener : contents->listeners)
       names.push_back(layout::text_of(listener.name));
     const std::vector<std::uint32_t> indexes = name_indexes(names);
-    const auto own = std::find(names.begin(), names.end(), name);
+    auto own = std::find(names.begin(), names.end(), name);
+    for (std::size_t i = 0; i < names.size() && own == names.end(); ++i)
+      if (layout::text_of(contents->listeners[i].address_name) == name)
+        own = names.begin() + static_cast<std::ptrdiff_t>(i);
     const auto holder = std::find(indexes.begin(), indexes.end(), index);
     if (own != names.end())
       index = indexes[static_cast<std::size_t>(own - names.begin())];

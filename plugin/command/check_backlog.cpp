@@ -3,6 +3,7 @@
 #include "backlog/command_line.h"
 #include "backlog/table_reader.h"
 #include "config.h"
+#include "listener_selection.h"
 #include "name_filter.h"
 #include "number.h"
 #include "table_access.h"
@@ -348,8 +349,7 @@ CheckResult check(const TableContents &contents, const CheckOptions &options) {
   Status worst = ok;
   std::vector<const Listener *> listeners;
   for (const Listener *listener : worst_first(contents)) {
-    const std::string name(layout::text_of(listener->name));
-    if (!options.names.selects(name))
+    if (!selects_by_name(options.names, *listener))
       continue;
     listeners.push_back(listener);
     worst = std::max(worst, status_of(*listener, options));

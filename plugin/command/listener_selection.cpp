@@ -10,12 +10,17 @@ namespace backlog {
 
 namespace {
 
+std::string_view address_name(const layout::Listener &listener) {
+  const std::string_view name = layout::text_of(listener.address_name);
+  return name.empty() ? layout::text_of(listener.name) : name;
+}
+
 TcpAddress address_of(const layout::Listener &listener) {
   return {.bytes = listener.address,
           .device = listener.scope,
           .port = listener.port,
           .ipv6 = listener.address_type == layout::AddressType::ipv6,
-          .v6only = layout::text_of(listener.name).starts_with("tcp6_any_")};
+          .v6only = address_name(listener).starts_with("tcp6_any_")};
 }
 
 /// Whether the name is the one that an address gives in some net namespace.
@@ -28,7 +33,7 @@ bool is_named_by(std::string_view name, std::string_view by_address) {
 /// A device is known by the name alone, because the index in the table belongs to the listener's
 /// own net namespace.
 bool has_address(const layout::Listener &listener, const WrittenAddress &address) {
-  const std::string_view name = layout::text_of(listener.name);
+  const std::string_view name = address_name(listener);
   if (address.device.empty()) {
     const bool has_device = name.find("__dev_") != std::string_view::npos;
     return address.is_of(address_of(listener), has_device ? "a device" : "");
@@ -39,6 +44,10 @@ bool has_address(const layout::Listener &listener, const WrittenAddress &address
 }
 
 } // namespace
+
+bool selects_by_name(const NameFilter &names, const layout::Listener &listener) {
+  return names.selects(layout::text_of(listener.name)) || names.selects(address_name(listener));
+}
 
 std::optional<std::string> ListenerSelection::add(const std::string &argument) {
   empty_ = false;
@@ -65,9 +74,8 @@ std::optional<std::string> ListenerSelection::add(const std::string &argument) {
 bool ListenerSelection::selects(const layout::Listener &listener) const {
   if (empty())
     return true;
-  const std::string_view name = layout::text_of(listener.name);
   const std::string_view path = layout::text_of(listener.path);
-  return (!names_.empty() && names_.selects(name)) ||
+  return (!names_.empty() && selects_by_name(names_, listener)) ||
          std::find(paths_.begin(), paths_.end(), path) != paths_.end() ||
          (listener.address_type != layout::AddressType::none &&
           std::any_of(addresses_.begin(), addresses_.end(), [&](const WrittenAddress &address) {

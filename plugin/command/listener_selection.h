@@ -10,6 +10,10 @@
 
 namespace backlog {
 
+/// Whether the filter selects the listener by its name, or by that of its address, which a <Watch>
+/// block can hide.
+bool selects_by_name(const NameFilter &names, const layout::Listener &listener);
+
 /// Selects listeners of a table as people write them: a name, a /regex/ over names, a TCP address,
 /// a Unix path, or @name, in any net namespace. Without arguments it selects all.
 class ListenerSelection {

@@ -171,6 +171,7 @@ std::string clients_json(std::string_view text, std::uint64_t &counted) {
 std::string listener_json(const Listener &listener, const TableContents &contents) {
   JsonObject object;
   object.text("name", text_of(listener.name))
+      .text("address_name", text_of(listener.address_name))
       .text("state", name_of(listener.state))
       .text("cause", name_of(listener.cause))
       .text("severity", name_of(listener.severity))

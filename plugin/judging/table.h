@@ -26,8 +26,9 @@ struct WaitHistogram {
 
 /// One listener's interval, as every reader gets it.
 struct Row {
-  std::string name;  ///< as shown; a Watch block can give it
-  std::string owner; ///< "" if unknown
+  std::string name;         ///< as shown; a Watch block can give it
+  std::string address_name; ///< by its address; "" unless a Watch block gives another
+  std::string owner;        ///< "" if unknown
   /// False if the listener is not there and only its counter and state are known.
   bool has_queue = true;
   WindowFigures queue;

@@ -661,8 +661,10 @@ void TableBuilder::give_names(Draft &draft) {
     listeners.push_back({listener.counted.name, listener.watch.name});
   WatchNames::Given given =
       watch_names_.give(listeners, [this](const std::string &name) { return is_unread(name); });
-  for (const std::size_t position : given.positions)
-    draft.table.rows[position].name = *listeners[position].given;
+  for (const std::size_t position : given.positions) {
+    Row &row = draft.table.rows[position];
+    row.address_name = std::exchange(row.name, *listeners[position].given);
+  }
   for (std::string &notice : given.notices)
     draft.table.notices.push_back(std::move(notice));
 }

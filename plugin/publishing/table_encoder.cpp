@@ -113,6 +113,7 @@ layout::Listener listener_record(const Row &row, const StandingAlarm &alarm) {
   layout::set_text(record.name, row.name);
   layout::set_text(record.owner, row.owner);
   layout::set_text(record.message, diagnosis.message, layout::TextForm::printable);
+  layout::set_text(record.address_name, row.address_name);
   layout::set_text(record.clients, row.clients, layout::TextForm::printable);
   record.state = diagnosis.state;
   record.cause = diagnosis.cause;

@@ -8,8 +8,8 @@ import zlib
 
 HEADER = struct.Struct("=8s6I5qQ2d2IB7x")
 NAMESPACE = struct.Struct("=104s2I4q2Qq15Q")
-LISTENER = struct.Struct("=104s128s256s256s128s16s4I7Qq23Q9dH9BxI")
-assert (HEADER.size, NAMESPACE.size, LISTENER.size) == (112, 288, 1240)
+LISTENER = struct.Struct("=104s128s256s256s128s104s16s4I7Qq23Q9dH9BxI")
+assert (HEADER.size, NAMESPACE.size, LISTENER.size) == (112, 288, 1344)
 
 STATES = ("ok", "high", "overflow", "stalled", "missing")
 CAUSES = ("none", "burst", "slow_accept", "skew", "syn_flood", "syn_queue_full", "not_accepting", "pause")
@@ -31,7 +31,7 @@ def name_index(name):
 def listener(name, *, owner="", path="", message="", address=bytes(4), scope=0, namespace=0, has=HAS_QUEUE | HAS_DROPPED,
              members=1, length=0, peak=0, limit=128, dropped=0, overflows=0, syn_length=0, counted_since_ns=0, mean=0.0,
              used=0.0, full=0.0, oldest_wait=0.0, port=80, state="ok", cause="none", limit_source=1, severity="okay",
-             clients="", recent_peak=0, recent_dropped=0, recent_overflows=0, arrivals=0, accepts=0, peak_bound=0,
+             clients="", address_name="", recent_peak=0, recent_dropped=0, recent_overflows=0, arrivals=0, accepts=0, peak_bound=0,
              day_peak=0, enough=0, peak_capacity=None, recent_peak_capacity=None,
              recent_used=0.0, wait_mean=0.0, wait_p50=0.0, wait_p99=0.0, alarm_state="ok", alarm_cause="none",
              recent_state="ok", recent_severity="okay", syn_overflows=0, ack_overflows=0, waits_for=0,
@@ -39,7 +39,7 @@ def listener(name, *, owner="", path="", message="", address=bytes(4), scope=0, 
     """waits_for: position of another in the order of the names, plus one."""
     address_type = {0: 0, 4: 1, 16: 2}[len(address)]
     fitting = limit + (max(members, 1) if address else 1)
-    texts = [text.encode() for text in (name, owner, path, message, clients)]
+    texts = [text.encode() for text in (name, owner, path, message, clients, address_name)]
     return LISTENER.pack(*texts, address, scope, namespace, has, members, length, peak,
                          fitting if peak_capacity is None else peak_capacity, limit, dropped, overflows,
                          syn_length, counted_since_ns, recent_peak,

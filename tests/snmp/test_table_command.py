@@ -59,6 +59,24 @@ class CommandTest(SystemTest):
         return json.loads(result.stdout)
 
 
+class AddressNameTest(CommandTest):
+    """A listener that a <Watch> block has given a name is found by that of its address, too."""
+
+    def test_selection(self):
+        self.publish(listener("other", address_name="tcp_any_81", address=bytes(4), port=81), listener("tcp_any_80"),
+                     listener("web", address_name="tcp6_any_443__dev_eth0", address=bytes(16), port=443))
+        for argument, names in (("web", ["web"]), ("tcp6_any_443__dev_eth0", ["web"]), ("/^tcp_/", ["other", "tcp_any_80"]),
+                                ("tcp_any_81", ["other"]), ("other", ["other"]), ("[::]%eth0:443", ["web"])):
+            result = self.show("--json", argument)
+            rows = json.loads(result.stdout)["listeners"] if result.returncode == 0 else []
+            self.assertEqual(sorted(row["name"] for row in rows), names, (argument, result.stderr))
+        self.assertEqual({row["name"]: row.get("address_name") for row in self.shown_json()["listeners"]},
+                         {"other": "tcp_any_81", "tcp_any_80": None, "web": "tcp6_any_443__dev_eth0"})
+        self.assertEqual(self.show("--oid", "tcp_any_81").stdout, self.show("--oid", "other").stdout)
+        for name, status in (("^tcp_any_81$", 0), ("^other$", 0), ("^tcp_any_8$", 3)):
+            self.assertEqual(self.check("-n", name)[0], status, name)
+
+
 class CheckBacklogTest(CommandTest):
     def test_states(self):
         for state, status, word in (("ok", 0, "OK"), ("high", 1, "WARNING"), ("overflow", 2, "CRITICAL"),

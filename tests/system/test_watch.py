@@ -3,6 +3,7 @@
 <Watch> gives; what is expected and was never there; what is watched though Listener does not select it."""
 
 import os
+import subprocess
 
 import system_test
 from collectd import Collectd
@@ -77,6 +78,16 @@ class WatchTest(SystemTest):
         self.assertEqual(len({time for time, _ in values}), len(values), "two values in one interval")
         listener.close()
         collectd.wait_for_value("web", STATE, MISSING)
+
+    def test_a_listener_with_a_given_name_is_found_by_that_of_its_address(self):
+        listener = self.listener()
+        table = os.path.join(self.folder(), "table")
+        collectd = self.collectd(f'TableFile "{table}"\n' + watch(listener.name, 'Name "web"'), interval=INTERVAL)
+        collectd.wait_for_value("web", STATE, 0)
+        for name in ("web", listener.name):
+            command = [os.environ["BACKLOG_TABLE"], "--table", table, name]
+            collectd.wait(lambda command=command: b"web" in subprocess.run(command, capture_output=True, check=False).stdout,
+                          what=f"{name} in the table")
 
     def test_a_given_name_that_is_anothers_own(self):
         folder = self.folder()
