@@ -539,7 +539,7 @@ void OwnerCache::update(std::span<const OwnedSocket> listening, TimePoint now) {
   for (const OwnedSocket &socket : listening) {
     const auto [entry, is_new] = entries_.try_emplace(socket.cookie);
     entry->second.seen = updates_;
-    if ((socket.is_waited_at || looks_for_services) && entry->second.owner.is_manager)
+    if ((socket.is_waited_at || looks_for_services) && entry->second.may_get_process())
       entry->second.search = Search::wanted;
     if (!is_new)
       continue;
@@ -659,6 +659,7 @@ void OwnerCache::find_processes(int proc) {
     if (holder.pid != 0) {
       entry.owner.process = holder.process;
       entry.owner.pid = holder.pid;
+      entry.had_process = true;
       entry.owner.is_manager = is_manager(holder.pid, holder.process);
       entry.fd = holder.fd;
       const auto [unit, is_new] = units.try_emplace(holder.pid);

@@ -82,7 +82,8 @@ public:
   /// names of processes anew, because exec() and prctl() change them.
   void update(std::span<const OwnedSocket> listening, TimePoint now = Clock::now());
   /// Whether a scan is needed: for new sockets, for sockets whose process has closed them, and for
-  /// those that only a manager has, when connections wait there and else once a minute.
+  /// those that only a manager or nobody any more has, when connections wait there and else once a
+  /// minute.
   bool wants_scan() const;
   /// Looks for the owners of all these by one scan of /proc and one of the cgroups. If it does not
   /// find a process, it tries again in the next two scans that other sockets cause, then never:
@@ -117,8 +118,12 @@ private:
     bool unit_wanted = false;
     std::string socket_unit;  ///< from cgroup_id
     std::string process_unit; ///< unit of the process that has the socket open
+    bool had_process = false; ///< one could be found so far, if there was any
 
     void choose_unit();
+    /// Whether it waits for a process that will accept: only a manager has it, or nobody, as while
+    /// it is on its way to another process (SCM_RIGHTS).
+    bool may_get_process() const { return owner.is_manager || (had_process && owner.pid == 0); }
   };
   struct ProcessNames;
 

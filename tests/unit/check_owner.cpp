@@ -683,6 +683,44 @@ START_TEST(who_accepts_may_come_later) {
 }
 END_TEST
 
+START_TEST(a_socket_that_nobody_has_for_a_while) {
+  const Host host;
+  host.start(50, "old");
+  host.open_socket(50, 3, 4000);
+  OwnerCache cache = host.cache();
+  std::vector<OwnedSocket> listening{socket_of(1, 4000), socket_of(2, 4001)}; // 2: nobody's
+  OwnerCache::TimePoint now{std::chrono::hours(1)};
+  const auto look = [&] {
+    cache.update(listening, now);
+    if (cache.wants_scan())
+      cache.scan();
+    return shown(cache, 1);
+  };
+  assert_text(look(), "old[50]");
+  host.end(50);
+  for (int i = 0; i < 5; ++i)
+    assert_text(look(), "");
+  const std::uint64_t scans = cache.scans();
+  host.start(60, "new");
+  host.open_socket(60, 3, 4000);
+  assert_text(look(), "");
+  ck_assert_uint_eq(cache.scans(), scans);
+  listening[0].is_waited_at = listening[1].is_waited_at = true;
+  assert_text(look(), "new[60]");
+  ck_assert_uint_eq(cache.scans(), scans + 1);
+  assert_text(look(), "new[60]");
+  ck_assert_uint_eq(cache.scans(), scans + 1);
+
+  host.end(60);
+  listening[0].is_waited_at = false;
+  assert_text(look(), "");
+  host.start(70, "newer");
+  host.open_socket(70, 3, 4000);
+  now += std::chrono::minutes(1);
+  assert_text(look(), "newer[70]");
+}
+END_TEST
+
 START_TEST(search_can_be_left_for_later) {
   const Host host;
   host.start(5, "server");
@@ -852,7 +890,8 @@ int main() {
       processes_that_have_sockets_open, scan_ends_when_all_are_found, name_is_shown_as_it_is,
       process_that_ends_during_the_scan_is_passed_over, no_scan_without_new_sockets,
       sockets_that_are_gone_are_forgotten, process_not_found_is_looked_for_in_the_next_two_scans,
-      process_that_lets_go_is_replaced_by_who_remains, search_can_be_left_for_later,
-      units_by_walking_the_cgroups, roots_that_are_not_there, own_listener,
-      prefork_children_share_a_socket, what_is_not_permitted_stays_empty, cgroups_of_the_kernel);
+      process_that_lets_go_is_replaced_by_who_remains, a_socket_that_nobody_has_for_a_while,
+      search_can_be_left_for_later, units_by_walking_the_cgroups, roots_that_are_not_there,
+      own_listener, prefork_children_share_a_socket, what_is_not_permitted_stays_empty,
+      cgroups_of_the_kernel);
 }
