@@ -145,7 +145,9 @@ private:
   }
   std::string skew() const;
   std::string knob() const;
-  std::string in_span() const { return " in " + seconds(common_.measured); }
+  std::string in_span() const {
+    return common_.measured < shortest_shown ? "" : " in " + seconds(common_.measured);
+  }
 
   const ListenerFacts &facts_;
   const NamespaceFacts &common_;

@@ -489,6 +489,17 @@ START_TEST(overflows) {
        .message =
            "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 1 drop in 1 s; "
            "slow_accept: the application does not keep up, a longer queue only adds waiting"},
+      {.what = "an interval that collectd ended at once",
+       .arrange =
+           [](Scene &s) {
+             s.overflow(1, 999ms);
+             s.common.measured = 12ms;
+           },
+       .state = overflow,
+       .cause = burst,
+       .limit_source = application,
+       .message = "tcp_any_80 (nginx.service): accept queue overflow, peak 512 of 512, 1 drop; "
+                  "burst: raise listen() backlog (511, somaxconn 4096)"},
       {.what = "an overflow, and a full SYN queue for it",
        .arrange =
            [](Scene &s) {
