@@ -22,6 +22,7 @@
 #include <cstring>
 #include <exception>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <sys/ioctl.h>
@@ -69,6 +70,7 @@ struct Options {
   ServerSettings servers;
   ListenerSelection listeners;
   std::string asked_for; ///< those arguments, for people
+  std::set<int> given;   ///< keys of the options
 };
 
 volatile std::sig_atomic_t ended = 0;
@@ -97,6 +99,47 @@ constexpr std::array known_options{
     CommandOption{live, "live", CommandOption::Value::optional},
     CommandOption{'V', "version"},
     CommandOption{'h', "help"}};
+
+/// Two options of which one would be without effect.
+struct Exclusion {
+  int one;
+  int other;
+  const char *allowed;
+};
+constexpr const char *one_form = "allowed is one of --json, --openmetrics, --audit and --oid";
+constexpr const char *oid_alone = "allowed beside --oid is --table";
+constexpr const char *live_without_table = "allowed is --live, which samples this host, or --table";
+constexpr const char *servers_for_audit = "allowed beside --servers is --audit";
+constexpr std::array exclusions{Exclusion{json, openmetrics, one_form},
+                                Exclusion{json, audit, one_form},
+                                Exclusion{json, oid, one_form},
+                                Exclusion{openmetrics, audit, one_form},
+                                Exclusion{openmetrics, oid, one_form},
+                                Exclusion{audit, oid, one_form},
+                                Exclusion{watch, oid, oid_alone},
+                                Exclusion{live, oid, oid_alone},
+                                Exclusion{servers, oid, oid_alone},
+                                Exclusion{live, 'f', live_without_table},
+                                Exclusion{servers, json, servers_for_audit},
+                                Exclusion{servers, openmetrics, servers_for_audit}};
+
+std::string option_name(int key) {
+  const auto *const option =
+      std::find_if(known_options.begin(), known_options.end(),
+                   [key](const CommandOption &known) { return known.key == key; });
+  return "--" + std::string(option->name);
+}
+
+/// Returns what is wrong with the options together; empty for nothing.
+std::string conflict(const Options &options) {
+  for (const Exclusion &pair : exclusions)
+    if (options.given.contains(pair.one) && options.given.contains(pair.other))
+      return "options " + option_name(pair.one) + " and " + option_name(pair.other) +
+             " exclude each other; " + pair.allowed;
+  if (options.given.contains(servers) && !options.audit)
+    return std::string("option --servers is without effect; ") + servers_for_audit;
+  return "";
+}
 
 /// Returns the exit status if there is nothing to show. `--live 5` works like `--live=5`, because
 /// no listener's name is a number.
@@ -169,11 +212,18 @@ std::optional<int> take(CommandLine &line, const CommandLine::Given &given, Opti
 /// Returns the exit status if there is nothing to show.
 std::optional<int> parse(const std::vector<std::string> &arguments, Options &options) {
   CommandLine line(arguments, known_options);
-  while (const auto given = line.next())
+  while (const auto given = line.next()) {
     if (const std::optional<int> status = take(line, *given, options))
       return status;
+    options.given.insert(given->key);
+  }
   if (!line.fault().empty())
     return fail(line.fault() + "; see --help");
+  if (const std::string wrong = conflict(options); !wrong.empty())
+    return fail(wrong);
+  if (options.oid && !line.rest().empty())
+    return fail("option --oid and " + shown_argument(line.rest().front()) +
+                " exclude each other; " + oid_alone);
   for (const std::string &argument : line.rest()) {
     if (const auto wrong = options.listeners.add(argument))
       return fail(*wrong);

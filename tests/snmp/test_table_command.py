@@ -5,6 +5,7 @@ publishes."""
 import contextlib
 import fcntl
 import grp
+import itertools
 import json
 import os
 import pathlib
@@ -388,6 +389,33 @@ class BacklogTableTest(CommandTest):
         for options in (("--tabel",), ("--oid",), ("--live", "x"), ("--live", "0.0004"), ("word",)):
             self.assertEqual(self.show(*options).returncode, 1, options)
 
+    def test_options_that_exclude_each_other(self):
+        self.publish(listener("a"))
+        servers = self.directory / "servers"
+        servers.write_text("", encoding="ascii")
+        options = {"--json": (), "--openmetrics": (), "--audit": (), "--oid": ("a",), "--watch": (), "--live": ("0.01",),
+                   "--servers": (servers,), "--table": (self.table,)}
+        together = {frozenset(pair.split()) for pair in (
+            "--json --watch", "--openmetrics --watch", "--audit --watch", "--json --live", "--openmetrics --live",
+            "--audit --live", "--watch --live", "--audit --servers", "--json --table", "--openmetrics --table",
+            "--audit --table", "--oid --table", "--watch --table")}
+        for one, other in itertools.permutations(options, 2):
+            with self.subTest(one=one, other=other):
+                command = (one, *options[one], other, *options[other])
+                if frozenset((one, other)) in together:
+                    if "--watch" not in command:
+                        self.assertNotRegex(self.run_program("backlog-table", *command).stderr, "exclude|without effect")
+                    continue
+                result = self.run_program("backlog-table", *command)
+                self.assertEqual((result.returncode, result.stdout), (1, ""))
+                if {one, other} == {"--servers", "--table"} or "--servers" in command and (
+                        "--watch" in command or "--live" in command):
+                    self.assertIn("option --servers is without effect; allowed beside --servers is --audit", result.stderr)
+                    continue
+                self.assertRegex(result.stderr, rf"options ({one} and {other}|{other} and {one}) exclude each other; allowed ")
+        for options in (("--oid", "a", "b"), ("--servers", servers)):
+            self.assertRegex(self.show(*options).stderr, "allowed beside --(oid is --table|servers is --audit)$")
+
     def test_a_full_disk_is_said(self):
         self.publish(listener("a"))
         for options in ((), ("--json",), ("--openmetrics",), ("--audit",), ("--oid", "a")):
@@ -403,8 +431,8 @@ class BacklogTableTest(CommandTest):
         output = self.directory / "output"
         errors = self.directory / "errors"
         with open(output, "wb") as file, open(errors, "wb") as error_file, subprocess.Popen(
-                [os.environ["BACKLOG_TABLE"], "--table", self.table, "--watch", *arguments], stdout=file,
-                stderr=error_file) as process:
+                [os.environ["BACKLOG_TABLE"], *([] if "--live" in arguments else ["--table", self.table]), "--watch", *arguments],
+                stdout=file, stderr=error_file) as process:
             try:
                 yield output.read_text, errors.read_text, process
                 process.terminate()
