@@ -48,6 +48,8 @@ std::string why_unreadable(const std::string &path, const std::string &refusal) 
     text += "; is collectd running with the plugin backlog? backlog-table --live works without";
   else if (refusal == std::strerror(EACCES))
     text += how_to_get_access(path);
+  else if (refusal.starts_with("has layout version") || refusal == "has records of other sizes")
+    text += "; restart collectd, which after an upgrade keeps the old plugin until then";
   return text;
 }
 

@@ -538,6 +538,13 @@ class BacklogTableTest(CommandTest):
             self.assertIn(argument, result.stderr)
             self.assertIn("allowed are", result.stderr)
 
+    def test_a_table_of_another_version(self):
+        self.publish(listener("a"), version=1)
+        for program, status, where in (("backlog-table", 1, "stderr"), ("check_backlog", 3, "stdout")):
+            result = self.run_program(program, "-f", self.table)
+            self.assertEqual(result.returncode, status)
+            self.assertRegex(getattr(result, where), r"has layout version 1, not \d+; restart collectd, ")
+
     def test_only_those_of_a_device(self):
         link_local = bytes.fromhex("fe80") + bytes(13) + b"\x01"
         devices = ("eth0", "eth0-100", "eth0_510c60c4")  # the last is Eth0
