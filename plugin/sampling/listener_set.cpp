@@ -59,7 +59,6 @@ void ListenerSet::begin_sample() {
   gone_members_.clear();
   if (!std::exchange(broken_off_, false)) {
     drops_moved_.clear();
-    moved_members_.clear();
     moved_since_ = sample_;
   }
 }
@@ -189,7 +188,6 @@ ListenerSet::Member &ListenerSet::admit(const MemberState &state, ListenerIdenti
     slot = static_cast<std::uint32_t>(members_.size());
     members_.emplace_back();
     drops_moved_.reserve(members_.capacity());
-    moved_members_.reserve(members_.capacity());
     changed_members_.reserve(members_.capacity());
   } else {
     slot = free_members_.back();
@@ -269,8 +267,8 @@ void ListenerSet::note_drops(Member &member, const MemberState &state) {
         {member.listener, moved,
          frees_of_ || is_full(member.length, member.limit) || is_full(state.length, state.limit),
          frees_of_ || is_half_full(member.length, member.limit) ||
-             is_half_full(state.length, state.limit)});
-    moved_members_.push_back(static_cast<std::uint32_t>(&member - members_.data()));
+             is_half_full(state.length, state.limit),
+         static_cast<std::uint32_t>(&member - members_.data())});
     member.moved_sample = sample_;
   }
   member.drops = *state.drops;
@@ -487,9 +485,8 @@ void ListenerSet::note_refused(Risen risen) {
   const double share = overflows && *overflows < moved
                            ? static_cast<double>(*overflows) / static_cast<double>(moved)
                            : 1;
-  for (std::size_t i = 0; i < drops_moved_.size(); ++i) {
-    const DropsMoved &socket = drops_moved_[i];
-    Member &member = members_[moved_members_[i]];
+  for (const DropsMoved &socket : drops_moved_) {
+    Member &member = members_[socket.member];
     if (!was_full(socket) || !member.used)
       continue;
     Refusals &refusals = refusals_of(member);

@@ -338,8 +338,7 @@ private:
   std::vector<std::uint32_t> active_;             ///< listeners whose queue is not empty
   Listener aggregate_;
   std::vector<DropsMoved> drops_moved_;
-  std::vector<std::uint32_t> moved_members_; ///< those of drops_moved_
-  std::uint32_t moved_since_ = 0;            ///< the first sample that these are of
+  std::uint32_t moved_since_ = 0; ///< the first sample that these are of
   std::vector<std::uint32_t>
       refusing_members_; ///< those with refusals, perhaps twice, and some without
   bool members_changed_ = false;

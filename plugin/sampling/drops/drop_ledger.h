@@ -20,6 +20,7 @@ struct DropsMoved {
   std::uint32_t drops = 0;    ///< > 0
   bool full = false;          ///< the socket's queue was full at either end of the sample
   bool half_full = false;     ///< it was at least half full at either end of the sample
+  std::uint32_t member = 0;   ///< the caller's index of the socket, which the ledger does not use
 };
 
 /// ListenDrops, and the part of it that a full accept queue caused: ListenOverflows.
