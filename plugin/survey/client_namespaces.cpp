@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 #include <utility>
 
 namespace backlog {
@@ -115,13 +116,14 @@ ClientNamespaces::without_proof(const ByAddress &connections) const {
   std::vector<Turn> turns;
   for (const auto &entry : connections) {
     const auto found = known_.find(entry.first);
-    const Known known = found == known_.end() ? Known() : found->second;
-    if (!known.home || number_ - known.looked_for >= searches_until_doubted)
-      turns.push_back({known.looked_for, &entry});
+    if (found == known_.end())
+      turns.push_back({0, &entry});
+    else if (!found->second.home || number_ - found->second.looked_for >= searches_until_doubted)
+      turns.push_back({found->second.looked_for, &entry});
   }
   std::stable_sort(turns.begin(), turns.end(), [](const Turn &a, const Turn &b) {
-    return a.looked_for != b.looked_for ? a.looked_for < b.looked_for
-                                        : a.entry->second.size() > b.entry->second.size();
+    return std::tuple(a.looked_for, b.entry->second.size()) <
+           std::tuple(b.looked_for, a.entry->second.size());
   });
   std::vector<const ByAddress::value_type *> result;
   result.reserve(turns.size());

@@ -252,6 +252,11 @@ START_TEST(one_search) {
        {{"fe80::1/80", "fe80::7/4000"}, {"169.254.0.1/80", "169.254.0.7/4000"}},
        {{1, "fe80::7/4000", "fe80::1/80", 5}, {1, "169.254.0.7/4000", "169.254.0.1/80", 6}},
        "- -"},
+      {"not link-local",
+       0,
+       {{server, "10.254.0.7/4000"}, {server, "169.1.0.7/4000"}},
+       {{1, "10.254.0.7/4000", server, 5}, {1, "169.1.0.7/4000", server, 6}},
+       "5 6"},
       {"the listener's namespace has the address, too",
        0,
        {{server, "10.0.0.7/4000"}},
@@ -382,6 +387,20 @@ START_TEST(homes_change) {
     host.refuse(3);
     assert_text(host.find(search, connections), all);
   }
+  { // Nobody comes from there for a while, and then one of two.
+    const auto two = connections_from("10.0.0.7", 2);
+    for (const int searches : {5, 6}) {
+      ClientNamespaces search;
+      Host host({0, 1, 2});
+      add_clients(host, 1, "10.0.0.7", 0, 2);
+      assert_text(host.find(search, two), "100 101");
+      for (int i = 0; i < searches; ++i)
+        (void)host.find(search, {});
+      host.take_away(1);
+      add_clients(host, 1, "10.0.0.7", 0, 1);
+      assert_text(host.find(search, two), searches == 5 ? "100 -" : "- -");
+    }
+  }
   { // Of those looked at first all have gone: other ones come next.
     ClientNamespaces search;
     Host host({0, 1, 2});
@@ -392,6 +411,33 @@ START_TEST(homes_change) {
       found = host.find(search, many);
     assert_text(found, "- - - - - - 106 107 108");
   }
+}
+END_TEST
+
+START_TEST(takes_turns) {
+  constexpr ino_t namespaces = 300;
+  constexpr unsigned addresses = 40; // of which one search has time for 27
+  const auto address = [](unsigned i) { return "10.0.1." + std::to_string(i); };
+  std::vector<ino_t> all;
+  for (ino_t number = 0; number <= namespaces; ++number)
+    all.push_back(number);
+  Host host(all);
+  std::vector<ClientNamespaces::Connection> connections;
+  for (unsigned i = 0; i < addresses; ++i) {
+    for (ino_t number = 1; number <= namespaces; ++number)
+      host.give(number, address(i) + "/0");
+    for (const auto &each : connections_from(address(i), i + 1 == addresses ? 2 : 1))
+      connections.push_back(each);
+  }
+  // Those of all the others have gone.
+  for (unsigned i = addresses - 5; i < addresses; ++i)
+    add_clients(host, 7, address(i), 0, 2);
+  ClientNamespaces search;
+  const std::string none = repeated("-", addresses - 5);
+  // Most connections come from the last one.
+  assert_text(host.find(search, connections), none + " - - - - 100 101");
+  // Those that had no turn.
+  assert_text(host.find(search, connections), none + " 100 100 100 100 100 101");
 }
 END_TEST
 
@@ -446,5 +492,5 @@ END_TEST
 
 int main() {
   return run_tests("client_namespaces", one_search, asks_only_what_it_needs, homes_change,
-                   many_namespaces_and_connections);
+                   takes_turns, many_namespaces_and_connections);
 }
