@@ -154,7 +154,7 @@ class PauseTest(NotificationTest):
         first = self.of(collectd, listener.name)[0]
         self.assertEqual(first.severity, "WARNING")
         self.assertRegex(first.message, r"overflow, peak 1[78] of 17, \d+ drops in [\d.]+ s; full "
-                         r"(just now|for \d(\.\d)? s so far)$")
+                         r"(just now|for \d+(\.\d)? s so far)$")
         self.wait_for_okay(collectd, listener.name)
         told = " ".join(each.message for each in self.of(collectd, listener.name))
         self.assertNotRegex(told, "burst|slow_accept")
@@ -209,7 +209,7 @@ class SlowTest(NotificationTest):
         told = self.wait_for(collectd, listener.name, "FAILURE", "")
         self.assertRegex(told.message, r"overflow, peak 1[78] of 17, \d+ drops in [\d.]+ s; slow_accept: the application "
                          r"does not keep up, a longer queue only adds waiting(; [\d.]+/s come, [\d.]+/s are accepted: no limit "
-                         r"helps)?(; waits: ((p50 [\d.]+ s, )?p99 [\d.]+ s|[\d.]+ s on average))?(; the oldest waits \d(\.\d)? s)?$")
+                         r"helps)?(; waits: ((p50 [\d.]+ s, )?p99 [\d.]+ s|[\d.]+ s on average))?(; the oldest waits \d+(\.\d)? s)?$")
         self.wait_for_state(collectd, listener.name, OVERFLOW)
 
     def test_overload_that_begins_late_in_an_interval(self):
@@ -251,7 +251,7 @@ class StalledTest(NotificationTest):
     def check_stalled(self, listener, collectd, waiting, how):
         """how: a pattern."""
         told = self.wait_for(collectd, listener.name, "FAILURE", "")
-        self.assertRegex(told.message, rf"accept queue stalled, {waiting} waiting, {how} for \d(\.\d)? s; "
+        self.assertRegex(told.message, rf"accept queue stalled, {waiting} waiting, {how} for \d+(\.\d)? s; "
                          r"not_accepting: the application has stopped calling accept\(\), restart it$")
         self.wait_for_state(collectd, listener.name, STALLED)
 

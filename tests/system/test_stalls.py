@@ -68,7 +68,7 @@ class StallsTest(NotificationTest):
         self.keep_up(collectd, loop.accept, until=lambda: self.of(collectd, listener.name))
         told = self.of(collectd, listener.name)
         self.assertEqual(told[0].severity, "FAILURE")
-        self.assertRegex(told[0].message, r"accept queue stalled, 30 waiting, the oldest for \d(\.\d)? s; slow_accept: ")
+        self.assertRegex(told[0].message, r"accept queue stalled, 30 waiting, the oldest for \d+(\.\d)? s; slow_accept: ")
 
     def test_hung_since_before_collectd_started(self):
         listener = self.listener(limit=128)
@@ -77,7 +77,7 @@ class StallsTest(NotificationTest):
         collectd = self.started_impatient(listener)
         self.wait_for(collectd, listener.name, "FAILURE", "has stopped calling accept")
         for told in self.of(collectd, listener.name):
-            self.assertRegex(told.message, r"3 waiting, the oldest for \d+(\.\d)? s; (none accepted for \d(\.\d)? s so far|not_accepting: .*)$")
+            self.assertRegex(told.message, r"3 waiting, the oldest for \d+(\.\d)? s; (none accepted for \d+(\.\d)? s so far|not_accepting: .*)$")
 
     def test_a_closed_loop_that_hangs_in_the_end(self):
         single = self.listener(limit=128)
@@ -88,7 +88,7 @@ class StallsTest(NotificationTest):
         self.assertEqual(self.notifications(collectd), [])
         for listener in (single, abstract):
             told = self.wait_for(collectd, listener.name, "FAILURE", "")
-            self.assertRegex(told.message, r"stalled, 4 waiting, (the oldest|none accepted) for \d(\.\d)? s; not_accepting: ")
+            self.assertRegex(told.message, r"stalled, 4 waiting, (the oldest|none accepted) for \d+(\.\d)? s; not_accepting: ")
 
     def test_one_member_hangs_while_the_other_serves(self):
         """Its clients wait, and in another group they have reset."""
@@ -107,7 +107,7 @@ class StallsTest(NotificationTest):
         self.keep_up(collectd, serve, until=lambda: all(self.of(collectd, name) for name in names), seconds=20)
         for name in names:
             self.assertRegex(self.of(collectd, name)[0].message,
-                             r"stalled, \d+ waiting, (the oldest|none accepted) for \d(\.\d)? s; "
+                             r"stalled, \d+ waiting, (the oldest|none accepted) for \d+(\.\d)? s; "
                              r"not_accepting: a process has stopped calling accept\(\), restart it$")
 
     def test_a_unix_service_hangs(self):
@@ -121,7 +121,7 @@ class StallsTest(NotificationTest):
             client.close()
         for listener in (waiting, leaving):
             told = self.wait_for(collectd, listener.name, "FAILURE", "")
-            self.assertRegex(told.message, r"stalled, 3 waiting, .* for \d(\.\d)? s; not_accepting: ")
+            self.assertRegex(told.message, r"stalled, 3 waiting, .* for \d+(\.\d)? s; not_accepting: ")
             self.wait_for_state(collectd, listener.name, STALLED)
 
     def test_a_unix_service_hangs_early_in_a_long_interval(self):
