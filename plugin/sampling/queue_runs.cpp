@@ -59,7 +59,7 @@ void RunClock::note_unseen(Duration unseen, TimePoint now) {
 
 /// What is seen of a run afterwards shows its cause, if it is long enough.
 void RunClock::tell_unseen(TimePoint until) {
-  if (unseen_ > Duration(0) && until - unseen_until_ < longest_unseen)
+  if (until - unseen_until_ < longest_unseen)
     unseen_for_ = std::max(unseen_for_, unseen_);
 }
 
@@ -130,7 +130,6 @@ void RunClock::end_run(TimePoint before) {
     longest_full_run_ = std::max<Duration>(longest_full_run_, before - first_);
     tell_unseen(before);
   }
-  unseen_ = Duration(0);
 }
 
 QueueRuns RunClock::end_interval(TimePoint last) {
