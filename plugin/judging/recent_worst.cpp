@@ -6,7 +6,7 @@
 namespace backlog {
 
 void WorstFigures::add(const WorstFigures &other) {
-  if (other.peak > peak || peak_capacity == 0)
+  if (other.peak > peak)
     peak_capacity = other.peak_capacity;
   peak = std::max(peak, other.peak);
   used_percent = std::max(used_percent, other.used_percent);

@@ -13,7 +13,7 @@ namespace backlog {
 /// The worst values of a listener's queue and alarm over a time.
 struct WorstFigures {
   std::uint64_t peak = 0;          ///< connections
-  std::uint64_t peak_capacity = 0; ///< connections that fitted then
+  std::uint64_t peak_capacity = 0; ///< connections that fitted then; 0 without a peak
   double used_percent = 0;         ///< 0 to 100
   std::uint64_t dropped = 0;       ///< segments, sum
   std::uint64_t overflows = 0;     ///< the part of dropped that found the queue full

@@ -62,7 +62,8 @@ void take_queue(const Row &row, layout::Listener &record) {
 void take_worst(const Row &row, const WorstFigures &worst, layout::Listener &record) {
   record.has |= layout::has_recent;
   record.recent_peak = worst.peak;
-  record.recent_peak_capacity = worst.peak_capacity;
+  record.recent_peak_capacity =
+      worst.peak > 0 ? worst.peak_capacity : row.queue.peak_queues.capacity();
   record.recent_used_percent = std::clamp(worst.used_percent, 0.0, 100.0);
   record.recent_state = worst.state;
   record.recent_severity = worst.severity;
@@ -101,7 +102,8 @@ WorstFigures worst_of(const Row &row, const StandingAlarm &alarm) {
                      .severity = alarm.severity};
   if (row.has_queue) {
     worst.peak = row.queue.peak;
-    worst.peak_capacity = row.queue.peak_queues.capacity();
+    if (worst.peak > 0)
+      worst.peak_capacity = row.queue.peak_queues.capacity();
     worst.used_percent = row.queue.used_percent;
   }
   return worst;

@@ -49,6 +49,11 @@ START_TEST(cases) {
                {{29999ms, burst, burst}, {329999ms, calm, burst}, {360s, calm, calm}});
   assert_steps("an interval longer than all",
                {{0s, burst, burst}, {900s, calm, calm}, {1800s, burst, burst}});
+  assert_steps("the queues that had the peak",
+               {{0s, {.peak = 5, .peak_capacity = 9}, {.peak = 5, .peak_capacity = 9}},
+                {1s, {.peak = 5, .peak_capacity = 7}, {.peak = 5, .peak_capacity = 9}},
+                {2s, {.peak = 4, .peak_capacity = 4}, {.peak = 5, .peak_capacity = 9}},
+                {3s, {.peak = 6, .peak_capacity = 8}, {.peak = 6, .peak_capacity = 8}}});
   assert_steps("each figure by itself",
                {{0s,
                  {.peak = 5, .used_percent = 60, .state = State::high},

@@ -216,6 +216,19 @@ START_TEST(the_alarm_that_stands_and_the_worst_of_late) {
 }
 END_TEST
 
+START_TEST(a_listener_that_was_idle_is_not_remembered) {
+  Interval interval;
+  interval.add("a").queue.peak_queues = {.limit = 8, .members = 1};
+  WindowFigures &queue = interval.add("b").queue;
+  queue.peak = 1;
+  queue.peak_queues = {.limit = 8, .members = 1};
+  const layout::Listener &record = interval.record("a");
+  ck_assert_uint_eq(record.recent_peak, 0);
+  ck_assert_uint_eq(record.recent_peak_capacity, 9);
+  ck_assert_uint_eq(interval.recent.size(), 1);
+}
+END_TEST
+
 START_TEST(the_header) {
   Interval interval;
   interval.table.host.emplace().dropped = 9;
@@ -334,6 +347,7 @@ END_TEST
 int main() {
   return run_tests("table_encoder", a_listener_with_all_there_is_to_know,
                    what_is_not_known_is_absent, the_alarm_that_stands_and_the_worst_of_late,
-                   the_header, a_clock_that_is_set_makes_no_table_older_or_younger, namespaces,
+                   a_listener_that_was_idle_is_not_remembered, the_header,
+                   a_clock_that_is_set_makes_no_table_older_or_younger, namespaces,
                    a_time_stays_the_same_from_table_to_table, names_are_in_order_and_once);
 }
