@@ -334,11 +334,11 @@ END_TEST
 START_TEST(an_interval_without_a_look_ends_no_stall) {
   using TimePoint = StallFound::TimePoint;
   struct WithoutLook {
-    const char *name;
+    const char *name = "";
     AcceptFacts found; ///< 20 s ago, when ten waited
     UnlookedQueue queue;
-    bool none_accepted; ///< still
-    bool late;          ///< still accepted too late
+    bool none_accepted = false; ///< still
+    bool late = false;          ///< still accepted too late
   };
   const AcceptFacts stopped{.oldest_wait = 40s, .none_accepted_for = 35s};
   const AcceptFacts slow{.oldest_wait = 40s, .none_accepted_for = 2s, .accepted = true};
