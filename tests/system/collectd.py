@@ -307,7 +307,8 @@ class Collectd:
         try:
             self.wait(check, timeout, f"{instance}/{series} = {wanted}")
         except AssertionError as error:
-            raise AssertionError(f"{error}\nthe newest value is {last[0]}") from None
+            raise AssertionError(f"{error}\nthe newest value is {last[0]}; there are series of "
+                                 f"{sorted(self.instances())}") from None
 
     def wait_for_intervals(self, count, instance="kernel", series="gauge-somaxconn"):
         """Until so many values were stored that were read wholly after now. The first may be of a
