@@ -22,7 +22,7 @@ def watch(entry, *options):
 
 class WatchTest(SystemTest):
     def test_expected_ones_that_were_never_there_are_missing(self):
-        folder = self.folder()
+        folder = self.stable_folder()
         there = self.unix_listener(f"{folder}/there.sock")
         own = self.listener()
         port = next(candidate_ports())
@@ -90,7 +90,7 @@ class WatchTest(SystemTest):
                           what=f"{name} in the table")
 
     def test_a_given_name_that_is_anothers_own(self):
-        folder = self.folder()
+        folder = self.stable_folder()
         own = self.unix_listener(f"{folder}/own.sock")
         listener = self.listener()
         collectd = self.collectd(watch(listener.name, f'Name "{own.name}"') + watch(own.address), interval=INTERVAL)
