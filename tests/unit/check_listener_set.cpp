@@ -1227,9 +1227,9 @@ END_TEST
 // Events tell those who came once from those who came again, but not of SYNs.
 START_TEST(events_know_whom_a_queue_refused_unseen) {
   const struct {
-    const char *what;
+    const char *what = "";
     FreedSegments freed;
-    std::uint32_t drops;
+    std::uint32_t drops = 0;
     std::optional<std::uint64_t> unlimited_peak;
   } cases[] = {
       {"20 final ACKs and 20 that are sent again",
