@@ -103,6 +103,8 @@ void ListenerSet::see(const MemberState &state, Identify identify, IsNamed is_na
   }
   if (member.length != state.length || member.limit != state.limit)
     change(member, state.length, state.limit);
+  if (!is_full(state.length, state.limit) || state.length > member.length_before)
+    member.filled = true;
   if (taken_of_ && state.length > 0)
     note_taken(member);
   if (state.length > 0) {
@@ -398,8 +400,12 @@ void ListenerSet::note_lengths(TimePoint before, TimePoint now) {
     const bool was_empty = std::exchange(member.refusals->was_empty, is_empty);
     const bool has_moved = member.moved_sample >= moved_since_;
     // What is not split yet is noted with all that has happened since.
-    const bool is_noted = !has_moved && note_kinds(member, true);
-    if (is_noted || member.refusals->kinds.has_any() || (was_empty && is_empty))
+    const bool is_noted = !has_moved && note_kinds(member);
+    RefusedKinds &kinds = member.refusals->kinds;
+    const bool has_fallen = is_empty || member.length < member.length_before;
+    if (!has_moved && (has_fallen || kinds.has_told()))
+      kinds.end_burst();
+    if (is_noted || kinds.has_any() || (was_empty && is_empty))
       continue;
     member.refusals->clients.note({.refused = {},
                                    .syns_again = std::nullopt,
@@ -412,8 +418,8 @@ void ListenerSet::note_lengths(TimePoint before, TimePoint now) {
 }
 
 /// Whether there was something to note.
-bool ListenerSet::note_kinds(Member &member, bool quiet) {
-  const auto split = member.refusals->kinds.take(*last_, quiet);
+bool ListenerSet::note_kinds(Member &member) {
+  const auto split = member.refusals->kinds.take();
   if (!split)
     return false;
   member.refusals->clients.note({.refused = split->segments,
@@ -442,11 +448,12 @@ ListenerSet::Refusals &ListenerSet::refusals_of(Member &member) {
 void ListenerSet::take_refusals(Member &member) {
   if (!member.refusals)
     return;
-  note_kinds(member, true);
+  note_kinds(member);
   Listener &listener = listeners_[member.listener];
   listener.unlimited_peak =
       std::max(listener.unlimited_peak, member.refusals->clients.take_unlimited_peak());
-  if (!member.refusals->unknown_since && !member.refusals->clients.expects_any())
+  if (!member.refusals->unknown_since && !member.refusals->kinds.is_in_burst() &&
+      !member.refusals->clients.expects_any())
     member.refusals.reset();
 }
 
@@ -485,28 +492,33 @@ void ListenerSet::note_refused(Risen risen) {
   const double share = overflows && *overflows < moved
                            ? static_cast<double>(*overflows) / static_cast<double>(moved)
                            : 1;
+  const std::uint64_t deferred = risen.deferred.value_or(0);
+  const bool has_kinds = !frees_of_ && overflows && drops_moved_.size() == 1;
   for (const DropsMoved &socket : drops_moved_) {
     Member &member = members_[socket.member];
-    if (!was_full(socket) || !member.used)
+    const bool has_refused = was_full(socket);
+    if (!member.used || (!has_refused && !(has_kinds && deferred > 0)))
       continue;
     Refusals &refusals = refusals_of(member);
     const Listener &listener = listeners_[socket.listener];
     const bool is_counted = listener.members == 1 && listener.identity.tcp.is_loopback();
     const auto syns_again = is_counted ? risen.syns_again : std::nullopt;
     const bool is_unknown = refusals.unknown_since || unseen_ >= RefusedClients::longest_unseen;
-    if (is_unknown && !frees_of_) {
+    if (is_unknown && !frees_of_ && has_refused) {
       note_unknown(member);
       continue;
     }
-    if (!frees_of_ && overflows && drops_moved_.size() == 1) {
-      refusals.kinds.add({.drops = socket.drops,
-                          .overflows = std::min<std::uint64_t>(*overflows, socket.drops),
-                          .deferred = risen.deferred.value_or(0),
-                          .cookies = risen.cookies.value_or(0),
-                          .added = is_full(member.length_before, member.limit) ? 0 : member.length,
-                          .limit = member.limit},
-                         syns_again, before_last_);
-      note_kinds(member, false);
+    if (has_kinds) {
+      refusals.kinds.add(
+          {.drops = has_refused ? socket.drops : std::min<std::uint64_t>(deferred, socket.drops),
+           .overflows = std::min<std::uint64_t>(*overflows, socket.drops),
+           .deferred = deferred,
+           .cookies = risen.cookies.value_or(0),
+           .added = std::exchange(member.filled, false) ? member.length : 0,
+           .limit = member.limit},
+          syns_again, before_last_, has_refused);
+      if (refusals.kinds.is_due(*last_))
+        note_kinds(member);
       continue;
     }
     auto refused = static_cast<std::uint64_t>(std::ceil(share * socket.drops));

@@ -229,6 +229,7 @@ private:
     bool missed = false; ///< missing from the last dump
     bool counted = true;
     bool fell = false;    ///< in the current sample it was accepted from, or it was empty before
+    bool filled = false;  ///< it had room since `refusals` noted kinds
     bool changed = false; ///< it is in changed_members_
     bool hot = false;     ///< at 90 % or more
     bool used = false;    ///< the slot is in use
@@ -312,7 +313,7 @@ private:
   void remove_missing();
   void note_gone(const Member &member);
   void note_lengths(TimePoint before, TimePoint now);
-  bool note_kinds(Member &member, bool quiet);
+  bool note_kinds(Member &member);
   void note_unknown(Member &member);
   Refusals &refusals_of(Member &member);
   void take_refusals(Member &member);

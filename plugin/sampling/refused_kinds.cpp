@@ -26,30 +26,47 @@ RefusedClients::Segments split_refused(const RefusedSums &sums) {
 }
 
 void RefusedKinds::add(const RefusedSums &sums, std::optional<std::uint64_t> syns_again,
-                       TimePoint before) {
+                       TimePoint before, bool has_refused) {
+  sums_.drops += sums.drops;
+  sums_.overflows += sums.overflows;
+  sums_.deferred += sums.deferred;
+  sums_.cookies += sums.cookies;
+  sums_.added = std::max(sums_.added, sums.added);
+  sums_.limit = sums.limit;
+  if (!has_refused)
+    return;
   if (!before_) {
     before_ = before;
-    sums_ = {};
     syns_again_ = syns_again;
   } else if (syns_again_ && syns_again) {
     *syns_again_ += *syns_again;
   } else {
     syns_again_.reset();
   }
-  sums_.drops += sums.drops;
-  sums_.overflows += sums.overflows;
-  sums_.deferred += sums.deferred;
-  sums_.cookies += sums.cookies;
-  sums_.added += sums.added;
-  sums_.limit = sums.limit;
 }
 
-std::optional<RefusedKinds::Split> RefusedKinds::take(TimePoint now, bool quiet) {
-  if (!before_ || (!quiet && now - *before_ < longest_delay))
+bool RefusedKinds::is_due(TimePoint now) const {
+  return before_ && now - *before_ >= longest_delay;
+}
+
+std::optional<RefusedKinds::Split> RefusedKinds::take() {
+  if (!before_)
     return std::nullopt;
-  return Split{.segments = split_refused(sums_),
-               .syns_again = syns_again_,
-               .before = *std::exchange(before_, std::nullopt)};
+  const RefusedClients::Segments all = split_refused(sums_);
+  const Split more{.segments = {.syns = less(all.syns, told_.syns),
+                                .final_acks = 0,
+                                .repeated = 0,
+                                .acks = less(all.acks, told_.acks)},
+                   .syns_again = syns_again_,
+                   .before = *std::exchange(before_, std::nullopt)};
+  told_.syns += more.segments.syns;
+  told_.acks += more.segments.acks;
+  return more;
+}
+
+void RefusedKinds::end_burst() {
+  sums_ = {};
+  told_ = {};
 }
 
 } // namespace backlog

@@ -24,8 +24,9 @@ struct RefusedSums {
 /// which find room first if they are not deferred.
 RefusedClients::Segments split_refused(const RefusedSums &sums);
 
-/// Adds up sums until they are of the same segments: the kernel's counters are read after the
-/// sockets.
+/// Adds up the sums of a burst, the samples in which it fills the queue among them: who is refused
+/// depends on who came before. The kernel's counters are read after the sockets, so that what they
+/// are ahead by is among the drops of a later sample.
 class RefusedKinds {
 public:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -33,20 +34,28 @@ public:
   struct Split {
     RefusedClients::Segments segments;
     std::optional<std::uint64_t> syns_again; ///< see RefusedClients::Sample
-    TimePoint before;                        ///< the sample before the first one added
+    TimePoint before;                        ///< the sample before the first one of them
   };
 
-  void add(const RefusedSums &sums, std::optional<std::uint64_t> syns_again, TimePoint before);
-  /// quiet: sk_drops has not moved since the last sample. Empty if there is nothing, or it is too
-  /// early to know.
-  std::optional<Split> take(TimePoint now, bool quiet);
+  /// has_refused: the queue was full, so that the drops are not of deferred ACKs alone.
+  void add(const RefusedSums &sums, std::optional<std::uint64_t> syns_again, TimePoint before,
+           bool has_refused);
+  /// Whether it is too late to wait for more of the same segments.
+  bool is_due(TimePoint now) const;
+  /// Segments that were added since the last call; empty if none were refused.
+  std::optional<Split> take();
+  /// What comes next is of another burst.
+  void end_burst();
 
   bool has_any() const { return before_.has_value(); }
+  bool is_in_burst() const { return sums_.drops > 0; }
+  bool has_told() const { return told_.syns + told_.acks > 0; }
 
 private:
   std::optional<TimePoint> before_;
-  RefusedSums sums_;
   std::optional<std::uint64_t> syns_again_;
+  RefusedSums sums_; ///< of the burst
+  RefusedClients::Segments told_;
 };
 
 } // namespace backlog

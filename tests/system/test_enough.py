@@ -77,8 +77,8 @@ class EnoughTest(NotificationTest):
         self.check("auto", INCIDENTS)
 
     def test_requests_that_are_refused_again_are_of_the_same_clients(self):
-        for events in ("auto", "off"):
-            self.check(events, [Incident(16, 80, 0, 0.8)], deferred=True)
+        self.check("auto", [Incident(16, 80, 0, 0.8)], deferred=True)
+        self.check("off", [Incident(16, 80, over, 0.8) for over in (0, 0.06, 0.15, 0.3)], deferred=True)
 
     def test_without_events(self):
         self.check("off", INCIDENTS[::3])
