@@ -386,15 +386,15 @@ void ListenerSet::end_sample(TimePoint now, Duration max_weight) {
   if (aggregate_.length > 0)
     aggregate_.window.add(aggregate_.length, aggregate_.full_members > 0, queues_of(aggregate_),
                           weight);
-  note_lengths(before, now);
+  note_lengths(before);
 }
 
 /// Each stay of a queue at 0 is one time between two notes.
-void ListenerSet::note_lengths(TimePoint before, TimePoint now) {
+void ListenerSet::note_lengths(TimePoint before) {
   forget_not_refusing();
   for (const std::uint32_t slot : refusing_members_) {
     Member &member = members_[slot];
-    if (!is_full(member.length, member.limit) && now > member.refusals->unknown_until)
+    if (!is_full(member.length, member.limit) && *last_ > member.refusals->unknown_until)
       member.refusals->unknown_since.reset();
     const bool is_empty = member.length == 0;
     const bool was_empty = std::exchange(member.refusals->was_empty, is_empty);
@@ -407,13 +407,7 @@ void ListenerSet::note_lengths(TimePoint before, TimePoint now) {
       kinds.end_burst();
     if (is_noted || kinds.has_any() || (was_empty && is_empty))
       continue;
-    member.refusals->clients.note({.refused = {},
-                                   .syns_again = std::nullopt,
-                                   .accepted = member.accepted,
-                                   .length = member.length,
-                                   .capacity = member.limit + 1ULL,
-                                   .before = before,
-                                   .now = now});
+    member.refusals->clients.note(look_at(member, before));
   }
 }
 
@@ -422,14 +416,21 @@ bool ListenerSet::note_kinds(Member &member) {
   const auto split = member.refusals->kinds.take();
   if (!split)
     return false;
-  member.refusals->clients.note({.refused = split->segments,
-                                 .syns_again = split->syns_again,
-                                 .accepted = member.accepted,
-                                 .length = member.length,
-                                 .capacity = member.limit + 1ULL,
-                                 .before = split->before,
-                                 .now = *last_});
+  RefusedClients::Sample look = look_at(member, split->before);
+  look.refused = split->segments;
+  look.syns_again = split->syns_again;
+  member.refusals->clients.note(look);
   return true;
+}
+
+RefusedClients::Sample ListenerSet::look_at(const Member &member, TimePoint before) const {
+  return {.refused = {},
+          .syns_again = std::nullopt,
+          .accepted = member.accepted,
+          .length = member.length,
+          .capacity = member.limit + 1ULL,
+          .before = before,
+          .now = *last_};
 }
 
 void ListenerSet::forget_not_refusing() {
@@ -536,12 +537,10 @@ void ListenerSet::note_refused(Risen risen) {
       note_unknown(member);
       continue;
     }
-    refusals.clients.note({.refused = segments,
-                           .syns_again = syns_again,
-                           .length = member.length,
-                           .capacity = member.limit + 1ULL,
-                           .before = before_last_,
-                           .now = *last_});
+    RefusedClients::Sample look = look_at(member, before_last_);
+    look.refused = segments;
+    look.syns_again = syns_again;
+    refusals.clients.note(look);
   }
 }
 

@@ -312,8 +312,10 @@ private:
   void remove(Member &member);
   void remove_missing();
   void note_gone(const Member &member);
-  void note_lengths(TimePoint before, TimePoint now);
+  void note_lengths(TimePoint before);
   bool note_kinds(Member &member);
+  /// The queue at the last sample, without refused segments.
+  RefusedClients::Sample look_at(const Member &member, TimePoint before) const;
   void note_unknown(Member &member);
   Refusals &refusals_of(Member &member);
   void take_refusals(Member &member);
