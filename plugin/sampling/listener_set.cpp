@@ -58,6 +58,8 @@ void ListenerSet::begin_sample() {
   gone_sockets_.clear();
   gone_members_.clear();
   if (!std::exchange(broken_off_, false)) {
+    if (drops_moved_.empty())
+      more_overflows_ = 0;
     drops_moved_.clear();
     moved_since_ = sample_;
   }

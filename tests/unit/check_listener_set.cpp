@@ -1117,6 +1117,26 @@ START_TEST(acks_that_come_again_are_of_the_same_clients) {
 }
 END_TEST
 
+// The counter is read after the sockets. What it is ahead by is of the next sample, or of a
+// listener that nobody sees.
+START_TEST(overflows_that_were_counted_early_are_of_the_next_sample) {
+  for (const bool is_quiet : {false, true}) {
+    Observed observed;
+    observed.sample({{1, "a"}, {2, "b"}});
+    observed.sample({{1, "a", 11, 10, 4}, {2, "b"}});
+    observed.set.note_refused({.overflows = 20});
+    if (is_quiet)
+      observed.sample({{1, "a", 11, 10, 4}, {2, "b"}});
+    observed.sample({{1, "a", 11, 10, 4}, {2, "b", 11, 10, 16}});
+    observed.set.note_refused({.overflows = 8});
+    for (int i = 0; i < 2; ++i)
+      observed.sample({{1, "a", 11, 10, 4}, {2, "b", 11, 10, 16}}, 400ms);
+    const std::uint64_t refused = is_quiet ? 8 : 16; // ACKs, which are freed, or SYNs
+    ck_assert_uint_eq(observed.harvest().at("b").unlimited_peak.value_or(0), 11 + refused);
+  }
+}
+END_TEST
+
 START_TEST(a_peak_is_compared_with_the_limit_of_its_time) {
   const struct {
     const char *what;
@@ -1294,5 +1314,6 @@ int main() {
       beyond_the_room_come_those_with_clients_and_those_with_a_name,
       sets_share_a_room_until_they_go, whom_each_member_refused,
       acks_that_come_again_are_of_the_same_clients,
+      overflows_that_were_counted_early_are_of_the_next_sample,
       refused_ones_are_accepted_while_the_queue_is_empty);
 }
