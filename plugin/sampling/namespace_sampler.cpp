@@ -128,7 +128,7 @@ void NamespaceSampler::take_tcp_sample(Duration max_weight, bool at_harvest) {
   if (!tcp_failure_) {
     drops_.sample(tcp_.drops_moved(), tcp_.members_changed(), listen_counters(),
                   {.gone = tcp_.gone_sockets(), .some_missing = tcp_.has_missed()});
-    note_refused();
+    note_refused(at_harvest);
     forget_gone_tcp();
   } else if (at_harvest && drops_.has_baseline()) {
     drops_.sample({}, true, listen_counters());
@@ -142,7 +142,7 @@ void NamespaceSampler::take_tcp_dump(Duration max_weight) {
   tcp_.end_sample(std::chrono::steady_clock::now(), max_weight);
   drops_.sample(tcp_.drops_moved(), tcp_.members_changed(), listen_counters(),
                 {.gone = tcp_.gone_sockets(), .some_missing = tcp_.has_missed()});
-  note_refused();
+  note_refused(false);
   forget_gone_tcp();
 }
 
@@ -154,23 +154,26 @@ std::optional<ListenCounters> NamespaceSampler::listen_counters() const {
 }
 
 /// The counters may have risen since the sockets were read: without drops they are compared with
-/// those of a later sample.
-void NamespaceSampler::note_refused() {
+/// those of a later sample. What rose before the last harvest is of no drops yet to come.
+void NamespaceSampler::note_refused(bool at_harvest) {
   const bool any_drops = !tcp_.drops_moved().empty();
-  const auto rise = [this, any_drops](Counter counter, std::optional<std::uint64_t> &before) {
+  const auto rise = [&](Counter counter, std::optional<std::uint64_t> ListenerSet::Risen::*field) {
+    std::optional<std::uint64_t> &before = risen_before_.*field;
     const std::optional<std::uint64_t> now = counters_ ? (*counters_)[counter] : std::nullopt;
     const bool is_known = now && before && *now >= *before;
     const std::optional<std::uint64_t> risen =
         is_known ? std::optional(*now - *before) : std::nullopt;
     if (now && (any_drops || !before))
       before = now;
+    if (now && at_harvest)
+      before = std::max(before, std::exchange(risen_until_harvest_.*field, now));
     return risen;
   };
   const ListenerSet::Risen risen{
-      .overflows = rise(Counter::ListenOverflows, risen_before_.overflows),
-      .syns_again = rise(Counter::TCPSynRetrans, risen_before_.syns_again),
-      .deferred = rise(Counter::TCPDeferAcceptDrop, risen_before_.deferred),
-      .cookies = rise(Counter::SyncookiesRecv, risen_before_.cookies)};
+      .overflows = rise(Counter::ListenOverflows, &ListenerSet::Risen::overflows),
+      .syns_again = rise(Counter::TCPSynRetrans, &ListenerSet::Risen::syns_again),
+      .deferred = rise(Counter::TCPDeferAcceptDrop, &ListenerSet::Risen::deferred),
+      .cookies = rise(Counter::SyncookiesRecv, &ListenerSet::Risen::cookies)};
   if (any_drops)
     tcp_.note_refused(risen);
 }

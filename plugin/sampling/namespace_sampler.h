@@ -100,7 +100,7 @@ private:
   bool is_unstable(const ListenerIdentity &identity, Duration listening_for) const;
   bool is_named(const ListenerIdentity &identity) const;
   void read_local_ports();
-  void note_refused();
+  void note_refused(bool at_harvest);
   FamilyHarvest harvest_tcp();
   FamilyHarvest harvest_unix();
 
@@ -129,6 +129,7 @@ private:
   ListenCounters unlisted_;          ///< drops in this interval of listeners that it does not list
   ListenCounters unlisted_unstable_; ///< the part of unlisted_ that belongs to the aggregate
   ListenerSet::Risen risen_before_;  ///< the counters, as they were last noted
+  ListenerSet::Risen risen_until_harvest_; ///< the last one
   BootClock::time_point began_ = BootClock::now();
   std::optional<NetCounters> counters_; ///< from the last sample of a harvest
   Duration unix_harvest_cost_{0};

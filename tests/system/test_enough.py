@@ -83,6 +83,21 @@ class EnoughTest(NotificationTest):
     def test_without_events(self):
         self.check("off", INCIDENTS[::3])
 
+    def test_cookies_of_an_earlier_time_are_not_of_the_refused(self):
+        collectd = self.started("Events off\nValues full\nSamplerBudget 10", interval=1)
+        self.set_sysctl("net.ipv4.tcp_syncookies", 2)  # for each client
+        before = self.listener(limit=128)
+        for _ in range(80):
+            before.connect()
+        wait_until(lambda: before.length == 80, what="all in the queue")
+        self.set_sysctl("net.ipv4.tcp_syncookies", 1)
+        collectd.wait_for_intervals(3)
+        before.close()
+        incident = Incident(16, 50, 0, 1.6)
+        told = self.told_limit(collectd, self.meet(collectd, incident))
+        self.assertGreaterEqual(told, incident.clients - 1)
+        self.assertLessEqual(told, 1.1 * incident.clients)
+
     def test_the_limit_that_is_told_holds_the_same_again(self):
         collectd = self.started(None, interval=1)
         incident = Incident(16, 80, 1.2, 1.4)
