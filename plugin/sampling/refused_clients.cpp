@@ -69,6 +69,7 @@ void RefusedClients::note(const Sample &sample) {
   if (sample.length < sample.capacity || sample.length < last_length_ || sample.accepted)
     last_room_ = sample.now;
   end_groups(sample.before);
+  const std::uint64_t length_before = last_length_;
   note_length(sample);
   note_syns(sample, sample.refused.syns + note_acks(sample));
   note_connected(sample);
@@ -89,6 +90,16 @@ void RefusedClients::note(const Sample &sample) {
   unlimited_peak_ = std::max(unlimited_peak_, unlimited_length_);
   if (acks_)
     end_acks(sample.now, most + static_cast<std::uint64_t>(more));
+  if (sample.length == 0)
+    note_emptied(sample, was_full ? std::max(length_before, sample.capacity) : length_before);
+}
+
+/// Those that were in the queue have left in this sample. For the rest of the time, of which half
+/// may have been before they came, others would have been accepted as fast.
+void RefusedClients::note_emptied(const Sample &sample, std::uint64_t left) {
+  const std::chrono::duration<double> apart = sample.now - sample.before;
+  const double more = apart.count() * accepted_per_second_ - static_cast<double>(left);
+  forget_accepted(std::max(0.0, more / 2));
 }
 
 template <class Use>

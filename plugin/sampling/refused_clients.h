@@ -86,6 +86,7 @@ private:
   /// now without them.
   void end_acks(TimePoint now, std::uint64_t others);
   void note_length(const Sample &sample);
+  void note_emptied(const Sample &sample, std::uint64_t left);
   void forget_accepted(double clients);
   /// Forgets clients that were due before, or expects them later.
   void end_groups(TimePoint time);
