@@ -1,11 +1,21 @@
 #include "queue_runs.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace backlog {
 
 using Duration = QueueRuns::Duration;
+
+namespace {
+
+/// What takes no longer is no row of clients of which each is waited for.
+constexpr std::chrono::milliseconds at_once{100};
+
+double seconds(Duration time) { return std::chrono::duration<double>(time).count(); }
+
+} // namespace
 
 void RunClock::advance(std::uint64_t length, bool full, TimePoint before, TimePoint now,
                        std::optional<std::uint64_t> accepted, Duration unseen) {
@@ -19,6 +29,7 @@ void RunClock::advance(std::uint64_t length, bool full, TimePoint before, TimePo
     pause_end_.reset();
     of_all_.reset();
     of_all_when_quiet_.reset();
+    of_all_when_untouched_.reset();
     unseen_ = Duration(0);
   }
   waited_ += static_cast<double>(std::min(length, length_)) *
@@ -55,6 +66,7 @@ void RunClock::note_unseen(Duration unseen, TimePoint now) {
   unseen_until_ = now;
   untouched_since_ = now;
   untouched_full_ = false;
+  of_all_when_untouched_.reset();
 }
 
 /// What is seen of a run afterwards shows its cause, if it is long enough.
@@ -73,6 +85,10 @@ void RunClock::note_accepts_of_all(std::int64_t of_all, TimePoint before, TimePo
     end_pause_if_drained(before, now);
   if (first_full_)
     note_full();
+  if (!of_all_when_untouched_) {
+    of_all_when_untouched_ = of_all;
+    untouched_of_all_since_ = now;
+  }
   if (of_all_when_quiet_ &&
       4 * (of_all - *of_all_when_quiet_) <= static_cast<std::int64_t>(full_length_))
     return;
@@ -88,9 +104,15 @@ void RunClock::note_accepts(std::uint64_t accepted, TimePoint before, TimePoint 
     pause_end_ = now;
     accepted_since_pause_ = 0;
     of_all_before_pause_end_ = of_all_then || !is_quiet ? of_all_then : of_all_;
+    of_all_per_second_in_pause_.reset();
+    if (of_all_ && of_all_when_untouched_ && before > untouched_of_all_since_)
+      of_all_per_second_in_pause_ = static_cast<double>(*of_all_ - *of_all_when_untouched_) /
+                                    seconds(before - untouched_of_all_since_);
+    of_all_at_pause_end_ = of_all_;
   }
   untouched_since_ = now;
   untouched_full_ = false;
+  of_all_when_untouched_.reset();
   accepted_since_pause_ += accepted;
   if (pause_end_)
     end_pause_if_drained(before, now);
@@ -101,7 +123,7 @@ void RunClock::end_pause_if_drained(TimePoint before, TimePoint now) {
       !are_most(of_all_before_pause_end_))
     return;
   // The samples from here on are another run, even if the queue is never seen empty.
-  if (now - *pause_end_ <= drained_within) {
+  if (now - *pause_end_ <= drained_within && !goes_on_as_in_pause(now)) {
     longest_pause_ = std::max(longest_pause_, pause_);
     end_run(before);
     first_ = now;
@@ -123,6 +145,19 @@ Duration RunClock::quiet_for(TimePoint now) const {
 bool RunClock::are_most(const std::optional<std::int64_t> &of_all_then) const {
   return of_all_then && of_all_ &&
          4 * (*of_all_ - *of_all_then) >= 3 * static_cast<std::int64_t>(full_length_);
+}
+
+/// Whether as many are accepted from all queues since the pause as in it: a queue that is full
+/// again before each look is not seen to fall, though it is accepted from. Beside busy ones nobody
+/// knows.
+bool RunClock::goes_on_as_in_pause(TimePoint now) const {
+  const Duration since = now - *pause_end_;
+  if (since < at_once || !of_all_per_second_in_pause_)
+    return false;
+  const auto accepted = static_cast<double>(*of_all_ - *of_all_at_pause_end_);
+  const double expected = *of_all_per_second_in_pause_ * seconds(since);
+  const double by_chance = std::sqrt(std::max(0.0, expected));
+  return 2 * (accepted - expected + by_chance) < static_cast<double>(full_length_);
 }
 
 void RunClock::end_run(TimePoint before) {

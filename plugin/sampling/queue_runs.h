@@ -92,6 +92,7 @@ private:
   QueueRuns::Duration untouched_for(TimePoint now) const;
   QueueRuns::Duration quiet_for(TimePoint now) const;
   bool are_most(const std::optional<std::int64_t> &of_all_then) const;
+  bool goes_on_as_in_pause(TimePoint now) const;
 
   std::uint64_t length_ = 0;            ///< in the last sample
   double waited_ = 0;                   ///< in this interval
@@ -108,6 +109,10 @@ private:
   std::optional<std::int64_t> of_all_;     ///< last value that note_accepts_of_all() got in the run
   std::optional<std::int64_t> of_all_when_quiet_; ///< value at quiet_since_
   TimePoint quiet_since_; ///< since then hardly anything was accepted from any queue
+  std::optional<std::int64_t> of_all_when_untouched_; ///< first value since untouched_since_
+  TimePoint untouched_of_all_since_;                  ///< sample with that value
+  std::optional<double> of_all_per_second_in_pause_;
+  std::optional<std::int64_t> of_all_at_pause_end_;
   std::optional<std::int64_t> of_all_before_pause_end_;
   QueueRuns::Duration unseen_{0};           ///< longest of the run, and before or after it
   TimePoint unseen_until_;                  ///< end of the last of them

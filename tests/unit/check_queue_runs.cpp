@@ -338,6 +338,49 @@ START_TEST(others_that_accept_are_no_batch) {
 }
 END_TEST
 
+// A queue of nine that each look finds full for 0.7 s, and then one shorter after each accept.
+START_TEST(a_server_that_goes_on_as_before_has_not_paused) {
+  const struct {
+    const char *what = "";
+    int own_unseen = 0; ///< accepted in each 100 ms of the first 0.7 s
+    int others = 0;     ///< accepted from other queues in each 100 ms
+    std::chrono::milliseconds apart{};
+    std::chrono::milliseconds pause{};
+  } cases[] = {
+      {"none of its accepts was seen", 1, 0, 100ms, 0ms},
+      {"none was seen, beside a few others", 1, 1, 100ms, 0ms},
+      {"none was seen, beside so many that nobody knows", 1, 20, 100ms, 690ms},
+      {"nobody was accepted", 0, 0, 100ms, 690ms},
+      {"nobody was accepted, beside others", 0, 20, 100ms, 690ms},
+      {"somebody may have been, but then many are at once", 1, 0, 10ms, 690ms},
+  };
+  for (const auto &c : cases) {
+    RunClock clock;
+    RunClock::TimePoint now{};
+    std::int64_t of_all = 1000;
+    const auto sample = [&](std::uint64_t length) {
+      clock.advance(length, length == 9, now, now + 10ms);
+      now += 10ms;
+      if (now.time_since_epoch() % 100ms == 0ms)
+        of_all += c.others;
+      clock.note_accepts_of_all(of_all, now - 10ms, now);
+    };
+    for (int i = 1; i <= 70; ++i) {
+      of_all += i % 10 == 5 ? c.own_unseen : 0;
+      sample(9);
+    }
+    for (int accept = 0; accept < 9; ++accept) {
+      ++of_all;
+      sample(8);
+      do
+        sample(9);
+      while (now.time_since_epoch() % c.apart != 0ms);
+    }
+    ck_assert_msg(clock.end_interval(now).longest_pause == c.pause, "%s", c.what);
+  }
+}
+END_TEST
+
 START_TEST(what_two_samples_saw_has_waited) {
   RunClock clock;
   RunClock::TimePoint now{};
@@ -424,11 +467,11 @@ START_TEST(what_nobody_looked_at_is_told) {
 END_TEST
 
 int main() {
-  return run_tests("queue_runs", runs_of_a_queue, a_drained_queue_that_is_full_again_at_once,
-                   a_queue_that_is_accepted_from_has_no_pause, what_is_a_batch,
-                   others_are_accepted_from_in_a_pause,
-                   the_first_of_a_batch_is_seen_before_the_others,
-                   a_queue_that_is_not_full_has_no_full_run,
-                   what_all_queues_are_accepted_from_shows_a_batch, others_that_accept_are_no_batch,
-                   what_two_samples_saw_has_waited, what_nobody_looked_at_is_told);
+  return run_tests(
+      "queue_runs", runs_of_a_queue, a_drained_queue_that_is_full_again_at_once,
+      a_queue_that_is_accepted_from_has_no_pause, what_is_a_batch,
+      others_are_accepted_from_in_a_pause, the_first_of_a_batch_is_seen_before_the_others,
+      a_queue_that_is_not_full_has_no_full_run, what_all_queues_are_accepted_from_shows_a_batch,
+      others_that_accept_are_no_batch, a_server_that_goes_on_as_before_has_not_paused,
+      what_two_samples_saw_has_waited, what_nobody_looked_at_is_told);
 }
