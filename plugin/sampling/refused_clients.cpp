@@ -149,10 +149,14 @@ void RefusedClients::note_connected(const Sample &sample) {
     connected_since_ = sample.before;
   if (sample.refused.final_acks + sample.refused.repeated + sample.refused.acks > 0)
     connected_seen_ = sample.now;
-  // The SYN that was refused before has found room this time, but not the ACK.
-  const std::uint64_t newcomers = take_due(sample.refused.final_acks, sample.now,
-                                           [&](const Group &due) { connected_ += due.excess; });
+  connect_due(sample.refused.final_acks, sample.now);
+}
+
+std::uint64_t RefusedClients::connect_due(std::uint64_t clients, TimePoint now) {
+  const std::uint64_t newcomers =
+      take_due(clients, now, [this](const Group &due) { connected_ += due.excess; });
   connected_ += static_cast<double>(newcomers);
+  return newcomers;
 }
 
 std::uint64_t RefusedClients::note_acks(const Sample &sample) {
@@ -183,8 +187,8 @@ void RefusedClients::end_acks(TimePoint now, std::uint64_t others) {
     acks_->others_peak = std::max(acks_->others_peak, others);
     if (has_room || now - acks_->from > repeated_until) {
       const std::uint64_t clients = std::max(acks_->again, acks_->first - acks_->again);
-      unlimited_peak_ = std::max(unlimited_peak_, acks_->others_peak + clients);
-      connected_ += static_cast<double>(clients);
+      const std::uint64_t newcomers = connect_due(clients, now);
+      unlimited_peak_ = std::max(unlimited_peak_, acks_->others_peak + newcomers);
       acks_->is_resolved = true;
     }
   }

@@ -80,6 +80,9 @@ private:
   template <class Use> std::uint64_t take_due(std::uint64_t segments, TimePoint now, Use use);
   void note_syns(const Sample &sample, std::uint64_t syns);
   void note_connected(const Sample &sample);
+  /// Of clients whose ACK was refused, those that are due have found room for their SYN this time.
+  /// Returns how many are others.
+  std::uint64_t connect_due(std::uint64_t clients, TimePoint now);
   /// Returns how many of the segments cannot be ACKs, or anything behind them.
   std::uint64_t note_acks(const Sample &sample);
   /// Finds out how many clients it were, once that is known. others: how long the queue would be

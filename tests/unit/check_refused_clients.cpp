@@ -244,6 +244,10 @@ std::vector<Case> cases() {
       {.name = "data alone, which comes again",
        .samples = {{10ms, {.acks = 20}, 9}, {220ms, {.acks = 20}, 9}, {400ms, {}, 0}},
        .unlimited_peak = 29},
+      {.name = "ACKs, of whom some were refused at their SYN before",
+       .samples =
+           {{10ms, {.syns = 20}, 9}, {20ms, {}, 0}, {1010ms, {}, 0}, {1020ms, {.acks = 45}, 0}},
+       .unlimited_peak = 34},
       {.name = "ACKs alone, of which none comes again",
        .samples = {{10ms, {.acks = 20}, 9}, {400ms, {}, 9}},
        .unlimited_peak = 29},
