@@ -62,14 +62,17 @@ class EnoughTest(NotificationTest):
             return limits[-1] if limits else None
         return collectd.wait(find, 20, "what would have been enough")
 
+    def assert_told(self, collectd, incident, listener):
+        told = self.told_limit(collectd, listener)
+        self.assertGreaterEqual(told, incident.clients - 1)
+        self.assertLessEqual(told, 1.1 * incident.clients)
+
     def check(self, events, incidents, deferred=False):
         collectd = self.started(f"Events {events}\nValues full\nSamplerBudget 10", interval=1)
         for incident in incidents:
             with self.subTest(incident=incident, events=events):
                 listener = self.meet(collectd, incident, deferred=deferred)
-                told = self.told_limit(collectd, listener)
-                self.assertGreaterEqual(told, incident.clients - 1)
-                self.assertLessEqual(told, 1.1 * incident.clients)
+                self.assert_told(collectd, incident, listener)
                 collectd.wait(lambda name=listener.name: collectd.values(name, "queue_length-enough"), what="its value")
                 listener.close()
 
@@ -94,9 +97,7 @@ class EnoughTest(NotificationTest):
         collectd.wait_for_intervals(3)
         before.close()
         incident = Incident(16, 50, 0, 1.6)
-        told = self.told_limit(collectd, self.meet(collectd, incident))
-        self.assertGreaterEqual(told, incident.clients - 1)
-        self.assertLessEqual(told, 1.1 * incident.clients)
+        self.assert_told(collectd, incident, self.meet(collectd, incident))
 
     def test_the_limit_that_is_told_holds_the_same_again(self):
         collectd = self.started(None, interval=1)
