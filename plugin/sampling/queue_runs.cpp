@@ -32,8 +32,7 @@ void RunClock::advance(std::uint64_t length, bool full, TimePoint before, TimePo
     of_all_when_untouched_.reset();
     unseen_ = Duration(0);
   }
-  waited_ += static_cast<double>(std::min(length, length_)) *
-             std::chrono::duration<double>(now - before).count();
+  waited_ += static_cast<double>(std::min(length, length_)) * seconds(now - before);
   const std::uint64_t fallen = length < length_ ? length_ - length : 0;
   length_ = length;
   if (fallen > 0 || accepted.value_or(0) > 0)
