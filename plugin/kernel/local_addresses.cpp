@@ -1,33 +1,17 @@
 #include "local_addresses.h"
 
-#include "sock_diag.h"
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
-#include <memory>
 #include <span>
 #include <sys/socket.h>
-#include <sys/time.h>
+#include <utility>
 
 namespace backlog {
-
-namespace {
-
-constexpr std::size_t buffer_bytes = 32768;
-constexpr timeval answer_timeout{.tv_sec = 1, .tv_usec = 0};
-constexpr std::uint32_t sequence = 1;
-
-struct Close {
-  void operator()(mnl_socket *socket) const { mnl_socket_close(socket); }
-};
-
-} // namespace
 
 std::optional<TcpAddress> parse_local_address(const nlmsghdr &message) {
   constexpr std::size_t head = MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(ifaddrmsg));
@@ -62,44 +46,23 @@ std::optional<TcpAddress> parse_local_address(const nlmsghdr &message) {
 }
 
 Failure read_local_addresses(FunctionRef<void(const TcpAddress &)> sink,
-                             std::vector<std::byte> &buffer) {
-  const std::unique_ptr<mnl_socket, Close> socket(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
-  if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0)
-    return Error{errno, "open rtnetlink socket"};
-  const int descriptor = mnl_socket_get_fd(socket.get());
-  if (setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &answer_timeout, sizeof answer_timeout) < 0)
-    return Error{errno, "set timeout of rtnetlink socket"};
-
+                             NetlinkSocket::Buffer &buffer) {
+  auto socket =
+      NetlinkSocket::open({.number = NETLINK_ROUTE, .name = "rtnetlink"}, std::move(buffer));
+  if (!socket)
+    return socket.error();
   alignas(nlmsghdr) std::array<char, MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(ifaddrmsg))>
       request_bytes{};
   nlmsghdr *request = mnl_nlmsg_put_header(request_bytes.data());
   mnl_nlmsg_put_extra_header(request, sizeof(ifaddrmsg)); // zeroed: AF_UNSPEC, both families
   request->nlmsg_type = RTM_GETADDR;
-  request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-  request->nlmsg_seq = sequence;
-  while (mnl_socket_sendto(socket.get(), request, request->nlmsg_len) < 0)
-    if (errno != EINTR)
-      return Error{errno, "send rtnetlink request"};
-
-  buffer.resize(buffer_bytes);
-  const DumpReader reader(sequence, mnl_socket_get_portid(socket.get()));
   const auto pass = [&](const nlmsghdr &message) {
     if (const auto address = parse_local_address(message))
       sink(*address);
   };
-  for (;;) {
-    const ssize_t length = mnl_socket_recvfrom(socket.get(), buffer.data(), buffer.size());
-    if (length < 0 && errno == EINTR)
-      continue;
-    if (length < 0)
-      return Error{errno == EAGAIN ? ETIMEDOUT : errno, "receive rtnetlink answer"};
-    const auto progress =
-        reader.take(std::span(buffer.data(), static_cast<std::size_t>(length)), pass);
-    if (!progress)
-      return progress.error();
-    if (*progress == DumpReader::Progress::done)
-      return std::nullopt;
-  }
+  Failure failure = socket->dump(*request, pass);
+  buffer = socket->take_buffer();
+  return failure;
 }
 
 } // namespace backlog

@@ -2,11 +2,10 @@
 
 #include "function_ref.h"
 #include "listener_address.h"
+#include "netlink_socket.h"
 #include "result.h"
 
-#include <cstddef>
 #include <optional>
-#include <vector>
 
 struct nlmsghdr;
 
@@ -17,7 +16,7 @@ namespace backlog {
 /// net/ipv6/addrconf.c). After an error the addresses passed so far are incomplete. buffer: memory
 /// that the next call can use again.
 Failure read_local_addresses(FunctionRef<void(const TcpAddress &)> sink,
-                             std::vector<std::byte> &buffer);
+                             NetlinkSocket::Buffer &buffer);
 
 /// Parses an RTM_NEWADDR message; empty if it is something else or damaged.
 std::optional<TcpAddress> parse_local_address(const nlmsghdr &message);

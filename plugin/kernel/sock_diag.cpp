@@ -12,18 +12,13 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 
 namespace backlog {
 
 namespace {
 
-// netlink_recvmsg() limits the datagrams of a dump to 32 KiB, whatever the buffer.
-constexpr std::size_t dump_buffer_bytes = 32768;
-constexpr timeval answer_timeout{.tv_sec = 1, .tv_usec = 0};
 constexpr std::uint32_t listen_only = 1U << TCP_LISTEN;
 constexpr std::uint8_t with_memory = 1U << (INET_DIAG_SKMEMINFO - 1);
-constexpr int highest_errno = 4095;    // MAX_ERRNO in include/linux/err.h
 constexpr std::size_t drops_index = 8; // SK_MEMINFO_DROPS, since Linux 4.7
 // The kernel compares each connection with one port after another, about 5 ns each; describing a
 // connection takes 700 ns.
@@ -126,22 +121,6 @@ void take_attribute(int type, Payload payload, TcpListener &listener) {
   }
 }
 
-/// Reads the error at the start of NLMSG_ERROR and NLMSG_DONE, a negative errno or 0 for success.
-Failure control_result(const nlmsghdr &message) {
-  int result = 0;
-  if (mnl_nlmsg_get_payload_len(&message) < sizeof result) {
-    if (message.nlmsg_type == NLMSG_DONE)
-      return std::nullopt;
-    return Error{EBADMSG, "read sock_diag error"};
-  }
-  std::memcpy(&result, mnl_nlmsg_get_payload(&message), sizeof result);
-  if (result >= 0)
-    return std::nullopt;
-  if (result < -highest_errno)
-    return Error{EBADMSG, "read sock_diag error"};
-  return Error{-result, "dump sockets by sock_diag"};
-}
-
 /// A request, zeroed apart from its type, with room for a filter.
 template <class Body> class RequestBuffer {
 public:
@@ -202,31 +181,6 @@ Failure parsed(Parse parse, const Sink &sink, Dump dump) {
 }
 
 } // namespace
-
-Result<DumpReader::Progress> DumpReader::take(std::span<const std::byte> datagram,
-                                              Sink sink) const {
-  // Not mnl_nlmsg_ok(), which treats a length of 2^31 and more as negative and accepts it.
-  while (!datagram.empty()) {
-    const auto *message = reinterpret_cast<const nlmsghdr *>(datagram.data());
-    if (datagram.size() < sizeof *message || message->nlmsg_len < sizeof *message ||
-        message->nlmsg_len > datagram.size())
-      return damaged_message();
-    if (message->nlmsg_seq != sequence_ || message->nlmsg_pid != port_id_)
-      return Error{EPROTO, "match sock_diag answer to request"};
-    if ((message->nlmsg_flags & NLM_F_DUMP_INTR) != 0)
-      return Error{EINTR, "dump sockets by sock_diag"};
-    if (message->nlmsg_type == NLMSG_DONE || message->nlmsg_type == NLMSG_ERROR) {
-      if (const Failure failure = control_result(*message))
-        return *failure;
-      return Progress::done;
-    }
-    if (message->nlmsg_type >= NLMSG_MIN_TYPE)
-      sink(*message);
-    datagram = datagram.subspan(
-        std::min(datagram.size(), std::size_t{NLMSG_ALIGN(std::size_t{message->nlmsg_len})}));
-  }
-  return Progress::more;
-}
 
 Result<TcpListener> parse_tcp_listener(const nlmsghdr &message) {
   const auto *entry = entry_of<inet_diag_msg>(message);
@@ -356,29 +310,12 @@ Result<std::optional<std::uint32_t>> parse_tcp_end(const nlmsghdr &message, cons
   return std::optional(entry->idiag_inode);
 }
 
-void SockDiag::Close::operator()(mnl_socket *socket) const { mnl_socket_close(socket); }
-
-SockDiag::SockDiag(mnl_socket *socket, Buffer buffer)
-    : socket_(socket), buffer_(std::move(buffer)) {
-  buffer_.resize(dump_buffer_bytes);
-}
-
-Result<SockDiag> SockDiag::open(Buffer buffer) {
-  mnl_socket *socket = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
-  if (socket == nullptr)
-    return Error{errno, "open sock_diag socket"};
-  SockDiag diag(socket, std::move(buffer));
-  if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0)
-    return Error{errno, "bind sock_diag socket"};
-  if (setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_RCVTIMEO, &answer_timeout,
-                 sizeof answer_timeout) < 0)
-    return Error{errno, "set timeout of sock_diag socket"};
-  // The kernel makes the first datagram of a dump inside sendmsg(), no larger than the previous
-  // receive asked for. One receive with the full buffer tells it the size.
-  if (recv(mnl_socket_get_fd(socket), diag.buffer_.data(), diag.buffer_.size(), MSG_DONTWAIT) < 0 &&
-      errno != EAGAIN)
-    return Error{errno, "receive from sock_diag socket"};
-  return diag;
+Result<SockDiag> SockDiag::open(NetlinkSocket::Buffer buffer) {
+  Result<NetlinkSocket> socket =
+      NetlinkSocket::open({.number = NETLINK_SOCK_DIAG, .name = "sock_diag"}, std::move(buffer));
+  if (!socket)
+    return socket.error();
+  return SockDiag(std::move(*socket));
 }
 
 Failure SockDiag::dump_tcp_listeners(TcpSink sink) {
@@ -417,7 +354,7 @@ Failure SockDiag::dump_unix_listeners(UnixSink sink) {
     request.body().udiag_states = listen_only;
     // UDIAG_SHOW_ICONS would cut the whole dump short at a queue with thousands of clients.
     request.body().udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_RQLEN;
-    return dump(request.header(), each);
+    return socket_.dump(request.header(), each);
   });
 }
 
@@ -427,11 +364,11 @@ Result<UnixPeers> SockDiag::unix_peers(std::uint32_t inode, std::uint64_t cookie
   request.body().udiag_ino = inode;
   request.body().udiag_show = UDIAG_SHOW_ICONS;
   put_cookie(cookie, request.body().udiag_cookie);
-  if (const Failure failure = send(request.header(), 0))
+  if (const Failure failure = socket_.send(request.header(), 0))
     return *failure;
   Result<UnixPeers> peers = damaged_message();
   const auto take = [&](const nlmsghdr &message) { peers = parse_unix_peers(message); };
-  const auto progress = receive(reader(), DumpReader::Sink(take));
+  const auto progress = socket_.receive(take);
   if (progress)
     return peers;
   // unix_diag_get_exact() has room for about 1900 clients, one datagram of a dump for 8000.
@@ -452,7 +389,7 @@ Result<UnixPeers> SockDiag::unix_peers_by_dump(std::uint64_t cookie) {
     if (entry != nullptr && cookie_of(entry->udiag_cookie) == cookie)
       peers = parse_unix_peers(message);
   };
-  if (const Failure failure = dump(request.header(), take))
+  if (const Failure failure = socket_.dump(request.header(), take))
     return *failure;
   return peers;
 }
@@ -470,13 +407,13 @@ Result<std::optional<std::uint32_t>> SockDiag::find_tcp_end(const TcpAddress &lo
   put_address(remote.unmapped(), body.id.idiag_dst, body.id.idiag_dport);
   body.id.idiag_if = local.device;
   body.id.idiag_cookie[0] = body.id.idiag_cookie[1] = no_cookie;
-  if (const Failure failure = send(request.header(), 0))
+  if (const Failure failure = socket_.send(request.header(), 0))
     return *failure;
   Result<std::optional<std::uint32_t>> end = damaged_message();
   const auto take = [&](const nlmsghdr &message) {
     end = parse_tcp_end(message, local, remote, what);
   };
-  const auto progress = receive(reader(), DumpReader::Sink(take));
+  const auto progress = socket_.receive(take);
   if (progress)
     return end;
   if (progress.error().code == ENOENT)
@@ -508,7 +445,7 @@ Failure SockDiag::dump_tcp_both_families(TcpQuery query, DumpReader::Sink sink) 
   request.body().idiag_states = query.states;
   request.body().idiag_ext = query.extensions;
   put_port_filter(request.header(), query.ports);
-  return dump(request.header(), sink);
+  return socket_.dump(request.header(), sink);
 }
 
 Failure SockDiag::dump_tcp_family(int family, TcpQuery query, DumpReader::Sink sink) {
@@ -518,53 +455,7 @@ Failure SockDiag::dump_tcp_family(int family, TcpQuery query, DumpReader::Sink s
   request.body().idiag_states = query.states;
   request.body().idiag_ext = query.extensions;
   put_port_filter(request.header(), query.ports);
-  return dump(request.header(), sink);
-}
-
-Failure SockDiag::dump(nlmsghdr &request, DumpReader::Sink sink) {
-  if (Failure failure = send(request, NLM_F_DUMP))
-    return failure;
-  const DumpReader answer = reader();
-  for (;;) {
-    const auto progress = receive(answer, sink);
-    if (!progress)
-      return progress.error();
-    if (*progress == DumpReader::Progress::done)
-      return std::nullopt;
-  }
-}
-
-Failure SockDiag::send(nlmsghdr &request, std::uint16_t flags) {
-  request.nlmsg_flags = NLM_F_REQUEST | flags;
-  request.nlmsg_seq = ++sequence_;
-  while (mnl_socket_sendto(socket_.get(), &request, request.nlmsg_len) < 0)
-    if (errno != EINTR)
-      return Error{errno, "send sock_diag request"};
-  return std::nullopt;
-}
-
-DumpReader SockDiag::reader() const { return {sequence_, mnl_socket_get_portid(socket_.get())}; }
-
-Result<DumpReader::Progress> SockDiag::receive(const DumpReader &reader, DumpReader::Sink sink) {
-  for (;;) {
-    sockaddr_nl sender{};
-    iovec part{.iov_base = buffer_.data(), .iov_len = buffer_.size()};
-    msghdr envelope{};
-    envelope.msg_name = &sender;
-    envelope.msg_namelen = sizeof sender;
-    envelope.msg_iov = &part;
-    envelope.msg_iovlen = 1;
-    const ssize_t length = recvmsg(mnl_socket_get_fd(socket_.get()), &envelope, 0);
-    if (length < 0 && errno == EINTR)
-      continue;
-    if (length < 0)
-      return Error{errno == EAGAIN ? ETIMEDOUT : errno, "receive sock_diag answer"};
-    if (sender.nl_pid != 0) // sent by a process, not by the kernel
-      continue;
-    if ((envelope.msg_flags & MSG_TRUNC) != 0)
-      return Error{EMSGSIZE, "receive sock_diag answer"};
-    return reader.take(std::span(buffer_.data(), static_cast<std::size_t>(length)), sink);
-  }
+  return socket_.dump(request.header(), sink);
 }
 
 } // namespace backlog

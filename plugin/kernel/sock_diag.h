@@ -2,19 +2,18 @@
 
 #include "function_ref.h"
 #include "listener_address.h"
+#include "netlink_socket.h"
 #include "result.h"
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-struct mnl_socket;
 struct nlmsghdr;
 
 namespace backlog {
@@ -73,25 +72,6 @@ Result<std::optional<std::uint32_t>> parse_tcp_end(const nlmsghdr &message, cons
                                                    const TcpAddress &remote,
                                                    TcpEnd what = TcpEnd::any);
 
-/// Reads the messages of one dump. It does no I/O, so that tests can feed it damaged messages.
-class DumpReader {
-public:
-  using Sink = FunctionRef<void(const nlmsghdr &)>;
-  enum class Progress { more, done };
-
-  DumpReader(std::uint32_t sequence, std::uint32_t port_id)
-      : sequence_(sequence), port_id_(port_id) {}
-
-  /// Reads one datagram. Errors: the kernel's own in NLMSG_ERROR or NLMSG_DONE (netlink_dump_done()
-  /// sends ENOENT when a protocol's diag module is missing), EINTR for an inconsistent dump,
-  /// EBADMSG for a damaged message, EPROTO for a message of another exchange.
-  Result<Progress> take(std::span<const std::byte> datagram, Sink sink) const;
-
-private:
-  std::uint32_t sequence_;
-  std::uint32_t port_id_;
-};
-
 /// Parses a LISTEN entry of an inet_diag dump; EBADMSG if it is too short. An attribute of the
 /// wrong length is ignored, so its value stays unknown.
 Result<TcpListener> parse_tcp_listener(const nlmsghdr &message);
@@ -124,12 +104,10 @@ public:
   using WaitingSink = FunctionRef<void(const WaitingConnection &)>;
   enum class TcpRequest { both_families, each_family };
 
-  using Buffer = std::vector<std::byte>;
-
   /// buffer: from an earlier SockDiag, to save an allocation.
-  static Result<SockDiag> open(Buffer buffer = {});
+  static Result<SockDiag> open(NetlinkSocket::Buffer buffer = {});
   /// Hands over the buffer; the SockDiag must not be used again.
-  Buffer take_buffer() { return std::move(buffer_); }
+  NetlinkSocket::Buffer take_buffer() { return socket_.take_buffer(); }
 
   /// Dumps every listening TCP socket of the namespace, IPv4 and IPv6. After an error the listeners
   /// passed so far are incomplete, and the SockDiag must not be used again, because an answer may
@@ -161,11 +139,7 @@ public:
   void request_tcp_by(TcpRequest request) { tcp_request_ = request; }
 
 private:
-  struct Close {
-    void operator()(mnl_socket *socket) const;
-  };
-
-  SockDiag(mnl_socket *socket, Buffer buffer);
+  explicit SockDiag(NetlinkSocket socket) : socket_(std::move(socket)) {}
   /// A request for TCP sockets: a mask of states and a mask of attributes.
   struct TcpQuery {
     std::uint32_t states;
@@ -174,18 +148,11 @@ private:
   };
 
   Result<UnixPeers> unix_peers_by_dump(std::uint64_t cookie);
-  Failure send(nlmsghdr &request, std::uint16_t flags);
-  Failure dump(nlmsghdr &request, DumpReader::Sink sink);
   Failure dump_tcp(TcpQuery query, DumpReader::Sink sink);
   Failure dump_tcp_both_families(TcpQuery query, DumpReader::Sink sink);
   Failure dump_tcp_family(int family, TcpQuery query, DumpReader::Sink sink);
-  DumpReader reader() const;
-  /// Receives one datagram.
-  Result<DumpReader::Progress> receive(const DumpReader &reader, DumpReader::Sink sink);
 
-  std::unique_ptr<mnl_socket, Close> socket_;
-  Buffer buffer_;
-  std::uint32_t sequence_ = 0;
+  NetlinkSocket socket_;
   TcpRequest tcp_request_ = TcpRequest::both_families;
 };
 

@@ -114,7 +114,7 @@ private:
   ListenerRooms rooms_;
   Progress *progress_;
   std::optional<SockDiag> sock_diag_;
-  SockDiag::Buffer buffer_; ///< from the previous SockDiag
+  NetlinkSocket::Buffer buffer_; ///< from the previous SockDiag
   NetCountersReader counters_reader_;
   NetLimitsReader limits_reader_;
   std::optional<LocalPorts> local_ports_;

@@ -597,7 +597,7 @@ private:
       by_id.emplace(place.id(), &place);
       ids.push_back(place.id());
     }
-    SockDiag::Buffer buffer;
+    NetlinkSocket::Buffer buffer;
     clients_.find_in_other_namespaces(
         ids,
         [&](NetNamespaceId id, FunctionRef<void(const TcpAddress &)> pass) {
@@ -613,7 +613,8 @@ private:
 
   /// Returns as many as it could answer.
   static std::vector<ClientNamespaces::Answer>
-  find_tcp_ends(std::span<const ClientNamespaces::Question> questions, SockDiag::Buffer &buffer) {
+  find_tcp_ends(std::span<const ClientNamespaces::Question> questions,
+                NetlinkSocket::Buffer &buffer) {
     std::vector<ClientNamespaces::Answer> answers;
     Result<SockDiag> sock_diag = SockDiag::open(std::move(buffer));
     if (!sock_diag)

@@ -101,7 +101,7 @@ START_TEST(live_addresses_are_those_of_the_c_library) {
   }
   freeifaddrs(first);
   std::multiset<std::string> found;
-  std::vector<std::byte> buffer;
+  NetlinkSocket::Buffer buffer;
   const Failure failure = read_local_addresses(
       [&](const TcpAddress &address) {
         ck_assert_uint_eq(address.port, 0);
