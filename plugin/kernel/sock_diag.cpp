@@ -19,7 +19,8 @@ namespace {
 
 constexpr std::uint32_t listen_only = 1U << TCP_LISTEN;
 constexpr std::uint8_t with_memory = 1U << (INET_DIAG_SKMEMINFO - 1);
-constexpr std::size_t drops_index = 8; // SK_MEMINFO_DROPS, since Linux 4.7
+constexpr std::size_t drops_index = 8;      // SK_MEMINFO_DROPS, since Linux 4.7
+constexpr std::uint8_t receiving_ended = 1; // RCV_SHUTDOWN in include/net/sock.h
 // The kernel compares each connection with one port after another, about 5 ns each; describing a
 // connection takes 700 ns.
 constexpr std::size_t most_filtered_ports = 64;
@@ -228,6 +229,10 @@ Result<UnixListener> parse_unix_listener(const nlmsghdr &message) {
         has_queue = true;
       }
       break;
+    case UNIX_DIAG_SHUTDOWN:
+      if (length >= sizeof(std::uint8_t))
+        listener.is_shut_down = (read_payload<std::uint8_t>(payload) & receiving_ended) != 0;
+      break;
     default:
       break;
     }
@@ -348,7 +353,11 @@ Failure SockDiag::dump_waiting(std::span<const std::uint16_t> ports, WaitingSink
 }
 
 Failure SockDiag::dump_unix_listeners(UnixSink sink) {
-  return parsed(parse_unix_listener, sink, [this](DumpReader::Sink each) {
+  const auto open = [&](const UnixListener &listener) {
+    if (!listener.is_shut_down)
+      sink(listener);
+  };
+  return parsed(parse_unix_listener, open, [this](DumpReader::Sink each) {
     RequestBuffer<unix_diag_req> request(SOCK_DIAG_BY_FAMILY);
     request.body().sdiag_family = AF_UNIX;
     request.body().udiag_states = listen_only;

@@ -41,6 +41,7 @@ struct UnixListener {
   std::uint32_t inode = 0;        ///< of the socket in sockfs
   std::uint32_t file_inode = 0;   ///< inode of the file that bind() made, 0 for none
   std::uint32_t file_device = 0;  ///< major << 20 | minor, as inside the kernel
+  bool is_shut_down = false;      ///< refuses every client for good (unix_stream_connect())
 };
 
 /// One half-open connection, in state SYN_RECV. The kernel reports it with the family of its
@@ -114,7 +115,8 @@ public:
   /// still be on its way.
   Failure dump_tcp_listeners(TcpSink sink);
 
-  /// Dumps every listening Unix socket of the namespace, stream and seqpacket; errors as above.
+  /// Dumps every listening Unix socket of the namespace, stream and seqpacket, that is not shut
+  /// down; errors as above.
   Failure dump_unix_listeners(UnixSink sink);
 
   /// Returns the clients that wait at one Unix socket. Errors: EMSGSIZE if more than about 8000

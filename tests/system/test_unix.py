@@ -12,7 +12,7 @@ import system_test
 from kernel import run
 from names import percent_used
 from processes import raise_descriptor_limit
-from notifications import NotificationTest
+from notifications import MISSING, STATE, NotificationTest
 
 INTERVAL = 0.1
 CONTAINERS = 1000
@@ -81,6 +81,20 @@ class UnixTest(NotificationTest):
             collectd.wait_for_value(listener.name, "queue_length-accept", 1)
             self.assertEqual(collectd.unix_listeners(), {listener.name})
             collectd.wait_for_value("host", "count-listeners", 1)
+
+    def test_one_that_was_shut_down_is_no_listener(self):
+        """It refuses all clients for good, though the kernel lists it."""
+        listener = self.listening("stream")
+        listener.connect(3)
+        collectd = self.collectd(f'MissingAfter 1\n<Watch "{listener.name}">\nExpected true\n</Watch>',
+                                 interval=INTERVAL)
+        self.check(collectd, listener, 3, 16)
+        listener.socket.shutdown(socket.SHUT_RD)
+        listener.socket.listen(16)
+        with self.assertRaises(ConnectionRefusedError):
+            listener.connect(1)
+        collectd.wait_for_value(listener.name, STATE, MISSING)
+        collectd.wait_for_value("host", "count-listeners", 0)
 
     def test_a_series_from_the_first_waiting_client_on(self):
         idle, busy = self.listening("idle"), self.listening("busy")

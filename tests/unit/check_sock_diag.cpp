@@ -145,6 +145,9 @@ public:
   }
 
   void shorten(std::uint16_t type, std::size_t length) { attributes_.at(type).resize(length); }
+  void set(std::uint16_t type, std::uint8_t value) {
+    attributes_[type].assign(1, static_cast<char>(value));
+  }
   void drop(std::uint16_t type) { attributes_.erase(type); }
   void drop_end_of_entry() {
     entry_.pop_back();
@@ -456,6 +459,19 @@ START_TEST(unix_entry_with_a_short_file_has_none) {
 }
 END_TEST
 
+START_TEST(unix_entry_says_whether_it_was_shut_down) {
+  UnixMessage message;
+  for (const std::uint8_t ended : {0, 1, 2, 3}) { // RCV_SHUTDOWN, SEND_SHUTDOWN
+    message.set(UNIX_DIAG_SHUTDOWN, ended);
+    ck_assert_int_eq(message.parsed()->is_shut_down, ended == 1 || ended == 3);
+  }
+  message.shorten(UNIX_DIAG_SHUTDOWN, 0);
+  ck_assert(!message.parsed()->is_shut_down);
+  message.drop(UNIX_DIAG_SHUTDOWN);
+  ck_assert(!message.parsed()->is_shut_down);
+}
+END_TEST
+
 START_TEST(unix_message_too_short_for_an_entry_is_an_error) {
   UnixMessage message;
   message.drop_end_of_entry();
@@ -541,7 +557,7 @@ int main() {
       attribute_beyond_its_message_is_not_read, drops_are_the_ninth_memory_word,
       recorded_unix_dump_has_every_listener, unix_path_ends_at_its_nul_or_with_its_attribute,
       unix_entry_without_a_queue_is_an_error, unix_entry_with_a_short_file_has_none,
-      unix_message_too_short_for_an_entry_is_an_error,
+      unix_entry_says_whether_it_was_shut_down, unix_message_too_short_for_an_entry_is_an_error,
       unix_attribute_beyond_its_message_is_not_read, recorded_half_open_connections,
       half_open_message_too_short_for_an_entry_is_an_error,
       live_kernel_answers_both_requests_alike);
