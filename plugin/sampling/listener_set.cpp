@@ -418,16 +418,15 @@ bool ListenerSet::note_kinds(Member &member) {
   const auto split = member.refusals->kinds.take();
   if (!split)
     return false;
-  RefusedClients::Sample look = look_at(member, split->before);
-  look.refused = split->segments;
-  look.syns_again = split->syns_again;
-  member.refusals->clients.note(look);
+  member.refusals->clients.note(look_at(member, split->before, split->segments, split->syns_again));
   return true;
 }
 
-RefusedClients::Sample ListenerSet::look_at(const Member &member, TimePoint before) const {
-  return {.refused = {},
-          .syns_again = std::nullopt,
+RefusedClients::Sample ListenerSet::look_at(const Member &member, TimePoint before,
+                                            RefusedClients::Segments refused,
+                                            std::optional<std::uint64_t> syns_again) const {
+  return {.refused = refused,
+          .syns_again = syns_again,
           .accepted = member.accepted,
           .length = member.length,
           .capacity = member.limit + 1ULL,
@@ -465,7 +464,7 @@ void ListenerSet::take_refusals(Member &member) {
 void ListenerSet::note_unknown(Member &member) {
   Listener &listener = listeners_[member.listener];
   listener.has_unknown_refusals = true;
-  if (!listener.run.holds_full())
+  if (!listener.run.holds_full() && unseen_ >= RefusedClients::longest_unseen)
     listener.refused_unseen = std::max(listener.refused_unseen, unseen_);
   const TimePoint since = member.refusals->unknown_since.value_or(before_last_);
   const Duration longest_wait = std::max<Duration>(*last_ - since, std::chrono::seconds(1));
@@ -497,6 +496,12 @@ void ListenerSet::note_refused(Risen risen) {
                            : 1;
   const std::uint64_t deferred = risen.deferred.value_or(0);
   const bool has_kinds = !frees_of_ && overflows && drops_moved_.size() == 1;
+  // Of several sockets nothing tells whose segments came again.
+  const bool is_mixed = !frees_of_ && overflows && drops_moved_.size() > 1 &&
+                        !are_syns({.drops = moved,
+                                   .overflows = std::min(*overflows, moved),
+                                   .deferred = deferred,
+                                   .cookies = risen.cookies.value_or(0)});
   for (const DropsMoved &socket : drops_moved_) {
     Member &member = members_[socket.member];
     const bool has_refused = was_full(socket);
@@ -506,7 +511,8 @@ void ListenerSet::note_refused(Risen risen) {
     const Listener &listener = listeners_[socket.listener];
     const bool is_counted = listener.members == 1 && listener.identity.tcp.is_loopback();
     const auto syns_again = is_counted ? risen.syns_again : std::nullopt;
-    const bool is_unknown = refusals.unknown_since || unseen_ >= RefusedClients::longest_unseen;
+    const bool is_unknown =
+        refusals.unknown_since || unseen_ >= RefusedClients::longest_unseen || is_mixed;
     if (is_unknown && !frees_of_ && has_refused) {
       note_unknown(member);
       continue;
@@ -539,10 +545,7 @@ void ListenerSet::note_refused(Risen risen) {
       note_unknown(member);
       continue;
     }
-    RefusedClients::Sample look = look_at(member, before_last_);
-    look.refused = segments;
-    look.syns_again = syns_again;
-    refusals.clients.note(look);
+    refusals.clients.note(look_at(member, before_last_, segments, syns_again));
   }
 }
 

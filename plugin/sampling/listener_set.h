@@ -314,8 +314,10 @@ private:
   void note_gone(const Member &member);
   void note_lengths(TimePoint before);
   bool note_kinds(Member &member);
-  /// The queue at the last sample, without refused segments.
-  RefusedClients::Sample look_at(const Member &member, TimePoint before) const;
+  /// The queue at the last sample.
+  RefusedClients::Sample look_at(const Member &member, TimePoint before,
+                                 RefusedClients::Segments refused = {},
+                                 std::optional<std::uint64_t> syns_again = std::nullopt) const;
   void note_unknown(Member &member);
   Refusals &refusals_of(Member &member);
   void take_refusals(Member &member);

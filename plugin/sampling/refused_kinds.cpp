@@ -8,6 +8,7 @@ namespace backlog {
 namespace {
 
 constexpr std::chrono::milliseconds longest_delay{25};
+constexpr std::uint64_t few_share = 20; // one in so many
 
 std::uint64_t less(std::uint64_t from, std::uint64_t taken) { return from - std::min(from, taken); }
 
@@ -23,6 +24,11 @@ RefusedClients::Segments split_refused(const RefusedSums &sums) {
           .final_acks = 0,
           .repeated = 0,
           .acks = acks + cookies};
+}
+
+bool are_syns(const RefusedSums &sums) {
+  const RefusedClients::Segments segments = split_refused(sums);
+  return few_share * segments.acks <= segments.syns + segments.acks;
 }
 
 void RefusedKinds::add(const RefusedSums &sums, std::optional<std::uint64_t> syns_again,

@@ -24,6 +24,9 @@ struct RefusedSums {
 /// which find room first if they are not deferred.
 RefusedClients::Segments split_refused(const RefusedSums &sums);
 
+/// Whether all are SYNs, or all but so few that their clients can be counted as those of SYNs are.
+bool are_syns(const RefusedSums &sums);
+
 /// Adds up the sums of a burst, the samples in which it fills the queue among them: who is refused
 /// depends on who came before. The kernel's counters are read after the sockets, so that what they
 /// are ahead by is among the drops of a later sample.

@@ -1137,6 +1137,36 @@ START_TEST(overflows_that_were_counted_early_are_of_the_next_sample) {
 }
 END_TEST
 
+// The counters of the net namespace do not tell whose segments came again.
+START_TEST(acks_beside_another_socket_that_refuses_are_not_known) {
+  const struct {
+    const char *what;
+    ListenerSet::Risen risen;
+    std::uint32_t drops; ///< of b, beside 20 of a
+    std::optional<std::uint64_t> a, b;
+  } cases[] = {
+      {"SYNs", {.overflows = 50}, 30, 31U, 41U},
+      {"SYNs, counted early", {.overflows = 60}, 30, 31U, 41U},
+      {"an ACK among them", {.overflows = 49}, 30, 31U, 41U},
+      {"ACKs", {.overflows = 45}, 30, {}, {}},
+      {"cookies", {.overflows = 50, .cookies = 10}, 30, {}, {}},
+      {"no counter", {}, 30, 31U, 41U},
+      {"ACKs of a alone", {.overflows = 15}, 0, 21U, {}}, // 10 SYNs so far
+  };
+  for (const auto &c : cases) {
+    Observed observed;
+    observed.sample({{1, "a"}, {2, "b"}});
+    observed.sample({{1, "a", 11, 10, 20}, {2, "b", 11, 10, c.drops}});
+    observed.set.note_refused(c.risen);
+    const auto listeners = observed.harvest();
+    ck_assert_msg(listeners.at("a").unlimited_peak == c.a, "%s", c.what);
+    ck_assert_msg(listeners.at("b").unlimited_peak == c.b, "%s", c.what);
+    for (const char *name : {"a", "b"})
+      ck_assert_msg(listeners.at(name).runs.unseen_for == 0ms, "%s", c.what);
+  }
+}
+END_TEST
+
 START_TEST(a_peak_is_compared_with_the_limit_of_its_time) {
   const struct {
     const char *what;
@@ -1315,5 +1345,6 @@ int main() {
       sets_share_a_room_until_they_go, whom_each_member_refused,
       acks_that_come_again_are_of_the_same_clients,
       overflows_that_were_counted_early_are_of_the_next_sample,
+      acks_beside_another_socket_that_refuses_are_not_known,
       refused_ones_are_accepted_while_the_queue_is_empty);
 }
