@@ -303,7 +303,7 @@ class EventsTest(SystemTest):
         self.listener(limit=64, port=listener.port, reuse_port=True)
         collectd.wait(lambda: len(self.peaks(collectd, listener.name)) > read, what="a peak")
         self.assertEqual(self.peaks(collectd, listener.name)[read], 30)
-        self.assertEqual(collectd.latest(listener.name, "connections-arrived"), 30)
+        collectd.wait_for_value(listener.name, "connections-arrived", 30)
 
     def test_rest_and_wake(self):
         listener = self.listener(limit=64)

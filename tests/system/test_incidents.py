@@ -363,11 +363,11 @@ class MissingTest(NotificationTest):
         self.assertRegex(told.message, rf"^{listener.name}: missing, expected, but not listening for 1(\.\d)? s: start it$")
         collectd.wait_for_value(listener.name, STATE, MISSING)
         collectd.wait_for_value("host", "count-missing", 1)
-        self.listener(port=listener.port, limit=16)
         back = time.time()
+        self.listener(port=listener.port, limit=16)
         self.wait_for_okay(collectd, listener.name)
         clean = [value for when, value in collectd.values(listener.name, STATE) if when > back and value == OK]
-        self.assertGreaterEqual(len(clean), 3)
+        self.assertGreaterEqual(len(clean), 2)  # of three, of which the last may still be on its way to the file
         self.assertEqual(len(self.notifications(collectd)), 2)
 
 

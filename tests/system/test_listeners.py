@@ -206,7 +206,7 @@ class ValuesTest(ListenerTest):
         collectd = self.collectd("Values full")
         self.wait_for_listeners(collectd, [listener.name])
         self.check_values(collectd, truth_from_sockets([listener]))
-        self.assertEqual(collectd.latest("host", "count-listeners"), 1)
+        collectd.wait_for_value("host", "count-listeners", 1)
 
     def test_a_closed_listener_ends_its_series_only(self):
         closed, other = self.listener(), self.listener()
@@ -229,8 +229,8 @@ class SelectionTest(ListenerTest):
         collectd = self.collectd()
         self.wait_for_listeners(collectd, [stable.name, "tcp_unstable"])
         self.assertEqual(collectd.listeners(), {stable.name})
-        self.assertEqual(collectd.latest("tcp_unstable", "queue_length-accept"), 6)
-        self.assertEqual(collectd.latest("tcp_unstable", "percent-used"), 100)
+        collectd.wait_for_value("tcp_unstable", "queue_length-accept", 6)
+        collectd.wait_for_value("tcp_unstable", "percent-used", 100)
         unstable[0].accept(4)
         collectd.wait_for_value("tcp_unstable", "percent-used", 20)
 
@@ -242,7 +242,7 @@ class SelectionTest(ListenerTest):
         collectd = self.collectd(f'Listener "{named.name}"\nListener "{stable.name}"')
         self.wait_for_listeners(collectd, [named.name, stable.name])
         self.assertEqual(collectd.listeners(), {named.name, stable.name})
-        self.assertEqual(collectd.latest(named.name, "queue_length-accept"), 2)
+        collectd.wait_for_value(named.name, "queue_length-accept", 2)
 
     def test_listener_and_ignore_selected(self):
         first, second, third = (self.listener() for _ in range(3))
@@ -294,8 +294,8 @@ class KernelTest(ListenerTest):
                            what="an overflow")
         collectd.wait_for_value("kernel", "protocol_counter-ListenOverflows",
                                 lambda value: value >= before["ListenOverflows"] + 4)
-        self.assertEqual(collectd.latest(listener.name, "queue_length-accept"), 3)
-        self.assertEqual(collectd.latest(listener.name, "percent-used"), 100)
+        collectd.wait_for_value(listener.name, "queue_length-accept", 3)
+        collectd.wait_for_value(listener.name, "percent-used", 100)
         listener.drop_clients()
         after = self.check_counters(collectd)
         for name in ("ListenOverflows", "ListenDrops"):
