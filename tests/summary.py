@@ -2,12 +2,14 @@
 """Says how many tests passed, failed and were skipped, and why: ctest names those that were skipped
 as a whole, without a reason, and says nothing of parts.
 
-    tests/summary.py RESULTS [KNOWN]
+    tests/summary.py [--second-turn RESULTS] RESULTS [KNOWN]
 
-RESULTS is what ctest --output-junit writes. KNOWN is a file of skips that are expected: regular expressions,
-one a line, each over what is printed after "skipped"; # begins a comment. With KNOWN the exit status is 1 if
+RESULTS is what ctest --output-junit writes; of a second turn, those of tests that had failed. KNOWN is a file of
+skips that are expected: regular expressions, one a line, each over what is printed after "skipped"; # begins a
+comment. The exit status is 1 if a test failed, in both turns if it had two, if there was none, or, with KNOWN, if
 another one was skipped."""
 
+import argparse
 import pathlib
 import re
 import sys
@@ -43,23 +45,41 @@ def sort_out(tests):
     return passed, failed, skipped
 
 
-def main(results, known=None):
-    passed, failed, skipped = sort_out(xml.parse(results).getroot().iter("testcase"))
-    print(f"Summary: {len(passed)} passed, {len(failed)} failed, {len(skipped)} skipped")
+def results_of(file):
+    return sort_out(xml.parse(file).getroot().iter("testcase"))
+
+
+def unknown_skips(lines, known):
+    patterns = [line for line in pathlib.Path(known).read_text(encoding="utf-8").splitlines()
+                if line and not line.startswith("#")]
+    return [line for line in lines if not any(re.fullmatch(pattern, line) for pattern in patterns)]
+
+
+def main(results, known=None, second_turn=None):
+    passed, failed, skipped = results_of(results)
+    again = []
+    if second_turn:
+        again, _, parts = results_of(second_turn)
+        failed = [name for name in failed if name not in again]
+        skipped += parts
+    print(f"Summary: {len(passed)} passed, " + f"{len(again)} in a second turn, " * bool(again)
+          + f"{len(failed)} failed, {len(skipped)} skipped")
     for name in failed:
         print(f"  failed   {name}")
+    for name in again:
+        print(f"  failed first, passed alone  {name}")
     lines = [f"{name}: {reason}" for name, reason in skipped]
     for line in lines:
         print(f"  skipped  {line}")
-    if known is None:
-        return 0
-    patterns = [line for line in pathlib.Path(known).read_text(encoding="utf-8").splitlines()
-                if line and not line.startswith("#")]
-    unknown = [line for line in lines if not any(re.fullmatch(pattern, line) for pattern in patterns)]
+    unknown = unknown_skips(lines, known) if known is not None else []
     for line in unknown:
         print(f"  not in {known}: {line}")
-    return 1 if unknown else 0
+    return 1 if failed or unknown or not passed + again + skipped else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--second-turn")
+    parser.add_argument("results")
+    parser.add_argument("known", nargs="?")
+    sys.exit(main(**vars(parser.parse_args())))

@@ -62,14 +62,21 @@ class SummaryTest(unittest.TestCase):
                               check=False, env=dict(os.environ, PYTHONUNBUFFERED="1"))
         return done.returncode, done.stdout
 
-    def summary(self, output, known=None, status="run"):
-        """(exit status, output) for one test of this output."""
-        results, known_skips = self.folder / "results.xml", self.folder / "known"
+    def results(self, file, output, status):
+        """A file of the results of one test."""
+        results = self.folder / file
         results.write_text(f'<testsuite><testcase name="stores.values" status="{status}"><system-out>'
                            f"{xml.sax.saxutils.escape(output)}</system-out></testcase></testsuite>", encoding="utf-8")
+        return results
+
+    def summary(self, output, known=None, status="run", second_turn=None):
+        """(exit status, output) for one test of this output; second_turn is (output, status)."""
+        arguments = ["--second-turn", self.results("second.xml", *second_turn)] if second_turn else []
+        arguments.append(self.results("results.xml", output, status))
         if known is not None:
-            known_skips.write_text(known, encoding="utf-8")
-        done = subprocess.run([sys.executable, HERE / "summary.py", results, *[known_skips] * (known is not None)],
+            arguments.append(self.folder / "known")
+            arguments[-1].write_text(known, encoding="utf-8")
+        done = subprocess.run([sys.executable, HERE / "summary.py", *arguments],
                               stdout=subprocess.PIPE, text=True, check=False)
         return done.returncode, done.stdout
 
@@ -100,6 +107,24 @@ class SummaryTest(unittest.TestCase):
         said = self.summary("SKIP: kcat is missing\n", "", status="notrun")
         self.assertEqual(said[0], 1)
         self.assertIn("skipped  stores.values: kcat is missing\n", said[1])
+
+    def test_nothing_is_not_well(self):
+        results = self.folder / "results.xml"
+        results.write_text("<testsuite></testsuite>", encoding="utf-8")
+        done = subprocess.run([sys.executable, HERE / "summary.py", results], stdout=subprocess.PIPE, text=True, check=False)
+        self.assertEqual((done.returncode, done.stdout), (1, "Summary: 0 passed, 0 failed, 0 skipped\n"))
+
+    def test_a_second_turn_is_told(self):
+        _, output = self.run_program(WHOLE_TEST)
+        self.assertEqual(self.summary(output, status="fail"),
+                         (1, "Summary: 0 passed, 1 failed, 0 skipped\n  failed   stores.values\n"))
+        self.assertEqual(self.summary("", status="fail", second_turn=("", "fail"))[0], 1)
+        status, said = self.summary("", status="fail", second_turn=(output, "run"))
+        self.assertEqual(status, 0)
+        self.assertIn("Summary: 0 passed, 1 in a second turn, 0 failed, 2 skipped\n"
+                      "  failed first, passed alone  stores.values\n", said)
+        self.assertIn("skipped  test_whole of stores.values: it's gone\n", said)
+        self.assertEqual(self.summary("", "", status="fail", second_turn=(output, "run"))[0], 1)
 
 
 if __name__ == "__main__":
