@@ -31,12 +31,22 @@ ENOUGH = r"; a limit of (\d+) would have held them$"
 
 
 class EnoughTest(NotificationTest):
+    @staticmethod
+    def defer(listener):
+        listener.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 30)
+
+    @staticmethod
+    def send_requests(listener):
+        for client in listener.clients:
+            with contextlib.suppress(BlockingIOError):  # its SYN was refused
+                client.send(b"request")
+
     def meet(self, collectd, incident, limit=None, deferred=False):
         """The listener, after the incident; the limit is the incident's but where it is told. deferred: it waits for
         requests (TCP_DEFER_ACCEPT), which all clients send."""
         listener = self.listener(limit=incident.limit if limit is None else limit)
         if deferred:
-            listener.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 30)
+            self.defer(listener)
         collectd.wait(lambda: collectd.values(listener.name, STATE), what="the listener's state")
         server = self.fork(service(listener))
         os.kill(server.pid, signal.SIGSTOP)
@@ -48,9 +58,7 @@ class EnoughTest(NotificationTest):
             time.sleep(max(0.0, begin + incident.over * number / incident.clients - time.monotonic()))
             listener.connect()
         if deferred:
-            for client in listener.clients:
-                with contextlib.suppress(BlockingIOError):  # its SYN was refused
-                    client.send(b"request")
+            self.send_requests(listener)
         time.sleep(max(0.0, begin + incident.pause - time.monotonic()))
         os.kill(server.pid, signal.SIGCONT)
         return listener
@@ -98,6 +106,28 @@ class EnoughTest(NotificationTest):
         before.close()
         incident = Incident(16, 50, 0, 1.6)
         self.assert_told(collectd, incident, self.meet(collectd, incident))
+
+    def test_requests_that_two_refuse_at_once_are_not_guessed(self):
+        """Without events nothing tells whose requests came again."""
+        collectd = self.started("Events off\nValues full\nSamplerBudget 10", interval=1)
+        clients = 80
+        listeners = [self.listener(limit=16) for _ in range(2)]
+        for listener in listeners:
+            self.defer(listener)
+            collectd.wait(lambda name=listener.name: collectd.values(name, STATE), what="the listener's state")
+        for _ in range(clients):
+            for listener in listeners:
+                listener.connect()
+        for listener in listeners:
+            self.send_requests(listener)
+        time.sleep(0.8)
+        for listener in listeners:
+            self.fork(service(listener))
+        for listener in listeners:
+            self.wait_for(collectd, listener.name, "OKAY", "")
+            for limit in re.findall(ENOUGH, "\n".join(each.message for each in self.of(collectd, listener.name)), re.MULTILINE):
+                self.assertGreaterEqual(int(limit), clients - 1)
+                self.assertLessEqual(int(limit), 1.1 * clients)
 
     def test_the_limit_that_is_told_holds_the_same_again(self):
         collectd = self.started(None, interval=1)
