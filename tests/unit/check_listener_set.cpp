@@ -1140,9 +1140,9 @@ END_TEST
 // The counters of the net namespace do not tell whose segments came again.
 START_TEST(acks_beside_another_socket_that_refuses_are_not_known) {
   const struct {
-    const char *what;
+    const char *what = "";
     ListenerSet::Risen risen;
-    std::uint32_t drops; ///< of b, beside 20 of a
+    std::uint32_t drops = 0; ///< of b, beside 20 of a
     std::optional<std::uint64_t> a, b;
   } cases[] = {
       {"SYNs", {.overflows = 50}, 30, 31U, 41U},
