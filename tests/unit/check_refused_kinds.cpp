@@ -46,6 +46,27 @@ START_TEST(syns_and_acks_are_told_apart) {
 }
 END_TEST
 
+START_TEST(few_acks_among_syns_are_no_matter) {
+  struct Case {
+    const char *what = "";
+    RefusedSums sums;
+    bool are_syns = false;
+  };
+  const Case cases[] = {
+      {"nothing", {}, true},
+      {"SYNs", {.drops = 40, .overflows = 40}, true},
+      {"two ACKs of 40", {.drops = 42, .overflows = 40}, true},
+      {"three", {.drops = 43, .overflows = 40}, false},
+      {"two cookies", {.drops = 40, .overflows = 40, .cookies = 2}, true},
+      {"an ACK and two cookies", {.drops = 41, .overflows = 40, .cookies = 2}, false},
+      {"SYNs and deferred ACKs", {.drops = 57, .overflows = 40, .deferred = 17}, true},
+      {"ACKs", {.drops = 40, .overflows = 20}, false},
+  };
+  for (const auto &c : cases)
+    ck_assert_msg(are_syns(c.sums) == c.are_syns, "%s", c.what);
+}
+END_TEST
+
 struct Look {
   RefusedSums sums;
   bool has_refused = true;
@@ -158,7 +179,7 @@ START_TEST(another_burst_is_split_for_itself) {
 END_TEST
 
 int main() {
-  return run_tests("refused_kinds", syns_and_acks_are_told_apart,
+  return run_tests("refused_kinds", syns_and_acks_are_told_apart, few_acks_among_syns_are_no_matter,
                    samples_of_one_burst_are_split_as_one, what_was_added_is_told_once,
                    another_burst_is_split_for_itself);
 }
