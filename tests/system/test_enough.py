@@ -70,10 +70,12 @@ class EnoughTest(NotificationTest):
             return limits[-1] if limits else None
         return collectd.wait(find, 20, "what would have been enough")
 
+    def assert_enough(self, limit, clients):
+        self.assertGreaterEqual(limit, clients - 1)
+        self.assertLessEqual(limit, 1.1 * clients)
+
     def assert_told(self, collectd, incident, listener):
-        told = self.told_limit(collectd, listener)
-        self.assertGreaterEqual(told, incident.clients - 1)
-        self.assertLessEqual(told, 1.1 * incident.clients)
+        self.assert_enough(self.told_limit(collectd, listener), incident.clients)
 
     def check(self, events, incidents, deferred=False):
         collectd = self.started(f"Events {events}\nValues full\nSamplerBudget 10", interval=1)
@@ -126,8 +128,7 @@ class EnoughTest(NotificationTest):
         for listener in listeners:
             self.wait_for(collectd, listener.name, "OKAY", "")
             for limit in re.findall(ENOUGH, "\n".join(each.message for each in self.of(collectd, listener.name)), re.MULTILINE):
-                self.assertGreaterEqual(int(limit), clients - 1)
-                self.assertLessEqual(int(limit), 1.1 * clients)
+                self.assert_enough(int(limit), clients)
 
     def test_the_limit_that_is_told_holds_the_same_again(self):
         collectd = self.started(None, interval=1)

@@ -366,8 +366,10 @@ class MissingTest(NotificationTest):
         back = time.time()
         self.listener(port=listener.port, limit=16)
         self.wait_for_okay(collectd, listener.name)
-        clean = [value for when, value in collectd.values(listener.name, STATE) if when > back and value == OK]
-        self.assertGreaterEqual(len(clean), 2)  # of three, of which the last may still be on its way to the file
+        told = time.time()
+        collectd.wait_for_intervals(1)  # until all values before it are stored
+        clean = [value for when, value in collectd.values(listener.name, STATE) if back < when <= told and value == OK]
+        self.assertGreaterEqual(len(clean), 3)
         self.assertEqual(len(self.notifications(collectd)), 2)
 
 
