@@ -67,6 +67,6 @@ CELLS = {
 TOO_SLOW = {
     "system.events: test_no_room":
         "16 434 listeners have to get a client within two intervals of 2 s, before the plugin forgets the first",
-    "system.namespaces: test_a_hundred_within_the_budget":
+    "system.many_namespaces: test_a_hundred_within_the_budget":
         "a hundred namespaces in 1 % of a CPU: one reading in ten takes up to 1.1 % of an emulated one",
 }
