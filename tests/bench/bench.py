@@ -121,7 +121,7 @@ class Bench:
     def pace(self):
         """What a sample costs collectd's sampling thread, all that it does included, against a bare dump at the same
         pace. Both sleep in between, so that wake-ups and cold caches are in it."""
-        turns, seconds = (3, COLLECTD_INTERVAL) if self.is_short else (5, 3 * COLLECTD_INTERVAL)
+        turns, seconds = (1, COLLECTD_INTERVAL) if self.is_short else (5, 3 * COLLECTD_INTERVAL)
         with self.programs.held(tcp=20, unix=500):
             costs = [self._paced_costs(seconds) for _ in range(turns)]
         samples, dumps, periods = zip(*costs)
@@ -234,7 +234,7 @@ class Bench:
 
     def bursts(self):
         """Peaks that the sampler reports of short bursts."""
-        intervals, seconds = (3, 5) if self.is_short else (6, 10)
+        intervals, seconds = (2, 5) if self.is_short else (6, 10)
         for stall_every, goal in ((1, 0.95), (seconds, 0.9)):
             figures = self.programs.figures("burst_peaks", intervals, seconds, stall_every)
             self.table.at_least(f"peak reported / true, a stall of 50 ms per {stall_every} s",
@@ -326,7 +326,7 @@ class Bench:
 
     def drops(self):
         """Drops given to the wrong listener. The long form goes on with events until there were enough of them."""
-        seconds = 20 if self.is_short else 60
+        seconds = COLLECTD_INTERVAL if self.is_short else 60
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             runs = [pool.submit(self.programs.figures, "drop_mixes", mix, seconds, COLLECTD_INTERVAL, *how)
                     for mix, _, _ in MIXES for how in (["off"], ["auto", 0 if self.is_short else EXACT_DROPS])]
