@@ -20,12 +20,17 @@ class ClosedLoop:
             member.socket.setblocking(False)
         for _ in range(waiting):
             self.come()
+        self._accepted = time.monotonic()
+        self.longest_pause = 0  # in seconds: a busy host makes some, too
 
     def come(self):
         self.members[0].connect(1)
 
     def accept(self, members=None):
         """One from each of these members, where somebody waits there."""
+        now = time.monotonic()
+        self.longest_pause = max(self.longest_pause, now - self._accepted)
+        self._accepted = now
         for member in members or self.members:
             try:
                 member.socket.accept()[0].close()
@@ -62,12 +67,16 @@ class StallsTest(NotificationTest):
         collectd.wait_for_value(single.name, "duration-oldest_wait", lambda seconds: 0 < seconds < STALLED_AFTER)
 
     def test_a_closed_loop_that_keeps_clients_for_too_long(self):
-        listener = self.listener(limit=128)
-        collectd = self.started_impatient(listener)
-        loop = ClosedLoop(listener, waiting=30)
-        self.keep_up(collectd, loop.accept, until=lambda: self.of(collectd, listener.name))
-        told = self.of(collectd, listener.name)
-        self.assertEqual(told[0].severity, "FAILURE")
+        for _ in range(3):
+            listener = self.listener(limit=128)
+            collectd = self.started_impatient(listener)
+            loop = ClosedLoop(listener, waiting=30)
+            self.keep_up(collectd, loop.accept, until=lambda told_of=(collectd, listener.name): self.of(*told_of))
+            told = self.of(collectd, listener.name)
+            self.assertEqual(told[0].severity, "FAILURE")
+            if loop.longest_pause < INTERVAL:
+                break
+            collectd.stop()
         self.assertRegex(told[0].message, r"accept queue stalled, 30 waiting, the oldest for \d+(\.\d)? s; slow_accept: ")
 
     def test_hung_since_before_collectd_started(self):
